@@ -1,0 +1,1 @@
+"""The command line: argv becomes a config and a run directory, results become text."""

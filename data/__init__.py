@@ -1,0 +1,1 @@
+"""Raw lines become clean pairs, token ids, a token store and batches."""

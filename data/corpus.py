@@ -1,0 +1,189 @@
+"""Line-aligned text, read as bytes and split on "\\n" alone.
+
+Nothing else ends a line: a lone carriage return, NEL, U+2028 and their kin stay inside it, so two
+files of equal `wc -l` can never drift apart. A byte-order mark on line 1 and one trailing carriage
+return are taken off; gzip is recognised by its first bytes, and "-" is standard input.
+"""
+
+import codecs
+import gzip
+import hashlib
+import io
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from seq2seq.errors import CorpusError, ResourceError
+
+STDIN = Path("-")
+_BLOCK = 1 << 20  # bytes
+
+
+class SentencePair(NamedTuple):
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextSurvey:
+    """What one pass over a text file found, before any work is done on it."""
+
+    path: Path
+    lines: int
+    sha256: str  # of the text, after decompression
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open text for reading, through gzip where the file is compressed.
+
+    Raises CorpusError for what cannot be read, in the words of the person who gave the path.
+    """
+    if path == STDIN:
+        yield from _guarded(path, _decompressed(cast(io.BufferedReader, sys.stdin.buffer)))
+        return
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise CorpusError(f"{path} does not exist", hint="check the path") from error
+    except IsADirectoryError as error:
+        raise CorpusError(f"{path} is a directory", hint="name a text file inside it") from error
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}") from error
+    with stream:
+        yield from _guarded(path, _decompressed(stream))
+
+
+def _decompressed(stream: io.BufferedReader) -> BinaryIO:
+    if stream.peek(2)[:2] == b"\x1f\x8b":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+    return stream
+
+
+def _guarded(path: Path, stream: BinaryIO) -> Iterator[BinaryIO]:
+    try:
+        yield stream
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CorpusError(
+            f"{path} is damaged gzip: {error}", hint="fetch or compress the file again"
+        ) from error
+
+
+def read_raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file as bytes, without line ends and without a byte-order mark."""
+    with open_bytes(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if number == 1:
+                _refuse_utf16(path, line)
+                line = line.removeprefix(codecs.BOM_UTF8)
+            yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a file, decoded; raises CorpusError with file, line and byte for bad UTF-8."""
+    for number, line in enumerate(read_raw_lines(path), start=1):
+        yield decode_line(line, path=path, number=number)
+
+
+def read_pairs(source: Path, target: Path) -> Iterator[SentencePair]:
+    """Two files, line by line; raises CorpusError where one ends before the other."""
+    sources, targets = read_lines(source), read_lines(target)
+    for number, (left, right) in enumerate(zip_longest(sources, targets), start=1):
+        if left is None or right is None:
+            rest = 1 + sum(1 for _ in (targets if left is None else sources))
+            n_source, n_target = (
+                (number - 1, number - 1 + rest) if left is None else (number - 1 + rest, number - 1)
+            )
+            raise unequal_lengths(source, n_source, target, n_target)
+        yield SentencePair(left, right)
+
+
+def decode_line(line: bytes, *, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path}:{number}: byte {error.start + 1} of the line (0x{line[error.start]:02x}) "
+            "is not valid UTF-8",
+            hint="convert the file, for example with `iconv -f LATIN1 -t UTF-8`",
+        ) from error
+
+
+def survey(path: Path) -> TextSurvey:
+    """Count lines, hash, and prove the text to be UTF-8, in one fast pass.
+
+    Raises CorpusError for an empty file, UTF-16, or bytes that are not UTF-8 (with the line).
+    """
+    digest, decoder, lines, last = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), 0, b""
+    with open_bytes(path) as stream:
+        first = True
+        while block := stream.read(_BLOCK):
+            if first:
+                _refuse_utf16(path, block)
+                first = False
+            digest.update(block)
+            lines += block.count(b"\n")
+            last = block[-1:]
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                _locate_bad_utf8(path)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        _locate_bad_utf8(path)
+    if not last:
+        raise CorpusError(f"{path} is empty", hint="give a file with one sentence a line")
+    return TextSurvey(path, lines + (last != b"\n"), digest.hexdigest())
+
+
+def survey_pair(source: Path, target: Path) -> tuple[TextSurvey, TextSurvey]:
+    """Survey both sides of a corpus; raises CorpusError when their line counts differ."""
+    left, right = survey(source), survey(target)
+    if left.lines != right.lines:
+        raise unequal_lengths(source, left.lines, target, right.lines)
+    return left, right
+
+
+def unequal_lengths(source: Path, n_source: int, target: Path, n_target: int) -> CorpusError:
+    return CorpusError(
+        f"{source} has {n_source:,} lines but {target} has {n_target:,}",
+        hint="a parallel corpus needs one target line for every source line; "
+        "lines end at \\n alone, as `wc -l` counts them",
+    )
+
+
+@contextmanager
+def rereadable(path: Path) -> Iterator[Path]:
+    """A path that can be read more than once: standard input is spooled to a temporary file."""
+    if path != STDIN:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="seq2seq-stdin-") as spool:
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, spool)
+            spool.flush()
+        except OSError as error:
+            raise ResourceError(f"standard input cannot be kept: {error.strerror}") from error
+        yield Path(spool.name)
+
+
+def _refuse_utf16(path: Path, start: bytes) -> None:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CorpusError(
+            f"{path} looks like UTF-16, not UTF-8",
+            hint="convert it: `iconv -f UTF-16 -t UTF-8 FILE > NEW`",
+        )
+
+
+def _locate_bad_utf8(path: Path) -> None:
+    for _ in read_lines(path):  # raises at the first bad line
+        pass
+    raise CorpusError(f"{path} is not valid UTF-8", hint="convert the file to UTF-8")

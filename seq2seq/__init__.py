@@ -1,0 +1,1 @@
+"""Tensors in, tensors and scores out: RNN encoder-decoders with selectable attention."""

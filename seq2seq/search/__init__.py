@@ -1,0 +1,1 @@
+"""Finding the best translation under a model: greedy and beam search."""
