@@ -1,0 +1,106 @@
+"""What makes a pair unfit for training: a rule is pair -> reason to drop it, or None.
+
+The first rule that objects names the reason; the report counts reasons and keeps the first few
+line numbers of each. Held-out sets are never cleaned: a test must not get easier.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from data.config import DataConfig
+from data.corpus import SentencePair
+
+Rule = Callable[[SentencePair], str | None]
+EXAMPLES = 5  # line numbers kept for each reason
+
+
+def cleaning_rules(config: DataConfig) -> tuple[Rule, ...]:
+    """The rules in force, in the order in which they are asked."""
+    return (
+        blank,
+        broken_encoding,
+        control_characters,
+        partial(too_many_words, limit=config.max_words),
+        partial(too_many_characters, limit=config.max_characters),
+        partial(unequal_lengths, limit=config.max_ratio),
+    )
+
+
+def reason_to_drop(pair: SentencePair, rules: Sequence[Rule]) -> str | None:
+    for rule in rules:
+        if reason := rule(pair):
+            return reason
+    return None
+
+
+def blank(pair: SentencePair) -> str | None:
+    if pair.source.strip() and pair.target.strip():
+        return None
+    if not pair.source.strip() and not pair.target.strip():
+        return "both sides blank"
+    return "source blank" if not pair.source.strip() else "target blank"
+
+
+def broken_encoding(pair: SentencePair) -> str | None:
+    """U+FFFD stands where an earlier program lost a character for good."""
+    return "lost characters (U+FFFD)" if "\ufffd" in pair.source or "\ufffd" in pair.target else None
+
+
+def control_characters(pair: SentencePair) -> str | None:
+    faulty = has_control_characters(pair.source) or has_control_characters(pair.target)
+    return "control characters" if faulty else None
+
+
+def has_control_characters(text: str) -> bool:
+    """Any of Unicode's category Cc but the tab, which is a space to us."""
+    if text.isprintable():
+        return False
+    return any(c != "\t" and unicodedata.category(c) == "Cc" for c in text)
+
+
+def too_many_words(pair: SentencePair, *, limit: int) -> str | None:
+    longest = max(len(pair.source.split()), len(pair.target.split()))
+    return f"over {limit} words" if longest > limit else None
+
+
+def too_many_characters(pair: SentencePair, *, limit: int) -> str | None:
+    longest = max(len(pair.source), len(pair.target))
+    return f"over {limit} characters" if longest > limit else None
+
+
+def unequal_lengths(pair: SentencePair, *, limit: float) -> str | None:
+    shorter, longer = sorted((len(pair.source), len(pair.target)))  # characters
+    return f"lengths differ by over {limit:g} times" if longer + 10 > limit * (shorter + 10) else None
+
+
+@dataclass
+class CleaningReport:
+    """How many pairs were read and dropped, why, and on which lines (1-based) to look."""
+
+    read: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def dropped(self) -> int:
+        return sum(self.reasons.values())
+
+    @property
+    def kept(self) -> int:
+        return self.read - self.dropped
+
+    def drop(self, reason: str, *, line: int) -> None:
+        self.reasons[reason] += 1
+        lines = self.examples.setdefault(reason, [])
+        if len(lines) < EXAMPLES:
+            lines.append(line)
+
+    def add(self, other: "CleaningReport") -> None:
+        """Take in the report of the lines that follow."""
+        self.read += other.read
+        self.reasons.update(other.reasons)
+        for reason, lines in other.examples.items():
+            self.examples[reason] = (self.examples.get(reason, []) + lines)[:EXAMPLES]
