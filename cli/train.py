@@ -1,5 +1,158 @@
-"""Placeholder until the command is written."""
+"""The command `train`: a token store and a recipe become a run directory."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from cli.run_directory import RunDirectory
+    from data.token_store import TokenStore
 
 
-def train() -> None:
-    """Not written yet."""
+class AttentionOrder(StrEnum):
+    """When the decoder looks at the source."""
+
+    NONE = "none"
+    LUONG = "luong"
+    BAHDANAU = "bahdanau"
+
+
+class ScoreName(StrEnum):
+    """How a query is compared with a key."""
+
+    DOT = "dot"
+    SCALED_DOT = "scaled_dot"
+    GENERAL = "general"
+    ADDITIVE = "additive"
+    CONCAT = "concat"
+
+
+CHANGEABLE = ("updates", "minutes", "patience", "validate_every", "log_every")
+"""Settings of `training` that may be changed when a run is resumed."""
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="A token store, made by `preprocess`.")],
+    run: Annotated[Path, typer.Argument(help="The run directory to write, a new folder.")],
+    recipe: Annotated[
+        str, typer.Option(help="tiny, small, base, or a TOML file of your own.")
+    ] = "small",
+    attention: Annotated[
+        AttentionOrder | None, typer.Option(help="When the decoder looks at the source.")
+    ] = None,
+    score: Annotated[
+        ScoreName | None, typer.Option(help="How a query is compared with a key.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Any setting; see config.toml."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN stopped.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Training time at most.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads torch uses.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a translation model, with validation, checkpoints and early stopping.
+
+    The first Ctrl-C saves and leaves; `--resume` goes on from there.
+    """
+    from cli.config import parse_settings, read_recipe, resolve
+    from cli.interruption import Interrupted
+    from cli.run_directory import RunDirectory
+    from data.token_store import TokenStore
+
+    flags: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
+    flags["model"] |= {"attention": attention.value} if attention else {}
+    flags["model"] |= {"score": score.value} if score else {}
+    flags["training"] |= {"minutes": minutes} if minutes is not None else {}
+    flags["training"] |= {"seed": seed} if seed is not None else {}
+    settings = parse_settings(set_ or [])
+    if resume:
+        opened = RunDirectory.open(run)
+        tokens = TokenStore.open(store)
+        _change(opened, settings, flags)
+    else:
+        RunDirectory.refuse_existing(run)
+        layers = (read_recipe(recipe), settings, flags)
+        _refuse_data_settings(layers[:2])
+        resolve(*layers)  # every setting is checked before the data is opened
+        tokens = TokenStore.open(store)
+        _check_tying(resolve(*layers).model.tie_embeddings, tokens)
+        config = resolve(*layers, {"data": tokens.meta["config"]})
+        opened = RunDirectory.create(run, config, tokens)
+    try:
+        _train(opened, tokens, threads=threads, device=device)
+    except (Interrupted, KeyboardInterrupt) as error:
+        _leave(error, run, store)
+
+
+def _train(run: "RunDirectory", store: "TokenStore", *, threads: int | None, device: str) -> None:
+    from cli.console import note
+    from cli.device import choose_device
+    from cli.live import training_reporter
+    from cli.training_run import check_resumable, train_run
+
+    check_resumable(run, store)
+    chosen = choose_device(device, threads)
+    outcome = train_run(run, store, device=chosen, reporter=training_reporter(run))
+    if not outcome.trained:
+        note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
+    note(f"next: seq2seq translate {run.path} --interactive")
+
+
+def _change(
+    run: "RunDirectory", settings: dict[str, dict[str, Any]], flags: dict[str, dict[str, Any]]
+) -> None:
+    """Take over what may be changed when resuming; refuse the rest."""
+    from cli.config import resolve
+    from seq2seq.errors import ConfigError
+
+    asked = {s: settings.get(s, {}) | flags.get(s, {}) for s in {*settings, *flags}}
+    current = run.config.model_dump()
+    for section, values in asked.items():
+        for name, value in values.items():
+            if current[section][name] == value:
+                continue
+            if section != "training" or name not in CHANGEABLE:
+                raise ConfigError(
+                    f"{section}.{name} is {current[section][name]!r} in {run.path} and cannot "
+                    "be changed when resuming",
+                    hint="train a new run, or change only "
+                    + ", ".join(f"training.{name}" for name in CHANGEABLE),
+                )
+    changed = resolve(run.config.model_dump(exclude_none=True), asked)
+    if changed != run.config:
+        run.write_config(changed)
+
+
+def _check_tying(tie: str, store: "TokenStore") -> None:
+    from seq2seq.errors import ConfigError
+
+    if tie == "all" and not store.joint:
+        raise ConfigError(
+            f"model.tie_embeddings is all, but {store.path} has separate vocabularies",
+            hint="use --set model.tie_embeddings=decoder, or preprocess without --separate",
+        )
+
+
+def _refuse_data_settings(layers: tuple[dict[str, dict[str, Any]], ...]) -> None:
+    from seq2seq.errors import ConfigError
+
+    for layer in layers:
+        for name in layer.get("data", {}):
+            raise ConfigError(
+                f"data.{name} is fixed in the token store",
+                hint=f"set it where the store is made: seq2seq preprocess ... --set data.{name}=...",
+            )
+
+
+def _leave(error: BaseException, run: Path, store: Path) -> None:
+    """Say how to go on, and leave with the signal's exit code."""
+    from cli.console import note
+    from cli.training_run import resume_command
+
+    note(f"interrupted; what was trained is saved. Go on with: {resume_command(run, store)}")
+    raise typer.Exit(getattr(error, "exit_code", 130))

@@ -46,7 +46,9 @@ def blank(pair: SentencePair) -> str | None:
 
 def broken_encoding(pair: SentencePair) -> str | None:
     """U+FFFD stands where an earlier program lost a character for good."""
-    return "lost characters (U+FFFD)" if "\ufffd" in pair.source or "\ufffd" in pair.target else None
+    return (
+        "lost characters (U+FFFD)" if "\ufffd" in pair.source or "\ufffd" in pair.target else None
+    )
 
 
 def control_characters(pair: SentencePair) -> str | None:
@@ -73,7 +75,9 @@ def too_many_characters(pair: SentencePair, *, limit: int) -> str | None:
 
 def unequal_lengths(pair: SentencePair, *, limit: float) -> str | None:
     shorter, longer = sorted((len(pair.source), len(pair.target)))  # characters
-    return f"lengths differ by over {limit:g} times" if longer + 10 > limit * (shorter + 10) else None
+    return (
+        f"lengths differ by over {limit:g} times" if longer + 10 > limit * (shorter + 10) else None
+    )
 
 
 @dataclass
@@ -104,3 +108,11 @@ class CleaningReport:
         self.reasons.update(other.reasons)
         for reason, lines in other.examples.items():
             self.examples[reason] = (self.examples.get(reason, []) + lines)[:EXAMPLES]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "reasons": dict(self.reasons.most_common()),
+            "examples": self.examples,
+        }

@@ -1,0 +1,20 @@
+"""Which device and how many threads torch uses."""
+
+from seq2seq.errors import ConfigError, ResourceError
+
+
+def choose_device(name: str, threads: int | None = None) -> str:
+    """ "cpu" or "cuda" for auto, or the device asked for; sets torch's threads."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return name
+    if name.partition(":")[0] != "cuda":
+        raise ConfigError(f"there is no device {name!r}", hint="use auto, cpu or cuda")
+    if not torch.cuda.is_available():
+        raise ResourceError("torch sees no CUDA device", hint="use --device cpu")
+    return name

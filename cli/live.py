@@ -1,0 +1,113 @@
+"""Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
+
+from typing import TYPE_CHECKING
+
+from cli.console import note, stderr_console
+from cli.training_run import PlainReporter, Reporter, Window, clock_time, remaining
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cli.run_directory import RunDirectory
+    from seq2seq.model import EncoderDecoder
+    from seq2seq.training import Finished, TrainingState, Update, Validation
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def training_reporter(run: "RunDirectory") -> Reporter:
+    """The reporter that suits where stderr goes."""
+    plain = PlainReporter(
+        note if not stderr_console().is_terminal else _silent,
+        run.log,
+        log_every=run.config.training.log_every,
+    )
+    return LiveReporter(plain) if stderr_console().is_terminal else plain
+
+
+def _silent(line: str) -> None:
+    """The log file has the line; the live view shows the same otherwise."""
+
+
+class LiveReporter:
+    """Loss, speed, time left and the course of the loss, redrawn in place."""
+
+    def __init__(self, log: PlainReporter) -> None:
+        from rich.live import Live
+
+        self._log = log
+        self._console = stderr_console()
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._window, self._losses = Window(), list[float]()
+        self._latest: Update | None = None
+        self._validation: Validation | None = None
+
+    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+        self._log.start(model, state)
+        self._window.reset(state)
+        self._live.start()
+
+    def update(self, event: "Update") -> None:
+        self._log.update(event)
+        self._window.add(event)
+        self._latest = event
+        if event.state.update % 10 == 0:
+            self._losses.append(self._window.nats_per_token)
+            self._live.update(self.view())
+        if event.state.update % 50 == 0:
+            self._window.reset(event.state)
+
+    def validation(self, event: "Validation") -> None:
+        self._log.validation(event)
+        self._window.reset(event.state)
+        self._validation = event
+        mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
+        self._console.print(
+            f"update {event.state.update:>7,}  validation perplexity {event.perplexity:8.2f}"
+            f"  {mark}"
+        )
+
+    def finished(self, event: "Finished") -> None:
+        self._log.finished(event)
+        self._live.stop()
+        self._console.print(
+            f"finished: {event.reason} ({event.state.update:,} updates, "
+            f"{clock_time(event.state.seconds)})"
+        )
+
+    def close(self) -> None:
+        self._live.stop()
+        self._log.close()
+
+    def view(self) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        assert self._latest is not None
+        event = self._latest
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(
+            Text(f"update {event.state.update:,}", style="bold"),
+            Text(f"epoch {event.batch.epoch}"),
+            Text(f"loss {self._losses[-1]:.3f}"),
+            Text(f"{self._window.tokens_per_second:,.0f} tokens/s"),
+            Text(f"{remaining(event)} left"),
+        )
+        whole = Table.grid()
+        whole.add_row(grid)
+        whole.add_row(ProgressBar(total=1.0, completed=event.progress, width=60))
+        whole.add_row(Text("loss " + sparkline(self._losses, width=55), style="cyan"))
+        return whole
+
+
+def sparkline(values: list[float], *, width: int) -> str:
+    """The course of a quantity in `width` blocks, the newest at the right."""
+    if len(values) > width:
+        step = len(values) / width
+        values = [values[int(i * step)] for i in range(width - 1)] + [values[-1]]
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BLOCKS[round((value - low) * scale)] for value in values)

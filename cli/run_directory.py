@@ -1,0 +1,217 @@
+"""A run directory: everything that a trained model is, and all that a later command needs.
+
+config.toml         every setting, resolved
+provenance.json     versions, command line, seed, languages, hashes of data and pieces
+*.model             the SentencePiece models
+metrics.jsonl       one line an event; the same bytes when the same run is repeated
+train.log           what was told while training
+checkpoints/        update-N/ and the pointers `best` and `last`
+"""
+
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.config import RunConfig, dump_config, load_config
+from seq2seq.errors import CheckpointError, ConfigError, ResourceError
+from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, write_json
+
+if TYPE_CHECKING:
+    from data.token_store import Side, TokenStore
+    from data.tokenization import Tokenizer
+    from seq2seq.model import EncoderDecoder
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths and facts of a run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, store: "TokenStore") -> "RunDirectory":
+        """Make a run that is ready to be trained; raises ConfigError if the path exists."""
+        cls.refuse_existing(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing_directory(path) as partial:
+                (partial / "checkpoints").mkdir()
+                (partial / "config.toml").write_text(dump_config(config), encoding="utf-8")
+                for model in store.path.glob("*.model"):
+                    shutil.copy(model, partial / model.name)
+                write_json(partial / "provenance.json", _provenance(config, store))
+        except OSError as error:
+            raise ResourceError(
+                f"{path} cannot be made: {error.strerror}", hint="choose a folder of yours"
+            ) from error
+        return cls(path)
+
+    @staticmethod
+    def refuse_existing(path: Path) -> None:
+        if path.exists() or path.is_symlink():
+            raise ConfigError(
+                f"{path} exists already", hint="go on with --resume, or choose another path"
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """Raises CheckpointError when the path holds no run, or one of another format."""
+        run = cls(path)
+        if not (path / "config.toml").is_file():
+            raise CheckpointError(
+                f"{path} is not a run directory", hint="make one with `seq2seq train`"
+            )
+        if run.provenance.get("format_version") != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path} has format version {run.provenance.get('format_version')}, this program "
+                f"reads {FORMAT_VERSION}",
+                hint="use the version of seq2seq that wrote it",
+            )
+        return run
+
+    @cached_property
+    def config(self) -> RunConfig:
+        return load_config(self.path / "config.toml")
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        try:
+            return dict(read_json(self.path / "provenance.json"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / 'provenance.json'} is damaged") from error
+
+    @property
+    def languages(self) -> tuple[str | None, str | None]:
+        return self.provenance["source_language"], self.provenance["target_language"]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    def tokenizer(self, side: "Side") -> "Tokenizer":
+        """Raises CheckpointError when the model is not the one this run was trained with."""
+        from data.token_store import model_name
+        from data.tokenization import Tokenizer
+
+        path = self.path / model_name(side, joint=self.config.data.joint)
+        if not path.is_file() or sha256_of(path) != self.provenance["pieces_sha256"][path.name]:
+            raise CheckpointError(f"{path} is missing or damaged", hint="restore the run directory")
+        return Tokenizer.load(path)
+
+    def build_model(self) -> "EncoderDecoder":
+        """The model of this run, with fresh weights."""
+        from seq2seq.model import build_model
+
+        return build_model(
+            self.config.model,
+            source_vocabulary=self.provenance["source_vocabulary"],
+            target_vocabulary=self.provenance["target_vocabulary"],
+            joint=self.config.data.joint,
+        )
+
+    def checkpoint(self, name: str = "best") -> Path:
+        """The path of "best", "last" or a checkpoint by its folder's name."""
+        from seq2seq.checkpoint import pointed
+
+        if found := pointed(self.checkpoints, name):
+            return found
+        names = sorted(p.name for p in self.checkpoints.glob("update-*"))
+        raise CheckpointError(
+            f"{self.path} has no checkpoint {name!r}",
+            hint=f"there are best, last, {', '.join(names)}"
+            if names
+            else "training ended before its first checkpoint: go on with --resume",
+        )
+
+    def write_config(self, config: RunConfig) -> None:
+        with replacing(self.path / "config.toml") as partial:
+            partial.write_text(dump_config(config), encoding="utf-8")
+        self.__dict__.pop("config", None)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; the kernel lets go of it when the process dies."""
+        from filelock import FileLock, Timeout
+
+        holder = self.path / "lock.json"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            who = read_json(holder) if holder.is_file() else {}
+            raise ResourceError(
+                f"{self.path} is being trained by process {who.get('pid', 'unknown')} on "
+                f"{who.get('host', 'an unknown host')} since {who.get('since', 'an unknown time')}",
+                hint="wait for it, or stop it first",
+            ) from error
+        except OSError as error:
+            raise ResourceError(f"{self.path} cannot be written to: {error.strerror}") from error
+        try:
+            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def rewind_metrics(self, update: int) -> None:
+        """Take metrics back to a checkpoint, so that what is trained again is not told twice."""
+        if not self.metrics.is_file():
+            return
+        with self.metrics.open(encoding="utf-8") as stream:
+            kept = [line for line in stream if _update_of(line) <= update]
+        with replacing(self.metrics) as partial:
+            partial.write_text("".join(kept), encoding="utf-8")
+
+
+def _update_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["update"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line cut short by a crash
+
+
+def _provenance(config: RunConfig, store: "TokenStore") -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "created": _now(),
+        "command_line": sys.argv,
+        "seed": config.training.seed,
+        "versions": {
+            "seq2seq": version("seq2seq-trainer"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "sentencepiece", "numpy", "safetensors")},
+        },
+        "machine": platform.platform(),
+        "source_language": store.languages[0],
+        "target_language": store.languages[1],
+        "source_vocabulary": store.meta["source_vocabulary"],
+        "target_vocabulary": store.meta["target_vocabulary"],
+        "store": {"path": str(store.path.absolute()), "sha256": store.sha256},
+        "inputs": store.meta["inputs"],
+        "pieces_sha256": {path.name: sha256_of(path) for path in store.path.glob("*.model")},
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

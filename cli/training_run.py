@@ -1,0 +1,275 @@
+"""Training into a run directory: what `fit` reports is logged, saved and shown here."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from cli.interruption import Interrupted, StopRequest, stop_requests
+from cli.run_directory import RunDirectory
+from seq2seq.errors import CheckpointError, ConfigError, UserError
+
+if TYPE_CHECKING:
+    from data.token_store import TokenStore
+    from seq2seq.model import EncoderDecoder
+    from seq2seq.training import Finished, TrainingState, Update, Validation
+
+
+class Reporter(Protocol):
+    """Shows a training as it goes; saving and stopping are not its business."""
+
+    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None: ...
+    def update(self, event: "Update") -> None: ...
+    def validation(self, event: "Validation") -> None: ...
+    def finished(self, event: "Finished") -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    reason: str
+    state: "TrainingState"
+    trained: bool  # False when there was nothing left to do
+
+
+def train_run(
+    run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter
+) -> Outcome:
+    """Train a run from where it stands to its end.
+
+    A checkpoint follows every validation, and the first SIGINT or SIGTERM, which then raises
+    Interrupted. Raises DivergenceError at the first loss or gradient that is not finite.
+    """
+    import torch
+
+    from data.batching import sorted_batches, token_budget_batches
+    from seq2seq.checkpoint import load_optimizer, load_state, load_weights, pointed
+    from seq2seq.optimization import build_optimizer
+    from seq2seq.training import Finished, TrainingState, corpus_nats, fit
+
+    config = run.config.training
+    torch.manual_seed(config.seed)
+    model = run.build_model().to(device)
+    optimizer = build_optimizer(model, config)
+    state = TrainingState()
+    if last := pointed(run.checkpoints, "last"):
+        state = load_state(last)
+        load_weights(last, model)
+        load_optimizer(last, model, optimizer)
+    train, valid = store.split("train"), store.split("valid")
+    with run.lock(), stop_requests() as stop:
+        batches = token_budget_batches(
+            train, budget=config.batch_tokens, seed=config.seed, start=state.position
+        )
+
+        def validate() -> float:
+            held_out = stop.watch(sorted_batches(valid, budget=2 * config.batch_tokens))
+            return corpus_nats(model, held_out, device=device)
+
+        events = fit(model, optimizer, batches, validate, config, state=state, device=device)
+        recorder = _Recorder(run, model, optimizer, state)
+        try:
+            reporter.start(model, state)
+            for event in events:
+                if isinstance(event, Finished):
+                    reporter.finished(event)
+                    return Outcome(event.reason, event.state, trained=event.state != state)
+                recorder.record(event)
+                _show(event, reporter)
+                stop.raise_if_asked()
+        except (Interrupted, KeyboardInterrupt):
+            recorder.save()
+            raise
+        finally:
+            reporter.close()
+            recorder.close()
+    raise AssertionError("fit ends with Finished")
+
+
+def _show(event: "Update | Validation", reporter: Reporter) -> None:
+    from seq2seq.training import Update
+
+    if isinstance(event, Update):
+        reporter.update(event)
+    else:
+        reporter.validation(event)
+
+
+class _Recorder:
+    """Writes metrics.jsonl and checkpoints."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        model: "EncoderDecoder",
+        optimizer: object,
+        state: "TrainingState",
+    ) -> None:
+        self._run, self._model, self._optimizer = run, model, optimizer
+        self._state = self._saved = state
+        self._every = run.config.training.log_every
+        run.rewind_metrics(state.update)
+        self._metrics = run.metrics.open("a", encoding="utf-8")
+
+    def record(self, event: "Update | Validation") -> None:
+        from seq2seq.training import Update
+
+        self._state = event.state
+        if isinstance(event, Update):
+            if event.state.update % self._every == 0:
+                self._write(
+                    event="update",
+                    update=event.state.update,
+                    epoch=event.batch.epoch,
+                    batch=event.batch.batch,
+                    tokens=event.tokens,
+                    nats_per_token=event.nats_per_token,
+                    smoothed_nats_per_token=event.smoothed_nats_per_token,
+                    gradient_norm=event.gradient_norm,
+                    learning_rate=event.learning_rate,
+                )
+            return
+        self._write(
+            event="validation",
+            update=event.state.update,
+            nats_per_token=event.nats_per_token,
+            perplexity=event.perplexity,
+            best_update=event.state.best_update,
+        )
+        self.save()
+
+    def save(self) -> None:
+        """A checkpoint of where training stands, unless there is one already."""
+        from seq2seq.checkpoint import point, prune, save_checkpoint
+
+        if self._state == self._saved:
+            return
+        folder = self._run.checkpoints
+        path = save_checkpoint(folder, self._model, self._optimizer, self._state)  # type: ignore[arg-type]
+        if self._state.best_update == self._state.update == self._state.validated:
+            point(folder, "best", path)
+        point(folder, "last", path)
+        prune(folder)
+        self._saved = self._state
+
+    def close(self) -> None:
+        self._metrics.close()
+
+    def _write(self, **values: object) -> None:
+        self._metrics.write(json.dumps(values) + "\n")
+        self._metrics.flush()
+
+
+def check_resumable(run: RunDirectory, store: "TokenStore") -> None:
+    """Refuse to go on with other data than the run began with."""
+    began, now = run.provenance["store"]["sha256"], store.sha256
+    if began != now:
+        raise ConfigError(
+            f"{run.path} was trained on another token store than {store.path}",
+            hint=f"resume with {run.provenance['store']['path']}",
+        )
+
+
+def resume_command(run: Path, store: Path) -> str:
+    import shlex
+
+    return f"seq2seq train {shlex.quote(str(store))} {shlex.quote(str(run))} --resume"
+
+
+class PlainReporter:
+    """One time-stamped line every `log_every` updates, for logs and pipes."""
+
+    def __init__(self, write: Callable[[str], None], log: Path, *, log_every: int) -> None:
+        self._write, self._log_every = write, log_every
+        self._log: TextIO = log.open("a", encoding="utf-8")
+        self._window = Window()
+
+    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+        from seq2seq.model import count_parameters
+
+        self._line(f"{count_parameters(model):,} parameters")
+        if state.update:
+            self._line(
+                f"resumed at update {state.update:,}, epoch {state.position.epoch}, batch "
+                f"{state.position.batch + 1:,}; best perplexity so far at update "
+                f"{state.best_update:,}"
+            )
+        self._window.reset(state)
+
+    def update(self, event: "Update") -> None:
+        self._window.add(event)
+        if event.state.update % self._log_every == 0:
+            self._line(self._window.describe(event))
+            self._window.reset(event.state)
+
+    def validation(self, event: "Validation") -> None:
+        best = "the best so far" if event.improved else f"best at {event.state.best_update:,}"
+        self._line(
+            f"validation after update {event.state.update:,}: perplexity "
+            f"{event.perplexity:.2f} ({best})"
+        )
+        self._window.reset(event.state)
+
+    def finished(self, event: "Finished") -> None:
+        self._line(
+            f"finished: {event.reason}; {event.state.update:,} updates in "
+            f"{clock_time(event.state.seconds)}, best at update {event.state.best_update:,}"
+        )
+
+    def close(self) -> None:
+        self._log.close()
+
+    def _line(self, text: str) -> None:
+        stamped = f"{datetime.now():%H:%M:%S} {text}"
+        self._write(stamped)
+        self._log.write(stamped + "\n")
+        self._log.flush()
+
+
+class Window:
+    """Averages over the updates since the last line was written."""
+
+    def __init__(self) -> None:
+        self.tokens, self.nats, self.seconds = 0, 0.0, 0.0
+        self._began = 0.0
+
+    def reset(self, state: "TrainingState") -> None:
+        self.tokens, self.nats, self.seconds, self._began = 0, 0.0, 0.0, state.seconds
+
+    def add(self, event: "Update") -> None:
+        self.tokens += event.tokens
+        self.nats += event.nats_per_token * event.tokens
+        self.seconds = event.state.seconds - self._began
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def nats_per_token(self) -> float:
+        return self.nats / max(self.tokens, 1)
+
+    def describe(self, event: "Update") -> str:
+        return (
+            f"update {event.state.update:,}  epoch {event.batch.epoch}  "
+            f"loss {self.nats_per_token:.3f} nats/token  "
+            f"{self.tokens_per_second:,.0f} tokens/s  "
+            f"rate {event.learning_rate:.1e}  {remaining(event)} left"
+        )
+
+
+def remaining(event: "Update") -> str:
+    """The time to the end of the run, at the speed so far; patience may end it earlier."""
+    if event.progress <= 0:
+        return "unknown"
+    return clock_time(event.state.seconds * (1 - event.progress) / event.progress)
+
+
+def clock_time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,388 @@
+"""From two text files to a token store: clean, learn pieces, encode; streamed, on all cores.
+
+Memory does not grow with the corpus: pieces are learnt from a bounded sample, and encoding passes
+chunks of lines to worker processes and their ids to disk, in order. Work happens in `STORE.partial`
+and is renamed at the end; what an interrupted run has finished there is not done again.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from data.cleaning import CleaningReport, Rule, cleaning_rules, reason_to_drop
+from data.config import DataConfig
+from data.corpus import SentencePair, TextSurvey, read_raw_lines, survey_pair
+from data.token_store import FORMAT_VERSION, META, Side, TokenStore, model_name, writing_split
+from data.tokenization import Tokenizer, train_tokenizer
+from seq2seq.errors import ConfigError, CorpusError, ResourceError
+from seq2seq.files import read_json, sha256_of, sync, write_json
+
+CHUNK = 2000  # pairs handed to a worker at once
+SMALL = 20_000  # pairs below which worker processes cost more than they bring
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, the pairs done and the pairs in all."""
+
+
+class CorpusFiles(NamedTuple):
+    """Line-aligned files of one split."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Prepared:
+    store: TokenStore
+    stages_reused: tuple[str, ...]  # "pieces", or "pieces" and "ids" when all was there
+
+
+def prepare(
+    train: CorpusFiles,
+    valid: CorpusFiles,
+    store: Path,
+    config: DataConfig,
+    *,
+    source_language: str | None = None,
+    target_language: str | None = None,
+    processes: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> Prepared:
+    """Write the token store of a corpus, or find it written already.
+
+    Raises CorpusError for unusable text, ConfigError when `store` holds something else.
+    """
+    surveys = {"train": survey_pair(*train), "valid": survey_pair(*valid)}
+    inputs = {
+        split: {"source": _described(source), "target": _described(target)}
+        for split, (source, target) in surveys.items()
+    }
+    languages = {"source_language": source_language, "target_language": target_language}
+    piece_key = _key(inputs["train"], config.model_dump(include=_PIECE_SETTINGS))
+    store_key = _key(inputs, config.model_dump(), languages)
+    if store.exists() and not overwrite:
+        return _already_prepared(store, store_key)
+    with _working_folder(store) as folder:
+        reused = _pieces_found(folder, store, piece_key)
+        if not reused:
+            progress("pieces", 0, 0)
+            _train_pieces(folder, train, surveys["train"][0].lines, config)
+            write_json(folder / "pieces.json", {"key": piece_key})
+        meta: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "key": store_key,
+            "piece_key": piece_key,
+            **languages,
+            "config": config.model_dump(),
+            "inputs": inputs,
+        }
+        encoding = _Encoding(folder, config, processes or os.cpu_count() or 1, progress)
+        meta |= encoding.describe_pieces()
+        meta["splits"] = {
+            "train": encoding.encode("train", train, surveys["train"][0].lines, clean=True),
+            "valid": encoding.encode("valid", valid, surveys["valid"][0].lines, clean=False),
+        }
+        _keep_text(folder, valid)
+        _finish(folder, store, meta)
+    return Prepared(TokenStore.open(store), ("pieces",) if reused else ())
+
+
+_PIECE_SETTINGS = {
+    "vocabulary_size", "joint", "piece_model", "character_coverage", "normalization",
+    "sample_pairs", "seed", "max_words", "max_characters", "max_ratio",
+}  # fmt: skip
+
+
+def _already_prepared(store: Path, key: str) -> Prepared:
+    try:
+        found = TokenStore.open(store)
+    except CorpusError:
+        raise ConfigError(
+            f"{store} exists already and is not a token store", hint="choose another path"
+        ) from None
+    if found.meta["key"] != key:
+        raise ConfigError(
+            f"{store} was prepared from other files or with other settings",
+            hint="choose another path, or --overwrite it",
+        )
+    return Prepared(found, ("pieces", "ids"))
+
+
+class _WorkingFolder:
+    """`STORE.partial`, held by one process; what is in it outlives an interruption."""
+
+    def __init__(self, store: Path) -> None:
+        self.path = store.with_name(f"{store.name}.partial")
+        self._lock = FileLock(store.with_name(f".{store.name}.lock"))
+
+    def __enter__(self) -> Path:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ResourceError(
+                f"another process is preparing {self.path.stem}", hint="wait until it is done"
+            ) from error
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path.parent} cannot be written to: {error.strerror}",
+                hint="choose a store path in a folder of yours",
+            ) from error
+        self.path.mkdir(exist_ok=True)
+        return self.path
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self.path.is_dir() and not (self.path / "pieces.json").exists():
+            shutil.rmtree(self.path)  # nothing in it is worth keeping
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+
+
+_working_folder = _WorkingFolder
+
+
+def _pieces_found(folder: Path, store: Path, key: str) -> bool:
+    """Whether pieces for this key are in the folder, or can be taken from the store replaced."""
+    done = folder / "pieces.json"
+    if done.is_file() and read_json(done).get("key") == key:
+        return True
+    if (store / META).is_file() and read_json(store / META).get("piece_key") == key:
+        for model in store.glob("*.model"):
+            shutil.copy(model, folder / model.name)
+        write_json(done, {"key": key})
+        return True
+    return False
+
+
+def _train_pieces(folder: Path, train: CorpusFiles, lines: int, config: DataConfig) -> None:
+    rules = cleaning_rules(config)
+    pairs = list(_sampled(train, lines, config, rules))
+    if not pairs:
+        raise CorpusError(
+            f"no pair of {train.source} and {train.target} survives cleaning",
+            hint="`seq2seq check` tells why",
+        )
+    sources, targets = zip(*pairs, strict=True)
+    if config.joint:
+        models = {"pieces.model": (*sources, *targets)}
+    else:
+        models = {"source.model": sources, "target.model": targets}
+    for name, sentences in models.items():
+        (folder / name).write_bytes(train_tokenizer(sentences, config).model)
+
+
+def _sampled(
+    train: CorpusFiles, lines: int, config: DataConfig, rules: tuple[Rule, ...]
+) -> Iterator[SentencePair]:
+    """A seeded draw of lines, cleaned; all of them when there are few."""
+    wanted = None
+    if lines > config.sample_pairs:
+        draw = random.Random(f"pieces:{config.seed}").sample(range(lines), config.sample_pairs)
+        wanted = np.zeros(lines, dtype=bool)
+        wanted[draw] = True
+    raw = zip(read_raw_lines(train.source), read_raw_lines(train.target), strict=True)
+    for number, (source, target) in enumerate(raw):
+        if wanted is None or wanted[number]:
+            pair = SentencePair(source.decode("utf-8"), target.decode("utf-8"))
+            if not reason_to_drop(pair, rules):
+                yield pair
+
+
+class _Chunk(NamedTuple):
+    """Consecutive lines of both sides, each as one blob: cheap to hand to another process."""
+
+    first_line: int  # from 1
+    sources: bytes
+    targets: bytes
+
+
+class _EncodedChunk(NamedTuple):
+    ids: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int32]  # [2n]
+    lines: npt.NDArray[np.int64]  # [n]
+    report: CleaningReport
+
+
+class _Encoder:
+    """What a worker needs to turn a chunk into ids."""
+
+    def __init__(self, source_model: bytes, target_model: bytes, config: DataConfig) -> None:
+        self._source = Tokenizer(source_model)
+        self._target = self._source if config.joint else Tokenizer(target_model)
+        self._rules = cleaning_rules(config)
+        self._max_pieces = config.max_pieces
+
+    def encode(self, chunk: _Chunk, *, clean: bool) -> _EncodedChunk:
+        report = CleaningReport()
+        kept: list[tuple[int, SentencePair]] = []
+        for line, pair in _pairs_of(chunk):
+            report.read += 1
+            reason = reason_to_drop(pair, self._rules if clean else self._rules[:1])
+            if reason:
+                report.drop(reason, line=line)
+            else:
+                kept.append((line, pair))
+        sources = self._source.encode_all([pair.source for _, pair in kept])
+        targets = self._target.encode_all([pair.target for _, pair in kept])
+        ids: list[npt.NDArray[np.int32]] = []
+        lines = []
+        for (line, _), source, target in zip(kept, sources, targets, strict=True):
+            if clean and max(len(source), len(target)) > self._max_pieces:
+                report.drop(f"over {self._max_pieces} pieces", line=line)
+            elif not len(source) or not len(target):
+                report.drop("nothing left after normalisation", line=line)
+            else:
+                ids += (source, target)
+                lines.append(line)
+        lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
+        joined = np.concatenate(ids) if ids else np.empty(0, np.int32)
+        return _EncodedChunk(joined, lengths, np.array(lines, dtype=np.int64), report)
+
+
+def _pairs_of(chunk: _Chunk) -> Iterator[tuple[int, SentencePair]]:
+    sources, targets = chunk.sources.decode().split("\n"), chunk.targets.decode().split("\n")
+    for offset, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        yield chunk.first_line + offset, SentencePair(source, target)
+
+
+def _chunks(files: CorpusFiles) -> Iterator[_Chunk]:
+    raw = zip(read_raw_lines(files.source), read_raw_lines(files.target), strict=True)
+    first = 1
+    while lines := list(islice(raw, CHUNK)):
+        sources, targets = zip(*lines, strict=True)
+        yield _Chunk(first, b"\n".join(sources), b"\n".join(targets))
+        first += len(lines)
+
+
+_worker_encoder: _Encoder  # of a worker process
+
+
+def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) -> None:
+    global _worker_encoder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    _worker_encoder = _Encoder(source_model, target_model, config)
+
+
+def _encode_in_worker(chunk: _Chunk, clean: bool) -> _EncodedChunk:
+    return _worker_encoder.encode(chunk, clean=clean)
+
+
+class _Encoding:
+    """Turns the splits into ids with the pieces in `folder`."""
+
+    def __init__(
+        self, folder: Path, config: DataConfig, processes: int, progress: Progress
+    ) -> None:
+        self._folder, self._config, self._progress = folder, config, progress
+        self._processes = processes
+        sides: tuple[Side, Side] = ("source", "target")
+        self._models = [
+            (folder / model_name(side, joint=config.joint)).read_bytes() for side in sides
+        ]
+        self._sizes = [len(Tokenizer(model)) for model in self._models]
+
+    def describe_pieces(self) -> dict[str, Any]:
+        return {
+            "source_vocabulary": self._sizes[0],
+            "target_vocabulary": self._sizes[1],
+            "dtype": "uint16" if max(self._sizes) <= 1 << 16 else "uint32",
+        }
+
+    def encode(self, split: str, files: CorpusFiles, lines: int, *, clean: bool) -> dict[str, Any]:
+        """Write a split; returns its counts, hashes and cleaning report."""
+        report = CleaningReport()
+        dtype = np.dtype(self.describe_pieces()["dtype"])
+        with writing_split(self._folder, split, dtype=dtype) as writer:
+            for chunk in self._encoded(_chunks(files), lines, clean):
+                writer.append(chunk.ids, chunk.lengths, chunk.lines)
+                report.add(chunk.report)
+                self._progress(split, report.read, lines)
+        if not writer.pairs:
+            raise CorpusError(
+                f"no pair of {files.source} and {files.target} is usable: "
+                + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items()),
+                hint="`seq2seq check` shows example lines",
+            )
+        return {
+            "pairs": writer.pairs,
+            "tokens": writer.tokens,
+            "sha256": writer.hashes,
+            "cleaning": report.as_json(),
+        }
+
+    def _encoded(
+        self, chunks: Iterable[_Chunk], lines: int, clean: bool
+    ) -> Iterator[_EncodedChunk]:
+        if lines < SMALL or self._processes == 1:
+            encoder = _Encoder(self._models[0], self._models[1], self._config)
+            yield from (encoder.encode(chunk, clean=clean) for chunk in chunks)
+            return
+        with ProcessPoolExecutor(
+            self._processes,
+            mp_context=get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(*self._models, self._config),
+        ) as pool:
+            try:
+                window: deque[Future[_EncodedChunk]] = deque()
+                for chunk in chunks:
+                    window.append(pool.submit(_encode_in_worker, chunk, clean))
+                    if len(window) > 2 * self._processes:
+                        yield window.popleft().result()
+                while window:
+                    yield window.popleft().result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _keep_text(folder: Path, valid: CorpusFiles) -> None:
+    for side, path in zip(("source", "target"), valid, strict=True):
+        with (folder / f"valid.{side}.txt").open("wb") as stream:
+            stream.writelines(line + b"\n" for line in read_raw_lines(path))
+
+
+def _finish(folder: Path, store: Path, meta: dict[str, Any]) -> None:
+    """Seal the working folder and put it in the store's place."""
+    (folder / "pieces.json").unlink()
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".model", ".txt"))
+    meta["sha256"] = {path.name: sha256_of(path) for path in files}
+    write_json(folder / META, meta)
+    for path in folder.iterdir():
+        sync(path)
+    if store.exists():
+        shutil.rmtree(store)
+    folder.rename(store)
+    sync(store.parent)
+
+
+def _described(survey: TextSurvey) -> dict[str, Any]:
+    return {"path": str(survey.path), "lines": survey.lines, "sha256": survey.sha256}
+
+
+def _key(*parts: Any) -> str:
+    """A hash that changes with any input's text or any setting, and not with a path."""
+    text = json.dumps(_without_paths(parts), sort_keys=True)
+    return hashlib.sha256(f"{FORMAT_VERSION}:{text}".encode()).hexdigest()
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_paths(v) for k, v in value.items() if k != "path"}
+    return [_without_paths(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,174 @@
+"""The token store: a corpus as ids in memory-mapped files, with all that training needs of it.
+
+meta.json            format version, languages, settings, counts, hashes, the cleaning report
+pieces.model         the joint SentencePiece model, or source.model and target.model
+train.ids            every token: source 1, target 1, source 2, target 2, ...
+train.offsets        int64, where each of the 2N sentences begins, and the end
+train.lines          int64, the corpus line (from 1) that each of the N pairs came from
+valid.*              the same for the validation set, and its text untouched
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from data.config import DataConfig
+from data.corpus import read_lines
+from data.tokenization import Tokenizer
+from seq2seq.errors import CorpusError
+from seq2seq.files import read_json, sha256_of
+
+FORMAT_VERSION = 1
+META = "meta.json"
+Side = Literal["source", "target"]
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class TokenizedSplit:
+    """N pairs of ids, read from disk as they are used."""
+
+    ids: IntArray  # every token
+    offsets: npt.NDArray[np.int64]  # [2N+1]
+    lines: npt.NDArray[np.int64]  # [N]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def source(self, pair: int) -> IntArray:
+        return self.ids[self.offsets[2 * pair] : self.offsets[2 * pair + 1]]
+
+    def target(self, pair: int) -> IntArray:
+        return self.ids[self.offsets[2 * pair + 1] : self.offsets[2 * pair + 2]]
+
+    @cached_property
+    def source_lengths(self) -> npt.NDArray[np.int64]:
+        """[N] pieces, without EOS"""
+        return np.asarray(self.offsets[1::2] - self.offsets[:-1:2])
+
+    @cached_property
+    def target_lengths(self) -> npt.NDArray[np.int64]:
+        """[N] pieces, without BOS and EOS"""
+        return np.asarray(self.offsets[2::2] - self.offsets[1::2])
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """A prepared corpus on disk."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> TokenStore:
+        """Raises CorpusError when there is no store, or one of another format version."""
+        if not (path / META).is_file():
+            raise CorpusError(
+                f"{path} is not a token store", hint="make one with `seq2seq preprocess`"
+            )
+        try:
+            meta = read_json(path / META)
+            version = meta["format_version"]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise CorpusError(f"{path / META} is damaged", hint="preprocess again") from error
+        if version != FORMAT_VERSION:
+            raise CorpusError(
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
+                hint="preprocess again with this version",
+            )
+        return cls(path, meta)
+
+    @property
+    def config(self) -> DataConfig:
+        return DataConfig(**self.meta["config"])
+
+    @property
+    def joint(self) -> bool:
+        return self.config.joint
+
+    @property
+    def languages(self) -> tuple[str | None, str | None]:
+        return self.meta["source_language"], self.meta["target_language"]
+
+    @property
+    def sha256(self) -> str:
+        """Of meta.json, which holds the hash of everything else."""
+        return sha256_of(self.path / META)
+
+    def tokenizer(self, side: Side) -> Tokenizer:
+        return Tokenizer.load(self.path / model_name(side, joint=self.joint))
+
+    def split(self, name: str) -> TokenizedSplit:
+        """ "train" or "valid"; raises CorpusError when its files do not fit the counts."""
+        pairs, tokens = self.meta["splits"][name]["pairs"], self.meta["splits"][name]["tokens"]
+        dtype = np.dtype(self.meta["dtype"])
+        return TokenizedSplit(
+            self._mapped(f"{name}.ids", dtype, tokens),
+            self._mapped(f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
+            self._mapped(f"{name}.lines", np.dtype(np.int64), pairs),
+        )
+
+    def valid_text(self, side: Side) -> list[str]:
+        """The validation set as it was given."""
+        return list(read_lines(self.path / f"valid.{side}.txt"))
+
+    def _mapped(self, name: str, dtype: np.dtype[Any], count: int) -> Any:
+        path = self.path / name
+        if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
+            raise CorpusError(f"{path} is damaged: its size is wrong", hint="preprocess again")
+        if count == 0:
+            return np.empty(0, dtype)
+        return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+
+
+def model_name(side: Side, *, joint: bool) -> str:
+    return "pieces.model" if joint else f"{side}.model"
+
+
+class SplitWriter:
+    """Appends pairs to the three files of a split, hashing as it goes."""
+
+    def __init__(self, files: dict[str, BinaryIO], dtype: np.dtype[Any]) -> None:
+        self.pairs = 0
+        self.tokens = 0
+        self._files = files
+        self._dtype = dtype
+        self._hashes = {name: hashlib.sha256() for name in files}
+        self._write("offsets", np.zeros(1, np.int64))
+
+    def append(self, ids: IntArray, lengths: IntArray, lines: IntArray) -> None:
+        """ids of n pairs end to end, lengths [2n] (source, target, ...), lines [n]"""
+        offsets = self.tokens + np.cumsum(lengths, dtype=np.int64)
+        self._write("ids", ids.astype(self._dtype, copy=False))
+        self._write("offsets", offsets)
+        self._write("lines", lines.astype(np.int64, copy=False))
+        self.pairs += len(lines)
+        self.tokens += int(lengths.sum())
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return {name: digest.hexdigest() for name, digest in self._hashes.items()}
+
+    def _write(self, name: str, array: IntArray) -> None:
+        data = array.tobytes()
+        self._files[name].write(data)
+        self._hashes[name].update(data)
+
+
+@contextmanager
+def writing_split(folder: Path, name: str, *, dtype: np.dtype[Any]) -> Iterator[SplitWriter]:
+    with ExitStack() as stack:
+        files = {
+            kind: stack.enter_context((folder / f"{name}.{kind}").open("wb"))
+            for kind in ("ids", "offsets", "lines")
+        }
+        yield SplitWriter(files, dtype)

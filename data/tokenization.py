@@ -1,0 +1,118 @@
+"""Subword pieces: the only module that knows SentencePiece."""
+
+import re
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sentencepiece
+
+from data.config import DataConfig
+from seq2seq.batch import BOS, EOS, PAD, UNK
+from seq2seq.errors import CheckpointError, CorpusError
+
+IntArray = npt.NDArray[np.int32]
+_LONGEST_LINE = 4192  # bytes; SentencePiece's trainer passes over longer lines
+
+
+class Tokenizer:
+    """Text to piece ids and back, by one SentencePiece model."""
+
+    def __init__(self, model: bytes, *, name: str = "the SentencePiece model") -> None:
+        """Raises CheckpointError when the bytes are not a SentencePiece model with our ids."""
+        self.model = model
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{name} cannot be read", hint="the file is damaged; preprocess again"
+            ) from error
+        p = self._processor
+        if (p.pad_id(), p.unk_id(), p.bos_id(), p.eos_id()) != (PAD, UNK, BOS, EOS):
+            raise CheckpointError(
+                f"{name} was not trained by seq2seq: its special ids differ",
+                hint="preprocess the corpus with this program",
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        try:
+            return cls(path.read_bytes(), name=str(path))
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+    def __len__(self) -> int:
+        return int(self._processor.GetPieceSize())
+
+    def encode(self, text: str) -> list[int]:
+        """Ids without BOS and EOS."""
+        return list(self._processor.EncodeAsIds(text))
+
+    def encode_all(self, texts: Sequence[str]) -> list[IntArray]:
+        return list(self._processor.EncodeAsNumpy(list(texts)))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [self._processor.IdToPiece(int(i)) for i in ids]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """One line of text: special ids are left out, and a line end spelt in bytes is a space."""
+        text = self._processor.DecodeIds([int(i) for i in ids if i not in (PAD, BOS, EOS)])
+        return text.replace("\n", " ").replace("\r", " ")
+
+
+def train_tokenizer(
+    sentences: Iterable[str], config: DataConfig, *, vocabulary_size: int | None = None
+) -> Tokenizer:
+    """Learn pieces from text; equal sentences and settings give equal bytes.
+
+    One training thread: with two, SentencePiece learns another model. A corpus too small for the
+    vocabulary gets as many pieces as it can fill. Raises CorpusError when it cannot even hold its
+    characters.
+    """
+    model = BytesIO()
+    usable = (s for s in sentences if 0 < len(s.encode("utf-8")) <= _LONGEST_LINE)
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=usable,
+            model_writer=model,
+            vocab_size=vocabulary_size or config.vocabulary_size,
+            hard_vocab_limit=False,
+            **_trainer_options(config),
+        )
+    except RuntimeError as error:
+        raise _in_our_words(error, config) from error
+    return Tokenizer(model.getvalue())
+
+
+def _trainer_options(config: DataConfig) -> dict[str, Any]:
+    return {
+        "model_type": config.piece_model,
+        "character_coverage": config.character_coverage,
+        "normalization_rule_name": config.normalization,
+        "byte_fallback": True,
+        "num_threads": 1,
+        "pad_id": PAD,
+        "unk_id": UNK,
+        "bos_id": BOS,
+        "eos_id": EOS,
+        "max_sentence_length": _LONGEST_LINE,
+        "minloglevel": 2,
+    }
+
+
+def _in_our_words(error: RuntimeError, config: DataConfig) -> CorpusError:
+    message = str(error)
+    if needed := re.search(r"required_chars\D+\d+ vs (\d+)", message):
+        return CorpusError(
+            f"a vocabulary of {config.vocabulary_size} cannot hold the corpus' characters",
+            hint=f"use --vocabulary-size {needed.group(1)} or more, or a lower "
+            "data.character_coverage",
+        )
+    return CorpusError(
+        f"SentencePiece could not learn pieces: {message.split(']')[-1].strip() or message}",
+        hint="run `seq2seq check` on the corpus",
+    )

@@ -1,0 +1,49 @@
+"""What the data hands to the model: padded ids, and where they came from."""
+
+from __future__ import annotations  # torch is for type checkers only: workers start without it
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+"""Ids that every vocabulary starts with."""
+
+
+class BatchPosition(NamedTuple):
+    """A place in the endless stream of batches: the batch that comes next."""
+
+    epoch: int  # from 1
+    batch: int  # from 0, within the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B sentence pairs, padded; sources end in EOS, targets start with BOS and end in EOS."""
+
+    source_ids: Tensor  # [B, S] int64
+    source_lengths: Tensor  # [B] int64, on the CPU
+    target_ids: Tensor  # [B, T+1] int64
+    lines: tuple[int, ...]  # B line numbers in the corpus, from 1
+    position: BatchPosition  # of this batch
+
+    @property
+    def decoder_input(self) -> Tensor:
+        """What the decoder reads, BOS first. [B, T]"""
+        return self.target_ids[:, :-1]
+
+    @property
+    def labels(self) -> Tensor:
+        """What the decoder should write, EOS last. [B, T]"""
+        return self.target_ids[:, 1:]
+
+    def to(self, device: str) -> Batch:
+        return Batch(
+            self.source_ids.to(device),
+            self.source_lengths,
+            self.target_ids.to(device),
+            self.lines,
+            self.position,
+        )

@@ -1,0 +1,153 @@
+"""Checkpoints: directories of tensors and plain values under a SHA-256 manifest; no pickle.
+
+    update-000000500/  model.safetensors  optimizer.safetensors  state.json  MANIFEST.json
+
+A checkpoint is written aside and renamed, so it is there whole or not at all, and it is verified
+against its manifest before anything in it is used: safetensors alone does not notice damage.
+"""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from seq2seq.batch import BatchPosition
+from seq2seq.errors import CheckpointError
+from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, write_json
+from seq2seq.training import TrainingState
+
+FORMAT_VERSION = 1
+MANIFEST = "MANIFEST.json"
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+
+
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+) -> Path:
+    """Write `folder/update-N` whole, or not at all; returns its path."""
+    path = folder / f"update-{state.update:09d}"
+    if path.exists():  # left by a run that ended between writing it and noting it down
+        shutil.rmtree(path)
+    with replacing_directory(path) as partial:
+        save_file(_weights(model), partial / MODEL, metadata=_metadata())
+        save_file(_moments(model, optimizer), partial / OPTIMIZER, metadata=_metadata())
+        write_json(partial / STATE, asdict(state))
+        hashes = {name: sha256_of(partial / name) for name in (MODEL, OPTIMIZER, STATE)}
+        write_json(partial / MANIFEST, {"format_version": FORMAT_VERSION, "sha256": hashes})
+    return path
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill a model with a verified checkpoint's weights; names and shapes must agree."""
+    tensors = _verified_tensors(path, MODEL)
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    if shapes != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
+        raise CheckpointError(
+            f"{path} holds the weights of another model than its configuration describes",
+            hint="the run directory was changed; restore it or train again",
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer the moments it had when the checkpoint was written."""
+    tensors = _verified_tensors(path, OPTIMIZER)
+    for name, parameter in model.named_parameters():
+        moments = {
+            key: tensors[f"{name}/{key}"]
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"{name}/{key}" in tensors
+        }
+        if moments:
+            optimizer.state[parameter] = {
+                key: value.to(parameter.device) for key, value in moments.items()
+            }
+
+
+def load_state(path: Path) -> TrainingState:
+    verify(path)
+    values: dict[str, Any] = read_json(path / STATE)
+    values["position"] = BatchPosition(*values["position"])
+    return TrainingState(**values)
+
+
+def verify(path: Path) -> dict[str, str]:
+    """Prove every file to be what was written; returns their SHA-256. Raises CheckpointError."""
+    damaged = CheckpointError(
+        f"{path} is damaged", hint="use another checkpoint of the run (--checkpoint last or best)"
+    )
+    try:
+        manifest = read_json(path / MANIFEST)
+        version, hashes = manifest["format_version"], dict(manifest["sha256"])
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint: it has no {MANIFEST}", hint="check the path"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged from error
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
+            hint="use the version of seq2seq that wrote it",
+        )
+    for name in (MODEL, OPTIMIZER, STATE):
+        if not (path / name).is_file() or sha256_of(path / name) != hashes.get(name):
+            raise CheckpointError(f"{path / name} is damaged", hint=damaged.hint)
+    return hashes
+
+
+def point(folder: Path, name: str, checkpoint: Path) -> None:
+    """Let `folder/name` ("best", "last") name a checkpoint beside it."""
+    with replacing(folder / name) as partial:
+        partial.write_text(checkpoint.name + "\n", encoding="utf-8")
+
+
+def pointed(folder: Path, name: str) -> Path | None:
+    """The checkpoint that a pointer or a plain name stands for; None where there is none."""
+    pointer = folder / name
+    if pointer.is_file():
+        pointer = folder / pointer.read_text(encoding="utf-8").strip()
+    return pointer if pointer.is_dir() and pointer.parent == folder else None
+
+
+def prune(folder: Path) -> None:
+    """Remove checkpoints that neither `best` nor `last` names."""
+    kept = {pointed(folder, "best"), pointed(folder, "last")}
+    for path in sorted(folder.glob("update-*")):
+        if path not in kept:
+            shutil.rmtree(path)
+
+
+def _verified_tensors(path: Path, name: str) -> dict[str, Tensor]:
+    verify(path)
+    with safetensors.safe_open(path / name, framework="pt") as file:  # type: ignore[no-untyped-call]
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter once: tied ones have one name."""
+    return {name: tensor.detach().contiguous() for name, tensor in model.named_parameters()}
+
+
+def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": value.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _metadata() -> dict[str, str]:
+    """One key alone: with several, safetensors' bytes are not reproducible."""
+    return {"seq2seq": json.dumps({"format_version": FORMAT_VERSION})}

@@ -1,0 +1,61 @@
+"""The encoder: source ids to one state a token, read in both directions."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from seq2seq.masks import length_mask
+from seq2seq.recurrence import CellKind, initialise_recurrent
+
+
+class Encoded(NamedTuple):
+    """A batch of sources as the encoder leaves them."""
+
+    states: Tensor  # [B, S, M], 0 where there is padding
+    mask: Tensor  # [B, S] bool
+    summary: Tensor  # [B, M], each direction's last state of the top layer
+
+
+class BidirectionalEncoder(nn.Module):
+    """Bidirectional recurrent layers (Schuster & Paliwal, 1997), dropout between them.
+
+    Sequences are packed, so that neither direction ever reads padding.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedding: nn.Embedding,
+        hidden_size: int,
+        layers: int,
+        cell: CellKind,
+        embedding_dropout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        library = nn.LSTM if cell == "lstm" else nn.GRU
+        self.embedding = embedding
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.dropout = nn.Dropout(dropout)
+        sizes = [embedding.embedding_dim] + [2 * hidden_size] * (layers - 1)
+        self.layers = nn.ModuleList(
+            library(size, hidden_size, batch_first=True, bidirectional=True) for size in sizes
+        )
+        for layer in self.layers:
+            initialise_recurrent(layer)  # type: ignore[arg-type]
+
+    def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
+        """source_ids [B, S], lengths [B] on the CPU, each at least 1"""
+        width = source_ids.shape[1]
+        outputs = self.embedding_dropout(self.embedding(source_ids))  # [B, S, E]
+        for number, layer in enumerate(self.layers):
+            inputs = self.dropout(outputs) if number else outputs
+            packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+            packed, last = layer(packed)
+            outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=width)
+        hidden = last[0] if isinstance(last, tuple) else last  # [2, B, M/2]
+        summary = torch.cat([hidden[0], hidden[1]], dim=-1)  # [B, M]
+        mask = length_mask(lengths.to(source_ids.device), width)
+        return Encoded(self.dropout(outputs), mask, self.dropout(summary))

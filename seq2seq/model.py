@@ -1,0 +1,127 @@
+"""The translation model: encoder, decoder and output layer, built from its configuration."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.attention import Attention
+from seq2seq.batch import PAD, Batch
+from seq2seq.config import ModelConfig
+from seq2seq.decoders.bahdanau import BahdanauDecoder
+from seq2seq.decoders.contract import Decoder, Memory, Unrolled
+from seq2seq.decoders.luong import LuongDecoder
+from seq2seq.decoders.plain import PlainDecoder
+from seq2seq.encoder import BidirectionalEncoder
+from seq2seq.errors import ConfigError
+from seq2seq.scores import build_score
+
+
+class EncoderDecoder(nn.Module):
+    """p(target | source) one token at a time (Sutskever et al., 2014; Cho et al., 2014)."""
+
+    def __init__(
+        self, *, encoder: BidirectionalEncoder, decoder: Decoder, output: nn.Linear
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder: Decoder = decoder
+        self.output = output
+
+    def encode(self, source_ids: Tensor, lengths: Tensor) -> Memory:
+        """source_ids [B, S], lengths [B] on the CPU"""
+        states, mask, summary = self.encoder.encode(source_ids, lengths)
+        return Memory(states, self.decoder.keys(states), mask, summary)
+
+    def unroll(self, batch: Batch) -> Unrolled:
+        """Readouts and attention for targets that are known."""
+        memory = self.encode(batch.source_ids, batch.source_lengths)
+        return self.decoder.unroll(batch.decoder_input, memory)
+
+    def logits(self, readouts: Tensor) -> Tensor:
+        """[..., R] -> [..., V]"""
+        return self.output(readouts)  # type: ignore[no-any-return]
+
+
+def build_model(
+    config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, joint: bool
+) -> EncoderDecoder:
+    """Lay out the model that the configuration describes, with fresh weights.
+
+    Raises ConfigError when all embeddings are to be tied but the vocabularies are separate.
+    """
+    if config.tie_embeddings == "all" and not joint:
+        raise ConfigError(
+            "model.tie_embeddings is all, but source and target have separate vocabularies",
+            hint="use --set model.tie_embeddings=decoder, or preprocess without --separate",
+        )
+    target_embedding = _embedding(target_vocabulary, config.embedding_size)
+    source_embedding = (
+        target_embedding
+        if config.tie_embeddings == "all"
+        else _embedding(source_vocabulary, config.embedding_size)
+    )
+    encoder = BidirectionalEncoder(
+        embedding=source_embedding,
+        hidden_size=config.encoder_size,
+        layers=config.encoder_layers,
+        cell=config.cell,
+        embedding_dropout=config.embedding_dropout,
+        dropout=config.dropout,
+    )
+    output = nn.Linear(config.readout_width, target_vocabulary)
+    nn.init.xavier_uniform_(output.weight)
+    nn.init.zeros_(output.bias)
+    if config.tie_embeddings != "none":
+        output.weight = target_embedding.weight
+    return EncoderDecoder(
+        encoder=encoder, decoder=_build_decoder(config, target_embedding), output=output
+    )
+
+
+def _build_decoder(
+    config: ModelConfig, embedding: nn.Embedding
+) -> PlainDecoder | LuongDecoder | BahdanauDecoder:
+    sizes = {
+        "memory_size": config.memory_size,
+        "hidden_size": config.decoder_size,
+        "readout_size": config.readout_width,
+        "layers": config.decoder_layers,
+    }
+    dropouts = {"embedding_dropout": config.embedding_dropout, "dropout": config.dropout}
+    if config.attention == "none":
+        return PlainDecoder(
+            embedding=embedding, cell=config.cell, context=config.context, **sizes, **dropouts
+        )
+    attention = Attention(
+        build_score(
+            config.score,
+            query_size=config.decoder_size,
+            key_size=config.memory_size,
+            size=config.attention_size,
+        )
+    )
+    if config.attention == "luong":
+        return LuongDecoder(
+            embedding=embedding,
+            attention=attention,
+            cell=config.cell,
+            input_feeding=config.input_feeding,
+            **sizes,
+            **dropouts,
+        )
+    return BahdanauDecoder(
+        embedding=embedding, attention=attention, cell=config.cell, **sizes, **dropouts
+    )
+
+
+def _embedding(vocabulary: int, size: int) -> nn.Embedding:
+    """Rows of about unit length after their first use in a softmax: N(0, 1/size), padding 0."""
+    embedding = nn.Embedding(vocabulary, size, padding_idx=PAD)
+    nn.init.normal_(embedding.weight, std=size**-0.5)
+    with torch.no_grad():
+        embedding.weight[PAD].zero_()
+    return embedding
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers, shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,181 @@
+"""The training loop, whole: it reports each event; saving, printing and stopping are the caller's."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from seq2seq.batch import Batch, BatchPosition
+from seq2seq.config import TrainingConfig
+from seq2seq.errors import DivergenceError
+from seq2seq.losses import batch_loss
+from seq2seq.model import EncoderDecoder
+from seq2seq.optimization import learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Where a run stands, beside its weights and the optimizer's: enough to go on as if never
+    interrupted."""
+
+    update: int = 0
+    position: BatchPosition = BatchPosition(epoch=1, batch=0)  # of the batch that comes next
+    seconds: float = 0.0  # trained so far, validations included
+    best_update: int = 0  # 0 before the first validation
+    best_nats: float = math.inf  # a token, on the validation set
+    stale: int = 0  # validations since the best one
+    validated: int = 0  # the update after which the last validation was done
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One optimizer step has been taken."""
+
+    state: TrainingState
+    batch: BatchPosition
+    tokens: int  # real target tokens in the batch
+    nats_per_token: float
+    smoothed_nats_per_token: float  # what was trained
+    gradient_norm: float  # before clipping
+    learning_rate: float
+    progress: float  # share of the run that is done, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The model has been measured on the validation set."""
+
+    state: TrainingState
+    nats_per_token: float
+    improved: bool
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.nats_per_token, 700.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Training has come to its end, and why."""
+
+    state: TrainingState
+    reason: str
+
+
+def fit(
+    model: EncoderDecoder,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[Batch],
+    validate: Callable[[], float],
+    config: TrainingConfig,
+    *,
+    state: TrainingState,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Update | Validation | Finished]:
+    """Train from `state` on, until updates, minutes or patience run out.
+
+    `batches` never ends and begins at `state.position`; `validate` gives nats a token and draws no chance. After
+    each event model, optimizer and `event.state` belong together and may be saved. Raises
+    DivergenceError, before the step is taken, for a loss or gradient that is not finite.
+    """
+    began = clock() - state.seconds
+    while True:
+        ended = _end_of(state, config)
+        due = ended or state.update % config.validate_every == 0
+        if due and state.validated < state.update:
+            validation = _validated(validate(), state)
+            state = replace(validation.state, seconds=clock() - began)
+            yield replace(validation, state=state)
+            ended = ended or _end_of(state, config)
+        if ended:
+            yield Finished(state, ended)
+            return
+        batch = next(batches)
+        update = state.update + 1
+        rate = learning_rate(config, update=update, progress=_progress(state, config))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        model.train()
+        seed_update(config.seed, update)
+        loss = batch_loss(model, batch.to(device), smoothing=config.label_smoothing)
+        optimizer.zero_grad()
+        (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
+        norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
+        smoothed = loss.smoothed_nats.item() / loss.tokens
+        _refuse_non_finite(smoothed, norm, update=update, batch=batch)
+        optimizer.step()
+        position = BatchPosition(batch.position.epoch, batch.position.batch + 1)
+        state = replace(state, update=update, position=position, seconds=clock() - began)
+        yield Update(
+            state=state,
+            batch=batch.position,
+            tokens=loss.tokens,
+            nats_per_token=loss.nats.item() / loss.tokens,
+            smoothed_nats_per_token=smoothed,
+            gradient_norm=norm,
+            learning_rate=rate,
+            progress=_progress(state, config),
+        )
+
+
+def seed_update(seed: int, update: int) -> None:
+    """Give an update a stream of chance of its own, so that a resumed update is the same update."""
+    digest = hashlib.blake2b(f"update:{seed}:{update}".encode(), digest_size=8).digest()
+    torch.manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str = "cpu") -> float:
+    """Nats a target token, EOS included, over all batches: the logarithm of the perplexity."""
+    was_training = model.training
+    model.eval()
+    nats, tokens = 0.0, 0
+    with torch.inference_mode():
+        for batch in batches:
+            loss = batch_loss(model, batch.to(device))
+            nats += loss.nats.item()
+            tokens += loss.tokens
+    model.train(was_training)
+    return nats / tokens
+
+
+def _validated(nats: float, state: TrainingState) -> Validation:
+    improved = nats < state.best_nats
+    state = replace(state, validated=state.update, stale=state.stale + 1)
+    if improved:
+        state = replace(state, best_update=state.update, best_nats=nats, stale=0)
+    return Validation(state, nats, improved)
+
+
+def _progress(state: TrainingState, config: TrainingConfig) -> float:
+    done = state.update / max(config.updates, 1)
+    if config.minutes is not None:
+        done = max(done, state.seconds / (60 * config.minutes))
+    return min(done, 1.0)
+
+
+def _end_of(state: TrainingState, config: TrainingConfig) -> str | None:
+    if state.update >= config.updates:
+        return f"all {config.updates:,} updates are done"
+    if config.minutes is not None and state.seconds >= 60 * config.minutes:
+        return f"the {config.minutes:g} minutes are over"
+    if config.patience and state.stale >= config.patience:
+        return f"no better perplexity in {state.stale} validations"
+    return None
+
+
+def _refuse_non_finite(smoothed: float, norm: float, *, update: int, batch: Batch) -> None:
+    if math.isfinite(smoothed) and math.isfinite(norm):
+        return
+    what = f"loss is {smoothed}" if not math.isfinite(smoothed) else f"gradient norm is {norm}"
+    lines = ", ".join(map(str, batch.lines[:10])) + (", ..." if len(batch.lines) > 10 else "")
+    raise DivergenceError(
+        f"the {what} at update {update:,}: epoch {batch.position.epoch}, batch "
+        f"{batch.position.batch + 1}, corpus lines {lines}",
+        hint="lower training.learning_rate, lengthen training.warmup, or look at those lines; "
+        "the checkpoints from before are intact",
+    )
