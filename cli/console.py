@@ -8,7 +8,6 @@ can drive the screen, and only through `Text`, so that nothing in it is read as 
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seq2seq.errors import UserError
+from seq2seq.visible import visible
 
 
 def stderr_console() -> Console:
@@ -64,41 +64,9 @@ def warn(message: str) -> None:
 def report_error(error: UserError) -> None:
     """What is wrong and where, then what to do, each on its line."""
     console = stderr_console()
-    console.print(
-        Text.assemble(("error: ", "bold red"), visible(error.message)), soft_wrap=True
-    )
+    console.print(Text.assemble(("error: ", "bold red"), visible(error.message)), soft_wrap=True)
     if error.hint:
         console.print(Text.assemble(("hint:  ", "cyan"), visible(error.hint)), soft_wrap=True)
-
-
-_STAND_INS = {"\n": "↵", "\r": "␍", "\t": "␉", "\u2028": "↵", "\u2029": "↵"}
-# Directions and joins that reorder or hide what follows on a screen.
-_INVISIBLE = frozenset("\u200e\u200f\u061c\ufeff\u200b") | {chr(c) for c in range(0x202A, 0x202F)} | {
-    chr(c) for c in range(0x2066, 0x206A)
-}
-
-
-def visible(text: str) -> str:
-    """Replace every character that could drive a terminal by one that shows it.
-
-    Control characters (C0 as ␀..␟, C1 as \\x80..\\x9f), line separators and bidirectional controls.
-    """
-    if text.isprintable():
-        return text
-    return "".join(_stand_in(character) for character in text)
-
-
-def _stand_in(character: str) -> str:
-    if character in _STAND_INS:
-        return _STAND_INS[character]
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    if character in _INVISIBLE or unicodedata.category(character) in ("Cc", "Cs"):
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    return character
 
 
 def progress(*, counts: bool = True) -> Progress:

@@ -241,7 +241,7 @@ _TWICE = re.compile(
     f"Ã{_TAIL}|Â[\x80-\xbf]|â[\x80€][\x80-\xbfœžŸ˜™š›“”¢¦¹º]|(?:[Ä-ßÂ]{_TAIL}){{2}}"
     f"|(?:[à-ï]{_TAIL}{_TAIL}){{2}}|ðŸ"
 )
-_TWICE_LEADS = re.compile("[Â-ð]")
+_MAYBE_TWICE = re.compile(f"[Â-ð]{_TAIL}")  # in all of these, and quick to look for
 
 
 class _Side:
@@ -275,11 +275,11 @@ class _Side:
     def take(self, piece: Sequence[bytes]) -> tuple[list[str], set[int]]:
         """The lines as text, and which of them (by index) are not valid UTF-8."""
         lines, invalid = self._decoded(piece)
-        words = [len(line.split()) for line in lines]
+        words = list(map(len, map(str.split, lines)))
         self.blank += words.count(0)
         self.longest_words = max(self.longest_words, max(words))
         self.longest_characters = max(self.longest_characters, max(map(len, lines)))
-        self._words.append(np.fromiter((min(n, 65_535) for n in words), np.uint16, len(words)))
+        self._words.append(np.array(words).clip(max=65_535).astype(np.uint16))
         # Python's own hash: keyed anew for each process, so no corpus can be made to collide
         self._hashes.append(np.fromiter(map(hash, lines), np.int64, len(lines)))
         self._traces.append(trace_lines(lines))
@@ -335,7 +335,7 @@ class _Side:
         text = "\n".join(lines)
         if text.isascii():
             return
-        lost, twice = "\ufffd" in text, _TWICE.search(text) is not None
+        lost, twice = "\ufffd" in text, _MAYBE_TWICE.search(text) is not None
         if not lost and not twice:
             return
         for index, line in enumerate(lines):

@@ -58,7 +58,7 @@ class Stretch:
 
 def trace_lines(lines: Sequence[str]) -> LineTraces:
     return LineTraces(
-        np.fromiter((min(len(line), LONGEST) for line in lines), np.uint16, len(lines)),
+        np.fromiter(map(len, lines), np.int64, len(lines)).clip(max=LONGEST).astype(np.uint16),
         np.fromiter(map(_ending, lines), np.uint8, len(lines)),
         _sketches(lines),
     )

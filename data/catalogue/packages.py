@@ -1,0 +1,154 @@
+"""Files that package indexes hold: fetched by pinned hash, read as archives, never installed.
+
+What is in the cache has been checked, and is checked again before every use.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.catalogue.entry import Tell
+from seq2seq.errors import ConfigError, CorpusError, ResourceError
+from seq2seq.files import sha256_of, sync
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """One file of one release; another file of the same release has another hash."""
+
+    project: str
+    version: str
+    filename: str
+    sha256: str
+    size: int  # bytes
+
+    def origin(self) -> dict[str, Any]:
+        return {"package": self.project, "version": self.version, "sha256": self.sha256}
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept: SEQ2SEQ_CACHE, or the system's place for caches."""
+    if named := os.environ.get("SEQ2SEQ_CACHE"):
+        return Path(named)
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("seq2seq"))
+
+
+def fetch_wheel(wheel: Wheel, *, location: str | None, tell: Tell) -> Path:
+    """The path of a wheel whose hash is right: at `location`, in the cache, or downloaded into it.
+
+    Raises CorpusError for other bytes than were pinned, ResourceError where it cannot be fetched.
+    """
+    if location is not None:
+        return checked(_local(wheel, location), wheel.sha256, hint="fetch that file again")
+    cached = cache_directory() / wheel.filename
+    if cached.exists():
+        return checked(cached, wheel.sha256, hint="delete it and run the command again")
+    tell(
+        f"downloading {wheel.project} {wheel.version} ({megabytes(wheel.size)}), "
+        f"kept in {cached.parent}"
+    )
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=cached.parent) as directory:
+        _download(wheel, Path(directory))
+        fresh = Path(directory) / wheel.filename
+        if not fresh.exists():
+            raise CorpusError(
+                f"pip fetched another file than {wheel.filename}", hint=_elsewhere(wheel)
+            )
+        checked(fresh, wheel.sha256, hint=_elsewhere(wheel))
+        sync(fresh)
+        fresh.replace(cached)
+    return cached
+
+
+def checked(path: Path, sha256: str, *, hint: str) -> Path:
+    """The path itself; raises CorpusError if the file is not the one that was pinned."""
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
+    if found != sha256:
+        raise wrong_hash(str(path), found=found, expected=sha256, hint=hint)
+    return path
+
+
+def wrong_hash(where: str, *, found: str, expected: str, hint: str) -> CorpusError:
+    return CorpusError(
+        f"{where} is not the file the catalogue means: sha256 {found}, expected {expected}",
+        hint=hint,
+    )
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _local(wheel: Wheel, location: str) -> Path:
+    if location.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{location} is an address, and this corpus comes out of a wheel",
+            hint=f"--from takes {wheel.filename} or the folder that holds it; "
+            "another index is set in pip's own configuration",
+        )
+    path = Path(location)
+    path = path / wheel.filename if path.is_dir() else path
+    if not path.is_file():
+        raise CorpusError(
+            f"{path} does not exist",
+            hint=f"--from takes {wheel.filename} or the folder that holds it",
+        )
+    return path
+
+
+def _download(wheel: Wheel, directory: Path) -> None:
+    """Let pip fetch this file or fail: it knows the user's index, proxy and certificates."""
+    if importlib.util.find_spec("pip") is None:
+        raise ResourceError(
+            f"{wheel.filename} is downloaded with pip, which this Python lacks ({sys.executable})",
+            hint=f"run `python -m ensurepip` in this environment, or {_elsewhere(wheel)}",
+        )
+    requirements = directory / "requirements.txt"
+    requirements.write_text(f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python"),
+        *("--only-binary", ":all:", "--require-hashes", "-r", str(requirements)),
+        *("-d", str(directory), "--no-cache-dir", "--quiet", "--no-input"),
+        *("--disable-pip-version-check", "--retries", "2", "--timeout", "30"),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode == 0:
+        return
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise CorpusError(
+            f"the package index has another file as {wheel.filename}: its hash is not the "
+            f"pinned {wheel.sha256}",
+            hint=_elsewhere(wheel),
+        )
+    raise ResourceError(
+        f"{wheel.filename} could not be downloaded: {_reason(done.stderr)}", hint=_elsewhere(wheel)
+    )
+
+
+def _reason(stderr: str) -> str:
+    """The cause: a lost connection, or pip's first complaint, which the later ones follow from."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    if any("connection broken by" in line for line in lines):
+        return "the package index cannot be reached"
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or ["pip failed without a word"])[0]
+
+
+def _elsewhere(wheel: Wheel) -> str:
+    return (
+        f"fetch {wheel.filename} on a machine that can, with `pip download --no-deps "
+        f"--ignore-requires-python {wheel.project}=={wheel.version}`, and name it with --from"
+    )

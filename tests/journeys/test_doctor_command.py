@@ -1,0 +1,115 @@
+"""`seq2seq doctor` answers on odd machines: no home, a dumb terminal, places that refuse writing."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import doctor
+
+PROGRAM = Path(sys.executable).with_name("seq2seq")
+
+
+def seq2seq(*arguments, **options):
+    return subprocess.run(
+        [PROGRAM, *arguments], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def test_the_block_names_versions_machine_terminal_and_disk():
+    done = seq2seq("doctor")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("[")] == [
+        "[versions]",
+        "[extras]",
+        "[machine]",
+        "[torch]",
+        "[terminal]",
+        "[disk]",
+    ]
+    block = dict(line.split(":", 1) for line in lines if ":" in line)
+    assert block["seq2seq-trainer"].strip() == importlib.metadata.version("seq2seq-trainer")
+    assert block["sacrebleu"].strip() == importlib.metadata.version("sacrebleu")
+    assert "one thread" in block["bfloat16 gflops"]
+    assert "writable" in block["here"]
+    assert "\x1b" not in done.stdout
+    # Aligned: every value starts in the same column.
+    assert (
+        len({len(line) - len(line.split(":", 1)[1].lstrip()) for line in lines if ":" in line}) == 1
+    )
+
+
+def test_json_and_markdown_hold_the_same_facts():
+    report = json.loads(seq2seq("doctor", "--json").stdout)
+    assert report["schema_version"] == 1
+    assert (report["ok"], report["problems"]) == (True, [])
+    assert report["torch"]["float32_gflops"] > 0
+    assert report["machine"]["memory"] > 2**28  # bytes
+    assert report["disk"]["here"]["writable"] is True
+    needed = importlib.metadata.requires("seq2seq-trainer") or []
+    runtime = [text for text in needed if "extra ==" not in text]
+    assert len(report["versions"]) == len(runtime) + 3  # ours, Python, platform
+    folded = seq2seq("doctor", "--markdown").stdout
+    assert folded.startswith("<details>") and folded.endswith("</details>\n")
+    assert "```text\n[versions]\n" in folded
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="needs a directory even root cannot write"
+)
+def test_no_home_a_dumb_terminal_and_places_that_refuse_writing_are_told_not_fatal():
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"} | {
+        "SEQ2SEQ_CACHE": "/proc/nowhere\x1b[31m",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "COLUMNS": "many",
+        "LC_ALL": "POSIX",
+    }
+    done = seq2seq("doctor", cwd="/proc", env=environment, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("cannot be written") == 2  # here and the cache
+    assert "\x1b" not in done.stdout
+    assert "POSIX" in done.stdout and "dumb" in done.stdout
+
+
+def test_a_directory_that_is_gone_is_a_problem_said_in_words(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f'rmdir "{gone}" && exec "{PROGRAM}" doctor'
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=gone, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 6
+    assert "the current directory is gone" in done.stderr
+    assert "[disk]" in done.stdout
+
+
+def test_a_missing_or_outdated_dependency_is_a_problem():
+    assert doctor._dependency("no-such-distribution", ">=1").problem == (
+        "no-such-distribution is not installed"
+    )
+    assert "is not <0.1" in doctor._dependency("pytest", "<0.1").problem
+    assert doctor._dependency("pytest", ">=1").problem == ""
+
+
+def test_a_section_that_fails_says_so_and_keeps_what_it_had():
+    def facts():
+        yield doctor.Fact("first", 1, "1")
+        raise RuntimeError("no such thing here")
+
+    first, failed = doctor._collect("machine", facts)
+    assert (first.key, failed.key) == ("first", "failed")
+    assert failed.text == "RuntimeError: no such thing here"
+    assert failed.problem == ""
+    assert doctor._collect("torch", facts)[-1].problem
+
+
+def test_a_path_below_home_is_shown_without_its_owner(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert doctor._shortened(tmp_path / "corpus") == "~/corpus"
+    assert doctor._shortened(Path("/elsewhere")) == "/elsewhere"

@@ -1,0 +1,218 @@
+"""`seq2seq score` from the shell, beside the sacrebleu program on the same files."""
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("seq2seq")
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("SACREBLEU", "COLUMNS"))
+} | {"PYTHONWARNINGS": "error"}
+
+WORDS = (
+    "the a small red Dog cat sees ; runs home , today quickly under old trees 3.5 % “so”".split()
+)
+
+
+def seq2seq(*arguments, given=None, environment=ENVIRONMENT):
+    return subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        input=given,
+        capture_output=True,
+        env=environment,
+        timeout=60,
+    )
+
+
+def lines(seed, count=40):
+    chance = random.Random(seed)
+    return [" ".join(chance.choices(WORDS, k=chance.randint(3, 14))) + "." for _ in range(count)]
+
+
+def damaged(sentences, seed):
+    """Sentences with words lost and swapped, as a middling system would write them."""
+    chance, found = random.Random(seed), []
+    for sentence in sentences:
+        words = [word for word in sentence.split() if chance.random() > 0.15]
+        if len(words) > 3 and chance.random() < 0.3:
+            words[0], words[2] = words[2], words[0]
+        found.append(" ".join(words))
+    return found
+
+
+def write(path, sentences, end="\n"):
+    path.write_bytes("".join(sentence + end for sentence in sentences).encode())
+    return path
+
+
+def sacrebleu(hypotheses, references, *options):
+    """What the sacrebleu program says: {"BLEU": {"score", "signature", ...}, "chrF2", "TER"}."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sacrebleu", *references, "-i", hypotheses]
+        + ["-m", "bleu", "chrf", "ter", "--format", "json", "-w", "12", *options],
+        capture_output=True,
+        check=True,
+        env=ENVIRONMENT,
+        timeout=60,
+    )
+    return {figure["name"]: figure for figure in json.loads(done.stdout)}
+
+
+def assert_parity(ours, theirs, *, intervals):
+    for key in ("bleu", "chrf", "ter"):
+        metric = ours[key]
+        figure = theirs[metric["name"]]
+        assert metric["signature"] == figure["signature"]
+        assert metric["score"] == pytest.approx(figure["score"], abs=1e-9)
+        if intervals:
+            middle, half_width = figure["confidence_mean"], figure["confidence_var"]
+            # sacreBLEU averages chrF and TER in float32
+            assert metric["low"] == pytest.approx(middle - half_width, abs=2e-5)
+            assert metric["high"] == pytest.approx(middle + half_width, abs=2e-5)
+
+
+SEPARATED = ["one\u2028two three four", "five\x85six\rseven eight", "nine\x0bten\x1celeven twelve"]
+CHINESE = ["猫坐在垫子上，看着窗外。", "狗在花园里跑得很快。", "今天天气很好，我们去公园。"]
+
+
+@pytest.mark.parametrize(
+    ("case", "our_options", "their_options"),
+    [
+        ("one reference", [], ["-ci"]),
+        ("three references", ["--no-confidence"], []),
+        ("CRLF references", ["--no-confidence"], []),
+        ("blank hypotheses", ["--no-confidence"], []),
+        ("line separators inside lines", ["--no-confidence"], []),
+        ("lowercase", ["--no-confidence", "--lowercase"], ["-lc", "--chrf-lowercase"]),
+        ("Chinese", ["--no-confidence", "--target-language", "zh"], ["-tok", "zh"]),
+        ("characters", ["--no-confidence", "--tokenizer", "char"], ["-tok", "char"]),
+    ],
+)
+def test_figures_and_signatures_are_those_of_the_sacrebleu_program(
+    tmp_path, case, our_options, their_options
+):
+    gold, end, references = lines(1), "\n", 1
+    if case == "three references":
+        references = 3
+    elif case == "CRLF references":
+        end = "\r\n"
+    elif case == "line separators inside lines":
+        gold = gold[:10] + SEPARATED
+    elif case == "Chinese":
+        gold = CHINESE
+    hypotheses = damaged(gold, seed=2)
+    if case == "blank hypotheses":
+        hypotheses[3], hypotheses[7], hypotheses[-1] = "", "   ", ""
+    elif case == "line separators inside lines":
+        hypotheses[-3:] = [sentence[:-1] for sentence in SEPARATED]
+    elif case == "lowercase":
+        hypotheses = [sentence.upper() for sentence in hypotheses]
+    elif case == "Chinese":
+        hypotheses = [sentence[:-3] + "。" for sentence in CHINESE]
+    paths = [write(tmp_path / "reference0", gold, end)]
+    for number in range(1, references):
+        paths.append(write(tmp_path / f"reference{number}", damaged(gold, seed=10 + number)))
+    system = write(tmp_path / "hypotheses", hypotheses)
+
+    done = seq2seq("score", system, *paths, "--json", *our_options)
+    assert done.returncode == 0, done.stderr
+    assert_parity(
+        json.loads(done.stdout),
+        sacrebleu(system, paths, *their_options),
+        intervals="-ci" in their_options,
+    )
+
+
+def test_the_lines_for_a_paper_are_those_of_sacrebleu_at_any_width(tmp_path):
+    gold = lines(1)
+    reference = write(tmp_path / "reference", gold)
+    system = write(tmp_path / "hypotheses", damaged(gold, 2))
+    done = seq2seq(
+        "score",
+        system,
+        reference,
+        "--no-confidence",
+        environment=ENVIRONMENT | {"COLUMNS": "20", "FORCE_COLOR": "1"},
+    )
+    theirs = subprocess.run(
+        [sys.executable, "-m", "sacrebleu", reference, "-i", system, "-f", "text"]
+        + ["-m", "bleu", "chrf", "ter"],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    ours = done.stdout.decode().splitlines()
+    assert ours[0] == "40 sentences, 1 reference each"
+    assert ours[-3:] == [line.strip() for line in theirs.stdout.splitlines()]
+    assert done.stderr == b""
+    assert b"\x1b" not in done.stdout
+
+
+def test_intervals_are_shown_unless_refused(tmp_path):
+    reference = write(tmp_path / "reference", lines(1))
+    system = write(tmp_path / "hypotheses", damaged(lines(1), 2))
+    assert seq2seq("score", system, reference).stdout.count(b"95 %:") == 3
+    assert b"95 %" not in seq2seq("score", system, reference, "--no-confidence").stdout
+
+
+def test_standard_input_gzip_and_files_give_the_same(tmp_path):
+    text = "".join(line + "\n" for line in damaged(lines(1), 2)).encode()
+    reference = write(tmp_path / "reference", lines(1))
+    packed = tmp_path / "reference.gz"
+    packed.write_bytes(gzip.compress(reference.read_bytes()))
+    (tmp_path / "hypotheses").write_bytes(text)
+    plain = seq2seq("score", tmp_path / "hypotheses", reference, "--no-confidence")
+    assert plain.returncode == 0
+    piped = seq2seq("score", "-", packed, "--no-confidence", given=text)
+    zipped = seq2seq("score", "-", packed, "--no-confidence", given=gzip.compress(text))
+    assert plain.stdout == piped.stdout == zipped.stdout
+
+
+def test_files_of_unequal_length_are_refused_by_name_and_count(tmp_path):
+    system = write(tmp_path / "hypotheses", ["a", "b"])
+    longer = write(tmp_path / "longer", ["a", "b", "c"])
+    done = seq2seq("score", system, system, longer)
+    assert done.returncode == 3
+    assert done.stdout == b""
+    message = done.stderr.decode()
+    assert f"{system} has 2 lines but {longer} has 3" in message
+    assert "hint:" in message
+
+
+def test_empty_missing_and_doubled_inputs_are_refused(tmp_path):
+    empty = write(tmp_path / "empty", [])
+    system = write(tmp_path / "hypotheses", ["a"])
+    for arguments, code, words in [
+        (["-", system], 3, "standard input is empty"),
+        ([empty, empty], 3, "is empty"),
+        ([tmp_path / "nowhere", system], 3, "does not exist"),
+        (["-", "-"], 2, "more than once"),
+        ([system, system, "--target-language", "Chinese"], 2, "not a language code"),
+        ([system, system, "--tokenizer", "moses"], 2, "moses"),
+    ]:
+        done = seq2seq("score", *arguments, given=b"")
+        assert (done.returncode, done.stdout) == (code, b""), arguments
+        assert words in done.stderr.decode()
+        assert b"hint:" in done.stderr
+
+
+def test_warnings_go_to_stderr_and_leave_the_json_alone(tmp_path):
+    reference = write(tmp_path / "reference", ["a b c d", "e f g h"])
+    system = write(tmp_path / "hypotheses", ["▁a ▁b ▁c ▁d", ""])
+    done = seq2seq("score", system, reference, "--json")
+    report = json.loads(done.stdout)
+    assert report["schema_version"] == 1
+    assert (report["sentences"], report["blank_hypotheses"]) == (2, 1)
+    warnings = done.stderr.decode()
+    assert "1 of 2 hypotheses are blank" in warnings
+    assert "subword pieces" in warnings
+    assert len(report["notes"]) == warnings.count("warning:") - 1

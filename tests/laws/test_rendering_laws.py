@@ -1,0 +1,126 @@
+"""Laws of merging and drawing: whatever the labels, the weights and the width."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rich.console import Console
+
+from cli.drawing import draw
+from seq2seq.evaluation.alignment import (
+    Alignment,
+    coverage,
+    merge_pieces,
+    parse_pharaoh,
+    pharaoh,
+    word_links,
+)
+from seq2seq.rendering import cell_width, draw_matrix, plain_text
+from seq2seq.visible import visible
+
+anything = st.text(st.characters(), max_size=12)  # lone surrogates and control characters too
+scripts = st.text("aß-かな年한글سلامहिन्दीไทย👨‍👩‍👧🇩🇪❤️\u0301\u200d\u1100\x1b\u202e\n", max_size=12)
+labels = st.lists(anything | scripts, max_size=8)
+pieces = st.lists(
+    st.sampled_from(["▁", "▁a", "b", "▁年", "轻", "<0xE2>", "<0x82>", "<0xAC>", "ี", "ก", "</s>"])
+    | anything,
+    max_size=10,
+).map(tuple)
+colour_systems = st.sampled_from(["truecolor", "256", None])
+notes = st.none() | anything
+any_float = st.floats()  # not-a-number and the infinities too
+
+
+@st.composite
+def tables(draw_from, weights):
+    rows, columns = draw_from(labels), draw_from(labels | labels.map(lambda few: few * 5))
+    return rows, columns, draw_from(arrays(np.float64, (len(rows), len(columns)), elements=weights))
+
+
+@st.composite
+def alignments(draw_from):
+    source, target = draw_from(pieces), draw_from(pieces)
+    shape = (len(target), len(source))
+    raw = draw_from(arrays(np.float64, shape, elements=st.floats(1e-3, 1)))
+    return Alignment(source, target, raw / raw.sum(axis=1, keepdims=True))
+
+
+@settings(deadline=None)
+@given(
+    table=tables(any_float),
+    width=st.integers(-1, 120),
+    values=st.booleans(),
+    note=st.none() | anything,
+)
+def test_no_line_is_wider_than_asked_for_nor_drives_the_terminal(table, width, values, note):
+    rows, columns, weights = table
+    drawing = draw_matrix(rows, columns, weights, width=width, values=values, note=note)
+    for line in drawing.lines:
+        text = "".join(span.text for span in line)
+        assert cell_width(text) <= max(1, width)
+        assert visible(text) == text
+    assert plain_text(drawing).count("\n") == len(drawing.lines)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    table=tables(any_float),
+    width=st.integers(1, 60),
+    system=colour_systems,
+)
+def test_painting_keeps_the_lines_and_adds_only_colour(table, width, system):
+    drawing = draw_matrix(*table, width=width)
+    stream = io.StringIO(newline="\n")
+    console = Console(file=stream, force_terminal=bool(system), color_system=system, no_color=False)
+    draw(drawing, console)
+    painted = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).split("\n")[:-1]
+    assert all(visible(line) == line for line in painted)
+    expected = (
+        ["".join(span.text for span in line) for line in drawing.lines]
+        if system
+        else plain_text(drawing).split("\n")[:-1]
+    )
+    assert painted == expected
+
+
+@settings(deadline=None)
+@given(table=tables(st.floats(0, 1)), width=st.integers(1, 120))
+def test_every_row_of_a_map_has_one_mark_where_its_largest_weight_is(table, width):
+    rows, columns, weights = table
+    drawing = draw_matrix(rows, columns, weights, width=width)
+    if drawing.mode == "list":
+        return
+    maps = [line for line in drawing.lines if any(span.shade is not None for span in line)]
+    for line, row in zip(maps, weights if len(columns) else [], strict=True):
+        marked = [span.shade for span in line if span.strong]
+        assert marked == ([1.0] if row.max() > 0 else [])
+
+
+@settings(deadline=None)
+@given(alignments())
+def test_merging_keeps_every_row_at_one_and_all_attention(alignment):
+    merged = merge_pieces(alignment)
+    if alignment.source:
+        np.testing.assert_allclose(merged.weights.sum(axis=1), 1, rtol=0, atol=1e-9)
+        assert coverage(merged).sum() == pytest.approx(len(merged.target), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(alignments())
+def test_merging_the_source_alone_only_moves_attention_between_columns(alignment):
+    apart = tuple(f"▁{index}" for index in range(len(alignment.target)))
+    merged = merge_pieces(Alignment(alignment.source, apart, alignment.weights))
+    assert merged.target == tuple(str(index) for index in range(len(apart)))
+    assert coverage(merged).sum() == pytest.approx(coverage(alignment).sum(), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(alignments(), st.none() | st.floats(0, 1))
+def test_pharaoh_lines_read_back_as_the_links(alignment, threshold):
+    links = word_links(alignment, threshold=threshold)
+    assert parse_pharaoh(pharaoh(alignment, threshold=threshold)) == links
+    assert all(i < len(alignment.source) and j < len(alignment.target) for i, j in links)
