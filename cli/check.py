@@ -93,9 +93,10 @@ def _report(health: "CorpusHealth", source: Path, target: Path, width: int) -> "
     if health.warnings and not health.faults:
         mark, style = "!", "bold yellow"
     yield Text.assemble("  ", (mark, style), " ", _shown(verdict(health)))
-    if not health.faults:
-        for number, warning in enumerate(health.warnings[:3], start=1):
-            yield Text(f"    {number}. {_shown(warning.message)}")
+    listed = health.faults if len(health.faults) > 1 else health.warnings
+    if len(health.faults) != 1:
+        for number, finding in enumerate(listed[:3], start=1):
+            yield Text(f"    {number}. {_shown(finding.message)}")
     command = _command("check" if health.faults else "preprocess", source, target)
     yield Text(f"  next: {'mend it, then ' if health.faults else ''}{_shown(command)}")
 
@@ -200,6 +201,9 @@ def _example(example: "Example", width: int, *, indent: int) -> "Iterator[Text]"
 
     remark = f"  {_shown(example.remark)}" if example.remark else ""
     yield Text(f"{' ' * indent}line {example.line:,}{remark}", style="dim")
+    if example.source is not None and example.target is not None:
+        if not example.source.strip() and not example.target.strip():
+            return  # nothing to see on either side
     for label, text in (("source", example.source), ("target", example.target)):
         if text is None:
             yield Text(f"{' ' * indent}  {label}  (no such line)", style="dim")

@@ -76,7 +76,8 @@ def doctor(
 def _show(sections: dict[str, list[Fact]], *, markdown: bool) -> None:
     width = max(len(fact.key) for facts in sections.values() for fact in facts) + 1
     if markdown:
-        write_line("<details><summary>seq2seq doctor</summary>\n\n```text")
+        for line in ("<details><summary>seq2seq doctor</summary>", "", "```text"):
+            write_line(line)  # one at a time: on a terminal a line shows its line ends as ↵
     for index, (name, facts) in enumerate(sections.items()):
         if index:
             write_line("")
@@ -84,7 +85,8 @@ def _show(sections: dict[str, list[Fact]], *, markdown: bool) -> None:
         for fact in facts:
             write_line(f"{fact.key + ':':<{width}} {visible(fact.text)}".rstrip())
     if markdown:
-        write_line("```\n\n</details>")
+        for line in ("```", "", "</details>"):
+            write_line(line)
 
 
 def _collect(name: str, facts: Callable[[], Iterator[Fact]]) -> list[Fact]:

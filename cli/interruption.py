@@ -12,7 +12,7 @@ _SIGNALS = [
 ]
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """Work was stopped on request, at a place where nothing is lost."""
 
     def __init__(self, signal_number: int) -> None:

@@ -145,7 +145,7 @@ def _refuse_data_settings(layers: tuple[dict[str, dict[str, Any]], ...]) -> None
         for name in layer.get("data", {}):
             raise ConfigError(
                 f"data.{name} is fixed in the token store",
-                hint=f"set it where the store is made: seq2seq preprocess ... --set data.{name}=...",
+                hint=f"set it where the store is made: preprocess ... --set data.{name}=...",
             )
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from cli.interruption import Interrupted, StopRequest, stop_requests
+from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
-from seq2seq.errors import CheckpointError, ConfigError, UserError
+from seq2seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from data.token_store import TokenStore

@@ -159,17 +159,19 @@ def examine(
     stretches = _told(find_stretches(left.traces(), right.traces()))
     correlation = length_correlation(left.traces(), right.traces())
     copies = _find_copies(left, right, pairs)
+    same = _same_file(source, target)
+    sides = (left,) if same else (left, right)
     findings = [
-        *_readability(left, right),
+        *_readability(sides),
         *_counts(left, right, stretches),
         *_shifts(left, right, stretches),
         *_unrelated(correlation, stretches, pairs),
-        *_sameness(left, right, copies, pairs),
-        *_suspect_encodings(left, right),
+        *_sameness(same, copies, pairs),
+        *_suspect_encodings(sides),
         *_losses(cleaning, left, right),
         *_repetitions(copies, pairs),
-        *_line_breaks(left, right),
-        *_remarks(left, right, cleaning.kept),
+        *_line_breaks(sides),
+        *_remarks(sides, cleaning.kept),
     ]
     findings.sort(key=lambda finding: ("fault", "warning", "note").index(finding.severity))
     words = _length_distributions(
@@ -275,6 +277,9 @@ class _Side:
     def take(self, piece: Sequence[bytes]) -> tuple[list[str], set[int]]:
         """The lines as text, and which of them (by index) are not valid UTF-8."""
         lines, invalid = self._decoded(piece)
+        for index, raw in enumerate(piece):
+            if b"\0" in raw:
+                self.nul.add(self.lines + index + 1)
         words = list(map(len, map(str.split, lines)))
         self.blank += words.count(0)
         self.longest_words = max(self.longest_words, max(words))
@@ -328,8 +333,6 @@ class _Side:
                 self.breaks.add(number, f"U+{ord(found[0]):04X} at character {found.start() + 1}")
             if found := _CONTROLS.search(line):
                 self.controls.add(number, f"U+{ord(found[0]):04X} at character {found.start() + 1}")
-                if "\0" in line:
-                    self.nul.add(number)
 
     def _note_encodings(self, lines: Sequence[str], invalid: set[int]) -> None:
         text = "\n".join(lines)
@@ -346,6 +349,11 @@ class _Side:
                 self.lost.add(number, f"{self.name}:{number}")
             if twice and (found := _TWICE.search(line)):
                 self.twice.add(number, f"{self.name}:{number}: “{found[0]}”{_once(found[0])}")
+
+    @property
+    def looks_like_utf16(self) -> bool:
+        """Without a mark, by a NUL in most lines: half the bytes of Western text are NUL."""
+        return self.nul.count > self.lines / 2
 
     def hashes(self) -> NDArray[np.int64]:
         return np.concatenate(self._hashes) if self._hashes else np.zeros(0, np.int64)
@@ -364,12 +372,18 @@ class _Side:
 
 def _once(text: str) -> str:
     """What doubly encoded text may have been."""
-    for encoding in ("cp1252", "latin-1"):
-        try:
-            return f" may have been “{text.encode(encoding).decode('utf-8')}”"
-        except UnicodeError:
-            continue
-    return ""
+    try:
+        return f" may have been “{b''.join(map(_western_byte, text)).decode('utf-8')}”"
+    except UnicodeError:
+        return ""
+
+
+def _western_byte(character: str) -> bytes:
+    """Windows-1252, and Latin-1 for the five bytes that it leaves open."""
+    try:
+        return character.encode("cp1252")
+    except UnicodeEncodeError:
+        return character.encode("latin-1")
 
 
 def _read(
@@ -392,7 +406,7 @@ def _read(
                 number = start + index + 1
                 report.drop(reason, line=number)
                 shown = dropped.setdefault(reason, [])
-                if len(shown) < EXAMPLES:
+                if len(shown) < EXAMPLES and index not in unread:  # a finding shows those
                     shown.append(Example(number, _short(pair.source), _short(pair.target)))
         advance(len(piece))
     while rest := list(itertools.islice(targets, 4096)):
@@ -408,9 +422,9 @@ def _short(text: str) -> str:
 # --- Judging -------------------------------------------------------------------------------------
 
 
-def _readability(left: _Side, right: _Side) -> Iterator[Finding]:
+def _readability(sides: Sequence[_Side]) -> Iterator[Finding]:
     """What training would refuse to read."""
-    for side in (left, right):
+    for side in sides:
         if side.utf16:
             yield Finding(
                 "utf-16",
@@ -423,7 +437,16 @@ def _readability(left: _Side, right: _Side) -> Iterator[Finding]:
             yield Finding(
                 "empty", "fault", f"{side.name} is empty", 1, "give a file with one sentence a line"
             )
-        if side.invalid.count:
+        elif side.looks_like_utf16:
+            yield Finding(
+                "utf-16",
+                "fault",
+                f"{side.name} looks like UTF-16 without a mark: most lines hold NUL",
+                side.nul.count,
+                "convert it: `iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE)",
+                side.nul.as_examples(),
+            )
+        elif side.invalid.count:
             yield Finding(
                 "invalid-utf-8",
                 "fault",
@@ -524,14 +547,10 @@ def _unrelated(
     )
 
 
-def _sameness(left: _Side, right: _Side, copies: "_Copies", pairs: int) -> Iterator[Finding]:
+def _sameness(same: bool, copies: "_Copies", pairs: int) -> Iterator[Finding]:
     count = len(copies.identical)
     examples = tuple(Example(number) for number in copies.identical[:EXAMPLES].tolist())
-    try:
-        same_file = left.path.samefile(right.path)
-    except OSError:
-        same_file = False
-    if same_file:
+    if same:
         yield Finding(
             "same-file",
             "warning",
@@ -551,8 +570,8 @@ def _sameness(left: _Side, right: _Side, copies: "_Copies", pairs: int) -> Itera
         )
 
 
-def _suspect_encodings(left: _Side, right: _Side) -> Iterator[Finding]:
-    for side in (left, right):
+def _suspect_encodings(sides: Sequence[_Side]) -> Iterator[Finding]:
+    for side in sides:
         severity: Severity = (
             "warning" if side.twice.count > MANY_SUSPECT_ENCODINGS * side.lines else "note"
         )
@@ -578,15 +597,6 @@ def _suspect_encodings(left: _Side, right: _Side) -> Iterator[Finding]:
                 "these pairs are dropped; the original text may still have the characters",
                 side.lost.as_examples(),
             )
-        if side.nul.count > side.lines / 2:
-            yield Finding(
-                "nul",
-                "warning",
-                f"most lines of {side.name} hold NUL: it may be UTF-16 without a mark",
-                side.nul.count,
-                "convert it: `iconv -f UTF-16LE -t UTF-8 FILE > NEW`",
-                side.nul.as_examples(),
-            )
 
 
 def _losses(cleaning: CleaningReport, left: _Side, right: _Side) -> Iterator[Finding]:
@@ -598,7 +608,7 @@ def _losses(cleaning: CleaningReport, left: _Side, right: _Side) -> Iterator[Fin
             "fault",
             f"cleaning would drop every pair ({_n(cleaning.read, 'pair')} read)",
             cleaning.dropped,
-            "the reasons are listed under “cleaning”; limits are set with `--set data.…`",
+            "the reasons are listed under “cleaning”; the limits are settings of section data",
         )
     elif cleaning.dropped > MANY_DROPPED * cleaning.read:
         yield Finding(
@@ -643,19 +653,19 @@ def _repetitions(copies: "_Copies", pairs: int) -> Iterator[Finding]:
         )
 
 
-def _line_breaks(left: _Side, right: _Side) -> Iterator[Finding]:
-    for side in (left, right):
+def _line_breaks(sides: Sequence[_Side]) -> Iterator[Finding]:
+    for side in sides:
         if side.breaks.count:
             yield Finding(
                 "line-breaks",
                 "note",
                 f"{_n(side.breaks.count, 'line')} of {side.name} "
-                f"{_have(side.breaks.count)} inside what other programs take for a line end",
+                f"{_have(side.breaks.count)} characters that other programs take for line ends",
                 side.breaks.count,
                 "we split at \\n alone; a tool that splits here makes the sides drift apart",
                 side.breaks.as_examples(),
             )
-        if side.controls.count:
+        if side.controls.count and not side.looks_like_utf16:
             yield Finding(
                 "control-characters",
                 "note",
@@ -666,8 +676,8 @@ def _line_breaks(left: _Side, right: _Side) -> Iterator[Finding]:
             )
 
 
-def _remarks(left: _Side, right: _Side, usable: int) -> Iterator[Finding]:
-    for side in (left, right):
+def _remarks(sides: Sequence[_Side], usable: int) -> Iterator[Finding]:
+    for side in sides:
         if side.marked:
             yield Finding(
                 "byte-order-mark",
@@ -753,6 +763,13 @@ def _length_distributions(
         _distribution(lengths, edges, greatest=longest)
         for lengths, (_, longest) in zip(filled, sides, strict=True)
     ]
+
+
+def _same_file(source: Path, target: Path) -> bool:
+    try:
+        return source.samefile(target)
+    except OSError:
+        return False
 
 
 def _ratio(left: _Side, right: _Side, pairs: int) -> Distribution | None:

@@ -337,7 +337,7 @@ class _Encoding:
             self._processes,
             mp_context=get_context("spawn"),
             initializer=_start_worker,
-            initargs=(*self._models, self._config),
+            initargs=(self._models[0], self._models[1], self._config),
         ) as pool:
             try:
                 window: deque[Future[_EncodedChunk]] = deque()

@@ -167,7 +167,7 @@ class SplitWriter:
 @contextmanager
 def writing_split(folder: Path, name: str, *, dtype: np.dtype[Any]) -> Iterator[SplitWriter]:
     with ExitStack() as stack:
-        files = {
+        files: dict[str, BinaryIO] = {
             kind: stack.enter_context((folder / f"{name}.{kind}").open("wb"))
             for kind in ("ids", "offsets", "lines")
         }

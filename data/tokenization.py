@@ -61,7 +61,7 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """One line of text: special ids are left out, and a line end spelt in bytes is a space."""
         text = self._processor.DecodeIds([int(i) for i in ids if i not in (PAD, BOS, EOS)])
-        return text.replace("\n", " ").replace("\r", " ")
+        return str(text).replace("\n", " ").replace("\r", " ")
 
 
 def train_tokenizer(

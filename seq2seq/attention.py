@@ -1,4 +1,7 @@
-"""Attention: C = softmax(f(Q, K)) V, with any score function f. Nothing here knows of translation."""
+"""Attention: C = softmax(f(Q, K)) V, with any score function f.
+
+Nothing here knows of translation.
+"""
 
 from typing import NamedTuple
 

@@ -19,6 +19,9 @@ class BatchPosition(NamedTuple):
     batch: int  # from 0, within the epoch
 
 
+FIRST_BATCH = BatchPosition(epoch=1, batch=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """B sentence pairs, padded; sources end in EOS, targets start with BOS and end in EOS."""

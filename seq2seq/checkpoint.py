@@ -131,7 +131,7 @@ def prune(folder: Path) -> None:
 
 def _verified_tensors(path: Path, name: str) -> dict[str, Tensor]:
     verify(path)
-    with safetensors.safe_open(path / name, framework="pt") as file:  # type: ignore[no-untyped-call]
+    with safetensors.safe_open(path / name, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 

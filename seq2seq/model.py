@@ -1,5 +1,7 @@
 """The translation model: encoder, decoder and output layer, built from its configuration."""
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ from seq2seq.decoders.luong import LuongDecoder
 from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.encoder import BidirectionalEncoder
 from seq2seq.errors import ConfigError
+from seq2seq.recurrence import CellKind
 from seq2seq.scores import build_score
 
 
@@ -80,17 +83,18 @@ def build_model(
 def _build_decoder(
     config: ModelConfig, embedding: nn.Embedding
 ) -> PlainDecoder | LuongDecoder | BahdanauDecoder:
-    sizes = {
-        "memory_size": config.memory_size,
-        "hidden_size": config.decoder_size,
-        "readout_size": config.readout_width,
-        "layers": config.decoder_layers,
-    }
-    dropouts = {"embedding_dropout": config.embedding_dropout, "dropout": config.dropout}
+    common = _Common(
+        embedding=embedding,
+        cell=config.cell,
+        memory_size=config.memory_size,
+        hidden_size=config.decoder_size,
+        readout_size=config.readout_width,
+        layers=config.decoder_layers,
+        embedding_dropout=config.embedding_dropout,
+        dropout=config.dropout,
+    )
     if config.attention == "none":
-        return PlainDecoder(
-            embedding=embedding, cell=config.cell, context=config.context, **sizes, **dropouts
-        )
+        return PlainDecoder(context=config.context, **common)
     attention = Attention(
         build_score(
             config.score,
@@ -100,17 +104,21 @@ def _build_decoder(
         )
     )
     if config.attention == "luong":
-        return LuongDecoder(
-            embedding=embedding,
-            attention=attention,
-            cell=config.cell,
-            input_feeding=config.input_feeding,
-            **sizes,
-            **dropouts,
-        )
-    return BahdanauDecoder(
-        embedding=embedding, attention=attention, cell=config.cell, **sizes, **dropouts
-    )
+        return LuongDecoder(attention=attention, input_feeding=config.input_feeding, **common)
+    return BahdanauDecoder(attention=attention, **common)
+
+
+class _Common(TypedDict):
+    """What every decoder is built from."""
+
+    embedding: nn.Embedding
+    cell: CellKind
+    memory_size: int
+    hidden_size: int
+    readout_size: int
+    layers: int
+    embedding_dropout: float
+    dropout: float
 
 
 def _embedding(vocabulary: int, size: int) -> nn.Embedding:

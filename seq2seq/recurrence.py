@@ -4,9 +4,10 @@ A cell's input comes in two parts: what is known beforehand (embeddings; project
 sequence at once) and what is fed back from the step before (projected inside the loop).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,25 @@ class CellState:
         return CellState(self.hidden[rows], None if self.cell is None else self.cell[rows])
 
 
-class LSTMLayer(nn.Module):
+class RecurrentLayer(nn.Module, ABC):
+    """One layer of cells; `feedback` projects what is fed back, where anything is."""
+
+    feedback: nn.Linear | None
+
+    @abstractmethod
+    def unroll(self, inputs: Tensor, state: CellState) -> Tensor:
+        """Every state of a sequence with nothing fed back. [B, T, I] -> [B, T, H]"""
+
+    @abstractmethod
+    def project(self, inputs: Tensor) -> Tensor:
+        """The part of the gates that needs no state. [..., I] -> [..., G]"""
+
+    @abstractmethod
+    def advance(self, projected: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        """One step. projected [B, G], fed [B, F]"""
+
+
+class LSTMLayer(RecurrentLayer):
     """LSTM (Hochreiter & Schmidhuber, 1997, with the forget gate of Gers et al., 2000).
 
     [i; f; g; o] = W x + W_f fed + U h + b;  c' = sig(f) c + sig(i) tanh(g);  h' = sig(o) tanh(c')
@@ -39,20 +58,17 @@ class LSTMLayer(nn.Module):
         initialise_recurrent(self.rnn)
 
     def unroll(self, inputs: Tensor, state: CellState) -> Tensor:
-        """Every state of a sequence with nothing fed back. [B, T, I] -> [B, T, H]"""
         assert self.feedback is None and state.cell is not None
         outputs, _ = self.rnn(inputs, (state.hidden.unsqueeze(0), state.cell.unsqueeze(0)))
-        return outputs  # type: ignore[no-any-return]
+        return cast(Tensor, outputs)
 
     def project(self, inputs: Tensor) -> Tensor:
-        """The part of the gates that needs no state. [..., I] -> [..., 4H]"""
-        bias = self.rnn.bias_ih_l0 + self.rnn.bias_hh_l0
-        return F.linear(inputs, self.rnn.weight_ih_l0, bias)
+        weights = _weights_of(self.rnn)
+        return F.linear(inputs, weights.input, weights.input_bias + weights.recurrent_bias)
 
     def advance(self, projected: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        """One step. projected [B, 4H], fed [B, F]"""
         assert state.cell is not None
-        gates = projected + F.linear(state.hidden, self.rnn.weight_hh_l0)  # [B, 4H]
+        gates = projected + F.linear(state.hidden, _weights_of(self.rnn).recurrent)  # [B, 4H]
         if self.feedback is not None:
             gates = gates + self.feedback(fed)
         i, f, g, o = gates.chunk(4, dim=-1)  # [B, H] each
@@ -60,7 +76,7 @@ class LSTMLayer(nn.Module):
         return CellState(o.sigmoid() * cell.tanh(), cell)
 
 
-class GRULayer(nn.Module):
+class GRULayer(RecurrentLayer):
     """GRU (Cho et al., 2014), the reset gate applied after the product, as in Nematus and PyTorch.
 
     r, z = sig(W x + W_f fed + U h + b);  n = tanh(W x + W_f fed + b + r o (U h + b'));
@@ -74,20 +90,19 @@ class GRULayer(nn.Module):
         initialise_recurrent(self.rnn)
 
     def unroll(self, inputs: Tensor, state: CellState) -> Tensor:
-        """Every state of a sequence with nothing fed back. [B, T, I] -> [B, T, H]"""
         assert self.feedback is None
         outputs, _ = self.rnn(inputs, state.hidden.unsqueeze(0))
-        return outputs  # type: ignore[no-any-return]
+        return cast(Tensor, outputs)
 
     def project(self, inputs: Tensor) -> Tensor:
-        """The part of the gates that needs no state. [..., I] -> [..., 3H]"""
-        return F.linear(inputs, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)
+        weights = _weights_of(self.rnn)
+        return F.linear(inputs, weights.input, weights.input_bias)
 
     def advance(self, projected: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        """One step. projected [B, 3H], fed [B, F]"""
         if self.feedback is not None:
             projected = projected + self.feedback(fed)
-        recurrent = F.linear(state.hidden, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # [B, 3H]
+        weights = _weights_of(self.rnn)
+        recurrent = F.linear(state.hidden, weights.recurrent, weights.recurrent_bias)  # [B, 3H]
         reset_x, update_x, new_x = projected.chunk(3, dim=-1)  # [B, H] each
         reset_h, update_h, new_h = recurrent.chunk(3, dim=-1)
         reset = (reset_x + reset_h).sigmoid()
@@ -120,24 +135,29 @@ class RecurrentStack(nn.Module):
 
     def unroll(self, inputs: Tensor, states: Sequence[CellState]) -> Tensor:
         """The top layer's states when nothing is fed back. [B, T, I] -> [B, T, H]"""
-        outputs = self.layers[0].unroll(inputs, states[0])
-        for layer, state in zip(self.layers[1:], states[1:], strict=True):
+        lowest, *upper = self._each()
+        outputs = lowest.unroll(inputs, states[0])
+        for layer, state in zip(upper, states[1:], strict=True):
             outputs = layer.unroll(self.dropout(outputs), state)
-        return outputs  # type: ignore[no-any-return]
+        return outputs
 
     def project(self, inputs: Tensor) -> Tensor:
         """The lowest layer's gates, as far as they need no state. [..., I] -> [..., G]"""
-        return self.layers[0].project(inputs)  # type: ignore[no-any-return]
+        return self._each()[0].project(inputs)
 
     def advance(
         self, projected: Tensor, states: Sequence[CellState], fed: Tensor | None = None
     ) -> tuple[CellState, ...]:
         """One step of every layer, lowest first. projected [B, G], fed [B, F]"""
-        after = [self.layers[0].advance(projected, states[0], fed)]
-        for layer, state in zip(self.layers[1:], states[1:], strict=True):
+        lowest, *upper = self._each()
+        after = [lowest.advance(projected, states[0], fed)]
+        for layer, state in zip(upper, states[1:], strict=True):
             below = layer.project(self.dropout(after[-1].hidden))
             after.append(layer.advance(below, state, None))
         return tuple(after)
+
+    def _each(self) -> list[RecurrentLayer]:
+        return cast(list[RecurrentLayer], list(self.layers))
 
 
 class Bridge(nn.Module):
@@ -161,6 +181,20 @@ class Bridge(nn.Module):
         return tuple(CellState(h, c) for h, c in zip(hidden, cells, strict=True))
 
 
+class _Weights(NamedTuple):
+    """The parameters of a library layer, G = 4H for an LSTM and 3H for a GRU."""
+
+    input: Tensor  # [G, I]
+    recurrent: Tensor  # [G, H]
+    input_bias: Tensor  # [G]
+    recurrent_bias: Tensor  # [G]
+
+
+def _weights_of(rnn: nn.RNNBase) -> _Weights:
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    return _Weights(*(cast(Tensor, getattr(rnn, name)) for name in names))
+
+
 def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:
     """Glorot inputs, orthogonal recurrence (Saxe et al., 2014), an LSTM's forget bias at 1.
 
@@ -170,7 +204,7 @@ def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:
     for name, parameter in rnn.named_parameters():
         with torch.no_grad():
             if "weight" in name:
-                for gate in parameter.split(size):
+                for gate in torch.split(parameter, size):
                     if "weight_hh" in name:
                         nn.init.orthogonal_(gate)
                     else:

@@ -1,4 +1,4 @@
-"""The training loop, whole: it reports each event; saving, printing and stopping are the caller's."""
+"""The training loop, whole: it reports each event; saving and printing are the caller's."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from seq2seq.batch import Batch, BatchPosition
+from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
 from seq2seq.losses import batch_loss
@@ -23,7 +23,7 @@ class TrainingState:
     interrupted."""
 
     update: int = 0
-    position: BatchPosition = BatchPosition(epoch=1, batch=0)  # of the batch that comes next
+    position: BatchPosition = FIRST_BATCH  # of the batch that comes next
     seconds: float = 0.0  # trained so far, validations included
     best_update: int = 0  # 0 before the first validation
     best_nats: float = math.inf  # a token, on the validation set
@@ -79,9 +79,9 @@ def fit(
 ) -> Iterator[Update | Validation | Finished]:
     """Train from `state` on, until updates, minutes or patience run out.
 
-    `batches` never ends and begins at `state.position`; `validate` gives nats a token and draws no chance. After
-    each event model, optimizer and `event.state` belong together and may be saved. Raises
-    DivergenceError, before the step is taken, for a loss or gradient that is not finite.
+    `batches` never ends and begins at `state.position`; `validate` gives nats a token and draws no
+    chance. After each event model, optimizer and `event.state` belong together and may be saved.
+    Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite.
     """
     began = clock() - state.seconds
     while True:

@@ -1,4 +1,4 @@
-"""The decoder of Bahdanau et al. (2015): look before the cell, with the state of the step before."""
+"""The decoder of Bahdanau et al. (2015): look before the cell, with the last step's state."""
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,12 @@ from seq2seq.recurrence import Bridge, CellKind, CellState, RecurrentStack
 
 
 class BahdanauDecoder(nn.Module):
-    """c_t = ATTN(s_{t-1}, H, H);  s_t = RNN([E y_{t-1} ; c_t], s_{t-1});  readout tanh(W [...]).
+    """c_t = ATTN(s_{t-1}, H, H);  s_t = RNN([E y_{t-1} ; c_t], s_{t-1}).
 
-    Section 3.1 of the paper. The readout is tanh(W [s_t ; c_t ; E y_{t-1}]), the g(y_{t-1}, s_t, c_t)
-    of equation 4 as one layer with the new state, as in Nematus; the paper's appendix uses maxout of
-    the previous state. With several layers, the top one asks and the context enters the lowest.
+    Section 3.1 of the paper. The readout is tanh(W [s_t ; c_t ; E y_{t-1}]), the
+    g(y_{t-1}, s_t, c_t) of equation 4 as one layer with the new state, as in Nematus; the paper's
+    appendix uses maxout of the previous state. With several layers, the top one asks and the
+    context enters the lowest.
     """
 
     def __init__(
@@ -84,4 +85,4 @@ class BahdanauDecoder(nn.Module):
     def _read(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
         """[..., H], [..., M], [..., E] -> [..., R]"""
         read = torch.cat([hidden, context, embedded], dim=-1)
-        return self.dropout(torch.tanh(self.readout(read)))
+        return self.dropout(torch.tanh(self.readout(read)))  # type: ignore[no-any-return]

@@ -9,8 +9,9 @@ from seq2seq.recurrence import Bridge, CellKind, RecurrentStack
 
 
 class LuongDecoder(nn.Module):
-    """h_t = RNN([E y_{t-1} ; z_{t-1}], h_{t-1});  c_t = ATTN(h_t, H, H);  z_t = tanh(W [c_t ; h_t]).
+    """h_t = RNN([E y_{t-1} ; z_{t-1}], h_{t-1});  c_t = ATTN(h_t, H, H).
 
+    The readout is z_t = tanh(W [c_t ; h_t]).
     Equations 5 and 6 and section 3.3 (input feeding, z_0 = 0) of the paper. Without input feeding
     nothing depends on the step before but the recurrence: training needs no loop over time.
     """

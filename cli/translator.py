@@ -1,0 +1,158 @@
+"""Text in, translations out: the one way from a line to its translation, behind every command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.run_directory import RunDirectory
+from seq2seq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from data.tokenization import Tokenizer
+    from seq2seq.config import SearchConfig
+    from seq2seq.evaluation.alignment import Alignment
+    from seq2seq.model import EncoderDecoder
+    from seq2seq.search.hypothesis import Hypothesis
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to translate a line."""
+
+    text: str
+    score: float  # log-probability under the length penalty
+    log_probability: float  # nats
+    pieces: tuple[str, ...]
+    alignment: "Alignment | None"  # of pieces; None without attention
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A line and its translations, best first; none for a blank line."""
+
+    source: str
+    candidates: tuple[Candidate, ...]
+    truncated: bool  # the source was longer than the model reads
+
+    @property
+    def text(self) -> str:
+        """The best translation; blank for a blank line."""
+        return self.candidates[0].text if self.candidates else ""
+
+
+class Translator:
+    """A trained model with its tokenizers."""
+
+    def __init__(
+        self,
+        model: "EncoderDecoder",
+        source: "Tokenizer",
+        target: "Tokenizer",
+        search: "SearchConfig",
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self.model, self.search = model, search
+        self._source, self._target = source, target
+        self._device = device
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        checkpoint: str = "best",
+        search: dict[str, Any] | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> "Translator":
+        """The model of a run directory; `search` overrides settings of that section.
+
+        Raises CheckpointError for a run that is damaged or has no checkpoint yet.
+        """
+        from cli.config import build_section
+        from cli.device import choose_device
+        from seq2seq.checkpoint import load_weights
+
+        run = RunDirectory.open(path)
+        settings = build_section("search", run.config.search.model_dump() | (search or {}))
+        weights = run.checkpoint(checkpoint)
+        chosen = choose_device(device, threads)
+        model = run.build_model()
+        load_weights(weights, model)
+        return cls(
+            model.to(chosen),
+            run.tokenizer("source"),
+            run.tokenizer("target"),
+            settings,
+            device=chosen,
+        )
+
+    @property
+    def has_attention(self) -> bool:
+        from seq2seq.decoders.plain import PlainDecoder
+
+        return not isinstance(self.model.decoder, PlainDecoder)
+
+    def require_attention(self) -> None:
+        if not self.has_attention:
+            raise ConfigError(
+                "this model was trained with attention none: there is no alignment to show",
+                hint="train with --attention luong or bahdanau",
+            )
+
+    def translate(self, lines: Sequence[str], *, n_best: int = 1) -> list[Translation]:
+        """A translation for every line, in order; a blank line has none and runs no model."""
+        from seq2seq.search.translation import translate_ids
+
+        ids = [self._source.encode(line) for line in lines]
+        limit = self.search.max_source_pieces
+        asked = [i for i, each in enumerate(ids) if each]
+        found = translate_ids(
+            self.model,
+            [ids[i][:limit] for i in asked],
+            self.search,
+            n_best=n_best,
+            device=self._device,
+        )
+        candidates: dict[int, tuple[Candidate, ...]] = {
+            i: tuple(self._candidate(ids[i][:limit], each) for each in hypotheses)
+            for i, hypotheses in zip(asked, found, strict=True)
+        }
+        return [
+            Translation(line, candidates.get(i, ()), truncated=len(ids[i]) > limit)
+            for i, line in enumerate(lines)
+        ]
+
+    def force(self, source: str, target: str) -> Translation:
+        """A line with the translation that is given for it, as the model reads it."""
+        from seq2seq.search.translation import force
+
+        ids, target_ids = self._source.encode(source), self._target.encode(target)
+        if not ids or not target_ids:
+            return Translation(source, (), truncated=False)
+        limit = self.search.max_source_pieces
+        hypothesis = force(self.model, ids[:limit], target_ids, device=self._device)
+        return Translation(
+            source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
+        )
+
+    def _candidate(self, source: Sequence[int], hypothesis: "Hypothesis") -> Candidate:
+        from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
+
+        alignment = None
+        pieces = tuple(self._target.pieces(hypothesis.ids))
+        if hypothesis.weights is not None:
+            alignment = Alignment(
+                (*self._source.pieces(source), END_OF_SENTENCE),
+                pieces,
+                hypothesis.weights.double().numpy(),
+            )
+        return Candidate(
+            self._target.decode(hypothesis.ids),
+            hypothesis.score,
+            hypothesis.log_probability,
+            pieces,
+            alignment,
+        )

@@ -1,0 +1,132 @@
+"""Search bound to the model: ids in, hypotheses out, in the order they came."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from seq2seq.batch import BOS, EOS, PAD, UNK
+from seq2seq.config import SearchConfig
+from seq2seq.decoders.contract import DecoderState, Memory
+from seq2seq.model import EncoderDecoder
+from seq2seq.search.beam import beam_search
+from seq2seq.search.greedy import greedy_search
+from seq2seq.search.hypothesis import Hypothesis, SearchStep
+
+_SPARE = 20  # pieces that a translation may have beyond its share of the source's
+_FORBIDDEN = (PAD, UNK, BOS)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What a hypothesis carries: the decoder's state and the source it looks at."""
+
+    decoder: DecoderState
+    memory: Memory
+
+    def select(self, rows: Tensor) -> "ModelState":
+        return ModelState(self.decoder.select(rows), self.memory.select(rows))
+
+
+def translate_ids(
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    config: SearchConfig,
+    *,
+    n_best: int = 1,
+    device: str = "cpu",
+) -> list[list[Hypothesis]]:
+    """The n best hypotheses of each source, best first; sources are ids without EOS, none empty.
+
+    Sentences of like length are searched together and put back in order. Attention rows end with
+    the source's EOS.
+    """
+    model.eval()
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+    by_length = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    with torch.inference_mode():
+        for begin in range(0, len(by_length), config.batch_sentences):
+            chosen = by_length[begin : begin + config.batch_sentences]
+            batch = [sources[i] for i in chosen]
+            for i, hypotheses in zip(
+                chosen, _search(model, batch, config, n_best, device), strict=True
+            ):
+                found[i] = [_trimmed(each, len(sources[i]) + 1) for each in hypotheses]
+    return found
+
+
+def force(
+    model: EncoderDecoder, source: Sequence[int], target: Sequence[int], *, device: str = "cpu"
+) -> Hypothesis:
+    """Read a given target instead of searching: its probability and where it looks.
+
+    source and target are ids without BOS and EOS; the hypothesis ends in EOS.
+    """
+    model.eval()
+    labels = [*target, EOS]
+    with torch.inference_mode():
+        memory = _encode(model, [source], device)
+        decoder_input = torch.tensor([[BOS, *target]], device=device)
+        readouts, weights = model.decoder.unroll(decoder_input, memory)
+        log_probabilities = model.logits(readouts)[0].log_softmax(-1)  # [T, V]
+        chosen = log_probabilities[range(len(labels)), labels]
+    total = chosen.double().sum().item()
+    return Hypothesis(tuple(labels), total, total, None if weights is None else weights[0].cpu())
+
+
+def _search(
+    model: EncoderDecoder,
+    sources: list[Sequence[int]],
+    config: SearchConfig,
+    n_best: int,
+    device: str,
+) -> list[list[Hypothesis]]:
+    memory = _encode(model, sources, device)
+    state = ModelState(model.decoder.start(memory), memory)
+
+    def step(previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
+        readout, weights, decoder = model.decoder.step(previous_ids, state.decoder, state.memory)
+        return SearchStep(model.logits(readout), weights, replace(state, decoder=decoder))
+
+    max_lengths = [int(config.max_length_factor * len(ids)) + _SPARE for ids in sources]
+    if config.beam == 1 and n_best == 1:
+        best = greedy_search(
+            step,
+            state,
+            rows=len(sources),
+            bos=BOS,
+            eos=EOS,
+            max_lengths=max_lengths,
+            length_penalty=config.length_penalty,
+            forbidden=_FORBIDDEN,
+            device=device,
+        )
+        return [[hypothesis] for hypothesis in best]
+    return beam_search(
+        step,
+        state,
+        rows=len(sources),
+        bos=BOS,
+        eos=EOS,
+        beam=max(config.beam, n_best),
+        max_lengths=max_lengths,
+        n_best=n_best,
+        length_penalty=config.length_penalty,
+        forbidden=_FORBIDDEN,
+        device=device,
+    )
+
+
+def _encode(model: EncoderDecoder, sources: Sequence[Sequence[int]], device: str) -> Memory:
+    lengths = torch.tensor([len(ids) + 1 for ids in sources])
+    source_ids = torch.full((len(sources), int(lengths.max())), PAD)
+    for row, ids in enumerate(sources):
+        source_ids[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
+    return model.encode(source_ids.to(device), lengths)
+
+
+def _trimmed(hypothesis: Hypothesis, length: int) -> Hypothesis:
+    if hypothesis.weights is None:
+        return hypothesis
+    return replace(hypothesis, weights=hypothesis.weights[:, :length])
