@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NARROWEST = 40  # columns; below this, lines are left to the terminal
 WIDEST = 120
+_HANGING = 8  # columns that a wrapped line goes on at
+_NEXT = "  next: "  # never wrapped: it will be copied
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -62,17 +64,24 @@ def _print_report(health: "CorpusHealth", source: Path, target: Path) -> None:
     import os
     import sys
 
+    from rich.text import Text
+
     from cli.console import stdout_console
 
     console = stdout_console()
-    asked = os.environ.get("COLUMNS", "")
     piped = not console.is_terminal
-    width = 100 if piped and not asked.isdigit() else console.width
-    # A report is for eyes even on a pipe: `visible` always, and never wrapped.
-    for line in _report(health, source, target, max(NARROWEST, min(width, WIDEST))):
-        line.rstrip()
-        console.print(line, soft_wrap=True)
-    sys.stdout.flush()
+    width = 100 if piped and not os.environ.get("COLUMNS", "").isdigit() else console.width
+    with console.capture() as drawn:  # rich itself would leave with 1 where a reader has left
+        for line in _report(health, source, target, max(NARROWEST, min(width, WIDEST))):
+            line.rstrip()
+            if piped or line.cell_len <= width or line.plain.startswith(_NEXT):
+                console.print(line, soft_wrap=True)
+                continue
+            first, *rest = line.wrap(console, max(width - _HANGING, 10))
+            console.print(first, soft_wrap=True)
+            for part in rest:
+                console.print(Text.assemble(" " * _HANGING, part), soft_wrap=True)
+    sys.stdout.write(drawn.get())
 
 
 def _report(health: "CorpusHealth", source: Path, target: Path, width: int) -> "Iterator[Text]":
@@ -98,7 +107,7 @@ def _report(health: "CorpusHealth", source: Path, target: Path, width: int) -> "
         for number, finding in enumerate(listed[:3], start=1):
             yield Text(f"    {number}. {_shown(finding.message)}")
     command = _command("check" if health.faults else "preprocess", source, target)
-    yield Text(f"  next: {'mend it, then ' if health.faults else ''}{_shown(command)}")
+    yield Text(f"{_NEXT}{'mend it, then ' if health.faults else ''}{_shown(command)}")
 
 
 def _figures(health: "CorpusHealth") -> "Iterator[Text]":
@@ -201,10 +210,10 @@ def _example(example: "Example", width: int, *, indent: int) -> "Iterator[Text]"
 
     remark = f"  {_shown(example.remark)}" if example.remark else ""
     yield Text(f"{' ' * indent}line {example.line:,}{remark}", style="dim")
-    if example.source is not None and example.target is not None:
-        if not example.source.strip() and not example.target.strip():
-            return  # nothing to see on either side
-    for label, text in (("source", example.source), ("target", example.target)):
+    texts = (example.source, example.target)
+    if all(text is not None and not text.strip() for text in texts):
+        return  # nothing to see on either side
+    for label, text in zip(("source", "target"), texts, strict=True):
         if text is None:
             yield Text(f"{' ' * indent}  {label}  (no such line)", style="dim")
             continue

@@ -1,5 +1,126 @@
-"""Placeholder until the command is written."""
+"""The command `describe`: what a store, run or checkpoint holds."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 
-def describe() -> None:
-    """Not written yet."""
+def describe(
+    path: Annotated[Path, typer.Argument(help="A token store, run directory or checkpoint.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what a token store, run directory or checkpoint holds; checkpoints are verified."""
+    from cli.console import write_json, write_line
+
+    facts = _facts(path)
+    if json:
+        write_json({"schema_version": 1, **facts})
+        return
+    for line in _lines(facts):
+        write_line(line)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    from data.token_store import META
+    from seq2seq.checkpoint import MANIFEST
+    from seq2seq.errors import CheckpointError
+
+    if (path / META).is_file():
+        return _store_facts(path)
+    if (path / "config.toml").is_file():
+        return _run_facts(path)
+    if (path / MANIFEST).is_file():
+        return {"kind": "checkpoint", **_checkpoint_facts(path)}
+    raise CheckpointError(
+        f"{path} is neither a token store, nor a run directory, nor a checkpoint",
+        hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`",
+    )
+
+
+def _store_facts(path: Path) -> dict[str, Any]:
+    from data.token_store import TokenStore
+
+    store = TokenStore.open(path)
+    splits = {
+        name: {
+            "pairs": split["pairs"],
+            "pieces": split["tokens"],
+            "read": split["cleaning"]["read"],
+            "dropped": split["cleaning"]["reasons"],
+        }
+        for name, split in store.meta["splits"].items()
+    }
+    return {
+        "kind": "token store",
+        "path": str(path),
+        "source_language": store.languages[0],
+        "target_language": store.languages[1],
+        "source_vocabulary": store.meta["source_vocabulary"],
+        "target_vocabulary": store.meta["target_vocabulary"],
+        "splits": splits,
+        "inputs": store.meta["inputs"],
+        "sha256": store.sha256,
+        "config": {"data": store.config.model_dump()},
+    }
+
+
+def _run_facts(path: Path) -> dict[str, Any]:
+    from cli.run_directory import RunDirectory
+    from seq2seq.checkpoint import pointed
+    from seq2seq.model import count_parameters
+
+    run = RunDirectory.open(path)
+    checkpoints = {
+        name: _checkpoint_facts(found)
+        for name in ("best", "last")
+        if (found := pointed(run.checkpoints, name))
+    }
+    return {
+        "kind": "run",
+        "path": str(path),
+        "source_language": run.languages[0],
+        "target_language": run.languages[1],
+        "parameters": count_parameters(run.build_model()),
+        "checkpoints": checkpoints,
+        "created": run.provenance["created"],
+        "command_line": run.provenance["command_line"],
+        "versions": run.provenance["versions"],
+        "store": run.provenance["store"],
+        "inputs": run.provenance["inputs"],
+        "config": run.config.model_dump(),
+    }
+
+
+def _checkpoint_facts(path: Path) -> dict[str, Any]:
+    from seq2seq.checkpoint import MODEL, load_state, verify
+
+    hashes, state = verify(path), load_state(path)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    return {
+        "path": str(path),
+        "update": state.update,
+        "epoch": state.position.epoch,
+        "seconds": round(state.seconds, 1),
+        "best_update": state.best_update,
+        "best_nats_per_token": state.best_nats if state.best_update else None,
+        "model_sha256": hashes[MODEL],
+        "megabytes": round(size / 1e6, 1),
+        "verified": True,
+    }
+
+
+def _lines(facts: dict[str, Any], indent: int = 0) -> list[str]:
+    """Nested facts as indented `name: value` lines."""
+    lines = []
+    for name, value in facts.items():
+        label = " " * indent + name.replace("_", " ")
+        if isinstance(value, dict):
+            lines += [f"{label}:", *_lines(value, indent + 2)] if value else [f"{label}: none"]
+        elif isinstance(value, list | tuple):
+            lines.append(f"{label}: {' '.join(map(str, value))}")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            lines.append(f"{label}: {value:,}" if name != "seed" else f"{label}: {value}")
+        else:
+            lines.append(f"{label}: {'not set' if value is None else value}")
+    return lines

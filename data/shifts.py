@@ -19,6 +19,7 @@ REACH = 8  # lines; offsets tried to either side
 LONGEST = 65_535  # characters; longer lines count as this long
 STEPS = 20_000  # of the Viterbi search; longer corpora are searched in blocks of lines
 LOST = -0.3  # nats a line while no offset fits; free translations are above it, strangers below
+PROOF = 0.15  # nats a line; related sides give 0.5 and more
 ROUNDS = 3  # of learning the ratios and finding the path
 
 BLANK = 0
@@ -98,6 +99,8 @@ def find_stretches(source: LineTraces, target: LineTraces) -> tuple[Stretch, ...
         if np.array_equal(found, path):
             break
         path = found
+    if not surplus and not _convincing(path, scores, lines):
+        path = np.full(steps, offsets.index(0))
     return _refined(path, offsets, block, ratios)
 
 
@@ -209,6 +212,12 @@ class _Ratios:
         share = (seen + expected) / (seen.sum() + self.PRIOR_LINES)
         ratio: NDArray[np.float64] = np.log(share / (chance / chance.sum()))
         return np.clip(ratio, -self.CAP, self.CAP, out=ratio)
+
+
+def _convincing(path: NDArray[np.int64], scores: Floats, lines: int) -> bool:
+    """Whether the sides are related at all; else the ratios have only learnt what chance did."""
+    known = np.flatnonzero(path < len(scores))
+    return float(scores[path[known], known].sum()) > PROOF * lines + 30.0
 
 
 def _best_path(

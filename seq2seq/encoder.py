@@ -11,7 +11,7 @@ from seq2seq.recurrence import CellKind, initialise_recurrent
 
 
 class Encoded(NamedTuple):
-    """A batch of sources as the encoder leaves them."""
+    """A batch of sources as the encoder leaves them, S the length of the longest."""
 
     states: Tensor  # [B, S, M], 0 where there is padding
     mask: Tensor  # [B, S] bool
@@ -47,8 +47,9 @@ class BidirectionalEncoder(nn.Module):
             initialise_recurrent(layer)  # type: ignore[arg-type]
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
-        """source_ids [B, S], lengths [B] on the CPU, each at least 1"""
-        width = source_ids.shape[1]
+        """source_ids [B, S or wider], lengths [B] on the CPU, each at least 1"""
+        width = int(lengths.max())
+        source_ids = source_ids[:, :width]  # padding beyond the longest changes no bit of anything
         outputs = self.embedding_dropout(self.embedding(source_ids))  # [B, S, E]
         for number, layer in enumerate(self.layers):
             inputs = self.dropout(outputs) if number else outputs

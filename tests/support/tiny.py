@@ -1,0 +1,144 @@
+"""Models, batches and corpora small enough to build by the hundred."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.config import ModelConfig
+from seq2seq.model import EncoderDecoder, build_model
+
+SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
+CELLS = ("lstm", "gru")
+VOCABULARY = 11
+REAL_IDS = range(4, VOCABULARY)
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to decode: the settings of `model` that choose it."""
+
+    attention: str
+    score: str = "general"
+    input_feeding: bool = True
+    context: str = "state"
+
+    def __str__(self) -> str:
+        if self.attention == "none":
+            return f"plain-{self.context}"
+        feeding = "" if self.attention == "bahdanau" else f"-fed_{self.input_feeding}"
+        return f"{self.attention}-{self.score}{feeding}"
+
+
+PLAIN = [Kind("none", context=context) for context in ("state", "input")]
+LUONG = [Kind("luong", score, fed) for score in SCORES for fed in (True, False)]
+BAHDANAU = [Kind("bahdanau", score) for score in SCORES]
+ATTENTIVE = LUONG + BAHDANAU
+EVERY_KIND = PLAIN + ATTENTIVE
+
+
+def tiny_config(kind: Kind, *, cell: str = "lstm", layers: int = 1, **changes: Any) -> ModelConfig:
+    values: dict[str, Any] = {
+        "attention": kind.attention,
+        "score": kind.score,
+        "input_feeding": kind.input_feeding,
+        "context": kind.context,
+        "cell": cell,
+        "encoder_layers": layers,
+        "decoder_layers": layers,
+        "embedding_size": 5,
+        "encoder_size": 3,
+        "decoder_size": 6,
+        "attention_size": 4,
+        "readout_size": 7,
+        "tie_embeddings": "none",
+        "embedding_dropout": 0.0,
+        "dropout": 0.0,
+    }
+    return ModelConfig(**values | changes)
+
+
+def tiny_model(
+    kind: Kind,
+    *,
+    cell: str = "lstm",
+    layers: int = 1,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    vocabulary: int = VOCABULARY,
+    **changes: Any,
+) -> EncoderDecoder:
+    """In evaluation mode, with every weight and bias drawn, so that none can hide by being 0."""
+    model = build_model(
+        tiny_config(kind, cell=cell, layers=layers, **changes),
+        source_vocabulary=vocabulary,
+        target_vocabulary=vocabulary,
+        joint=True,
+    )
+    redraw(model, seed=seed)
+    return model.to(dtype).eval()
+
+
+def redraw(model: nn.Module, *, seed: int, spread: float = 0.5) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
+
+
+def padded(pairs: Sequence[tuple[Ids, Ids]], *, wider: int = 0, longer: int = 0) -> Batch:
+    """A batch made by hand, with `wider` more padding in the sources, `longer` in the targets."""
+    sources = [[*source, EOS] for source, _ in pairs]
+    targets = [[BOS, *target, EOS] for _, target in pairs]
+    return Batch(
+        rectangle(sources, extra=wider),
+        torch.tensor([len(source) for source in sources]),
+        rectangle(targets, extra=longer),
+        tuple(range(1, len(pairs) + 1)),
+        FIRST_BATCH,
+    )
+
+
+def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
+    width = max(map(len, rows)) + extra
+    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
+
+
+def stepped(
+    model: EncoderDecoder, batch: Batch
+) -> tuple[Tensor, Tensor | None]:
+    """Readouts [B, T, R] and weights [B, T, S] by `start` and repeated `step`."""
+    memory = model.encode(batch.source_ids, batch.source_lengths)
+    state = model.decoder.start(memory)
+    readouts, weights = [], []
+    for previous in batch.decoder_input.unbind(1):
+        step = model.decoder.step(previous, state, memory)
+        state = step.state
+        readouts.append(step.readout)
+        weights.append(step.weights)
+    looked = None if weights[0] is None else torch.stack(weights, dim=1)
+    return torch.stack(readouts, dim=1), looked
+
+
+def corpus_lines(pairs: int, *, seed: int = 0) -> Iterator[tuple[str, str]]:
+    """A language and its mirror image: words of few letters, and the same words backwards."""
+    chance = torch.Generator().manual_seed(seed)
+    words = ["ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "ne", "pi"]
+    for _ in range(pairs):
+        count = int(torch.randint(2, 7, (), generator=chance))
+        chosen = [words[i] for i in torch.randint(len(words), (count,), generator=chance).tolist()]
+        yield " ".join(chosen), " ".join(reversed(chosen))
+
+
+def write_corpus(folder: Path, name: str, pairs: Sequence[tuple[str, str]]) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / f"{name}.src", folder / f"{name}.tgt"
+    for side, path in enumerate(paths):
+        path.write_bytes("".join(pair[side] + "\n" for pair in pairs).encode())
+    return paths
