@@ -4,13 +4,15 @@ Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 data, 4 model or checkpoint, 5 t
 6 resources, 130 or 143 interrupted. Importing this module does not import torch.
 """
 
+import errno
 import os
 import signal
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from cli import (
     align,
@@ -43,8 +45,24 @@ EXIT_CODES: dict[type[UserError], int] = {
     ResourceError: 6,
 }
 
+
+class _Commands(TyperGroup):
+    """Carries past Typer what it would answer with exit codes of its own."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
+            raise _Carried from error
+
+
+class _Carried(BaseException):
+    """Has its meaning as its cause."""
+
+
 app = typer.Typer(
     name="seq2seq",
+    cls=_Commands,
     help="Train RNN encoder-decoder translation models with selectable attention.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -85,35 +103,18 @@ def options(
 
 def main() -> NoReturn:
     """Run the program and leave with a documented exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
+    _open_standard_streams()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    except UserError as error:
-        report_error(error)
-        code = EXIT_CODES[type(error)]
-    except KeyboardInterrupt:
-        note("interrupted")
-        code = 130
-    except Terminated:
-        note("terminated")
-        code = 143
-    except BrokenPipeError:
-        code = _reader_left()
-    except MemoryError:
-        report_error(ResourceError("out of memory", hint="use smaller batches or a smaller model"))
-        code = 6
-    except OSError as error:
-        report_error(_resource_error(error))
-        code = 6
-    except Exception:
-        traceback.print_exc()
-        note("this is a bug in seq2seq: please report it with the lines above and `seq2seq doctor`")
-        code = 1
+    except _Carried as error:
+        assert error.__cause__ is not None
+        code = _told(error.__cause__)
+    except BaseException as error:
+        code = _told(error)
     sys.exit(_flushed(code))
 
 
@@ -125,27 +126,96 @@ def _terminate(signal_number: int, frame: object) -> NoReturn:
     raise Terminated
 
 
+def _open_standard_streams() -> None:
+    """UTF-8 whatever the locale; and a stream that was closed (`>&-`) is one that cannot be used.
+
+    Left closed, its number would go to the next file that is opened, and what is printed would be
+    written there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # opened the wrong way round, so that its use fails; stderr is just silent
+            os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
+
+
+def _told(error: BaseException) -> int:
+    """Say on stderr what ended the program; returns its exit code."""
+    match error:
+        case UserError():
+            report_error(error)
+            return EXIT_CODES[type(error)]
+        case KeyboardInterrupt():
+            note("interrupted")
+            return 130
+        case Terminated():
+            note("terminated")
+            return 143
+        case BrokenPipeError():
+            return _reader_left()
+        case OSError():
+            report_error(_resource_error(error))
+            return 6
+    if _is_out_of_memory(error):
+        report_error(
+            ResourceError(
+                "out of memory",
+                hint="lower training.batch_tokens, search.batch_sentences or the model's sizes",
+            )
+        )
+        return 6
+    traceback.print_exception(error)
+    note("this is a bug in seq2seq: please report it with the lines above and `seq2seq doctor`")
+    return 1
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch has a class for it on a GPU, and on a CPU only words."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
 def _flushed(code: int) -> int:
     """Write out what is buffered, so that a full disk behind stdout is told, not lost."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return _reader_left()
+        code = _reader_left()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        report_error(_resource_error(error))
-        return 6
+        _discard(sys.stdout)
+        if code != 6:  # else it has been told
+            report_error(_resource_error(error, place="standard output"))
+        code = 6
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
     return code
 
 
 def _reader_left() -> int:
     """`| head -1` closed our stdout: leave quietly, as a filter does."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard(sys.stdout)
     return 141
 
 
-def _resource_error(error: OSError) -> ResourceError:
-    place = f"{error.filename}: " if error.filename else ""
+def _discard(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere, or Python complains of it on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _resource_error(error: OSError, *, place: str = "") -> ResourceError:
+    place = str(error.filename or place or "writing failed")
+    if error.errno == errno.EBADF:
+        return ResourceError(f"{place} is closed", hint="name a file or a pipe to write to")
     return ResourceError(
-        f"{place}{error.strerror or error}", hint="check free space, permissions and the path"
+        f"{place}: {error.strerror or error}", hint="check free space, permissions and the path"
     )

@@ -48,7 +48,10 @@ def read_recipe(name: str) -> Values:
         try:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name} cannot be read: {error}") from error
+            raise ConfigError(
+                f"{name} cannot be read: {error}",
+                hint=f"give the path of a TOML file, or a recipe: {', '.join(recipe_names())}",
+            ) from error
     else:
         raise _unknown("recipe", name, recipe_names())
     return _checked_sections(_parse(text, place=name), place=name)
@@ -105,7 +108,9 @@ def load_config(path: Path) -> RunConfig:
             hint="make one with `seq2seq train`",
         ) from error
     except (ConfigError, OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+        raise CheckpointError(
+            f"{path} is damaged: {error}", hint="restore it, or train again"
+        ) from error
 
 
 def dump_config(config: RunConfig) -> str:
@@ -127,7 +132,10 @@ def _parse(text: str, *, place: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{place} is not valid TOML: {error}") from error
+        raise ConfigError(
+            f"{place} is not valid TOML: {error}",
+            hint="write sections as [training] and settings as learning_rate = 1e-3",
+        ) from error
 
 
 def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
@@ -135,7 +143,10 @@ def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
         if section not in SECTIONS:
             raise _unknown(f"section in {place}", section, list(SECTIONS))
         if not isinstance(settings, dict):
-            raise ConfigError(f"{place}: {section} is a section, not a value")
+            raise ConfigError(
+                f"{place}: {section} is a section, not a value",
+                hint=f"write [{section}] on a line of its own, and its settings below it",
+            )
         for name in settings:
             if name not in SECTIONS[section].model_fields:
                 everywhere = [f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields]
@@ -145,9 +156,9 @@ def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
 
 def _unknown(what: str, name: str, known: list[str]) -> ConfigError:
     """Name the nearest of what there is."""
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if not nearest and "." in name:  # right name, wrong section
-        nearest = [key for key in known if key.endswith(name[name.index(".") :])][:1]
+    setting = name[name.index(".") :] if "." in name else name
+    nearest = [key for key in known if key.endswith(setting)][:1]  # right name, wrong section
+    nearest = nearest or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if nearest:
         return ConfigError(f"unknown {what}: {name}", hint=f"did you mean {nearest[0]}?")
     section = name.partition(".")[0]

@@ -5,11 +5,13 @@ corpus, a model or a path reaches a terminal only through `visible`, so that no 
 can drive the screen, and only through `Text`, so that nothing in it is read as markup.
 """
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -27,16 +29,24 @@ from seq2seq.errors import UserError
 from seq2seq.visible import visible
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Rich would leave the program with exit code 1; the caller knows better."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def stderr_console() -> Console:
     """Logs, progress, warnings and errors."""
-    return Console(stderr=True, markup=False, emoji=False, highlight=False)
+    return _Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def stdout_console() -> Console:
     """Tables and drawings; for plain lines use `write_line`, which never wraps."""
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = _Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console.width = int(os.environ.get("COLUMNS", "0") or 0) or 100
+        columns = os.environ.get("COLUMNS", "")
+        sensible = columns.isdecimal() and 0 < len(columns) < 5
+        console.width = max(int(columns), 20) if sensible else 100
     return console
 
 
@@ -53,20 +63,24 @@ def write_json(value: Any) -> None:
 
 def note(message: str) -> None:
     """One plain line on stderr, never wrapped: programs and logs read it too."""
-    stderr_console().print(Text(visible(message)), soft_wrap=True)
+    _tell(Text(visible(message)))
 
 
 def warn(message: str) -> None:
-    console = stderr_console()
-    console.print(Text.assemble(("warning: ", "yellow"), visible(message)), soft_wrap=True)
+    _tell(Text.assemble(("warning: ", "yellow"), visible(message)))
 
 
 def report_error(error: UserError) -> None:
     """What is wrong and where, then what to do, each on its line."""
-    console = stderr_console()
-    console.print(Text.assemble(("error: ", "bold red"), visible(error.message)), soft_wrap=True)
+    _tell(Text.assemble(("error: ", "bold red"), visible(error.message)))
     if error.hint:
-        console.print(Text.assemble(("hint:  ", "cyan"), visible(error.hint)), soft_wrap=True)
+        _tell(Text.assemble(("hint:  ", "cyan"), visible(error.hint)))
+
+
+def _tell(line: Text) -> None:
+    """Work goes on when nobody can hear: a training outlives the `| head` that stderr went to."""
+    with suppress(OSError):
+        stderr_console().print(line, soft_wrap=True)
 
 
 def progress(*, counts: bool = True) -> Progress:

@@ -95,7 +95,9 @@ def write_hypotheses(path: Path, hypotheses: list[str]) -> None:
         with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{text}\n" for text in hypotheses)
     except OSError as error:
-        raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
+        raise ResourceError(
+            f"{path} cannot be written: {error.strerror}", hint="choose a file in a folder of yours"
+        ) from error
 
 
 def _read(source: Path, references: list[Path]) -> tuple[list[str], list[list[str]]]:

@@ -1,5 +1,6 @@
 """Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cli.console import note, stderr_console
@@ -9,20 +10,25 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cli.run_directory import RunDirectory
+    from seq2seq.evaluation.alignment import Alignment
     from seq2seq.model import EncoderDecoder
     from seq2seq.training import Finished, TrainingState, Update, Validation
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_PROBE_SECONDS = 2.0
+
+Probe = Callable[["EncoderDecoder"], "Alignment"]
+"""Translates one held-out sentence with the model as it is, and says where it looked."""
 
 
-def training_reporter(run: "RunDirectory") -> Reporter:
+def training_reporter(run: "RunDirectory", probe: Probe | None = None) -> Reporter:
     """The reporter that suits where stderr goes."""
     plain = PlainReporter(
         note if not stderr_console().is_terminal else _silent,
         run.log,
         log_every=run.config.training.log_every,
     )
-    return LiveReporter(plain) if stderr_console().is_terminal else plain
+    return LiveReporter(plain, probe) if stderr_console().is_terminal else plain
 
 
 def _silent(line: str) -> None:
@@ -30,12 +36,15 @@ def _silent(line: str) -> None:
 
 
 class LiveReporter:
-    """Loss, speed, time left and the course of the loss, redrawn in place."""
+    """Loss, speed, time left, the course of the loss and a probe's attention, redrawn in place."""
 
-    def __init__(self, log: PlainReporter) -> None:
+    def __init__(self, log: PlainReporter, probe: Probe | None = None) -> None:
         from rich.live import Live
 
-        self._log = log
+        self._log, self._probe = log, probe
+        self._model: EncoderDecoder | None = None
+        self._attention: Alignment | None = None
+        self._probed = -_PROBE_SECONDS
         self._console = stderr_console()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._window, self._losses = Window(), list[float]()
@@ -45,6 +54,7 @@ class LiveReporter:
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
         self._log.start(model, state)
         self._window.reset(state)
+        self._model = model
         self._live.start()
 
     def update(self, event: "Update") -> None:
@@ -53,9 +63,16 @@ class LiveReporter:
         self._latest = event
         if event.state.update % 10 == 0:
             self._losses.append(self._window.nats_per_token)
+            self._look(event.state.seconds)
             self._live.update(self.view())
         if event.state.update % 50 == 0:
             self._window.reset(event.state)
+
+    def _look(self, seconds: float) -> None:
+        """Ask the probe anew, every other second."""
+        if self._probe and self._model and seconds - self._probed >= _PROBE_SECONDS:
+            self._attention = self._probe(self._model)
+            self._probed = seconds
 
     def validation(self, event: "Validation") -> None:
         self._log.validation(event)
@@ -98,6 +115,14 @@ class LiveReporter:
         whole.add_row(grid)
         whole.add_row(ProgressBar(total=1.0, completed=event.progress, width=60))
         whole.add_row(Text("loss " + sparkline(self._losses, width=55), style="cyan"))
+        if self._attention is not None:
+            from cli.drawing import renderable
+            from seq2seq.rendering import draw_alignment
+
+            width = max(self._console.width - 1, 1)
+            drawing = draw_alignment(self._attention, width=width)
+            whole.add_row(Text())
+            whole.add_row(renderable(drawing))
         return whole
 
 

@@ -31,8 +31,13 @@ if TYPE_CHECKING:
     from data.token_store import Side, TokenStore
     from data.tokenization import Tokenizer
     from seq2seq.model import EncoderDecoder
+    from seq2seq.training import TrainingState
 
 FORMAT_VERSION = 1
+_NEEDED = (
+    "store", "pieces_sha256", "source_language", "target_language", "source_vocabulary",
+    "target_vocabulary",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,15 @@ class RunDirectory:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         try:
-            return dict(read_json(self.path / "provenance.json"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.path / 'provenance.json'} is damaged") from error
+            found = dict(read_json(self.path / "provenance.json"))
+            if found["format_version"] == FORMAT_VERSION:
+                _ = [found[name] for name in _NEEDED]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.path / 'provenance.json'} is missing or damaged",
+                hint="restore the run directory",
+            ) from error
+        return found
 
     @property
     def languages(self) -> tuple[str | None, str | None]:
@@ -174,21 +185,24 @@ class RunDirectory:
             holder.unlink(missing_ok=True)
             lock.release()
 
-    def rewind_metrics(self, update: int) -> None:
-        """Take metrics back to a checkpoint, so that what is trained again is not told twice."""
+    def rewind_metrics(self, state: "TrainingState") -> None:
+        """Take metrics back to a checkpoint, so that what is done again is not told twice."""
         if not self.metrics.is_file():
             return
         with self.metrics.open(encoding="utf-8") as stream:
-            kept = [line for line in stream if _update_of(line) <= update]
+            kept = [line for line in stream if _told_by(line, state)]
         with replacing(self.metrics) as partial:
             partial.write_text("".join(kept), encoding="utf-8")
 
 
-def _update_of(line: str) -> float:
+def _told_by(line: str, state: "TrainingState") -> bool:
+    """Whether a line of metrics tells of something that lies behind a state."""
     try:
-        return int(json.loads(line)["update"])
+        values = json.loads(line)
+        done = state.validated if values["event"] == "validation" else state.update
+        return bool(values["update"] <= done)
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line cut short by a crash
+        return False  # a line cut short by a crash
 
 
 def _provenance(config: RunConfig, store: "TokenStore") -> dict[str, Any]:

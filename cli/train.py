@@ -1,5 +1,6 @@
 """The command `train`: a token store and a recipe become a run directory."""
 
+import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,8 +61,10 @@ def train(
     The first Ctrl-C saves and leaves; `--resume` goes on from there.
     """
     from cli.config import parse_settings, read_recipe, resolve
+    from cli.device import choose_device
     from cli.interruption import Interrupted
     from cli.run_directory import RunDirectory
+    from cli.training_run import check_resumable
     from data.token_store import TokenStore
 
     flags: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
@@ -73,7 +76,11 @@ def train(
     if resume:
         opened = RunDirectory.open(run)
         tokens = TokenStore.open(store)
-        _change(opened, settings, flags)
+        check_resumable(opened, tokens)
+        tokens.verify()
+        chosen = choose_device(device, threads)
+        with opened.lock():
+            _change(opened, settings, flags)
     else:
         RunDirectory.refuse_existing(run)
         layers = (read_recipe(recipe), settings, flags)
@@ -81,23 +88,26 @@ def train(
         resolve(*layers)  # every setting is checked before the data is opened
         tokens = TokenStore.open(store)
         _check_tying(resolve(*layers).model.tie_embeddings, tokens)
+        tokens.verify()
+        chosen = choose_device(device, threads)
         config = resolve(*layers, {"data": tokens.meta["config"]})
         opened = RunDirectory.create(run, config, tokens)
     try:
-        _train(opened, tokens, threads=threads, device=device)
+        _train(opened, tokens, device=chosen)
     except (Interrupted, KeyboardInterrupt) as error:
-        _leave(error, run, store)
+        leave(error, run, store)
+    except Exception:
+        if not opened.metrics.exists():  # not even begun: too large a model, for example
+            shutil.rmtree(run)
+        raise
 
 
-def _train(run: "RunDirectory", store: "TokenStore", *, threads: int | None, device: str) -> None:
+def _train(run: "RunDirectory", store: "TokenStore", *, device: str) -> None:
     from cli.console import note
-    from cli.device import choose_device
     from cli.live import training_reporter
-    from cli.training_run import check_resumable, train_run
+    from cli.training_run import train_run
 
-    check_resumable(run, store)
-    chosen = choose_device(device, threads)
-    outcome = train_run(run, store, device=chosen, reporter=training_reporter(run))
+    outcome = train_run(run, store, device=device, reporter=training_reporter(run))
     if not outcome.trained:
         note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
     note(f"next: seq2seq translate {run.path} --interactive")
@@ -149,10 +159,11 @@ def _refuse_data_settings(layers: tuple[dict[str, dict[str, Any]], ...]) -> None
             )
 
 
-def _leave(error: BaseException, run: Path, store: Path) -> None:
+def leave(error: BaseException, run: Path, store: Path) -> None:
     """Say how to go on, and leave with the signal's exit code."""
     from cli.console import note
     from cli.training_run import resume_command
 
-    note(f"interrupted; what was trained is saved. Go on with: {resume_command(run, store)}")
+    saved = "the last checkpoint is" if isinstance(error, KeyboardInterrupt) else "all of it is"
+    note(f"interrupted; {saved} saved. Go on with: {resume_command(run, store)}")
     raise typer.Exit(getattr(error, "exit_code", 130))

@@ -47,7 +47,7 @@ def train_run(
     import torch
 
     from data.batching import sorted_batches, token_budget_batches
-    from seq2seq.checkpoint import load_optimizer, load_state, load_weights, pointed
+    from seq2seq.checkpoint import load_optimizer, load_state, load_weights
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import Finished, TrainingState, corpus_nats, fit
 
@@ -56,7 +56,8 @@ def train_run(
     model = run.build_model().to(device)
     optimizer = build_optimizer(model, config)
     state = TrainingState()
-    if last := pointed(run.checkpoints, "last"):
+    if (run.checkpoints / "last").exists():
+        last = run.checkpoint("last")  # raises when it names what is gone: never start anew
         state = load_state(last)
         load_weights(last, model)
         load_optimizer(last, model, optimizer)
@@ -81,7 +82,7 @@ def train_run(
                 recorder.record(event)
                 _show(event, reporter)
                 stop.raise_if_asked()
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             recorder.save()
             raise
         finally:
@@ -112,7 +113,7 @@ class _Recorder:
         self._run, self._model, self._optimizer = run, model, optimizer
         self._state = self._saved = state
         self._every = run.config.training.log_every
-        run.rewind_metrics(state.update)
+        run.rewind_metrics(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
     def record(self, event: "Update | Validation") -> None:

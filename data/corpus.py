@@ -6,10 +6,10 @@ return are taken off; gzip is recognised by its first bytes, and "-" is standard
 """
 
 import codecs
+import errno
 import gzip
 import hashlib
 import io
-import shutil
 import sys
 import tempfile
 import zlib
@@ -47,7 +47,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     Raises CorpusError for what cannot be read, in the words of the person who gave the path.
     """
     if path == STDIN:
-        yield from _guarded(path, _decompressed(cast(io.BufferedReader, sys.stdin.buffer)))
+        yield from _guarded(path, _standard_input())
         return
     try:
         stream = path.open("rb")
@@ -56,9 +56,19 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     except IsADirectoryError as error:
         raise CorpusError(f"{path} is a directory", hint="name a text file inside it") from error
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}") from error
+        raise CorpusError(
+            f"{path} cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from error
     with stream:
-        yield from _guarded(path, _decompressed(stream))
+        yield from _guarded(path, stream)
+
+
+def _standard_input() -> io.BufferedReader:
+    """A reader of our own: Python aborts when it ends while a thread waits in that of `sys`."""
+    try:
+        return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+    except io.UnsupportedOperation:  # in memory, as in a test
+        return cast(io.BufferedReader, sys.stdin.buffer)
 
 
 def _decompressed(stream: io.BufferedReader) -> BinaryIO:
@@ -67,13 +77,23 @@ def _decompressed(stream: io.BufferedReader) -> BinaryIO:
     return stream
 
 
-def _guarded(path: Path, stream: BinaryIO) -> Iterator[BinaryIO]:
+def _guarded(path: Path, stream: io.BufferedReader) -> Iterator[BinaryIO]:
+    """Readers do nothing but read inside `open_bytes`, so what fails there is the reading."""
     try:
-        yield stream
+        yield _decompressed(stream)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorpusError(
-            f"{path} is damaged gzip: {error}", hint="fetch or compress the file again"
+            f"{called(path)} is damaged gzip: {error}", hint="fetch or compress the file again"
         ) from error
+    except OSError as error:
+        closed = path == STDIN and error.errno == errno.EBADF
+        what = "is closed" if closed else f"cannot be read: {error.strerror or error}"
+        raise CorpusError(f"{called(path)} {what}", hint="give a text file") from error
+
+
+def called(path: Path) -> str:
+    """A path in the words of a message."""
+    return "standard input" if path == STDIN else str(path)
 
 
 def read_raw_lines(path: Path) -> Iterator[bytes]:
@@ -110,7 +130,8 @@ def decode_line(line: bytes, *, path: Path, number: int) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"{path}:{number}: byte {error.start + 1} of the line (0x{line[error.start]:02x}) "
+            f"{called(path)}:{number}: byte {error.start + 1} of the line "
+            f"(0x{line[error.start]:02x}) "
             "is not valid UTF-8",
             hint="convert the file, for example with `iconv -f LATIN1 -t UTF-8`",
         ) from error
@@ -140,7 +161,7 @@ def survey(path: Path) -> TextSurvey:
     except UnicodeDecodeError:
         _locate_bad_utf8(path)
     if not last:
-        raise CorpusError(f"{path} is empty", hint="give a file with one sentence a line")
+        raise CorpusError(f"{called(path)} is empty", hint="give a file with one sentence a line")
     return TextSurvey(path, lines + (last != b"\n"), digest.hexdigest())
 
 
@@ -154,7 +175,7 @@ def survey_pair(source: Path, target: Path) -> tuple[TextSurvey, TextSurvey]:
 
 def unequal_lengths(source: Path, n_source: int, target: Path, n_target: int) -> CorpusError:
     return CorpusError(
-        f"{source} has {n_source:,} lines but {target} has {n_target:,}",
+        f"{called(source)} has {n_source:,} lines but {called(target)} has {n_target:,}",
         hint="a parallel corpus needs one target line for every source line; "
         "lines end at \\n alone, as `wc -l` counts them",
     )
@@ -166,19 +187,32 @@ def rereadable(path: Path) -> Iterator[Path]:
     if path != STDIN:
         yield path
         return
-    with tempfile.NamedTemporaryFile(prefix="seq2seq-stdin-") as spool:
-        try:
-            shutil.copyfileobj(sys.stdin.buffer, spool)
-            spool.flush()
-        except OSError as error:
-            raise ResourceError(f"standard input cannot be kept: {error.strerror}") from error
-        yield Path(spool.name)
+    with tempfile.TemporaryDirectory(prefix="seq2seq-") as folder:
+        spool = Path(folder) / "standard input"  # the name that messages show
+        with open_bytes(path) as stream, spool.open("wb", buffering=0) as file:
+            while block := stream.read(_BLOCK):
+                _append(file, block)
+        yield spool
+
+
+def _append(file: io.FileIO, block: bytes) -> None:
+    try:
+        while block:
+            block = block[file.write(block) :]
+    except OSError as error:
+        raise ResourceError(
+            f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}",
+            hint="make room there, or name another folder in TMPDIR",
+        ) from error
 
 
 def _refuse_utf16(path: Path, start: bytes) -> None:
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    head = start[:64]
+    zeros = max(head[::2].count(0), head[1::2].count(0))  # ASCII in UTF-16: every other byte
+    marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if marked or (len(head) >= 8 and 4 * zeros > len(head)):
         raise CorpusError(
-            f"{path} looks like UTF-16, not UTF-8",
+            f"{called(path)} looks like UTF-16, not UTF-8",
             hint="convert it: `iconv -f UTF-16 -t UTF-8 FILE > NEW`",
         )
 
@@ -186,4 +220,4 @@ def _refuse_utf16(path: Path, start: bytes) -> None:
 def _locate_bad_utf8(path: Path) -> None:
     for _ in read_lines(path):  # raises at the first bad line
         pass
-    raise CorpusError(f"{path} is not valid UTF-8", hint="convert the file to UTF-8")
+    raise CorpusError(f"{called(path)} is not valid UTF-8", hint="convert the file to UTF-8")

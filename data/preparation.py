@@ -14,6 +14,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
@@ -34,6 +35,7 @@ from seq2seq.files import read_json, sha256_of, sync, write_json
 
 CHUNK = 2000  # pairs handed to a worker at once
 SMALL = 20_000  # pairs below which worker processes cost more than they bring
+PIECES = "pieces.json"  # in a working folder: pieces are learnt, with this key and these hashes
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the pairs done and the pairs in all."""
@@ -78,12 +80,15 @@ def prepare(
     store_key = _key(inputs, config.model_dump(), languages)
     if store.exists() and not overwrite:
         return _already_prepared(store, store_key)
+    _refuse_foreign(store)
     with _working_folder(store) as folder:
         reused = _pieces_found(folder, store, piece_key)
         if not reused:
             progress("pieces", 0, 0)
+            for left in folder.iterdir():  # by an interrupted run with other settings
+                left.unlink()
             _train_pieces(folder, train, surveys["train"][0].lines, config)
-            write_json(folder / "pieces.json", {"key": piece_key})
+            _note_pieces(folder, piece_key)
         meta: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "key": store_key,
@@ -110,18 +115,32 @@ _PIECE_SETTINGS = {
 
 
 def _already_prepared(store: Path, key: str) -> Prepared:
-    try:
-        found = TokenStore.open(store)
-    except CorpusError:
-        raise ConfigError(
-            f"{store} exists already and is not a token store", hint="choose another path"
-        ) from None
-    if found.meta["key"] != key:
+    _refuse_foreign(store)
+    found = TokenStore.open(store)
+    if found.meta.get("key") != key:
         raise ConfigError(
             f"{store} was prepared from other files or with other settings",
             hint="choose another path, or --overwrite it",
         )
+    found.verify()
     return Prepared(found, ("pieces", "ids"))
+
+
+def _refuse_foreign(store: Path) -> None:
+    """What is not a token store, or holds more than one, is never replaced."""
+    if not store.exists():
+        return
+    if not (store / META).is_file():
+        raise ConfigError(
+            f"{store} exists already and is not a token store", hint="choose another path"
+        )
+    ours = ("meta.json", "pieces.model", "source.model", "target.model")
+    for path in store.iterdir():
+        if path.name not in ours and not path.name.startswith(("train.", "valid.")):
+            raise ConfigError(
+                f"{store} holds {path.name}, which is no part of a token store",
+                hint="move it away, or choose another path for the store",
+            )
 
 
 class _WorkingFolder:
@@ -135,7 +154,13 @@ class _WorkingFolder:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self.path.mkdir(exist_ok=True)
         except Timeout as error:
+            if not Path(self._lock.lock_file).exists():  # not held: it could not be made
+                raise ResourceError(
+                    f"{self.path.parent} cannot be written to",
+                    hint="choose a store path in a folder of yours",
+                ) from error
             raise ResourceError(
                 f"another process is preparing {self.path.stem}", hint="wait until it is done"
             ) from error
@@ -144,11 +169,10 @@ class _WorkingFolder:
                 f"{self.path.parent} cannot be written to: {error.strerror}",
                 hint="choose a store path in a folder of yours",
             ) from error
-        self.path.mkdir(exist_ok=True)
         return self.path
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self.path.is_dir() and not (self.path / "pieces.json").exists():
+        if self.path.is_dir() and not (self.path / PIECES).exists():
             shutil.rmtree(self.path)  # nothing in it is worth keeping
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
@@ -159,15 +183,34 @@ _working_folder = _WorkingFolder
 
 def _pieces_found(folder: Path, store: Path, key: str) -> bool:
     """Whether pieces for this key are in the folder, or can be taken from the store replaced."""
-    done = folder / "pieces.json"
-    if done.is_file() and read_json(done).get("key") == key:
+    if _unharmed_pieces(folder / PIECES, key):
         return True
-    if (store / META).is_file() and read_json(store / META).get("piece_key") == key:
-        for model in store.glob("*.model"):
-            shutil.copy(model, folder / model.name)
-        write_json(done, {"key": key})
-        return True
-    return False
+    models = _unharmed_pieces(store / META, key)
+    for model in models:
+        shutil.copy(model, folder / model.name)
+    if models:
+        _note_pieces(folder, key)
+    return bool(models)
+
+
+def _note_pieces(folder: Path, key: str) -> None:
+    for model in folder.glob("*.model"):
+        sync(model)
+    hashes = {model.name: sha256_of(model) for model in folder.glob("*.model")}
+    write_json(folder / PIECES, {"piece_key": key, "sha256": hashes})
+
+
+def _unharmed_pieces(description: Path, key: str) -> list[Path]:
+    """The models beside a description, if it is of this key and tells their hashes."""
+    try:
+        facts = read_json(description)
+        models = {description.with_name(n): h for n, h in facts["sha256"].items()}
+        models = {path: digest for path, digest in models.items() if path.suffix == ".model"}
+        if facts["piece_key"] == key and all(sha256_of(p) == h for p, h in models.items()):
+            return list(models)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # missing, or not what we write
+    return []
 
 
 def _train_pieces(folder: Path, train: CorpusFiles, lines: int, config: DataConfig) -> None:
@@ -347,6 +390,11 @@ class _Encoding:
                         yield window.popleft().result()
                 while window:
                     yield window.popleft().result()
+            except BrokenProcessPool as error:
+                raise ResourceError(
+                    "a process that encodes was killed; systems do so when memory runs out",
+                    hint="run it again with fewer of them, as in --threads 1",
+                ) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -360,15 +408,20 @@ def _keep_text(folder: Path, valid: CorpusFiles) -> None:
 
 def _finish(folder: Path, store: Path, meta: dict[str, Any]) -> None:
     """Seal the working folder and put it in the store's place."""
-    (folder / "pieces.json").unlink()
+    (folder / PIECES).unlink()
     files = sorted(path for path in folder.iterdir() if path.suffix in (".model", ".txt"))
     meta["sha256"] = {path.name: sha256_of(path) for path in files}
     write_json(folder / META, meta)
     for path in folder.iterdir():
         sync(path)
     if store.exists():
-        shutil.rmtree(store)
-    folder.rename(store)
+        replaced = store.with_name(f"{store.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        store.rename(replaced)
+        folder.rename(store)
+        shutil.rmtree(replaced)
+    else:
+        folder.rename(store)
     sync(store.parent)
 
 

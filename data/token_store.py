@@ -29,6 +29,11 @@ from seq2seq.files import read_json, sha256_of
 
 FORMAT_VERSION = 1
 META = "meta.json"
+_NEEDED = (
+    "key", "inputs", "splits", "dtype", "sha256",
+    "source_language", "target_language", "source_vocabulary", "target_vocabulary",
+)  # fmt: skip
+_AGAIN = "make the store again: preprocess ... --overwrite"
 Side = Literal["source", "target"]
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -78,8 +83,11 @@ class TokenStore:
         try:
             meta = read_json(path / META)
             version = meta["format_version"]
+            if version == FORMAT_VERSION:
+                DataConfig(**meta["config"])
+                _ = [meta[name] for name in _NEEDED]
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise CorpusError(f"{path / META} is damaged", hint="preprocess again") from error
+            raise CorpusError(f"{path / META} is damaged", hint=_AGAIN) from error
         if version != FORMAT_VERSION:
             raise CorpusError(
                 f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
@@ -120,6 +128,19 @@ class TokenStore:
     def valid_text(self, side: Side) -> list[str]:
         """The validation set as it was given."""
         return list(read_lines(self.path / f"valid.{side}.txt"))
+
+    def verify(self) -> None:
+        """Prove every file to be what was written; raises CorpusError for one that is not."""
+        try:
+            hashes = dict(self.meta["sha256"])
+            for name, split in self.meta["splits"].items():
+                hashes |= {f"{name}.{kind}": digest for kind, digest in split["sha256"].items()}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CorpusError(f"{self.path / META} is damaged", hint=_AGAIN) from error
+        for name, digest in hashes.items():
+            path = self.path / name
+            if not path.is_file() or sha256_of(path) != digest:
+                raise CorpusError(f"{path} is missing or damaged", hint=_AGAIN)
 
     def _mapped(self, name: str, dtype: np.dtype[Any], count: int) -> Any:
         path = self.path / name

@@ -34,6 +34,8 @@ def save_checkpoint(
 ) -> Path:
     """Write `folder/update-N` whole, or not at all; returns its path."""
     path = folder / f"update-{state.update:09d}"
+    if path in (pointed(folder, "best"), pointed(folder, "last")):
+        path = path.with_name(f"{path.name}-again")  # what is pointed at outlives its successor
     if path.exists():  # left by a run that ended between writing it and noting it down
         shutil.rmtree(path)
     with replacing_directory(path) as partial:
@@ -77,9 +79,12 @@ def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimize
 
 def load_state(path: Path) -> TrainingState:
     verify(path)
-    values: dict[str, Any] = read_json(path / STATE)
-    values["position"] = BatchPosition(*values["position"])
-    return TrainingState(**values)
+    try:
+        values: dict[str, Any] = read_json(path / STATE)
+        values["position"] = BatchPosition(*values["position"])
+        return TrainingState(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _foreign(path / STATE) from error
 
 
 def verify(path: Path) -> dict[str, str]:
@@ -94,7 +99,7 @@ def verify(path: Path) -> dict[str, str]:
         raise CheckpointError(
             f"{path} is not a checkpoint: it has no {MANIFEST}", hint="check the path"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
         raise damaged from error
     if version != FORMAT_VERSION:
         raise CheckpointError(
@@ -122,17 +127,27 @@ def pointed(folder: Path, name: str) -> Path | None:
 
 
 def prune(folder: Path) -> None:
-    """Remove checkpoints that neither `best` nor `last` names."""
+    """Remove checkpoints that neither `best` nor `last` names, and what a crash left of one."""
     kept = {pointed(folder, "best"), pointed(folder, "last")}
-    for path in sorted(folder.glob("update-*")):
+    for path in (*folder.glob("update-*"), *folder.glob(".update-*.partial")):
         if path not in kept:
             shutil.rmtree(path)
 
 
 def _verified_tensors(path: Path, name: str) -> dict[str, Tensor]:
     verify(path)
-    with safetensors.safe_open(path / name, framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        with safetensors.safe_open(path / name, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise _foreign(path / name) from error
+
+
+def _foreign(path: Path) -> CheckpointError:
+    """For a file that its manifest vouches for, but that this program cannot have written."""
+    return CheckpointError(
+        f"{path} was not written by seq2seq", hint="use another checkpoint of the run"
+    )
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

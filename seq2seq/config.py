@@ -26,6 +26,9 @@ class ModelConfig(Section):
     """Width of each direction of the bidirectional encoder; memory is twice as wide."""
     encoder_layers: int = Field(default=1, ge=1)
     """Bidirectional layers, one on the other."""
+    encoder_residual: bool = False
+    """Add what an encoder layer reads to what it makes, where both are equally wide: attention then
+    tends to look at the word itself, not at a neighbour whose state knows of it."""
     decoder_size: int = Field(default=512, ge=1)
     """Width of the decoder's state."""
     decoder_layers: int = Field(default=1, ge=1)
@@ -43,11 +46,12 @@ class ModelConfig(Section):
     """Where a decoder without attention meets the source: in its first state (Sutskever et al.,
     2014) or at every step as well (Cho et al., 2014)."""
     readout_size: int | None = Field(default=None, ge=1)
-    """Width of what the output layer reads; left out: embedding_size when tied, else
+    """Width of the decoder's readout, which is also what input feeding feeds; left out:
     decoder_size."""
     tie_embeddings: Literal["none", "decoder", "all"] = "all"
     """Share target embedding and output layer ("decoder"), and the source embedding too ("all",
-    needs a joint vocabulary) (Press & Wolf, 2017)."""
+    needs a joint vocabulary) (Press & Wolf, 2017). A linear map takes a readout of another width to
+    the embedding's."""
     embedding_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on embeddings."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
@@ -59,18 +63,10 @@ class ModelConfig(Section):
 
     @property
     def readout_width(self) -> int:
-        if self.readout_size is not None:
-            return self.readout_size
-        return self.decoder_size if self.tie_embeddings == "none" else self.embedding_size
+        return self.decoder_size if self.readout_size is None else self.readout_size
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.tie_embeddings != "none" and self.readout_width != self.embedding_size:
-            raise ConfigError(
-                f"model.readout_size is {self.readout_width} but model.embedding_size is "
-                f"{self.embedding_size}: a tied output layer needs them equal",
-                hint="leave readout_size out, or set model.tie_embeddings=none",
-            )
         dotted = self.score in ("dot", "scaled_dot")
         if self.attention != "none" and dotted and self.decoder_size != self.memory_size:
             raise ConfigError(
@@ -84,7 +80,7 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """Section `training`: how a model is trained."""
 
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**63)
     """Where initial weights, data order and dropout come from."""
     updates: int = Field(default=12_000, ge=0)
     """Optimizer steps at most; the learning rate decays towards this end."""

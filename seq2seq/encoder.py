@@ -21,7 +21,9 @@ class Encoded(NamedTuple):
 class BidirectionalEncoder(nn.Module):
     """Bidirectional recurrent layers (Schuster & Paliwal, 1997), dropout between them.
 
-    Sequences are packed, so that neither direction ever reads padding.
+    Sequences are packed, so that neither direction ever reads padding. With `residual`, what a
+    layer reads is added to what it makes, after dropout, wherever both are equally wide: memory
+    then speaks of the word at its place more than of its neighbours.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class BidirectionalEncoder(nn.Module):
         hidden_size: int,
         layers: int,
         cell: CellKind,
+        residual: bool = False,
         embedding_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.residual = residual
         library = nn.LSTM if cell == "lstm" else nn.GRU
         self.embedding = embedding
         self.embedding_dropout = nn.Dropout(embedding_dropout)
@@ -50,13 +54,16 @@ class BidirectionalEncoder(nn.Module):
         """source_ids [B, S or wider], lengths [B] on the CPU, each at least 1"""
         width = int(lengths.max())
         source_ids = source_ids[:, :width]  # padding beyond the longest changes no bit of anything
+        mask = length_mask(lengths.to(source_ids.device), width)
         outputs = self.embedding_dropout(self.embedding(source_ids))  # [B, S, E]
-        for number, layer in enumerate(self.layers):
-            inputs = self.dropout(outputs) if number else outputs
+        for layer in self.layers:
+            inputs = outputs
             packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
             packed, last = layer(packed)
             outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=width)
+            outputs = self.dropout(outputs)
+            if self.residual and outputs.shape == inputs.shape:
+                outputs = outputs + inputs * mask.unsqueeze(-1)
         hidden = last[0] if isinstance(last, tuple) else last  # [2, B, M/2]
         summary = torch.cat([hidden[0], hidden[1]], dim=-1)  # [B, M]
-        mask = length_mask(lengths.to(source_ids.device), width)
-        return Encoded(self.dropout(outputs), mask, self.dropout(summary))
+        return Encoded(outputs, mask, self.dropout(summary))

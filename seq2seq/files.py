@@ -68,7 +68,9 @@ def sha256_of(path: Path) -> str:
 def write_json(path: Path, value: object) -> None:
     """Write readable JSON, whole or not at all."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        # A path that is not UTF-8 holds surrogates, which become JSON's own escapes.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path) -> Any:

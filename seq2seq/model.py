@@ -18,11 +18,32 @@ from seq2seq.recurrence import CellKind
 from seq2seq.scores import build_score
 
 
+class OutputLayer(nn.Module):
+    """Readouts to logits; embeddings tied to it are reached by a linear map where widths differ."""
+
+    def __init__(
+        self, *, readout_size: int, vocabulary: int, tied: nn.Embedding | None = None
+    ) -> None:
+        super().__init__()
+        size = readout_size if tied is None else tied.embedding_dim
+        self.narrow = nn.Linear(readout_size, size, bias=False) if size != readout_size else None
+        self.vocabulary = nn.Linear(size, vocabulary)
+        nn.init.xavier_uniform_(self.vocabulary.weight)
+        nn.init.zeros_(self.vocabulary.bias)
+        if tied is not None:
+            self.vocabulary.weight = tied.weight
+
+    def forward(self, readouts: Tensor) -> Tensor:
+        """[..., R] -> [..., V]"""
+        narrowed = readouts if self.narrow is None else self.narrow(readouts)
+        return self.vocabulary(narrowed)  # type: ignore[no-any-return]
+
+
 class EncoderDecoder(nn.Module):
     """p(target | source) one token at a time (Sutskever et al., 2014; Cho et al., 2014)."""
 
     def __init__(
-        self, *, encoder: BidirectionalEncoder, decoder: Decoder, output: nn.Linear
+        self, *, encoder: BidirectionalEncoder, decoder: Decoder, output: OutputLayer
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -67,14 +88,15 @@ def build_model(
         hidden_size=config.encoder_size,
         layers=config.encoder_layers,
         cell=config.cell,
+        residual=config.encoder_residual,
         embedding_dropout=config.embedding_dropout,
         dropout=config.dropout,
     )
-    output = nn.Linear(config.readout_width, target_vocabulary)
-    nn.init.xavier_uniform_(output.weight)
-    nn.init.zeros_(output.bias)
-    if config.tie_embeddings != "none":
-        output.weight = target_embedding.weight
+    output = OutputLayer(
+        readout_size=config.readout_width,
+        vocabulary=target_vocabulary,
+        tied=None if config.tie_embeddings == "none" else target_embedding,
+    )
     return EncoderDecoder(
         encoder=encoder, decoder=_build_decoder(config, target_embedding), output=output
     )

@@ -1,4 +1,4 @@
-"""What every test shares: one torch thread, repeatable laws, a corpus and a store made of it."""
+"""What every test shares: one torch thread, repeatable laws, and a small store made of text."""
 
 import os
 from pathlib import Path
@@ -6,12 +6,27 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from tiny import corpus_lines, write_corpus
 
 from data.config import DataConfig
 from data.preparation import CorpusFiles, prepare
 from data.token_store import TokenStore
-from tests_support import corpus_lines, write_corpus
 
-torch.set_num_threads(1)  # two threads on a busy machine of two cores are 15 times slower
+torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared corpus of 90 pairs and a validation set of 12; read only."""
+    folder = tmp_path_factory.mktemp("corpus")
+    train = CorpusFiles(*write_corpus(folder, "train", list(corpus_lines(90, seed=1))))
+    valid = CorpusFiles(*write_corpus(folder, "valid", list(corpus_lines(12, seed=2))))
+    prepare(train, valid, folder / "store", DataConfig(vocabulary_size=310), processes=1)
+    return folder / "store"
+
+
+@pytest.fixture
+def store(store_path: Path) -> TokenStore:
+    return TokenStore.open(store_path)

@@ -74,7 +74,11 @@ def tiny_model(
     vocabulary: int = VOCABULARY,
     **changes: Any,
 ) -> EncoderDecoder:
-    """In evaluation mode, with every weight and bias drawn, so that none can hide by being 0."""
+    """In evaluation mode, with every weight and bias drawn, so that none can hide by being 0.
+
+    Every other seed has residual encoder layers, where they are equally wide: from the second on.
+    """
+    changes = {"encoder_residual": seed % 2 == 1} | changes
     model = build_model(
         tiny_config(kind, cell=cell, layers=layers, **changes),
         source_vocabulary=vocabulary,
@@ -110,9 +114,7 @@ def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
     return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
 
-def stepped(
-    model: EncoderDecoder, batch: Batch
-) -> tuple[Tensor, Tensor | None]:
+def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Readouts [B, T, R] and weights [B, T, S] by `start` and repeated `step`."""
     memory = model.encode(batch.source_ids, batch.source_lengths)
     state = model.decoder.start(memory)

@@ -1,0 +1,119 @@
+"""Loss and learning rate against loops over Szegedy et al. (2016) and Vaswani et al. (2017)."""
+
+import math
+
+import pytest
+import references
+import torch
+from tiny import BAHDANAU, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
+
+from seq2seq.config import TrainingConfig
+from seq2seq.losses import batch_loss, cross_entropy
+from seq2seq.optimization import learning_rate
+
+PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_the_loss_is_that_of_the_smoothed_target(smoothing):
+    logits, labels = drawn(5, 7), [3, 6, 0, 3, 1]
+    loss = cross_entropy(logits, torch.tensor(labels), smoothing=smoothing)
+    smoothed = references.smoothed_cross_entropy(logits.numpy(), labels, smoothing)
+    plain = references.smoothed_cross_entropy(logits.numpy(), labels, 0.0)
+    assert loss.smoothed_nats.item() == pytest.approx(smoothed, abs=1e-10)
+    assert loss.nats.item() == pytest.approx(plain, abs=1e-10)
+    assert loss.tokens == 5
+
+
+def test_a_loss_worked_out_by_hand():
+    # by hand: p = [1/2, 1/4, 1/4], label 1: 2 ln 2; smoothed by 0.3 over 3 entries:
+    # 0.7 * 2 ln 2 + 0.1 * (1 + 2 + 2) ln 2 = 1.9 ln 2
+    logits = torch.tensor([[2.0, 1.0, 1.0]], dtype=torch.float64).log()
+    loss = cross_entropy(logits, torch.tensor([1]), smoothing=0.3)
+    assert loss.nats.item() == pytest.approx(2 * math.log(2))
+    assert loss.smoothed_nats.item() == pytest.approx(1.9 * math.log(2))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_gradient_of_the_loss_is_right(smoothing):
+    labels = torch.tensor([3, 6, 0])
+
+    def both(logits):
+        loss = cross_entropy(logits, labels, smoothing=smoothing)
+        return loss.nats, loss.smoothed_nats
+
+    assert torch.autograd.gradcheck(both, (drawn(3, 7).requires_grad_(),))
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
+def test_the_loss_of_a_padded_batch_is_the_sum_of_its_sentences(kind):
+    model = tiny_model(kind)
+    with torch.no_grad():
+        together = batch_loss(model, padded(PAIRS, wider=2, longer=3), smoothing=0.1)
+        alone = [batch_loss(model, padded([pair]), smoothing=0.1) for pair in PAIRS]
+    assert together.tokens == sum(each.tokens for each in alone) == 5 + 2 + 3
+    for name in ("nats", "smoothed_nats"):
+        expected = sum(getattr(each, name).item() for each in alone)
+        assert getattr(together, name).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[0], BAHDANAU[0]], ids=str)
+def test_padding_gives_no_gradient(kind):
+    """The gradient of a padded batch is the sum of its sentences' gradients."""
+    model = tiny_model(kind)
+    batch_loss(model, padded(PAIRS, wider=2, longer=3)).nats.backward()
+    together = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    for pair in PAIRS:
+        batch_loss(model, padded([pair])).nats.backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, together[name], rtol=1e-10, atol=1e-12)
+    assert not together["encoder.embedding.weight"][0].any()
+
+
+def test_accumulated_gradients_are_those_of_one_batch():
+    model = tiny_model(LUONG[0])
+    for pairs in (PAIRS[:1], PAIRS[1:]):
+        batch_loss(model, padded(pairs), smoothing=0.1).smoothed_nats.backward()
+    accumulated = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    batch_loss(model, padded(PAIRS), smoothing=0.1).smoothed_nats.backward()
+    for parameter, expected in zip(model.parameters(), accumulated, strict=True):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)
+
+
+def rate(update: int, *, progress: float = 0.0, **settings: object) -> float:
+    return learning_rate(TrainingConfig(**settings), update=update, progress=progress)
+
+
+def test_the_rate_rises_in_a_line_during_warm_up():
+    rates = [rate(n, learning_rate=1e-3, warmup=4) for n in range(1, 5)]
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3])
+
+
+@pytest.mark.parametrize("warmup", [1, 7, 4000])
+def test_inverse_sqrt_is_equation_3_scaled_to_its_peak(warmup):
+    peak = references.noam_rate(warmup, warmup=warmup, width=512)
+    for update in (1, 2, 7, 50, 4000, 4001, 100_000):
+        ours = rate(update, learning_rate=1e-3, warmup=warmup, decay="inverse_sqrt")
+        paper = references.noam_rate(update, warmup=warmup, width=512)
+        assert ours == pytest.approx(1e-3 * paper / peak, rel=1e-10)
+
+
+def test_linear_decay_ends_at_nothing():
+    progress = [0.0, 0.25, 0.5, 1.0, 1.5]
+    rates = [rate(9, progress=p, learning_rate=4e-3, warmup=0) for p in progress]
+    assert rates == pytest.approx([4e-3, 3e-3, 2e-3, 0.0, 0.0])
+
+
+def test_no_decay_keeps_the_peak():
+    assert rate(10**6, progress=1.0, learning_rate=4e-3, warmup=10, decay="none") == 4e-3
+
+
+def test_without_warm_up_the_first_update_has_the_peak():
+    for decay in ("linear", "inverse_sqrt", "none"):
+        assert rate(1, learning_rate=4e-3, warmup=0, decay=decay) == 4e-3

@@ -1,0 +1,158 @@
+"""Laws of token-budget batches: what an epoch holds, in which order, from any place on."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.batching import (
+    assemble,
+    cut,
+    epoch_plan,
+    padded_lengths,
+    sorted_batches,
+    token_budget_batches,
+)
+from data.token_store import TokenizedSplit
+from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, BatchPosition
+
+some = settings(max_examples=60)
+sizes = st.integers(1, 12)
+splits = st.lists(st.tuples(sizes, sizes), min_size=1, max_size=40).map(lambda n: split_of(n))
+budgets = st.integers(1, 60)
+seeds, epochs = st.integers(0, 2**70), st.integers(1, 1000)
+
+
+def split_of(lengths: list[tuple[int, int]]) -> TokenizedSplit:
+    """Pairs of those lengths; every token has a number of its own; lines are 10, 20, ..."""
+    flat = [length for pair in lengths for length in pair]
+    offsets = np.concatenate([[0], np.cumsum(flat)]).astype(np.int64)
+    ids = np.arange(4, 4 + offsets[-1], dtype=np.uint16)
+    return TokenizedSplit(ids, offsets, 10 * np.arange(1, len(lengths) + 1))
+
+
+def padded_tokens(batch: Batch) -> int:
+    """Of the longer side; the decoder reads BOS and all but EOS."""
+    return len(batch.lines) * max(batch.source_ids.shape[1], batch.decoder_input.shape[1])
+
+
+def same(ours: Batch, theirs: Batch) -> bool:
+    return (
+        ours.lines == theirs.lines
+        and ours.position == theirs.position
+        and all(
+            getattr(ours, name).equal(getattr(theirs, name))
+            for name in ("source_ids", "source_lengths", "target_ids")
+        )
+    )
+
+
+@some
+@given(splits, budgets, seeds, epochs)
+def test_an_epoch_has_each_pair_exactly_once(split, budget, seed, epoch):
+    plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
+    assert Counter(np.concatenate(plan).tolist()) == Counter(range(len(split)))
+
+
+@some
+@given(splits, budgets, seeds, epochs)
+def test_a_batch_stays_within_its_budget_or_has_one_pair(split, budget, seed, epoch):
+    for number, pairs in enumerate(epoch_plan(split, budget=budget, seed=seed, epoch=epoch)):
+        batch = assemble(split, pairs, BatchPosition(epoch, number))
+        assert padded_tokens(batch) <= budget or len(batch.lines) == 1
+
+
+@some
+@given(splits, budgets)
+def test_batches_are_as_full_as_they_can_be(split, budget):
+    lengths = np.sort(padded_lengths(split))
+    for (begin, end), (_, after) in itertools.pairwise(cut(lengths, budget=budget)):
+        assert after > end > begin
+        assert lengths[end] * (end + 1 - begin) > budget  # one more would not have fitted
+
+
+@some
+@given(splits, budgets, seeds, epochs, st.integers(0, 2**32 - 1))
+def test_order_is_a_function_of_seed_and_epoch_alone(split, budget, seed, epoch, elsewhere):
+    def plan() -> list[list[int]]:
+        made = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
+        return [pairs.tolist() for pairs in made]
+
+    first = plan()
+    np.random.seed(elsewhere)
+    epoch_plan(split, budget=budget, seed=seed, epoch=epoch + 1)
+    assert plan() == first
+
+
+@some
+@given(splits, budgets, seeds, st.integers(0, 30), st.integers(1, 3))
+def test_any_position_begins_the_rest_of_the_stream(split, budget, seed, first, epoch):
+    start = BatchPosition(epoch, first)
+    whole = token_budget_batches(split, budget=budget, seed=seed, start=FIRST_BATCH)
+    rest = (b for b in whole if b.position.epoch > epoch or (b.position >= start))
+    begun = token_budget_batches(split, budget=budget, seed=seed, start=start)
+    for ours, theirs in itertools.islice(zip(begun, rest, strict=False), 6):
+        assert same(ours, theirs)
+
+
+@some
+@given(splits, budgets, seeds)
+def test_positions_count_batches_within_epochs(split, budget, seed):
+    stream = token_budget_batches(split, budget=budget, seed=seed, start=FIRST_BATCH)
+    plans = [len(epoch_plan(split, budget=budget, seed=seed, epoch=e)) for e in (1, 2)]
+    expected = [(e, n) for e, count in zip((1, 2), plans, strict=True) for n in range(count)]
+    assert [next(stream).position for _ in expected] == expected
+
+
+@some
+@given(splits, budgets)
+def test_sorted_batches_hold_every_pair_once_shortest_first(split, budget):
+    batches = list(sorted_batches(split, budget=budget))
+    lines = [line for batch in batches for line in batch.lines]
+    assert sorted(lines) == split.lines.tolist()
+    widths = [batch.target_ids.shape[1] for batch in batches]
+    assert widths == sorted(widths)
+    assert all(padded_tokens(b) <= budget or len(b.lines) == 1 for b in batches)
+
+
+@some
+@given(splits, budgets, seeds)
+def test_a_batch_has_its_ids_its_marks_and_its_padding(split, budget, seed):
+    stream = token_budget_batches(split, budget=budget, seed=seed, start=FIRST_BATCH)
+    batch = next(stream)
+    for row, line in enumerate(batch.lines):
+        pair = line // 10 - 1
+        source, target = split.source(pair).tolist(), split.target(pair).tolist()
+        real = int(batch.source_lengths[row])
+        assert batch.source_ids[row, :real].tolist() == [*source, EOS]
+        assert not (batch.source_ids[row, real:] != PAD).any()
+        labels, inputs = batch.labels[row].tolist(), batch.decoder_input[row].tolist()
+        assert labels[: len(target) + 1] == [*target, EOS]
+        assert set(labels[len(target) + 1 :]) <= {PAD}
+        assert inputs[: len(target) + 1] == [BOS, *target]
+    assert int(batch.source_lengths.max()) == batch.source_ids.shape[1]  # nothing too wide
+    assert (batch.labels != PAD).any(dim=0).all()
+    assert batch.source_ids.dtype == batch.target_ids.dtype == batch.source_lengths.dtype
+    assert str(batch.source_ids.dtype) == "torch.int64"
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    split = split_of([(n % 5 + 1, n % 7 + 1) for n in range(60)])
+    orders = {
+        tuple(np.concatenate(epoch_plan(split, budget=30, seed=seed, epoch=epoch)).tolist())
+        for seed in (1, 2, 11)
+        for epoch in (1, 2, 12)
+    }
+    assert len(orders) == 9
+
+
+def test_batches_hold_other_pairs_in_another_epoch():
+    """Ties of length are broken anew, so that the same pairs do not always meet."""
+    split = split_of([(4, 4)] * 40)
+    first, second = (
+        {frozenset(p.tolist()) for p in epoch_plan(split, budget=25, seed=1, epoch=e)}
+        for e in (1, 2)
+    )
+    assert not first & second

@@ -1,0 +1,88 @@
+"""The program as its users start it, in a process of its own; or called in this one."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+PROGRAM = Path(sys.executable).with_name("seq2seq")
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")
+} | {"PYTHONWARNINGS": "error"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of the program ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of stdout: "\\n" alone ends one."""
+        assert not self.out or self.out.endswith("\n")
+        return self.out.split("\n")[:-1]
+
+
+def seq2seq(
+    *arguments: object,
+    given: bytes = b"",
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = ENVIRONMENT,
+) -> Ended:
+    """The installed program, in a process of its own."""
+    done = subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        input=given,
+        capture_output=True,
+        cwd=cwd,
+        env=environment,
+        timeout=120,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def succeed(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> Ended:
+    """As `seq2seq`, where nothing but success will do."""
+    ended = seq2seq(*arguments, given=given, cwd=cwd)
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def call(*arguments: object, given: bytes = b"") -> Ended:
+    """The program called in this process: quick, because torch is there already."""
+    from cli.app import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)))  # type: ignore[type-var]
+    with (
+        mock.patch.object(sys, "argv", ["seq2seq", *map(str, arguments)]),
+        mock.patch.object(sys, "stdin", stdin),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        _signals_kept(),
+    ):
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code
+    assert isinstance(code, int)
+    written, told = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    return Ended(code, written, told)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

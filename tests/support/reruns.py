@@ -1,0 +1,104 @@
+"""Trainings into run directories that can be stopped anywhere, and what they leave behind."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cli.config import resolve
+from cli.run_directory import RunDirectory
+from cli.training_run import Outcome, train_run
+from data.token_store import TokenStore
+from seq2seq.training import Finished, TrainingState, Update, Validation
+
+Event = Update | Validation
+MODEL = {
+    "cell": "lstm",
+    "embedding_size": 6,
+    "encoder_size": 4,
+    "decoder_size": 8,
+    "attention_size": 5,
+    "embedding_dropout": 0.2,
+    "dropout": 0.3,
+}
+TRAINING = {
+    "updates": 20,
+    "batch_tokens": 170,
+    "learning_rate": 1e-2,
+    "warmup": 4,
+    "validate_every": 6,
+    "patience": 0,
+    "log_every": 1,
+}
+
+
+class Crash(BaseException):
+    """The process is gone: nothing is saved on the way out."""
+
+
+class Silent:
+    """A reporter that shows nothing and calls `on` with every event."""
+
+    def __init__(self, on: Callable[[Event], None] = lambda event: None) -> None:
+        self.on = on
+        self.events: list[Event | Finished] = []
+        self.model: nn.Module | None = None
+        self.began: TrainingState | None = None
+
+    def start(self, model: nn.Module, state: TrainingState) -> None:
+        self.model, self.began = model, state
+
+    def update(self, event: Update) -> None:
+        self.events.append(event)
+        self.on(event)
+
+    def validation(self, event: Validation) -> None:
+        self.events.append(event)
+        self.on(event)
+
+    def finished(self, event: Finished) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+def new_run(path: Path, store: TokenStore, **sections: dict[str, Any]) -> RunDirectory:
+    config = resolve(
+        {"data": store.meta["config"]}, {"model": MODEL, "training": TRAINING}, sections
+    )
+    return RunDirectory.create(path, config, store)
+
+
+def train(
+    run: RunDirectory, store: TokenStore, on: Callable[[Event], None] = lambda event: None
+) -> tuple[Outcome, Silent]:
+    """Train as a new process would: with the run opened anew, and chance left in any state."""
+    torch.manual_seed(random.SystemRandom().getrandbits(60))
+    reporter = Silent(on)
+    return train_run(RunDirectory.open(run.path), store, device="cpu", reporter=reporter), reporter
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def remains(run: RunDirectory) -> dict[str, str]:
+    """Hashes of all that a repeated run must repeat."""
+    last, best = run.checkpoint("last"), run.checkpoint("best")
+    found = {
+        f"{name}/{part}": hashlib.sha256((path / part).read_bytes()).hexdigest()
+        for name, path in (("last", last), ("best", best))
+        for part in ("model.safetensors", "optimizer.safetensors")
+    }
+    state = json.loads((last / "state.json").read_text())
+    state.pop("seconds")
+    found["metrics"] = hashlib.sha256(run.metrics.read_bytes()).hexdigest()
+    return found | {"state": json.dumps(state, sort_keys=True)}

@@ -1,0 +1,291 @@
+"""Checkpoints: what is saved comes back, and no damage to any file goes unnoticed."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import struct
+
+import pytest
+import torch
+from tiny import Kind, padded, redraw, tiny_model
+
+from seq2seq.batch import BatchPosition
+from seq2seq.checkpoint import (
+    MANIFEST,
+    load_optimizer,
+    load_state,
+    load_weights,
+    point,
+    pointed,
+    prune,
+    save_checkpoint,
+    verify,
+)
+from seq2seq.config import TrainingConfig
+from seq2seq.errors import CheckpointError
+from seq2seq.losses import batch_loss
+from seq2seq.optimization import build_optimizer
+from seq2seq.training import TrainingState
+
+FILES = ["model.safetensors", "optimizer.safetensors", "state.json", MANIFEST]
+STATE = TrainingState(
+    update=7,
+    position=BatchPosition(2, 3),
+    seconds=1.25,
+    best_update=5,
+    best_nats=0.1 + 0.2,
+    stale=1,
+    validated=6,
+)
+BATCH = padded([([5, 6], [7]), ([8], [9, 10])])
+
+
+def trained(*, tie: str = "all"):
+    """A model and its optimizer after two steps."""
+    model = tiny_model(Kind("luong"), tie_embeddings=tie, readout_size=5, dtype=torch.float32)
+    optimizer = build_optimizer(model, TrainingConfig())
+    for _ in range(2):
+        step(model, optimizer)
+    return model, optimizer
+
+
+def step(model, optimizer) -> None:
+    optimizer.zero_grad()
+    batch_loss(model, BATCH).nats.backward()
+    optimizer.step()
+
+
+def weights(model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_checkpoint(tmp_path, *trained(), STATE)
+
+
+@pytest.mark.parametrize("tie", ["none", "decoder", "all"])
+def test_what_is_saved_comes_back_and_steps_on_alike(tmp_path, tie):
+    model, optimizer = trained(tie=tie)
+    path = save_checkpoint(tmp_path, model, optimizer, STATE)
+    other, _ = trained(tie=tie)
+    redraw(other, seed=9)
+    other_optimizer = build_optimizer(other, TrainingConfig())
+    load_weights(path, other)
+    load_optimizer(path, other, other_optimizer)
+    assert load_state(path) == STATE
+    assert isinstance(load_state(path).position, BatchPosition)
+    assert_equal(weights(model), weights(other))
+    for each in ((model, optimizer), (other, other_optimizer)):
+        step(*each)
+    assert_equal(weights(model), weights(other))
+
+
+def test_a_first_state_survives_with_its_infinity(tmp_path):
+    model = tiny_model(Kind("luong"))
+    path = save_checkpoint(
+        tmp_path, model, build_optimizer(model, TrainingConfig()), TrainingState()
+    )
+    assert load_state(path) == TrainingState()
+    load_optimizer(path, model, build_optimizer(model, TrainingConfig()))
+
+
+def test_tied_weights_are_saved_once(tmp_path):
+    model, optimizer = trained(tie="all")
+    path = save_checkpoint(tmp_path, model, optimizer, STATE)
+    header = (path / "model.safetensors").read_bytes()
+    size = struct.unpack("<Q", header[:8])[0]
+    names = set(json.loads(header[8 : 8 + size])) - {"__metadata__"}
+    assert names == set(dict(model.named_parameters()))
+    assert not {"output.weight", "decoder.embedding.weight"} & names
+
+
+def test_the_same_state_makes_the_same_bytes(tmp_path):
+    paths = [save_checkpoint(tmp_path / name, *trained(), STATE) for name in ("a", "b")]
+    for file in FILES:
+        assert (paths[0] / file).read_bytes() == (paths[1] / file).read_bytes()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_flipped_bit_goes_unnoticed(saved, file):
+    whole, chance = (saved / file).read_bytes(), random.Random(file)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        (saved / file).write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            verify(saved)
+    (saved / file).write_bytes(whole)
+    verify(saved)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("left", [0, 0.5, -1])
+def test_a_file_cut_short_is_refused(saved, file, left):
+    whole = (saved / file).read_bytes()
+    keep = len(whole) - 1 if left == -1 else int(left * len(whole))
+    (saved / file).write_bytes(whole[:keep])
+    if file == MANIFEST and left == -1:
+        return  # only the line end is gone
+    for load in (verify, load_state, lambda path: load_weights(path, trained()[0])):
+        with pytest.raises(CheckpointError) as caught:
+            load(saved)
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_file_is_refused(saved, file):
+    (saved / file).unlink()
+    with pytest.raises(CheckpointError):
+        load_state(saved)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_directory_in_a_files_place_is_refused(saved, file):
+    (saved / file).unlink()
+    (saved / file).mkdir()
+    with pytest.raises(CheckpointError):
+        load_state(saved)
+
+
+def test_files_of_another_checkpoint_are_refused(tmp_path, saved):
+    model, optimizer = trained()
+    step(model, optimizer)
+    other = save_checkpoint(tmp_path / "other", model, optimizer, STATE)
+    shutil.copy(other / "model.safetensors", saved)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
+        verify(saved)
+
+
+@pytest.mark.parametrize("manifest", ["[]", "7", "null", '{"format_version": 1}', '"text"', "\xff"])
+def test_a_manifest_that_is_something_else_is_refused(saved, manifest):
+    (saved / MANIFEST).write_bytes(manifest.encode("latin-1"))
+    with pytest.raises(CheckpointError):
+        verify(saved)
+
+
+def test_another_format_version_is_refused(saved):
+    manifest = json.loads((saved / MANIFEST).read_text())
+    (saved / MANIFEST).write_text(json.dumps(manifest | {"format_version": 2}))
+    with pytest.raises(CheckpointError, match="format version 2, this program reads 1"):
+        load_state(saved)
+
+
+def vouch(path) -> None:
+    """Give what is there a manifest, as someone would who wants it loaded."""
+    hashes = {f: hashlib.sha256((path / f).read_bytes()).hexdigest() for f in FILES[:3]}
+    (path / MANIFEST).write_text(json.dumps({"format_version": 1, "sha256": hashes}))
+
+
+BOMB = b"cos\nsystem\n(S'touch %s'\ntR."  # what runs a command when it is unpickled
+
+
+@pytest.mark.parametrize("file", FILES[:3])
+def test_a_pickle_is_refused_and_does_nothing(saved, tmp_path, file):
+    marker = tmp_path / "marker"
+    (saved / file).write_bytes(BOMB % str(marker).encode())
+    vouch(saved)
+    model, optimizer = trained()
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(saved, model)
+        load_optimizer(saved, model, optimizer)
+        load_state(saved)
+    assert caught.value.hint
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("size", [0, 2**63, 100_000_000, 5])
+def test_a_header_that_lies_is_refused(saved, size):
+    (saved / "model.safetensors").write_bytes(struct.pack("<Q", size) + b'{"a":')
+    vouch(saved)
+    with pytest.raises(CheckpointError):
+        load_weights(saved, trained()[0])
+
+
+@pytest.mark.parametrize("state", ["{}", "[]", '{"update": 1, "spy": 2}', '{"position": 3}'])
+def test_a_state_of_other_values_is_refused(saved, state):
+    (saved / "state.json").write_text(state)
+    vouch(saved)
+    with pytest.raises(CheckpointError):
+        load_state(saved)
+
+
+@pytest.mark.parametrize("other", [{"decoder_layers": 2}, {"decoder_size": 8}, {"score": "concat"}])
+def test_weights_of_another_model_are_refused(saved, other):
+    kind = Kind("luong", other.pop("score", "general"))
+    model = tiny_model(kind, tie_embeddings="all", readout_size=5, **other)
+    before = weights(model)
+    with pytest.raises(CheckpointError, match="another model than its configuration"):
+        load_weights(saved, model)
+    assert_equal(weights(model), before)
+
+
+def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seq2seq.checkpoint.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, *trained(), STATE)
+    assert not list(tmp_path.iterdir())
+
+
+# Pointers
+
+
+def numbered(folder, *numbers: int) -> list:
+    model, optimizer = trained()
+    return [save_checkpoint(folder, model, optimizer, TrainingState(update=n)) for n in numbers]
+
+
+def test_pruning_keeps_best_and_last(tmp_path):
+    paths = numbered(tmp_path, 1, 2, 3, 4)
+    point(tmp_path, "best", paths[1])
+    point(tmp_path, "last", paths[3])
+    prune(tmp_path)
+    assert sorted(tmp_path.glob("update-*")) == [paths[1], paths[3]]
+    assert pointed(tmp_path, "best") == paths[1] and pointed(tmp_path, "last") == paths[3]
+    assert pointed(tmp_path, paths[3].name) == paths[3]
+
+
+def test_what_a_crash_left_is_passed_over_and_cleared(tmp_path):
+    (path,) = numbered(tmp_path, 1)
+    stray = tmp_path / f".update-000000002.{os.getpid() + 1}.partial"
+    stray.mkdir()
+    (stray / "model.safetensors").write_bytes(b"half")
+    (tmp_path / "update-000000003").mkdir()
+    point(tmp_path, "last", path)
+    point(tmp_path, "best", path)
+    (path_three,) = numbered(tmp_path, 3)  # takes the place of the empty one
+    verify(path_three)
+    prune(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "last", path.name]
+
+
+def test_a_checkpoint_that_is_pointed_at_is_never_replaced(tmp_path):
+    (path,) = numbered(tmp_path, 5)
+    point(tmp_path, "last", path)
+    (again,) = numbered(tmp_path, 5)
+    assert again != path
+    verify(path)
+    verify(again)
+    point(tmp_path, "last", again)
+    prune(tmp_path)
+    assert list(tmp_path.glob("update-*")) == [again]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/", "", ".", "update-000000009", "\0"])
+def test_a_pointer_that_leads_elsewhere_leads_nowhere(tmp_path, name):
+    folder = tmp_path / "checkpoints"
+    numbered(folder, 1)
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "last").write_text(name + "\n")
+    assert pointed(folder, "last") is None
+    assert pointed(folder, "best") is None

@@ -1,0 +1,289 @@
+"""Preparing a corpus: the store is the naive encoding of the clean pairs, however it was made."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import pytest
+from tiny import corpus_lines, write_corpus
+
+import data.preparation
+from data.cleaning import cleaning_rules, reason_to_drop
+from data.config import DataConfig
+from data.corpus import SentencePair
+from data.preparation import CorpusFiles, prepare
+from data.token_store import TokenStore
+from data.tokenization import train_tokenizer
+from seq2seq.errors import ConfigError, CorpusError, ResourceError
+
+CONFIG = DataConfig(vocabulary_size=310, max_words=20)
+ODD = [
+    ("", "empty source"),
+    ("empty target", " "),
+    ("", ""),
+    ("a\x07bell", "bell"),
+    ("lost \ufffd", "lost"),
+    (" ".join(["long"] * 30), " ".join(["lang"] * 30)),
+    ("short", "much too long for so short a sentence " * 4),
+    ("emoji 🙂 ba", "日本 ce"),
+    ("line\u2028inside", "line\x85inside"),
+    ("tab\there", "tab\there"),
+    ("\u200b", "nothing is left of the source"),
+]
+
+
+@pytest.fixture
+def corpus(tmp_path) -> tuple[CorpusFiles, CorpusFiles]:
+    """130 training pairs, odd ones among them, and 12 to validate with, one of them blank."""
+    pairs = [*corpus_lines(119, seed=1), *ODD]
+    random.Random(1).shuffle(pairs)
+    valid = [*corpus_lines(11, seed=2), ("", "blank")]
+    return (
+        CorpusFiles(*write_corpus(tmp_path, "train", pairs)),
+        CorpusFiles(*write_corpus(tmp_path, "valid", valid)),
+    )
+
+
+def lines_of(files: CorpusFiles) -> list[SentencePair]:
+    sides = (path.read_bytes().decode().split("\n")[:-1] for path in files)
+    return [SentencePair(*pair) for pair in zip(*sides, strict=True)]
+
+
+def made(corpus, store: Path, config: DataConfig = CONFIG, **options):
+    return prepare(*corpus, store, config, **{"processes": 1} | options)
+
+
+def content(store: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(store.iterdir())}
+
+
+def pairs_of(store: TokenStore, split: str) -> list[tuple[int, list[int], list[int]]]:
+    found = store.split(split)
+    return [
+        (int(found.lines[i]), found.source(i).tolist(), found.target(i).tolist())
+        for i in range(len(found))
+    ]
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_store_is_the_naive_encoding_of_the_clean_corpus(corpus, tmp_path, joint):
+    config = CONFIG.model_copy(update={"joint": joint, "max_pieces": 18})
+    store = made(corpus, tmp_path / "store", config).store
+    rules, lines = cleaning_rules(config), lines_of(corpus[0])
+    clean = {n: pair for n, pair in enumerate(lines, 1) if not reason_to_drop(pair, rules)}
+    sources, targets = zip(*clean.values(), strict=True)
+    pieces = [train_tokenizer([*sources, *targets], config)] * 2
+    if not joint:
+        pieces = [train_tokenizer(side, config) for side in (sources, targets)]
+    encoded = [(n, pieces[0].encode(s), pieces[1].encode(t)) for n, (s, t) in clean.items()]
+    expected = [pair for pair in encoded if all(1 <= len(side) <= 18 for side in pair[1:])]
+    assert 0 < len(expected) < len(clean) < len(lines)
+    assert pairs_of(store, "train") == expected
+    held_out = [
+        (n, pieces[0].encode(s), pieces[1].encode(t))
+        for n, (s, t) in enumerate(lines_of(corpus[1]), 1)
+        if s.strip() and t.strip()
+    ]
+    assert pairs_of(store, "valid") == held_out  # never cleaned, but for what is blank
+    assert store.valid_text("source") == [pair.source for pair in lines_of(corpus[1])]
+    cleaning = store.meta["splits"]["train"]["cleaning"]
+    assert cleaning["read"] == len(lines) and cleaning["kept"] == len(expected)
+    assert cleaning["kept"] + sum(cleaning["reasons"].values()) == len(lines)
+    names = ["pieces.model"] if joint else ["source.model", "target.model"]
+    assert [path.name for path in sorted(store.path.glob("*.model"))] == names
+    store.verify()
+
+
+def test_worker_processes_write_the_same_bytes(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(data.preparation, "CHUNK", 17)
+    alone = made(corpus, tmp_path / "alone").store
+    monkeypatch.setattr(data.preparation, "SMALL", 0)
+    together = made(corpus, tmp_path / "together", processes=2).store
+    assert content(alone.path) == content(together.path)
+
+
+def test_chunks_do_not_matter(corpus, tmp_path, monkeypatch):
+    whole = made(corpus, tmp_path / "whole").store
+    monkeypatch.setattr(data.preparation, "CHUNK", 1)
+    single = made(corpus, tmp_path / "single").store
+    ours, theirs = content(single.path), content(whole.path)
+    assert json.loads(ours.pop("meta.json")) == json.loads(theirs.pop("meta.json"))
+    assert ours == theirs
+
+
+def test_the_same_inputs_again_are_no_work(corpus, tmp_path, monkeypatch):
+    first = made(corpus, tmp_path / "store")
+    before = content(first.store.path)
+    monkeypatch.setattr(data.preparation, "train_tokenizer", None)  # would fail if it were called
+    again = made(corpus, tmp_path / "store")
+    assert (first.stages_reused, again.stages_reused) == ((), ("pieces", "ids"))
+    assert content(again.store.path) == before
+
+
+@pytest.mark.parametrize("change", [{"max_pieces": 9}, {"seed": 2}, {"joint": False}])
+def test_other_settings_are_refused_and_nothing_changes(corpus, tmp_path, change):
+    before = content(made(corpus, tmp_path / "store").store.path)
+    with pytest.raises(ConfigError, match="with other settings") as caught:
+        made(corpus, tmp_path / "store", CONFIG.model_copy(update=change))
+    assert "--overwrite" in caught.value.hint
+    assert content(tmp_path / "store") == before
+
+
+def test_another_text_or_language_is_refused(corpus, tmp_path):
+    made(corpus, tmp_path / "store")
+    with pytest.raises(ConfigError):
+        made(corpus, tmp_path / "store", source_language="de")
+    corpus[0].source.write_bytes(corpus[0].source.read_bytes().replace(b"ba", b"bo", 1))
+    with pytest.raises(ConfigError):
+        made(corpus, tmp_path / "store")
+
+
+def test_the_same_text_under_another_name_is_the_same(corpus, tmp_path):
+    made(corpus, tmp_path / "store")
+    moved = CorpusFiles(
+        *(path.rename(path.with_suffix(".moved" + path.suffix)) for path in corpus[0])
+    )
+    again = made((moved, corpus[1]), tmp_path / "store")
+    assert again.stages_reused == ("pieces", "ids")
+
+
+def test_overwriting_replaces_and_reuses_pieces_that_still_fit(corpus, tmp_path):
+    made(corpus, tmp_path / "store")
+    narrower = CONFIG.model_copy(update={"max_pieces": 9})
+    replaced = made(corpus, tmp_path / "store", narrower, overwrite=True)
+    assert replaced.stages_reused == ("pieces",)
+    assert content(replaced.store.path) == content(
+        made(corpus, tmp_path / "new", narrower).store.path
+    )
+    separate = CONFIG.model_copy(update={"joint": False})
+    replaced = made(corpus, tmp_path / "store", separate, overwrite=True)
+    assert replaced.stages_reused == ()
+    assert content(replaced.store.path) == content(
+        made(corpus, tmp_path / "two", separate).store.path
+    )
+
+
+def test_overwriting_never_removes_what_is_no_store(corpus, tmp_path):
+    precious = tmp_path / "folder" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError):
+            made(corpus, precious.parent, overwrite=overwrite)
+        with pytest.raises(ConfigError):
+            made(corpus, precious, overwrite=overwrite)
+    assert precious.read_text() == "years of work"
+
+
+class Killed(BaseException):
+    pass
+
+
+def stop_at(stage: str):
+    def progress(now: str, done: int, total: int) -> None:
+        if now == stage:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize("stage", ["train", "valid"])
+def test_pieces_outlive_an_interruption(corpus, tmp_path, stage):
+    with pytest.raises(Killed):
+        made(corpus, tmp_path / "store", progress=stop_at(stage))
+    assert not (tmp_path / "store").exists()
+    again = made(corpus, tmp_path / "store")
+    assert again.stages_reused == ("pieces",)
+    assert content(again.store.path) == content(made(corpus, tmp_path / "whole").store.path)
+    assert not (tmp_path / "store.partial").exists()
+
+
+def test_an_interruption_before_the_pieces_leaves_nothing(corpus, tmp_path):
+    with pytest.raises(Killed):
+        made(corpus, tmp_path / "new" / "store", progress=stop_at("pieces"))
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_what_an_interruption_left_of_other_settings_is_not_taken_over(corpus, tmp_path):
+    with pytest.raises(Killed):
+        made(corpus, tmp_path / "store", progress=stop_at("train"))
+    separate = CONFIG.model_copy(update={"joint": False})
+    again = made(corpus, tmp_path / "store", separate)
+    assert again.stages_reused == ()
+    assert content(again.store.path) == content(
+        made(corpus, tmp_path / "whole", separate).store.path
+    )
+
+
+def test_a_kill_while_pieces_are_learnt_anew_leaves_none_for_the_old_settings(
+    corpus, tmp_path, monkeypatch
+):
+    """Pieces A are left; pieces B are being written; then A is asked for again."""
+    with pytest.raises(Killed):
+        made(corpus, tmp_path / "store", progress=stop_at("train"))
+    with monkeypatch.context() as patched:
+        patched.setattr(data.preparation, "write_json", lambda *a: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            made(corpus, tmp_path / "store", CONFIG.model_copy(update={"vocabulary_size": 300}))
+    again = made(corpus, tmp_path / "store").store
+    assert content(again.path) == content(made(corpus, tmp_path / "whole").store.path)
+
+
+def test_gzip_is_text_like_any_other(corpus, tmp_path):
+    packed = CorpusFiles(*(path.with_suffix(path.suffix + ".gz") for path in corpus[0]))
+    for plain, path in zip(corpus[0], packed, strict=True):
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    store = made((packed, corpus[1]), tmp_path / "store").store
+    assert pairs_of(store, "train") == pairs_of(made(corpus, tmp_path / "plain").store, "train")
+
+
+def test_a_corpus_of_which_nothing_is_left_is_refused_and_leaves_nothing(corpus, tmp_path):
+    nothing = CorpusFiles(*write_corpus(tmp_path, "nothing", [("", "a"), ("b", " "), ("", "")]))
+    with pytest.raises(CorpusError, match="survives cleaning") as caught:
+        made((nothing, corpus[1]), tmp_path / "new" / "store")
+    assert caught.value.hint
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_validation_set_of_which_nothing_is_left_is_refused(corpus, tmp_path):
+    nothing = CorpusFiles(*write_corpus(tmp_path, "nothing", [("", "a"), ("b", " ")]))
+    with pytest.raises(CorpusError, match=r"no pair of .* is usable"):
+        made((corpus[0], nothing), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_pairs_over_the_limit_of_pieces_leave_none(corpus, tmp_path):
+    with pytest.raises(CorpusError, match="over 1 pieces"):
+        made(corpus, tmp_path / "store", CONFIG.model_copy(update={"max_pieces": 1}))
+    assert not (tmp_path / "store").exists()
+    assert made(corpus, tmp_path / "store").stages_reused == ("pieces",)  # they are as good as ever
+
+
+def test_sides_of_unequal_length_are_refused_before_any_work(corpus, tmp_path):
+    with corpus[0].target.open("ab") as stream:
+        stream.write(b"one more\n")
+    with pytest.raises(CorpusError, match=r"130 lines but .* has 131"):
+        made(corpus, tmp_path / "new" / "store")
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_at_once_are_one_too_many(corpus, tmp_path):
+    seen = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "train" and not seen:
+            seen.append(stage)
+            with pytest.raises(ResourceError, match="another process"):
+                made(corpus, tmp_path / "store")
+
+    made(corpus, tmp_path / "store", progress=progress)
+    assert seen
+
+
+def test_a_sample_of_pairs_is_a_function_of_its_seed(corpus, tmp_path):
+    def pieces(name: str, seed: int) -> bytes:
+        config = CONFIG.model_copy(update={"sample_pairs": 40, "seed": seed})
+        return (made(corpus, tmp_path / name, config).store.path / "pieces.model").read_bytes()
+
+    assert pieces("a", 1) == pieces("b", 1) != pieces("c", 2)

@@ -1,0 +1,140 @@
+"""Search bound to the model: order, lengths, n-best, and what a forced target costs."""
+
+import math
+
+import pytest
+import torch
+from tiny import ATTENTIVE, BAHDANAU, LUONG, PLAIN, Kind, tiny_model
+
+from seq2seq.batch import BOS, EOS, PAD, UNK
+from seq2seq.config import SearchConfig
+from seq2seq.search.translation import ModelState, force, translate_ids
+
+SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4]]
+GREEDY = SearchConfig(beam=1)
+
+
+def model_that_writes(*favoured: int, by: float = 30.0, kind: Kind = LUONG[4]):
+    """A model that writes what it is told to, most likely the first."""
+    model = tiny_model(kind)
+    with torch.no_grad():
+        for place, each in enumerate(favoured):
+            model.output.bias[each] = by - place
+    return model
+
+
+def test_results_come_in_the_order_of_the_sources():
+    model = tiny_model(LUONG[4])
+    together = translate_ids(model, SOURCES, SearchConfig(batch_sentences=2))
+    for source, (ours,) in zip(SOURCES, together, strict=True):
+        ((alone,),) = translate_ids(model, [source], SearchConfig())
+        assert ours.ids == alone.ids
+    assert together[1][0].ids == together[3][0].ids  # the same source twice
+
+
+def test_no_sources_have_no_translations():
+    assert translate_ids(tiny_model(LUONG[4]), [], SearchConfig()) == []
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_a_translation_that_never_ends_is_cut(beam):
+    config = SearchConfig(beam=beam, max_length_factor=2.0)
+    for source, (best, *_) in zip(
+        SOURCES, translate_ids(model_that_writes(7), SOURCES, config), strict=True
+    ):
+        assert best.ids == (7,) * (2 * len(source) + 20)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_padding_unknown_and_begin_are_never_written(beam):
+    model = model_that_writes(PAD, UNK, BOS, 7, 8)
+    for best, *_ in translate_ids(model, SOURCES, SearchConfig(beam=beam)):
+        assert not {PAD, UNK, BOS} & set(best.ids)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_translation_may_be_empty(beam):
+    for best, *_ in translate_ids(model_that_writes(EOS), SOURCES, SearchConfig(beam=beam)):
+        assert best.ids == (EOS,)
+
+
+@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[4], BAHDANAU[3]], ids=str)
+def test_the_n_best_are_different_and_ordered(kind):
+    model = model_that_writes(EOS, 5, by=2.0, kind=kind)
+    for hypotheses in translate_ids(model, SOURCES, SearchConfig(beam=4), n_best=4):
+        assert len({each.ids for each in hypotheses}) == len(hypotheses) == 4
+        scores = [each.score for each in hypotheses]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_more_hypotheses_than_the_beam_widen_it():
+    (hypotheses,) = translate_ids(model_that_writes(EOS, 5, by=2.0), [[5]], GREEDY, n_best=3)
+    assert len(hypotheses) == 3
+
+
+@pytest.mark.parametrize("kind", ATTENTIVE, ids=str)
+@pytest.mark.parametrize("beam", [1, 3])
+def test_every_written_id_has_a_row_of_weights_over_the_source_and_its_end(kind, beam):
+    model = model_that_writes(EOS, 5, by=2.0, kind=kind)
+    config = SearchConfig(beam=beam, batch_sentences=5)
+    for source, (best, *_) in zip(SOURCES, translate_ids(model, SOURCES, config), strict=True):
+        assert best.weights.shape == (len(best.ids), len(source) + 1)
+        assert best.weights.sum(-1).tolist() == pytest.approx([1.0] * len(best.ids))
+
+
+def test_a_model_without_attention_has_no_weights():
+    model = tiny_model(PLAIN[0])
+    assert translate_ids(model, [[5]], GREEDY)[0][0].weights is None
+    assert force(model, [5], [6]).weights is None
+
+
+def test_dropout_is_off_in_search_and_forcing():
+    model = tiny_model(LUONG[4], dropout=0.5, embedding_dropout=0.5).train()
+    first = translate_ids(model, SOURCES, SearchConfig())
+    assert first == translate_ids(model.train(), SOURCES, SearchConfig())
+    model.train()
+    assert force(model, [5], [6]) == force(model.train(), [5], [6])
+
+
+def test_the_score_is_the_log_probability_under_the_penalty():
+    model = model_that_writes(EOS, 5, by=2.0)
+    for alpha in (0.0, 0.6, 2.0):
+        config = SearchConfig(beam=3, length_penalty=alpha)
+        for (best,) in translate_ids(model, SOURCES, config):
+            divisor = ((5 + len(best.ids)) / 6) ** alpha
+            assert best.score == pytest.approx(best.log_probability / divisor)
+
+
+def test_all_targets_of_a_length_share_the_probability():
+    """Over every target of up to one id, and what begins with two: all there is."""
+    model = tiny_model(BAHDANAU[3])
+    ids = range(model.output.out_features)
+    total = math.exp(force(model, [5, 6], []).log_probability)
+    total += sum(
+        math.exp(force(model, [5, 6], [each]).log_probability) for each in ids if each != EOS
+    )
+    assert 0 < total < 1
+    with torch.no_grad():
+        source, lengths = torch.tensor([[5, 6, EOS]]), torch.tensor([3])
+        memory = model.encode(source, lengths)
+        step = model.decoder.step(torch.tensor([BOS]), model.decoder.start(memory), memory)
+        first = model.logits(step.readout).softmax(-1)[0]
+        rest = 0.0
+        for each in ids:
+            if each != EOS:
+                after = model.decoder.step(torch.tensor([each]), step.state, memory)
+                rest += first[each] * (1 - model.logits(after.readout).softmax(-1)[0, EOS])
+    assert total + float(rest) == pytest.approx(1.0)
+
+
+def test_selecting_rows_takes_state_and_source_along():
+    model = tiny_model(LUONG[4])
+    source = torch.tensor([[5, 6, EOS], [7, EOS, PAD]])
+    with torch.no_grad():
+        memory = model.encode(source, torch.tensor([3, 2]))
+        state = ModelState(model.decoder.start(memory), memory)
+    moved = state.select(torch.tensor([1, 1, 0]))
+    for name in ("values", "keys", "mask", "summary"):
+        ours, theirs = getattr(memory, name), getattr(moved.memory, name)
+        assert torch.equal(theirs, ours[[1, 1, 0]])
+    assert torch.equal(moved.decoder.layers[0].hidden, state.decoder.layers[0].hidden[[1, 1, 0]])
