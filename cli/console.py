@@ -3,6 +3,8 @@
 Results are written as they are, never wrapped and never coloured on a pipe. Text that came from a
 corpus, a model or a path reaches a terminal only through `visible`, so that no control byte in it
 can drive the screen, and only through `Text`, so that nothing in it is read as markup.
+
+Rich is imported where it is used, so that `--help` answers at once.
 """
 
 import errno
@@ -11,42 +13,49 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, NoReturn
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from seq2seq.errors import UserError
 from seq2seq.visible import visible
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
 
-class _Console(Console):
-    def on_broken_pipe(self) -> NoReturn:
-        """Rich would leave the program with exit code 1; the caller knows better."""
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+NARROWEST = 20  # columns
 
 
-def stderr_console() -> Console:
+@cache
+def _console_type() -> type["Console"]:
+    from rich.console import Console
+
+    class Plain(Console):
+        def __init__(self, *, stderr: bool = False) -> None:
+            super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+            if self.width < NARROWEST:  # with COLUMNS=0, Rich prints nothing at all
+                self.width = NARROWEST
+
+        def on_broken_pipe(self) -> NoReturn:
+            """Rich would leave the program with exit code 1; the caller knows better."""
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    return Plain
+
+
+def stderr_console() -> "Console":
     """Logs, progress, warnings and errors."""
-    return _Console(stderr=True, markup=False, emoji=False, highlight=False)
+    return _console_type()(stderr=True)
 
 
-def stdout_console() -> Console:
+def stdout_console() -> "Console":
     """Tables and drawings; for plain lines use `write_line`, which never wraps."""
-    console = _Console(markup=False, emoji=False, highlight=False)
+    console = _console_type()()
     if not console.is_terminal:
         columns = os.environ.get("COLUMNS", "")
         sensible = columns.isdecimal() and 0 < len(columns) < 5
-        console.width = max(int(columns), 20) if sensible else 100
+        console.width = max(int(columns), NARROWEST) if sensible else 100
     return console
 
 
@@ -57,40 +66,57 @@ def write_line(line: str) -> None:
 
 
 def write_json(value: Any) -> None:
-    """One JSON document on one line, as a program reads it."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """One JSON document on one line, as a program reads it; nothing in it can drive a terminal."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    sys.stdout.write(text + "\n")
 
 
 def note(message: str) -> None:
     """One plain line on stderr, never wrapped: programs and logs read it too."""
-    _tell(Text(visible(message)))
+    _tell((message, ""))
 
 
 def warn(message: str) -> None:
-    _tell(Text.assemble(("warning: ", "yellow"), visible(message)))
+    _tell(("warning: ", "yellow"), (message, ""))
 
 
 def report_error(error: UserError) -> None:
     """What is wrong and where, then what to do, each on its line."""
-    _tell(Text.assemble(("error: ", "bold red"), visible(error.message)))
+    _tell(("error: ", "bold red"), (error.message, ""))
     if error.hint:
-        _tell(Text.assemble(("hint:  ", "cyan"), visible(error.hint)))
+        _tell(("hint:  ", "cyan"), (error.hint, ""))
 
 
-def _tell(line: Text) -> None:
-    """Work goes on when nobody can hear: a training outlives the `| head` that stderr went to."""
+def _tell(*parts: tuple[str, str]) -> None:
+    """Work goes on when nobody can hear: a training outlives the `| head` that stderr went to.
+
+    parts: text and its style
+    """
+    from rich.text import Text
+
+    line = Text.assemble(*((visible(text), style) for text, style in parts))
     with suppress(OSError):
         stderr_console().print(line, soft_wrap=True)
 
 
-def progress(*, counts: bool = True) -> Progress:
+def progress() -> "Progress":
     """Bars on a terminal's stderr; nothing at all where stderr is not a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = stderr_console()
-    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24)]
-    middle = [MofNCompleteColumn()] if counts else []
     return Progress(
-        *columns,
-        *middle,
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
@@ -99,8 +125,11 @@ def progress(*, counts: bool = True) -> Progress:
     )
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> "Table":
     """A plain table: first column left, the others right where they hold figures."""
+    from rich.table import Table
+    from rich.text import Text
+
     drawn = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False)
     body = [[visible(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):

@@ -186,12 +186,14 @@ class PlainReporter:
 
     def __init__(self, write: Callable[[str], None], log: Path, *, log_every: int) -> None:
         self._write, self._log_every = write, log_every
-        self._log: TextIO = log.open("a", encoding="utf-8")
+        self._path = log
+        self._log: TextIO | None = None
         self._window = Window()
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
         from seq2seq.model import count_parameters
 
+        self._log = self._path.open("a", encoding="utf-8")
         self._line(f"{count_parameters(model):,} parameters")
         if state.update:
             self._line(
@@ -222,9 +224,11 @@ class PlainReporter:
         )
 
     def close(self) -> None:
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     def _line(self, text: str) -> None:
+        assert self._log is not None
         stamped = f"{datetime.now():%H:%M:%S} {text}"
         self._write(stamped)
         self._log.write(stamped + "\n")

@@ -18,6 +18,18 @@ from seq2seq.recurrence import CellKind
 from seq2seq.scores import build_score
 
 
+class ScaledEmbedding(nn.Embedding):
+    """Embeddings times the square root of their width (Vaswani et al., 2017, section 3.4).
+
+    One matrix, drawn from N(0, 1/E), is then of the right size for both its uses: entries of about
+    1 into a recurrent layer, rows of about unit length in the softmax.
+    """
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """[...] -> [..., E]"""
+        return super().forward(ids) * self.embedding_dim**0.5
+
+
 class OutputLayer(nn.Module):
     """Readouts to logits; embeddings tied to it are reached by a linear map where widths differ."""
 
@@ -143,9 +155,8 @@ class _Common(TypedDict):
     dropout: float
 
 
-def _embedding(vocabulary: int, size: int) -> nn.Embedding:
-    """Rows of about unit length after their first use in a softmax: N(0, 1/size), padding 0."""
-    embedding = nn.Embedding(vocabulary, size, padding_idx=PAD)
+def _embedding(vocabulary: int, size: int) -> ScaledEmbedding:
+    embedding = ScaledEmbedding(vocabulary, size, padding_idx=PAD)
     nn.init.normal_(embedding.weight, std=size**-0.5)
     with torch.no_grad():
         embedding.weight[PAD].zero_()

@@ -16,6 +16,8 @@ from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
 from seq2seq.optimization import learning_rate
 
+HOPELESS = 1000.0  # nats a token; a fresh model has the logarithm of its vocabulary, about 9
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
@@ -81,7 +83,9 @@ def fit(
 
     `batches` never ends and begins at `state.position`; `validate` gives nats a token and draws no
     chance. After each event model, optimizer and `event.state` belong together and may be saved.
-    Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite.
+    Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
+    for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
+    stay finite.
     """
     began = clock() - state.seconds
     while True:
@@ -107,7 +111,7 @@ def fit(
         (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
         norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
         smoothed = loss.smoothed_nats.item() / loss.tokens
-        _refuse_non_finite(smoothed, norm, update=update, batch=batch)
+        _refuse_divergence(smoothed, norm, update=update, batch=batch)
         optimizer.step()
         position = BatchPosition(batch.position.epoch, batch.position.batch + 1)
         state = replace(state, update=update, position=position, seconds=clock() - began)
@@ -168,10 +172,11 @@ def _end_of(state: TrainingState, config: TrainingConfig) -> str | None:
     return None
 
 
-def _refuse_non_finite(smoothed: float, norm: float, *, update: int, batch: Batch) -> None:
-    if math.isfinite(smoothed) and math.isfinite(norm):
+def _refuse_divergence(smoothed: float, norm: float, *, update: int, batch: Batch) -> None:
+    if smoothed <= HOPELESS and math.isfinite(norm):  # False for NaN
         return
-    what = f"loss is {smoothed}" if not math.isfinite(smoothed) else f"gradient norm is {norm}"
+    diverged = not smoothed <= HOPELESS
+    what = f"loss is {smoothed:g} nats a token" if diverged else f"gradient norm is {norm}"
     lines = ", ".join(map(str, batch.lines[:10])) + (", ..." if len(batch.lines) > 10 else "")
     raise DivergenceError(
         f"the {what} at update {update:,}: epoch {batch.position.epoch}, batch "

@@ -1,0 +1,107 @@
+"""What is installed: its names collide with nothing, it starts at once, and it is all there."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from program import seq2seq
+
+from cli.config import recipe_names
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_folders_called_like_ours_are_no_trouble(tmp_path):
+    for name in ("cli", "data", "seq2seq"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    ended = seq2seq("--version", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("seq2seq-trainer ")
+    missing = seq2seq("train", "store", "run", cwd=tmp_path)
+    assert (missing.code, missing.err.split("\n")[0]) == (3, "error: store is not a token store")
+
+
+def python(code, *, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "error"} | environment,
+        timeout=60,
+    )
+
+
+def test_the_library_needs_no_data_of_ours(tmp_path):
+    (tmp_path / "data.py").write_text("raise SystemExit('the wrong one')\n")
+    code = "import seq2seq, seq2seq.errors, seq2seq.config; print('fine')"
+    done = python(code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_help_waits_for_nothing_heavy(tmp_path):
+    code = "import cli.app, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = python(code, cwd=tmp_path)
+    loaded = set(done.stdout.split())
+    assert "cli" in loaded, done.stderr
+    assert not loaded & {"torch", "numpy", "sentencepiece", "sacrebleu", "prompt_toolkit", "pooch"}
+
+
+def test_the_wheel_holds_every_file_of_our_packages():
+    """hatchling packs what is in these folders and not ignored by git; nothing may be ignored."""
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"][
+        "targets"
+    ]["wheel"]["packages"]
+    assert packages == ["cli", "data", "seq2seq"]
+    files = [
+        path
+        for package in packages
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert {path.suffix for path in files} == {".py", ".toml"}
+    assert recipe_names() == sorted(p.stem for p in files if p.suffix == ".toml")
+    ignored = subprocess.run(
+        ["git", "check-ignore", *map(str, files)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ignored.stdout == ""
+
+
+def test_nothing_runs_what_it_reads():
+    """No format that can carry code: weights are safetensors, the rest JSON, TOML and text."""
+    forbidden = re.compile(
+        r"\bpickle\b|\btorch\.load\(|allow_pickle|\byaml\.load|(?<![.\w])eval\(|(?<![.\w])exec\("
+    )
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for package in ("cli", "data", "seq2seq", "scripts")
+        for path in (ROOT / package).rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1)
+        if forbidden.search(line) and "no pickle" not in line
+    ]
+    assert found == []
+
+
+def test_scripts_are_sound_shell_and_can_be_run():
+    for name in ("scripts/demo", "scripts/test", "scripts/check", "scripts/setup", ".ci/run"):
+        path = ROOT / name
+        subprocess.run(["bash", "-n", path], check=True)
+        assert name == "scripts/setup" or path.stat().st_mode & 0o111, f"{name} is not executable"
+
+
+def test_constraints_fit_what_the_project_asks_for():
+    from packaging.requirements import Requirement
+
+    pinned = dict(
+        re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for line in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        asked = Requirement(line)
+        assert asked.name in pinned and pinned[asked.name] in asked.specifier

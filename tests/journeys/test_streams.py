@@ -1,0 +1,148 @@
+"""Standard streams that are full, closed, or go to a reader that leaves; locales and terminals."""
+
+import json
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+from journey import train
+from program import ENVIRONMENT, PROGRAM
+
+
+def shell(command, *, environment=ENVIRONMENT):
+    """A line of bash in which `seq2seq` is the installed program."""
+    line = f'seq2seq() {{ {shlex.quote(str(PROGRAM))} "$@"; }}; set -o pipefail; {command}'
+    return subprocess.run(
+        ["bash", "-c", line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=100,
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture(scope="module")
+def again(corpus, prepared):
+    """A quick command with results on stdout and notes on stderr: a store that is there already."""
+    return shlex.join(map(str, ("seq2seq", *corpus.preprocess(prepared))))
+
+
+TOLD = "was prepared already; nothing was done"
+
+
+def test_a_reader_that_leaves_is_no_error(run, corpus, again):
+    """The kernel's 64 KiB would take all there is, so the output is made longer than that."""
+    many = f"for i in $(seq 400); do cat {corpus.train[0]}; done"
+    done = shell(f"seq2seq check <({many}) <({many}) --json | head -c 1")
+    assert (done.stdout, done.stderr) == ("{", "")
+    done = shell(f"(echo red; sleep 4; echo dog; sleep 1) | seq2seq translate {run} | head -1")
+    assert (done.returncode, done.stderr) == (141, "")
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_full_disk_behind_stdout_is_told(again, run):
+    for command in (again, f"{again} --json", f"echo red | seq2seq translate {run}"):
+        done = shell(f"{command} > /dev/full")
+        assert done.returncode == 6
+        assert done.stderr.count("error: ") == 1
+        assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_closed_stdout_is_told(again):
+    done = shell(f"{again} >&-")
+    assert done.returncode == 6
+    assert "is closed" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_results_come_out_when_stderr_takes_nothing(again):
+    expected = shell(again)
+    assert expected.returncode == 0 and TOLD in expected.stderr
+    for elsewhere in ("2>&-", "2>/dev/full", "2> >(true)"):
+        done = shell(f"{again} {elsewhere}")
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected.stdout, "")
+
+
+def test_a_closed_standard_input_is_told(corpus, again, run):
+    assert shell(f"{again} <&-").returncode == 0  # it is not needed
+    done = shell(f"seq2seq translate {run} <&-")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("error: standard input is closed\nhint:  ")
+
+
+def test_nothing_at_all_is_open(again):
+    assert shell(f"{again} >&- 2>&- <&-").returncode == 6
+
+
+def test_training_goes_on_when_nobody_listens(prepared, tmp_path):
+    command = shlex.join(map(str, ("seq2seq", *train(prepared, tmp_path / "run", updates=20))))
+    done = shell(f"({command} 2>&1; echo $? > {tmp_path}/code) | head -1")
+    assert (tmp_path / "code").read_text() == "0\n", done.stdout
+    assert "all 20 updates are done" in (tmp_path / "run" / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "junk"},
+        {"FORCE_COLOR": "", "COLUMNS": "-5"},
+    ],
+    ids=lambda variables: "-".join(variables),
+)
+def test_locale_and_terminal_change_no_byte(variables, corpus, again, tmp_path):
+    expected, found = shell(again), shell(again, environment=ENVIRONMENT | variables)
+    assert (found.returncode, found.stdout, found.stderr) == (0, expected.stdout, expected.stderr)
+    assert "\x1b" not in found.stdout + found.stderr
+
+
+def test_a_narrow_terminal_is_no_trouble(again):
+    for columns in ("20", "1", "0", "99999999999"):
+        done = shell(again, environment=ENVIRONMENT | {"COLUMNS": columns})
+        assert done.returncode == 0 and TOLD in done.stderr
+
+
+def test_text_of_every_kind_goes_through_an_ascii_locale(run, tmp_path):
+    odd = tmp_path / "Ελληνικά [b] 👍.txt"
+    odd.write_text("Ελληνικά [/b] :smile:\n\x1b]0;title\x07\n", encoding="utf-8")
+    ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = shell(
+        f"seq2seq translate {run} {shlex.quote(str(odd))} --json",
+        environment=ENVIRONMENT | ascii_only | {"PYTHONCOERCECLOCALE": "0"},
+    )
+    assert done.returncode == 0, done.stderr
+    sources = [json.loads(line)["source"] for line in done.stdout.split("\n")[:-1]]
+    assert sources == odd.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def test_a_path_that_is_no_utf8_is_only_a_path(corpus, tmp_path):
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    command = shlex.join(map(str, corpus.preprocess(tmp_path / name)))
+    done = shell(f"seq2seq {command}")
+    assert done.returncode == 0, done.stderr
+    assert "caf\\udce9" in done.stderr
+    assert (tmp_path / name / "meta.json").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_filter_that_waits_for_input_can_be_stopped(number, run):
+    with subprocess.Popen(
+        [PROGRAM, "translate", run, "--threads", "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(b"red\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 128 + number
+        assert time.monotonic() - began < 5
+        told = process.stderr.read().decode()
+    assert told == {signal.SIGINT: "interrupted\n", signal.SIGTERM: "terminated\n"}[number]
