@@ -27,7 +27,7 @@ class ScaledEmbedding(nn.Embedding):
 
     def forward(self, ids: Tensor) -> Tensor:
         """[...] -> [..., E]"""
-        return super().forward(ids) * self.embedding_dim**0.5
+        return super().forward(ids) * self.embedding_dim**0.5  # type: ignore[no-any-return]
 
 
 class OutputLayer(nn.Module):

@@ -14,7 +14,7 @@ from unittest import mock
 PROGRAM = Path(sys.executable).with_name("seq2seq")
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")
-} | {"PYTHONWARNINGS": "error"}
+} | {"PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1"}  # two threads crawl on a busy machine
 
 
 @dataclass(frozen=True)

@@ -225,8 +225,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(planted):
     for _ in range(3):
         next(events)
     with torch.no_grad():
-        model.output.bias[5] = planted
-    others = {n: p.clone() for n, p in model.named_parameters() if n != "output.bias"}
+        model.output.vocabulary.bias[5] = planted
+    others = {n: p.clone() for n, p in model.named_parameters() if n != "output.vocabulary.bias"}
     with pytest.raises(DivergenceError) as caught:
         next(events)
     assert "at update 4: epoch 1, batch 4, corpus lines 1, 2, 3, 4" in caught.value.message
@@ -237,7 +237,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(planted):
 
 def test_a_gradient_that_is_not_finite_stops_too():
     model, config = tiny_model(LUONG), TrainingConfig(updates=9, validate_every=100)
-    model.output.weight.register_hook(lambda gradient: gradient * math.inf)
+    model.output.vocabulary.weight.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(DivergenceError, match="gradient norm is"):
         events_of(model, config)
 
@@ -249,7 +249,7 @@ def test_divergence_leaves_the_last_checkpoint_as_it_was(tmp_path, store):
         if event.state.update == 8:
             before.update(remains(run))
             with torch.no_grad():
-                reporter.model.output.bias[5] = math.nan
+                reporter.model.output.vocabulary.bias[5] = math.nan
 
     reporter = Silent(plant)
     with pytest.raises(DivergenceError, match="at update 9"):
