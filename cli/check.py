@@ -26,13 +26,19 @@ def check(
     ],
     target: Annotated[Path, typer.Argument(help="Its translation, line by line.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="data.NAME=VALUE", help="Cleaning as `preprocess` will do."),
+    ] = None,
 ) -> None:
     """Report on the health of a parallel corpus before any training.
 
     Counts, lengths, encoding faults, duplicates, sides that drift apart, and what cleaning would
     drop. Leaves with 3 when the corpus cannot be used as it is.
     """
+    from cli.config import build_section, parse_settings
     from cli.console import progress, write_json
+    from cli.preprocess import only_section
     from data.corpus import STDIN, rereadable
     from data.health import examine
     from seq2seq.errors import ConfigError
@@ -41,6 +47,7 @@ def check(
         raise ConfigError(
             "source and target cannot both be standard input", hint="name a file for one of them"
         )
+    config = build_section("data", only_section(parse_settings(set_ or []), "data"))
     names = tuple("standard input" if path == STDIN else str(path) for path in (source, target))
     with ExitStack() as stack:
         paths = [stack.enter_context(rereadable(path)) for path in (source, target)]
@@ -49,6 +56,7 @@ def check(
         health = examine(
             paths[0],
             paths[1],
+            config,
             names=(names[0], names[1]),
             advance=lambda lines: bars.advance(task, lines),
         )
@@ -231,7 +239,8 @@ def _heading(title: str, rest: str = "") -> "Text":
 def _command(name: str, source: Path, target: Path) -> str:
     import shlex
 
-    return f"seq2seq {name} {shlex.quote(str(source))} {shlex.quote(str(target))}"
+    rest = " STORE --valid-source FILE --valid-target FILE" if name == "preprocess" else ""
+    return f"seq2seq {name} {shlex.quote(str(source))} {shlex.quote(str(target))}{rest}"
 
 
 def _shown(text: str) -> str:

@@ -82,7 +82,7 @@ def prepare(
     if store.exists() and not overwrite:
         return _already_prepared(store, store_key)
     _refuse_foreign(store)
-    with _working_folder(store) as folder:
+    with _WorkingFolder(store) as folder:
         reused = _pieces_found(folder, store, piece_key)
         if not reused:
             progress("pieces", 0, 0)
@@ -177,9 +177,6 @@ class _WorkingFolder:
             shutil.rmtree(self.path)  # nothing in it is worth keeping
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
-
-
-_working_folder = _WorkingFolder
 
 
 def _pieces_found(folder: Path, store: Path, key: str) -> bool:

@@ -34,7 +34,7 @@ def referenced(
 
     steps = []
     for previous in ids:
-        embedded = weights["embedding.weight"][previous]
+        embedded = references.embedding(weights["embedding.weight"], previous)
         if kind.attention == "none":
             step = references.plain_step(
                 weights, embedded, states, summary, cell=cell, to=kind.context
@@ -104,7 +104,7 @@ def test_the_encoder_is_a_cell_in_each_direction(cell):
             state = references.State(np.zeros(3), np.zeros(3) if cell == "lstm" else None)
             passed = []
             for each in order:
-                embedded = weights["embedding.weight"][each]
+                embedded = references.embedding(weights["embedding.weight"], each)
                 state = references.cell_step(cell, embedded, state, w)
                 passed.append(state.hidden)
             ends.append(state.hidden)
@@ -119,19 +119,36 @@ def test_the_encoder_is_a_cell_in_each_direction(cell):
 
 def test_a_residual_layer_adds_what_it_reads():
     plain, residual = (
-        tiny_model(LUONG[0], layers=2, encoder_residual=each) for each in (False, True)
+        tiny_model(LUONG[0], embedding_size=6, encoder_residual=each) for each in (False, True)
     )
-    below = tiny_model(LUONG[0], layers=1)
-    below.encoder.layers[0].load_state_dict(plain.encoder.layers[0].state_dict())
-    below.encoder.embedding.load_state_dict(plain.encoder.embedding.state_dict())
-    batch = padded(PAIRS, wider=2)
+    batch = padded(PAIRS)
     with torch.no_grad():
-        values = [
+        made, added = (
             model.encode(batch.source_ids, batch.source_lengths).values
-            for model in (plain, below, residual)
-        ]
-    torch.testing.assert_close(values[0] + values[1], values[2], **EXACT)
-    assert not values[2][1, 2:].any()  # padding stays 0
+            for model in (plain, residual)
+        )
+        read = plain.encoder.embedding(batch.source_ids)
+    for row, (source, _) in enumerate(PAIRS):
+        real = len(source) + 1
+        torch.testing.assert_close(added[row, :real], made[row, :real] + read[row, :real], **EXACT)
+        assert not added[row, real:].any()  # where there is padding, nothing is added
+
+
+@pytest.mark.parametrize("tie", ["none", "decoder", "all"])
+@pytest.mark.parametrize("readout", [5, 7])  # 5 is the embedding's width
+def test_logits_are_inner_products_with_the_rows_of_the_vocabulary(tie, readout):
+    model = tiny_model(LUONG[0], tie_embeddings=tie, readout_size=readout)
+    weights = {name: value.detach().numpy() for name, value in model.output.named_parameters()}
+    rows = weights["vocabulary.weight"]
+    if tie != "none":  # Press & Wolf (2017): the output embedding is the input embedding
+        assert model.output.vocabulary.weight is model.decoder.embedding.weight
+        rows = model.decoder.embedding.weight.detach().numpy()
+    readouts = torch.linspace(-1, 1, readout, dtype=torch.float64)
+    read = readouts.numpy()
+    if tie != "none" and readout != 5:
+        read = references.times(weights["narrow.weight"], read)
+    expected = references.times(rows, read) + weights["vocabulary.bias"]
+    torch.testing.assert_close(model.logits(readouts), torch.tensor(expected), **EXACT)
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)

@@ -168,6 +168,11 @@ def cell_step(kind: str, x: Array, state: State, w: CellWeights) -> State:
     return lstm_cell(x, state, w) if kind == "lstm" else gru_cell(x, state, w)
 
 
+def embedding(rows: Array, piece: int) -> Array:
+    """E y sqrt(d_model): Vaswani et al. (2017), section 3.4."""
+    return rows[piece] * math.sqrt(rows.shape[1])
+
+
 # Decoders: one whole step
 
 

@@ -143,7 +143,6 @@ def test_every_setting_refuses_a_table(name):
 
 def test_settings_that_contradict_each_other_are_refused():
     assert "equal widths" in refusal("model.score=dot", "model.decoder_size=100").message
-    assert "readout_size" in refusal("model.readout_size=3").message
     resolve(parse_settings(["model.attention=none", "model.score=dot", "model.decoder_size=100"]))
 
 

@@ -28,11 +28,11 @@ def test_a_step_is_algorithm_1_of_kingma_and_ba():
 
 def test_tied_weights_are_one_parameter():
     model = tiny_model(Kind("luong"), tie_embeddings="all", readout_size=5)
-    assert model.output.weight is model.encoder.embedding.weight
-    assert model.output.weight is model.decoder.embedding.weight
+    assert model.output.vocabulary.weight is model.encoder.embedding.weight
+    assert model.output.vocabulary.weight is model.decoder.embedding.weight
     (group,) = build_optimizer(model, TrainingConfig()).param_groups
     assert len({id(p) for p in group["params"]}) == len(group["params"])
-    assert sum(p is model.output.weight for p in group["params"]) == 1
+    assert sum(p is model.output.vocabulary.weight for p in group["params"]) == 1
 
 
 @pytest.mark.parametrize("decay", ["linear", "inverse_sqrt", "none"])

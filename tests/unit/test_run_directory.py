@@ -39,7 +39,7 @@ def test_a_run_has_all_that_a_later_command_needs(run, store):
     assert {"torch", "python", "seq2seq"} <= set(run.provenance["versions"])
     model = run.build_model()
     load_weights(run.checkpoint(), model)
-    assert model.output.out_features == store.meta["target_vocabulary"]
+    assert model.output.vocabulary.out_features == store.meta["target_vocabulary"]
     assert all(p.isfinite().all() for p in model.parameters())
 
 

@@ -235,6 +235,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(planted):
         assert torch.equal(parameter, dict(model.named_parameters())[name])
 
 
+def test_a_hopeless_loss_stops_though_it_is_finite():
+    model = tiny_model(LUONG)
+    with torch.no_grad():
+        model.output.vocabulary.bias[1] = 1e6  # no label is that id
+    with pytest.raises(DivergenceError, match=r"loss is \S+e\+\d+ nats a token at update 1"):
+        events_of(model, TrainingConfig(updates=1))
+
+
 def test_a_gradient_that_is_not_finite_stops_too():
     model, config = tiny_model(LUONG), TrainingConfig(updates=9, validate_every=100)
     model.output.vocabulary.weight.register_hook(lambda gradient: gradient * math.inf)

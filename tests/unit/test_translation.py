@@ -108,7 +108,7 @@ def test_the_score_is_the_log_probability_under_the_penalty():
 def test_all_targets_of_a_length_share_the_probability():
     """Over every target of up to one id, and what begins with two: all there is."""
     model = tiny_model(BAHDANAU[3])
-    ids = range(model.output.out_features)
+    ids = range(model.output.vocabulary.out_features)
     total = math.exp(force(model, [5, 6], []).log_probability)
     total += sum(
         math.exp(force(model, [5, 6], [each]).log_probability) for each in ids if each != EOS
