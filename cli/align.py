@@ -39,10 +39,10 @@ def align(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads torch uses.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Show the attention between source and translation: pieces merged to words unless --pieces.
+    """Show the attention between source and translation.
 
-    The sentence end is shown as ⏎. Pharaoh lines link every target word to the source word it
-    looked at most; as many lines come out as go in.
+    Pieces are merged to words unless --pieces. The sentence end is shown as ⏎. Pharaoh lines link
+    every target word to the source word it looked at most; as many lines come out as go in.
     """
     from cli.console import note
     from cli.translate import search_settings

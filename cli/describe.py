@@ -10,7 +10,7 @@ def describe(
     path: Annotated[Path, typer.Argument(help="A token store, run directory or checkpoint.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what a token store, run directory or checkpoint holds; checkpoints are verified."""
+    """Say what a store, run or checkpoint holds, and verify it."""
     from cli.console import write_json, write_line
 
     facts = _facts(path)

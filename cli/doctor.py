@@ -42,7 +42,7 @@ def doctor(
         bool, typer.Option("--markdown", help="Fold the block for an issue on a forge.")
     ] = False,
 ) -> None:
-    """Show versions, processor, memory, terminal and disk, to paste into a bug report.
+    """Show versions, processor, terminal and disk, for a bug report.
 
     Exits with 6 when something essential is broken, such as a missing dependency.
     """

@@ -31,7 +31,10 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads torch uses.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Translate SOURCE and score it with BLEU, chrF and TER against one or several references."""
+    """Translate a test set and score it with BLEU, chrF and TER.
+
+    References are untouched text, one or several files, line by line beside SOURCE.
+    """
     from cli.console import note, write_json
     from cli.run_directory import RunDirectory
     from cli.score import show_quality, warn_of_doubts

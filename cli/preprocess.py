@@ -33,7 +33,7 @@ def preprocess(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Clean a parallel corpus, learn its pieces, and write it as ids.
+    """Clean a corpus, learn its pieces, and write it as ids.
 
     Languages default to the files' endings. What is already done for the same files and settings is
     not done again. Gzip files work wherever text files do; "-" reads SOURCE from standard input.

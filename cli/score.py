@@ -48,7 +48,7 @@ def score(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Score translations with BLEU, chrF and TER, and print the signatures.
+    """Score translations that exist with BLEU, chrF and TER.
 
     The figures are sacreBLEU's. Give untouched references and translations as people would read
     them: subword pieces joined, nothing tokenised.

@@ -48,7 +48,9 @@ def train(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Any setting; see config.toml."),
+        typer.Option(
+            "--set", metavar="SECTION.NAME=VALUE", help="Any setting; docs/settings.md has them."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN stopped.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Training time at most.")] = None,
@@ -56,7 +58,7 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads torch uses.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a translation model, with validation, checkpoints and early stopping.
+    """Train a model, with validation and checkpoints.
 
     The first Ctrl-C saves and leaves; `--resume` goes on from there.
     """

@@ -34,7 +34,9 @@ def translate(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads torch uses.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Translate a file or standard input: as many lines come out as go in, blank ones stay blank.
+    """Translate a file or standard input, line by line.
+
+    As many lines come out as go in, and blank ones stay blank.
 
     With --n-best or --alignments a line has fields between " ||| ": for n-best the line's number
     (from 0), translation and score, then the alignment as source-target word pairs.

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -321,6 +322,19 @@ def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) 
     _worker_encoder = _Encoder(source_model, target_model, config)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits while workers are made: a half-made one would die of it with a traceback.
+
+    They inherit the mask, so it never reaches them.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _leave_with_parent() -> None:
     """A worker whose parent was killed would wait for work for ever."""
     parent = parent_process()
@@ -389,6 +403,8 @@ class _Encoding:
             initializer=_start_worker,
             initargs=(self._models[0], self._models[1], self._config),
         ) as pool:
+            with _interrupts_held():
+                pool.submit(int)  # starts all workers
             try:
                 window: deque[Future[_EncodedChunk]] = deque()
                 for chunk in chunks:

@@ -239,7 +239,7 @@ def test_a_hopeless_loss_stops_though_it_is_finite():
     model = tiny_model(LUONG)
     with torch.no_grad():
         model.output.vocabulary.bias[1] = 1e6  # no label is that id
-    with pytest.raises(DivergenceError, match=r"loss is \S+e\+\d+ nats a token at update 1"):
+    with pytest.raises(DivergenceError, match=r"loss is \d+ nats a token at update 1"):
         events_of(model, TrainingConfig(updates=1))
 
 
