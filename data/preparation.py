@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -328,6 +328,7 @@ def _interrupts_held() -> Iterator[None]:
 
     They inherit the mask, so it never reaches them.
     """
+    resource_tracker.ensure_running()  # it lifts the mask when it is started
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -403,12 +404,11 @@ class _Encoding:
             initializer=_start_worker,
             initargs=(self._models[0], self._models[1], self._config),
         ) as pool:
-            with _interrupts_held():
-                pool.submit(int)  # starts all workers
             try:
                 window: deque[Future[_EncodedChunk]] = deque()
                 for chunk in chunks:
-                    window.append(pool.submit(_encode_in_worker, chunk, clean))
+                    with _interrupts_held():  # a worker may be started for it
+                        window.append(pool.submit(_encode_in_worker, chunk, clean))
                     if len(window) > 2 * self._processes:
                         yield window.popleft().result()
                 while window:
