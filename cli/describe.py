@@ -103,7 +103,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         "epoch": state.position.epoch,
         "seconds": round(state.seconds, 1),
         "best_update": state.best_update,
-        "best_nats_per_token": state.best_nats if state.best_update else None,
+        "best_nats_per_token": state.best_nats,
         "model_sha256": hashes[MODEL],
         "megabytes": round(size / 1e6, 1),
         "verified": True,

@@ -28,7 +28,7 @@ class TrainingState:
     position: BatchPosition = FIRST_BATCH  # of the batch that comes next
     seconds: float = 0.0  # trained so far, validations included
     best_update: int = 0  # 0 before the first validation
-    best_nats: float = math.inf  # a token, on the validation set
+    best_nats: float | None = None  # a token, on the validation set; None before the first
     stale: int = 0  # validations since the best one
     validated: int = 0  # the update after which the last validation was done
 
@@ -148,7 +148,12 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
 
 
 def _validated(nats: float, state: TrainingState) -> Validation:
-    improved = nats < state.best_nats
+    if not math.isfinite(nats):
+        raise DivergenceError(
+            f"the validation loss is {nats} after update {state.update:,}",
+            hint="lower training.learning_rate; the checkpoints from before are intact",
+        )
+    improved = state.best_nats is None or nats < state.best_nats
     state = replace(state, validated=state.update, stale=state.stale + 1)
     if improved:
         state = replace(state, best_update=state.update, best_nats=nats, stale=0)

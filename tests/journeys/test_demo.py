@@ -12,5 +12,5 @@ def test_the_demo_does_the_whole_main_job(tmp_path):
     assert ended.out.count("reference ") >= 11
     assert "⏎" in ended.out  # the alignment table
     assert ended.err.count("\nseq2seq ") == 3  # the commands to try next
-    again = succeed("translate", tmp_path / "demo" / "run", given="cat face\n\n".encode())
+    again = succeed("translate", tmp_path / "demo" / "run", given=b"cat face\n\n")
     assert len(again.lines) == 2 and again.lines[1] == ""

@@ -130,11 +130,10 @@ def test_patience_counts_validations_without_a_better_one():
     assert (end.state.best_update, end.state.best_nats, end.state.stale) == (10, 1.0, 3)
 
 
-def test_a_validation_that_is_no_number_is_no_improvement():
+def test_a_validation_that_is_no_number_ends_the_run():
     config = TrainingConfig(updates=2, validate_every=1)
-    events = events_of(tiny_model(LUONG), config, nats=lambda: math.nan)
-    assert not any(e.improved for e in events if type(e) is Validation)
-    assert events[-1].state.best_update == 0
+    with pytest.raises(DivergenceError, match="validation loss is nan after update 1"):
+        events_of(tiny_model(LUONG), config, nats=lambda: math.nan)
 
 
 def test_minutes_end_a_run_and_steer_its_rate():
