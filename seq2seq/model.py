@@ -14,6 +14,7 @@ from seq2seq.decoders.luong import LuongDecoder
 from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.encoder import BidirectionalEncoder
 from seq2seq.errors import ConfigError
+from seq2seq.masks import length_mask
 from seq2seq.recurrence import CellKind
 from seq2seq.scores import build_score
 
@@ -55,9 +56,15 @@ class EncoderDecoder(nn.Module):
     """p(target | source) one token at a time (Sutskever et al., 2014; Cho et al., 2014)."""
 
     def __init__(
-        self, *, encoder: BidirectionalEncoder, decoder: Decoder, output: OutputLayer
+        self,
+        *,
+        encoder: BidirectionalEncoder,
+        decoder: Decoder,
+        output: OutputLayer,
+        attend_end: bool = True,
     ) -> None:
         super().__init__()
+        self.attend_end = attend_end
         self.encoder = encoder
         self.decoder: Decoder = decoder
         self.output = output
@@ -65,6 +72,8 @@ class EncoderDecoder(nn.Module):
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Memory:
         """source_ids [B, S], lengths [B] on the CPU"""
         states, mask, summary = self.encoder.encode(source_ids, lengths)
+        if not self.attend_end:
+            mask = length_mask(lengths.to(mask.device) - 1, mask.shape[1])
         return Memory(states, self.decoder.keys(states), mask, summary)
 
     def unroll(self, batch: Batch) -> Unrolled:
@@ -110,7 +119,10 @@ def build_model(
         tied=None if config.tie_embeddings == "none" else target_embedding,
     )
     return EncoderDecoder(
-        encoder=encoder, decoder=_build_decoder(config, target_embedding), output=output
+        encoder=encoder,
+        decoder=_build_decoder(config, target_embedding),
+        output=output,
+        attend_end=config.attend_end,
     )
 
 

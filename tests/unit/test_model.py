@@ -1,0 +1,42 @@
+"""The model as it is put together."""
+
+import torch
+
+from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.config import ModelConfig
+from seq2seq.model import build_model, count_parameters
+
+SIZES = {"embedding_size": 8, "encoder_size": 4, "decoder_size": 8, "attention_size": 5}
+BATCH = Batch(
+    source_ids=torch.tensor([[5, 6, 7, EOS], [8, EOS, PAD, PAD]]),
+    source_lengths=torch.tensor([4, 2]),
+    target_ids=torch.tensor([[BOS, 5, 6, EOS], [BOS, 9, EOS, PAD]]),
+    lines=(1, 2),
+    position=FIRST_BATCH,
+)
+
+
+def built(**settings):
+    config = ModelConfig(**(SIZES | settings))
+    return build_model(config, source_vocabulary=12, target_vocabulary=12, joint=True).eval()
+
+
+def test_attention_may_be_kept_from_the_end_of_the_source():
+    for attention in ("luong", "bahdanau"):
+        weights = built(attention=attention, attend_end=False).unroll(BATCH).weights
+        assert (weights[0, :, 3] == 0).all() and (weights[1, :, 1:] == 0).all()
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3))
+        assert (built(attention=attention).unroll(BATCH).weights[0, :, 3] > 0).all()
+
+
+def test_tied_embeddings_are_one_matrix():
+    separate = count_parameters(built(tie_embeddings="none", readout_size=8))
+    assert separate - count_parameters(built(tie_embeddings="decoder", readout_size=8)) == 12 * 8
+    assert separate - count_parameters(built(tie_embeddings="all", readout_size=8)) == 2 * 12 * 8
+
+
+def test_a_readout_of_another_width_is_mapped_to_the_embedding():
+    wide = built(readout_size=20)
+    assert wide.output.narrow.weight.shape == (8, 20)
+    assert wide.logits(torch.zeros(3, 20)).shape == (3, 12)
+    assert built(readout_size=8).output.narrow is None
