@@ -44,6 +44,8 @@ def evaluate(
 
     opened = RunDirectory.open(run)
     lines, gold = _read(source, references)
+    if output is not None:
+        _refuse_unwritable(output)
     translator = Translator.load(
         run,
         checkpoint=checkpoint,
@@ -85,6 +87,19 @@ def translate_all(translator: "Translator", lines: list[str]) -> tuple[list[str]
                     warn(f"line {len(texts)} is longer than search.max_source_pieces and was cut")
             bar.update(task, completed=len(texts))
     return texts, time.monotonic() - began
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Say before hours of translating that its result would have no place."""
+    import os
+
+    from seq2seq.errors import ResourceError
+
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK):
+        raise ResourceError(
+            f"{path} cannot be written", hint="name a file in a folder that exists and is yours"
+        )
 
 
 def write_hypotheses(path: Path, hypotheses: list[str]) -> None:

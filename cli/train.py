@@ -30,6 +30,7 @@ class ScoreName(StrEnum):
     CONCAT = "concat"
 
 
+DEFAULT_RECIPE = "small"
 CHANGEABLE = ("updates", "minutes", "patience", "validate_every", "log_every")
 """Settings of `training` that may be changed when a run is resumed."""
 
@@ -38,8 +39,8 @@ def train(
     store: Annotated[Path, typer.Argument(help="A token store, made by `preprocess`.")],
     run: Annotated[Path, typer.Argument(help="The run directory to write, a new folder.")],
     recipe: Annotated[
-        str, typer.Option(help="tiny, small, base, or a TOML file of your own.")
-    ] = "small",
+        str | None, typer.Option(help="tiny, small, base, or a TOML file of your own.  [small]")
+    ] = None,
     attention: Annotated[
         AttentionOrder | None, typer.Option(help="When the decoder looks at the source.")
     ] = None,
@@ -76,6 +77,7 @@ def train(
     flags["training"] |= {"seed": seed} if seed is not None else {}
     settings = parse_settings(set_ or [])
     if resume:
+        _refuse_recipe(recipe)
         opened = RunDirectory.open(run)
         tokens = TokenStore.open(store)
         check_resumable(opened, tokens)
@@ -85,7 +87,7 @@ def train(
             _change(opened, settings, flags)
     else:
         RunDirectory.refuse_existing(run)
-        layers = (read_recipe(recipe), settings, flags)
+        layers = (read_recipe(recipe or DEFAULT_RECIPE), settings, flags)
         _refuse_data_settings(layers[:2])
         resolve(*layers)  # every setting is checked before the data is opened
         tokens = TokenStore.open(store)
@@ -147,6 +149,15 @@ def _check_tying(tie: str, store: "TokenStore") -> None:
         raise ConfigError(
             f"model.tie_embeddings is all, but {store.path} has separate vocabularies",
             hint="use --set model.tie_embeddings=decoder, or preprocess without --separate",
+        )
+
+
+def _refuse_recipe(recipe: str | None) -> None:
+    from seq2seq.errors import ConfigError
+
+    if recipe is not None:
+        raise ConfigError(
+            "a run that is resumed has its settings already", hint="leave out --recipe"
         )
 
 

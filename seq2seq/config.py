@@ -27,11 +27,12 @@ class ModelConfig(Section):
     encoder_layers: int = Field(default=1, ge=1)
     """Bidirectional layers, one on the other."""
     encoder_residual: bool = False
-    """Add what an encoder layer reads to what it makes, where both are equally wide: attention then
-    tends to look at the word itself, not at a neighbour whose state knows of it."""
+    """Add what an encoder layer reads to what it makes, where both are equally wide (He et al.,
+    2016)."""
     attend_end: bool = True
-    """Whether attention may look at the state of the source's end-of-sentence symbol. It often
-    takes what belongs to no word, and words that need no look; Luong's own code leaves it out."""
+    """Whether attention may look at the state of the source's end-of-sentence symbol. It draws the
+    looks of words that are known already; without it, as in Luong's own code, alignments are
+    clearer."""
     decoder_size: int = Field(default=512, ge=1)
     """Width of the decoder's state."""
     decoder_layers: int = Field(default=1, ge=1)

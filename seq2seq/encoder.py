@@ -22,8 +22,7 @@ class BidirectionalEncoder(nn.Module):
     """Bidirectional recurrent layers (Schuster & Paliwal, 1997), dropout between them.
 
     Sequences are packed, so that neither direction ever reads padding. With `residual`, what a
-    layer reads is added to what it makes, after dropout, wherever both are equally wide: memory
-    then speaks of the word at its place more than of its neighbours.
+    layer reads is added to what it makes, after dropout, wherever both are equally wide.
     """
 
     def __init__(
