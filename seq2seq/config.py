@@ -122,7 +122,7 @@ class SearchConfig(Section):
 
     beam: int = Field(default=5, ge=1)
     """Hypotheses kept at every step; 1 is greedy search."""
-    length_penalty: float = Field(default=0.6, ge=0)
+    length_penalty: float = Field(default=1.0, ge=0)
     """alpha of Wu et al. (2016), equation 14; 0 turns it off."""
     max_length_factor: float = Field(default=2.0, gt=0)
     """Pieces of a translation at most: this times the source's pieces, plus 20."""
