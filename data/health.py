@@ -839,7 +839,7 @@ def _illustrated(findings: Sequence[Finding], left: _Side, right: _Side) -> tupl
 def _chosen_lines(side: _Side, numbers: set[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     last = max(numbers, default=0)
-    if side.utf16 or not last:
+    if side.utf16 or side.looks_like_utf16 or not last:
         return found
     for number, raw in enumerate(read_raw_lines(side.path), start=1):
         if number in numbers:
