@@ -104,6 +104,9 @@ def options(
 def main() -> NoReturn:
     """Run the program and leave with a documented exit code."""
     _open_standard_streams()
+    # Before torch loads: threads that wait by spinning made training on a busy machine of two cores
+    # 40 times slower (85 target tokens a second against 3,900), with the same losses.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
