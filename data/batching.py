@@ -7,14 +7,14 @@ the next batch say it all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from data.token_store import TokenizedSplit
-from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
+from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, pad_sources
 
 Indices = npt.NDArray[np.int64]
 
@@ -83,18 +83,6 @@ def assemble(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> 
         target_ids[row, len(ids) + 1] = EOS
     lines = tuple(split.lines[pairs].tolist())
     return Batch(source_ids, lengths, target_ids, lines, position)
-
-
-def pad_sources(
-    sources: Sequence[Sequence[int] | npt.NDArray[np.integer]],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sources with EOS behind each -> ids [B, S], lengths [B]"""
-    lengths = torch.tensor([len(ids) + 1 for ids in sources])
-    source_ids = torch.full((len(sources), int(lengths.max())), PAD)
-    for row, ids in enumerate(sources):
-        source_ids[row, : len(ids)] = torch.from_numpy(np.asarray(ids, dtype=np.int64))
-        source_ids[row, len(ids)] = EOS
-    return source_ids, lengths
 
 
 def _generator(use: str, seed: int, epoch: int) -> np.random.Generator:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from torch import Tensor
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -50,3 +52,13 @@ class Batch:
             self.lines,
             self.position,
         )
+
+
+def pad_sources(sources: Sequence[Iterable[int]]) -> tuple[Tensor, Tensor]:
+    """Sources as they go into an encoder, EOS behind each -> ids [B, S], lengths [B]"""
+    import torch
+
+    rows = [[*map(int, ids), EOS] for ids in sources]
+    lengths = torch.tensor([len(row) for row in rows])
+    width = int(lengths.max())
+    return torch.tensor([row + [PAD] * (width - len(row)) for row in rows]), lengths

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seq2seq.batch import BOS, EOS, PAD, UNK
+from seq2seq.batch import BOS, EOS, PAD, UNK, pad_sources
 from seq2seq.config import SearchConfig
 from seq2seq.decoders.contract import DecoderState, Memory
 from seq2seq.model import EncoderDecoder
@@ -119,10 +119,7 @@ def _search(
 
 
 def _encode(model: EncoderDecoder, sources: Sequence[Sequence[int]], device: str) -> Memory:
-    lengths = torch.tensor([len(ids) + 1 for ids in sources])
-    source_ids = torch.full((len(sources), int(lengths.max())), PAD)
-    for row, ids in enumerate(sources):
-        source_ids[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
+    source_ids, lengths = pad_sources(sources)
     return model.encode(source_ids.to(device), lengths)
 
 
