@@ -1,6 +1,7 @@
 """What every test shares: one torch thread, repeatable laws, and a small store made of text."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from data.config import DataConfig
 from data.preparation import CorpusFiles, prepare
 from data.token_store import TokenStore
 
+# Started in the background, tests may be told to ignore Ctrl-C; what they start must not inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
