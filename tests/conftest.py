@@ -13,7 +13,7 @@ from data.config import DataConfig
 from data.preparation import CorpusFiles, prepare
 from data.token_store import TokenStore
 
-# Started in the background, tests may be told to ignore Ctrl-C; what they start must not inherit it.
+# A background job ignores Ctrl-C, and so would every program that a test starts from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
