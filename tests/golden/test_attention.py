@@ -1,42 +1,185 @@
-"""Masked attention against loops over equations 5 and 6 of Bahdanau et al. (2015)."""
+"""Masked attention against loops over its equations: every score, normalizer, scope and form."""
 
+from itertools import product
+from typing import Any
+
+import attention_references as ar
+import numpy as np
 import pytest
-import references
 import torch
-from tiny import SCORES, redraw
+from attention_references import redraw
+from torch import Tensor
 
-from seq2seq.attention import Attention, attend
-from seq2seq.masks import length_mask, masked_softmax
-from seq2seq.scores import build_score
+from seq2seq.attention import Attention, MultiHeadAttention, attend
+from seq2seq.masks import causal_mask, length_mask, masked_softmax
+from seq2seq.normalizers import NORMALIZERS
+from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
+from seq2seq.scores import SCORES, Widths, build_score
+from seq2seq.self_attention import SelfAttention
 
 EXACT = {"rtol": 0, "atol": 1e-10}
-LENGTHS = torch.tensor([4, 1, 0])  # whole, one place, none
+LENGTHS = torch.tensor([5, 1, 0])  # whole, one place, none
+SCOPES = ("global", "local_m", "local_p")
+EVERY = list(product(SCORES, NORMALIZERS, SCOPES))
+FORMS: dict[str, dict[str, Any]] = {
+    "one head, projected": {"heads": 1},
+    "two heads, projected": {"heads": 2, "size": 8, "value_size": 3},
+    "two heads, values unprojected": {"heads": 2, "project_values": False},
+    "two heads, slices": {"heads": 2, "projections": False},
+}
+REACH = 1  # so that a window is less than the source
+B, M, N, D = 3, 4, 5, 6
 
 
-def drawn(*shape: int, seed: int) -> torch.Tensor:
+def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", SCORES)
-def test_attention_is_the_weighted_sum_of_what_may_be_seen(name):
-    score = build_score(name, query_size=6, key_size=6, size=4)
-    redraw(score, seed=3)
-    attention = Attention(score.double())
-    query, values = drawn(3, 2, 6, seed=1), drawn(3, 4, 6, seed=2)
-    mask = length_mask(LENGTHS, 4)
-    context, weights = attention(query, attention.keys(values), values, mask)
-    named = {key: value.detach().numpy() for key, value in score.named_parameters()}
-    for b in range(3):
-        for m in range(2):
-            expected = references.attention(
-                query[b, m].numpy(),
-                values[b].numpy(),
-                values[b].numpy(),
-                mask[b].tolist(),
-                references.score_of(name, named),
+def scope_of(name: str, *, query_size: int, heads: int | None = None) -> Scope | None:
+    if name == "global":
+        return None
+    if name == "local_m":
+        return LocalMonotonic(window=REACH)
+    return LocalPredictive(query_size=query_size, size=3, window=REACH, heads=heads)
+
+
+def single(score: str, normalizer: str, scope: str) -> Attention:
+    attention = Attention(
+        build_score(score, Widths(query=D, key=D, inner=4, positions=4)),
+        scope=scope_of(scope, query_size=D),
+        normalizer=normalizer,
+    )
+    redraw(attention, seed=3)
+    return attention.double()
+
+
+def several(score: str, normalizer: str, scope: str, **form: Any) -> MultiHeadAttention:
+    heads = form["heads"]
+    attention = MultiHeadAttention(
+        query_size=D,
+        score=score,
+        positions=4,
+        normalizer=normalizer,
+        scope=scope_of(scope, query_size=form.get("size", D) // heads, heads=heads),
+        **form,
+    )
+    redraw(attention, seed=3)
+    return attention.double()
+
+
+def window_of(
+    attention: Attention, query: ar.Array, step: int, real: list[bool], head: int | None = None
+) -> ar.Window:
+    """Where one query may look, by the papers; the query is the one that a head compares."""
+    scope = attention.scope
+    if scope is None:
+        return ar.seen_everywhere(real)
+    if isinstance(scope, LocalMonotonic):
+        return ar.local_m(step, real, reach=REACH)
+    assert isinstance(scope, LocalPredictive)
+    weight, row = scope.weight.detach().numpy(), scope.reduction.detach().numpy()
+    if head is not None:
+        weight, row = weight[head], row[head]
+    return ar.local_p(query, real, reach=REACH, for_query=weight, vector=row[0])
+
+
+def named(attention: Attention) -> ar.Weights:
+    return {key: value.detach().numpy() for key, value in attention.score.named_parameters()}
+
+
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+def test_attention_is_the_weighted_sum_of_what_may_be_seen(score, normalizer, scope):
+    attention = single(score, normalizer, scope)
+    query, keys, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, 3, seed=4)
+    mask = length_mask(LENGTHS, N)
+    context, weights = attention(query, keys, values, mask)
+    for b, m in product(range(B), range(M)):
+        asked = query[b, m].numpy()
+        expected = ar.look(
+            asked,
+            keys[b].numpy(),
+            values[b].numpy(),
+            ar.scores_of(score, named(attention)),
+            window_of(attention, asked, m + 1, mask[b].tolist()),
+            normalizer=ar.NORMALIZERS[normalizer],
+        )
+        torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
+        torch.testing.assert_close(weights[b, m], torch.tensor(expected.weights), **EXACT)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+def test_heads_are_attentions_of_their_own(score, normalizer, scope, form):
+    attention = several(score, normalizer, scope, **FORMS[form])
+    width = FORMS[form].get("value_size", D)
+    query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
+    values = drawn(B, N, width, seed=4)
+    mask = length_mask(LENGTHS, N)
+    context, weights = attention(query, keys, values, mask)
+    assert context.shape[-1] == attention.context_size
+    heads = attention.heads
+    w = ar.head_weights(attention, heads)
+    own = named(attention.attention)
+    scores = [ar.scores_of(score, own, head=head) for head in range(heads)]
+    for b, m in product(range(B), range(M)):
+        asked, real = query[b, m].numpy(), mask[b].tolist()
+        windows = [
+            window_of(
+                attention.attention,
+                ar.seen_by_head(asked, w.get("W_Q"), head, heads),
+                m + 1,
+                real,
+                head,
             )
-            torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
-            torch.testing.assert_close(weights[b, m], torch.tensor(expected.weights), **EXACT)
+            for head in range(heads)
+        ]
+        expected = ar.multi_head(
+            asked,
+            keys[b].numpy(),
+            values[b].numpy(),
+            w,
+            scores,
+            windows,
+            normalizer=ar.NORMALIZERS[normalizer],
+        )
+        torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
+        seen = torch.tensor(np.array(expected.weights))
+        torch.testing.assert_close(weights[b, :, m], seen, **EXACT)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_heads_with_scaled_dot_are_those_of_the_library(heads):
+    attention = several("scaled_dot", "softmax", "global", heads=heads)
+    query, keys, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, D, seed=4)
+    lengths = torch.tensor([5, 1, 2])  # the library gives NaN for a row that is wholly masked
+    mask = length_mask(lengths, N)
+    context, weights = attention(query, keys, values, mask)
+    output = torch.eye(D).double() if heads == 1 else attention.output_weight
+    expected, seen = torch.nn.functional.multi_head_attention_forward(
+        query.transpose(0, 1),
+        keys.transpose(0, 1),
+        values.transpose(0, 1),
+        D,
+        heads,
+        in_proj_weight=None,
+        in_proj_bias=None,
+        bias_k=None,
+        bias_v=None,
+        add_zero_attn=False,
+        dropout_p=0.0,
+        out_proj_weight=output,
+        out_proj_bias=None,
+        training=False,
+        key_padding_mask=~mask,
+        need_weights=True,
+        use_separate_proj_weight=True,
+        q_proj_weight=attention.query_weight,
+        k_proj_weight=attention.key_weight,
+        v_proj_weight=attention.value_weight,
+        average_attn_weights=False,
+    )
+    torch.testing.assert_close(context, expected.transpose(0, 1), **EXACT)
+    torch.testing.assert_close(weights, seen, **EXACT)
 
 
 @pytest.mark.parametrize("name", ["dot", "scaled_dot"])
@@ -45,15 +188,46 @@ def test_attend_by_the_name_of_a_score(name):
     mask = torch.tensor([True, False, True])
     context, weights = attend(query, keys, values, score=name, mask=mask)
     for m in range(2):
-        expected = references.attention(
+        expected = ar.look(
             query[m].numpy(),
             keys.numpy(),
             values.numpy(),
-            mask.tolist(),
-            references.score_of(name, {}),
+            ar.scores_of(name, {}),
+            ar.seen_everywhere(mask.tolist()),
         )
         torch.testing.assert_close(context[m], torch.tensor(expected.context), **EXACT)
         torch.testing.assert_close(weights[m], torch.tensor(expected.weights), **EXACT)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_attend_by_a_score_with_weights(name):
+    score = single(name, "softmax", "global").score
+    query, keys, values = drawn(2, M, D, seed=1), drawn(2, N, D, seed=2), drawn(2, N, 3, seed=4)
+    for ours, theirs in zip(
+        attend(query, keys, values, score=score), Attention(score)(query, keys, values), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, **EXACT)
+
+
+def test_attend_scales_unless_told_otherwise():
+    query, values = drawn(2, 6, seed=1), drawn(3, 6, seed=2)
+    assert torch.equal(
+        attend(query, values, values).weights, attend(query, values, values, "scaled_dot").weights
+    )
+    assert not torch.equal(
+        attend(query, values, values).weights, attend(query, values, values, "dot").weights
+    )
+
+
+@pytest.mark.parametrize("name", ["general", "location", "cosine"])
+def test_attend_refuses_the_name_of_a_score_that_needs_weights(name):
+    with pytest.raises(ValueError, match=f"{name}.*dot, scaled_dot"):
+        attend(drawn(2, 6, seed=1), drawn(3, 6, seed=2), drawn(3, 6, seed=2), score=name)
+
+
+def test_attend_refuses_unequal_widths():
+    with pytest.raises(ValueError, match="equal widths, not 6 and 5"):
+        attend(drawn(2, 6, seed=1), drawn(3, 5, seed=2), drawn(3, 6, seed=2), score="dot")
 
 
 def test_a_mask_of_every_query_its_own():
@@ -64,17 +238,104 @@ def test_a_mask_of_every_query_its_own():
     assert weights[1, 2] == 0 and weights[1, :2].sum().item() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+def test_a_mask_of_whole_numbers_is_refused(dtype):
+    query, values = drawn(2, 6, seed=1), drawn(3, 6, seed=2)
+    with pytest.raises(ValueError, match="boolean or floating"):
+        attend(query, values, values, mask=torch.ones(3, dtype=dtype))
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 3), (5, 2, 3)])
+def test_a_mask_that_does_not_fit_is_refused(shape):
+    query, values = drawn(2, 6, seed=1), drawn(3, 6, seed=2)
+    with pytest.raises(ValueError, match="does not fit"):
+        attend(query, values, values, mask=torch.ones(shape, dtype=torch.bool))
+
+
+# The lecture's matrix M, added to the scores
+
+
+def drawn_mask(*shape: int, seed: int) -> Tensor:
+    """Holes anywhere; the first row of each batch is wholly masked."""
+    mask = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < 0.6
+    mask[..., 0, :] = False
+    return mask
+
+
+@pytest.mark.parametrize("shape", [(B, N), (B, M, N), (N,), (1, M, N)])
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+def test_a_matrix_of_minus_infinity_is_a_boolean_mask(score, normalizer, scope, shape):
+    real = (
+        drawn_mask(*shape, seed=5) if len(shape) > 1 else torch.tensor([True, False] * 2 + [True])
+    )
+    added = torch.zeros(shape, dtype=torch.float64).masked_fill(~real, float("-inf"))
+    query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
+    for attention in (
+        single(score, normalizer, scope),
+        several(score, normalizer, scope, heads=2),
+    ):
+        for ours, theirs in zip(
+            attention(query, keys, keys, added), attention(query, keys, keys, real), strict=True
+        ):
+            assert ours.isfinite().all()
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    if normalizer == "softmax" and scope == "global":
+        f = single(score, normalizer, scope).score
+        for ours, theirs in zip(
+            attend(query, keys, keys, f, added), attend(query, keys, keys, f, real), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_what_a_matrix_says_is_added_to_the_scores(normalizer):
+    added = drawn(B, M, N, seed=6).masked_fill(~drawn_mask(B, M, N, seed=5), float("-inf"))
+    attention = single("general", normalizer, "global")
+    query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
+    weights = attention(query, keys, keys, added).weights
+    score = ar.scores_of("general", named(attention))
+    for b, m in product(range(B), range(M)):
+        scores = np.array(score(query[b, m].numpy(), keys[b].numpy())) + added[b, m].numpy()
+        expected = ar.NORMALIZERS[normalizer](list(scores), [True] * N)
+        torch.testing.assert_close(weights[b, m], torch.tensor(expected), **EXACT)
+
+
+# Steps, and memory that is made once
+
+
+@pytest.mark.parametrize("scope", ["local_m", "local_p"])
+def test_a_query_asked_alone_at_its_step_sees_what_it_sees_among_all(scope):
+    for attention in (
+        single("additive", "softmax", scope),
+        several("additive", "softmax", scope, heads=2),
+    ):
+        query, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
+        memory, mask = attention.prepare(values, values), length_mask(LENGTHS, N)
+        together = attention.look(query, memory, mask)
+        for m in range(M):
+            steps = torch.full((B, 1), m + 1)
+            alone = attention.look(query[:, m : m + 1], memory, mask, steps=steps)
+            torch.testing.assert_close(alone.context, together.context[:, m : m + 1], **EXACT)
+            torch.testing.assert_close(alone.weights, together.weights[..., m : m + 1, :], **EXACT)
+
+
+def test_sentences_may_be_at_steps_of_their_own():
+    attention = several("dot", "softmax", "local_m", heads=2)
+    query, values = drawn(2, 1, D, seed=1), drawn(2, N, D, seed=2)
+    steps = torch.tensor([[1], [4]])
+    weights = attention.look(query, attention.prepare(values, values), steps=steps).weights
+    seen = (weights > 0).any(1)[:, 0]
+    # D = 1: places 1 and 2; places 3 to 5
+    assert seen.tolist() == [[True, True, False, False, False], [False, False, True, True, True]]
+
+
+# Masks
+
+
 def test_padding_gets_no_weight():
     weights = masked_softmax(torch.tensor([[2.0, 1.0, 9.0]]), torch.tensor([[True, True, False]]))
     # by hand: e / (e + 1) = 0.7311
     torch.testing.assert_close(weights, torch.tensor([[0.7311, 0.2689, 0.0]]), atol=1e-4, rtol=0)
-
-
-def test_the_gradient_of_the_masked_softmax_is_right():
-    scores = drawn(3, 4, seed=4).requires_grad_()
-    mask = length_mask(LENGTHS, 4)
-    assert torch.autograd.gradcheck(lambda scores: masked_softmax(scores, mask), (scores,))
-    assert torch.autograd.gradcheck(lambda scores: masked_softmax(scores, None), (scores,))
 
 
 def test_lengths_become_masks():
@@ -83,3 +344,107 @@ def test_lengths_become_masks():
         [False, False, False],
         [True, True, True],
     ]
+
+
+def test_a_causal_mask_hides_the_future():
+    assert causal_mask(3).tolist() == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
+
+
+# Dropout, sizes, and self-attention
+
+
+@pytest.mark.parametrize("heads", [None, 2])
+def test_attention_dropout_drops_weights_but_reports_those_that_were_made(heads):
+    torch.manual_seed(0)
+    widths = Widths(query=D, key=D)
+    attention: Attention | MultiHeadAttention = (
+        Attention(build_score("dot", widths), dropout=0.5)
+        if heads is None
+        else MultiHeadAttention(query_size=D, heads=heads, dropout=0.5, projections=False)
+    ).double()
+    query, values = drawn(B, M, D, seed=1), torch.ones(B, N, D, dtype=torch.float64)
+    train = attention(query, values, values)
+    evaluated = attention.eval()(query, values, values)
+    torch.testing.assert_close(train.weights, evaluated.weights, **EXACT)
+    torch.testing.assert_close(evaluated.context, torch.ones_like(evaluated.context), **EXACT)
+    assert (train.context - 1).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("heads", "widths"), [(4, {}), (5, {"value_size": 10})])
+def test_heads_that_do_not_divide_a_width_are_refused(heads, widths):
+    with pytest.raises(ValueError, match=f"{heads} heads do not divide"):
+        MultiHeadAttention(query_size=D, heads=heads, **widths)
+
+
+def test_adaptive_weights_bring_unequal_widths_together():
+    attention = MultiHeadAttention(
+        query_size=4, key_size=3, value_size=5, size=8, heads=2, score="dot"
+    ).double()
+    context, weights = attention(
+        drawn(2, M, 4, seed=1), drawn(2, N, 3, seed=2), drawn(2, N, 5, seed=3)
+    )
+    assert context.shape == (2, M, attention.context_size) and weights.shape == (2, 2, M, N)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_self_attention_is_attention_of_states_to_themselves(heads):
+    layer = SelfAttention(size=D, heads=heads)
+    redraw(layer, seed=3)
+    layer.double().eval()
+    states = drawn(B, N, D, seed=1)
+    mask = length_mask(LENGTHS, N)
+    made = layer(states, mask)
+    w = ar.head_weights(layer.attention, heads)
+    scores = [ar.scores_of("scaled_dot", {})] * heads
+    gain, bias = layer.norm.weight.detach().numpy(), layer.norm.bias.detach().numpy()
+    for b, m in product(range(B), range(N)):
+        rows, window = states[b].numpy(), ar.seen_everywhere(mask[b].tolist())
+        seen = ar.multi_head(rows[m], rows, rows, w, scores, [window] * heads)
+        # Vaswani et al. (2017), section 3.1: LayerNorm(x + Sublayer(x))
+        expected = ar.layer_norm(
+            rows[m] + seen.context, gain=gain, bias=bias, epsilon=layer.norm.eps
+        )
+        torch.testing.assert_close(made[b, m], torch.tensor(expected), **EXACT)
+
+
+def test_causal_self_attention_never_sees_what_follows():
+    layer = SelfAttention(size=D, heads=2).double().eval()
+    states = drawn(1, N, D, seed=1)
+    whole = layer(states, causal_mask(N).unsqueeze(0))
+    for length in range(1, N):
+        start = layer(states[:, :length], causal_mask(length).unsqueeze(0))
+        torch.testing.assert_close(whole[:, :length], start, **EXACT)
+
+
+# Gradients
+
+
+@pytest.mark.parametrize("heads", [None, 1, 2])
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+def test_the_gradient_of_attention_is_right(score, normalizer, scope, heads):
+    attention = (
+        single(score, normalizer, scope)
+        if heads is None
+        else several(score, normalizer, scope, heads=heads)
+    )
+    query = drawn(B, 2, D, seed=1).requires_grad_()
+    keys = drawn(B, 4, D, seed=2).requires_grad_()
+    values = drawn(B, 4, D, seed=4).requires_grad_()
+    mask = length_mask(torch.tensor([4, 1, 0]), 4)
+
+    def looked(query, keys, values, *_):
+        return tuple(attention(query, keys, values, mask))
+
+    inputs = (query, keys, values, *attention.parameters())
+    assert torch.autograd.gradcheck(looked, inputs, fast_mode=True)
+
+
+def test_the_gradient_of_the_masked_softmax_is_right():
+    scores = drawn(3, 4, seed=4).requires_grad_()
+    mask = length_mask(torch.tensor([4, 1, 0]), 4)
+    assert torch.autograd.gradcheck(lambda scores: masked_softmax(scores, mask), (scores,))
+    assert torch.autograd.gradcheck(lambda scores: masked_softmax(scores, None), (scores,))

@@ -1,30 +1,55 @@
-"""Laws of masks and attention, for every score and floating type."""
+"""Laws of masks and attention, for every score, normalizer, scope, number of heads and type."""
+
+from itertools import product
 
 import pytest
 import torch
+from attention_references import redraw
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import SCORES, redraw
 from torch import Tensor
 
-from seq2seq.attention import Attention
+from seq2seq.attention import MultiHeadAttention
 from seq2seq.masks import length_mask, masked_softmax
-from seq2seq.scores import build_score
+from seq2seq.normalizers import NORMALIZERS
+from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
+from seq2seq.scores import SCORES
 
-every_score = pytest.mark.parametrize("name", SCORES)
+SCOPES = ("global", "local_m", "local_p")
+GRID = list(product(SCORES, NORMALIZERS, SCOPES, (1, 2)))
+every_attention = pytest.mark.parametrize(("score", "normalizer", "scope", "heads"), GRID)
+every_normalizer = pytest.mark.parametrize("normalizer", NORMALIZERS)
+HALVES = (torch.float16, torch.bfloat16)
 some = settings(max_examples=25)
+few = settings(max_examples=6)  # of each in the grid
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 6))  # B, M, N
 seeds = st.integers(0, 2**16)
+D = 4
 
 
 def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def attention_of(name: str, seed: int) -> Attention:
-    attention = Attention(build_score(name, query_size=4, key_size=4, size=5))
+def scope_of(name: str, heads: int) -> Scope | None:
+    if name == "global":
+        return None
+    if name == "local_m":
+        return LocalMonotonic(window=1)
+    return LocalPredictive(query_size=D // heads, size=3, window=1, heads=heads)
+
+
+def attention_of(score: str, normalizer: str, scope: str, heads: int, seed: int):
+    attention = MultiHeadAttention(
+        query_size=D,
+        heads=heads,
+        score=score,
+        normalizer=normalizer,
+        scope=scope_of(scope, heads),
+        positions=5,  # of up to 6: one place can be beyond the table of "location"
+    )
     redraw(attention, seed=seed)
-    return attention.double()
+    return attention.double().eval()
 
 
 @st.composite
@@ -33,93 +58,148 @@ def looks(draw):
     b, m, n = draw(shapes)
     lengths = draw(st.lists(st.integers(0, n), min_size=b, max_size=b))
     seed = draw(seeds)
-    query, values = drawn(b, m, 4, seed=seed), drawn(b, n, 4, seed=seed + 1)
+    query, values = drawn(b, m, D, seed=seed), drawn(b, n, D, seed=seed + 1)
     return query, values, torch.tensor(lengths)
 
 
-@every_score
-@some
+@every_attention
+@few
 @given(looks(), seeds)
-def test_weights_sum_to_one_and_are_nothing_where_masked(name, look, seed):
+def test_weights_sum_to_one_and_are_nothing_where_masked(
+    score, normalizer, scope, heads, look, seed
+):
     query, values, lengths = look
-    attention = attention_of(name, seed)
+    attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
-    context, weights = attention(query, attention.keys(values), values, mask)
+    context, weights = attention(query, values, values, mask)
     assert (weights >= 0).all()
-    assert not weights[~mask.unsqueeze(1).expand_as(weights)].any()  # exactly 0
-    sums = (lengths > 0).double().unsqueeze(1).expand(weights.shape[:2])
-    torch.testing.assert_close(weights.sum(-1), sums, rtol=0, atol=1e-12)
+    assert not weights[~mask[:, None, None].expand_as(weights)].any()  # exactly 0
+    sums = weights.sum(-1)  # [B, heads, M]
+    real = (lengths > 0).double().reshape(-1, 1, 1).expand_as(sums)
+    if scope == "local_p":
+        # Luong et al. (2015), equation 10: multiplied by the Gaussian, and not shared out again
+        assert (sums <= real + 1e-12).all()
+    else:
+        torch.testing.assert_close(sums, real, rtol=0, atol=1e-12)
     assert not context[lengths == 0].any()
 
 
-@every_score
-@some
+@every_attention
+@few
 @given(looks(), seeds)
-def test_a_wholly_masked_row_passes_no_gradient_and_no_nan(name, look, seed):
+def test_a_wholly_masked_row_passes_no_gradient_and_no_nan(
+    score, normalizer, scope, heads, look, seed
+):
     query, values, lengths = look
     lengths[0] = 0
-    attention = attention_of(name, seed)
+    attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
     query.requires_grad_()
     values.requires_grad_()
-    context, weights = attention(query, attention.keys(values), values, mask)
+    context, weights = attention(query, values, values, mask)
+    assert not context[0].any() and not weights[0].any()
     (context.sum() + weights.square().sum()).backward()
     for gradient in (query.grad, values.grad, *(p.grad for p in attention.parameters())):
         assert gradient.isfinite().all()
     assert not query.grad[0].any() and not values.grad[0].any()
 
 
-@every_score
-@some
+@every_attention
+@few
 @given(looks(), seeds)
-def test_what_is_masked_does_not_matter(name, look, seed):
+def test_what_is_masked_does_not_matter(score, normalizer, scope, heads, look, seed):
     query, values, lengths = look
-    attention = attention_of(name, seed)
+    attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
     other = torch.where(mask.unsqueeze(-1), values, torch.full_like(values, 1e6))
     for ours, theirs in zip(
-        attention(query, attention.keys(values), values, mask),
-        attention(query, attention.keys(other), other, mask),
-        strict=True,
+        attention(query, values, values, mask), attention(query, other, other, mask), strict=True
     ):
         assert torch.equal(ours, theirs)
 
 
-@every_score
-@some
+@every_attention
+@few
 @given(looks(), seeds)
-def test_memory_in_another_order_is_the_same_memory(name, look, seed):
-    query, values, _ = look
-    attention = attention_of(name, seed)
+def test_more_padding_does_not_matter(score, normalizer, scope, heads, look, seed):
+    query, values, lengths = look
+    attention = attention_of(score, normalizer, scope, heads, seed)
+    width = values.shape[1]
+    context, weights = attention(query, values, values, length_mask(lengths, width))
+    wider = torch.cat([values, drawn(len(values), 3, D, seed=seed)], dim=1)
+    other, other_weights = attention(query, wider, wider, length_mask(lengths, width + 3))
+    torch.testing.assert_close(other, context, rtol=0, atol=1e-12)
+    torch.testing.assert_close(other_weights[..., :width], weights, rtol=0, atol=1e-12)
+    assert not other_weights[..., width:].any()
+
+
+@every_attention
+@few
+@given(looks(), seeds)
+def test_a_sentence_alone_is_what_it_is_among_others(score, normalizer, scope, heads, look, seed):
+    query, values, lengths = look
+    attention = attention_of(score, normalizer, scope, heads, seed)
+    mask = length_mask(lengths, values.shape[1])
+    together = attention(query, values, values, mask)
+    for b in range(len(query)):
+        alone = attention(query[b], values[b], values[b], mask[b])
+        for ours, theirs in zip(alone, together, strict=True):
+            torch.testing.assert_close(ours, theirs[b], rtol=0, atol=1e-12)
+
+
+KNOWS_NO_PLACES = [
+    (score, normalizer, heads)
+    for score, normalizer, scope, heads in GRID
+    if score != "location" and scope == "global"
+]
+
+
+@pytest.mark.parametrize(("score", "normalizer", "heads"), KNOWS_NO_PLACES)
+@few
+@given(looks(), seeds)
+def test_memory_in_another_order_is_the_same_memory(score, normalizer, heads, look, seed):
+    query, values, lengths = look
+    attention = attention_of(score, normalizer, "global", heads, seed)
     order = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(seed))
-    moved = values[:, order]
-    context, weights = attention(query, attention.keys(values), values, None)
-    other, other_weights = attention(query, attention.keys(moved), moved, None)
+    moved, mask = values[:, order], length_mask(lengths, values.shape[1])
+    context, weights = attention(query, values, values, mask)
+    other, other_weights = attention(query, moved, moved, mask[:, order])
     torch.testing.assert_close(context, other, rtol=0, atol=1e-10)
     torch.testing.assert_close(weights[..., order], other_weights, rtol=0, atol=1e-10)
 
 
-@some
-@given(looks())
-def test_equal_scores_look_everywhere_alike(look):
-    query, values, lengths = look
-    mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
-    scores = torch.full((len(query), query.shape[1], values.shape[1]), 3.0)
-    weights = masked_softmax(scores, mask)
-    expected = mask / lengths.clamp(min=1).reshape(-1, 1, 1)
-    torch.testing.assert_close(weights, expected.expand_as(weights), rtol=0, atol=1e-6)
+@pytest.mark.parametrize("dtype", HALVES)
+@every_attention
+def test_attention_in_half_precision_is_finite_and_masked(score, normalizer, scope, heads, dtype):
+    attention = attention_of(score, normalizer, scope, heads, 1).to(dtype)
+    query = drawn(3, 3, D, seed=2).to(dtype).requires_grad_()
+    values = drawn(3, 40, D, seed=3).to(dtype).requires_grad_()
+    mask = length_mask(torch.tensor([40, 3, 0]), 40)
+    added = torch.zeros(3, 40, dtype=dtype).masked_fill(~mask, float("-inf"))
+    for each in (mask, added):
+        query.grad = values.grad = None
+        context, weights = attention(query, values, values, each)
+        assert context.dtype == weights.dtype == dtype
+        assert context.isfinite().all() and weights.isfinite().all()
+        assert not weights[1, ..., 3:].any() and not weights[2].any() and not context[2].any()
+        assert (weights.double().sum(-1) <= 1 + 2e-2).all()
+        (context.float().sum() + weights.float().square().sum()).backward()
+        assert query.grad.isfinite().all() and values.grad.isfinite().all()
+        assert not query.grad[2].any() and not values.grad[2].any()
+        assert all(p.grad.isfinite().all() for p in attention.parameters())
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@every_normalizer
+@pytest.mark.parametrize("dtype", [*HALVES, torch.float32, torch.float64])
 @some
 @given(
     st.lists(st.lists(st.floats(-60_000, 60_000), min_size=4, max_size=4), min_size=1, max_size=4),
     st.lists(st.integers(0, 4), min_size=4, max_size=4),
 )
-def test_masks_hold_in_every_floating_type(dtype, rows, lengths):
+def test_attention_masks_hold_in_every_floating_type(normalizer, dtype, rows, lengths):
     scores = torch.tensor(rows, dtype=torch.float64).to(dtype).requires_grad_()
     mask = length_mask(torch.tensor(lengths[: len(rows)]), 4)
-    weights = masked_softmax(scores, mask)
+    weights = NORMALIZERS[normalizer](scores, mask)
     weights.float().square().sum().backward()
     assert weights.dtype == dtype
     assert weights.isfinite().all() and scores.grad.isfinite().all()
@@ -129,12 +209,60 @@ def test_masks_hold_in_every_floating_type(dtype, rows, lengths):
     torch.testing.assert_close(sums, real, rtol=0, atol=2e-2 if dtype.itemsize == 2 else 1e-6)
 
 
-@every_score
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_attention_in_half_precision_is_finite_and_masked(name, dtype):
-    attention = attention_of(name, 1).to(dtype)
-    query, values = drawn(2, 3, 4, seed=2).to(dtype), drawn(2, 5, 4, seed=3).to(dtype)
-    mask = length_mask(torch.tensor([3, 0]), 5)
-    context, weights = attention(query, attention.keys(values), values, mask)
-    assert context.isfinite().all() and weights.isfinite().all()
-    assert not weights[0, :, 3:].any() and not weights[1].any()
+@every_normalizer
+@some
+@given(looks())
+def test_equal_scores_look_everywhere_alike(normalizer, look):
+    query, values, lengths = look
+    mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
+    scores = torch.full((len(query), query.shape[1], values.shape[1]), 3.0)
+    weights = NORMALIZERS[normalizer](scores, mask)
+    expected = mask / lengths.clamp(min=1).reshape(-1, 1, 1)
+    torch.testing.assert_close(weights, expected.expand_as(weights), rtol=0, atol=1e-6)
+
+
+@every_normalizer
+@some
+@given(looks(), st.floats(-1e4, 1e4), st.floats(0.1, 10))
+def test_a_number_added_to_all_scores_changes_nothing(normalizer, look, shift, spread):
+    query, values, lengths = look
+    scores = spread * query @ values.transpose(1, 2)
+    mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
+    normalize = NORMALIZERS[normalizer]
+    torch.testing.assert_close(
+        normalize(scores + shift, mask), normalize(scores, mask), rtol=0, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(("normalizer", "reach"), [("sparsemax", 1.0), ("entmax15", 2.0)])
+@some
+@given(looks(), st.floats(0.1, 10))
+def test_sparse_attention_is_exactly_nothing_far_below_the_best(normalizer, reach, look, spread):
+    query, values, _ = look
+    scores = spread * query @ values.transpose(1, 2)
+    weights = NORMALIZERS[normalizer](scores, None)
+    # tau is at least the best z - 1 (z / 2 - 1 in entmax15), where the best alone sums to 1
+    far = scores <= scores.amax(-1, keepdim=True) - reach
+    assert not weights[far].any()
+    best = scores == scores.amax(-1, keepdim=True)
+    assert (weights[best] > 0).all()
+
+
+@every_normalizer
+@some
+@given(looks(), st.floats(0.1, 10))
+def test_a_higher_score_never_gets_less(normalizer, look, spread):
+    query, values, _ = look
+    scores = spread * query @ values.transpose(1, 2)
+    weights = NORMALIZERS[normalizer](scores, None)
+    order = scores.argsort(-1)
+    assert (weights.gather(-1, order).diff(dim=-1) >= -1e-15).all()
+
+
+@some
+@given(looks())
+def test_the_softmax_of_attention_is_the_masked_one(look):
+    query, values, lengths = look
+    scores = query @ values.transpose(1, 2)
+    mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
+    assert torch.equal(NORMALIZERS["softmax"](scores, mask), masked_softmax(scores, mask))

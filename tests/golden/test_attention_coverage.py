@@ -1,0 +1,236 @@
+"""Coverage against loops over the equations of Tu et al. (2016), and how it reaches the scores."""
+
+import attention_references as ar
+import numpy as np
+import pytest
+import torch
+from attention_references import redraw
+from references import CellWeights
+
+from seq2seq.attention import Attention, MultiHeadAttention
+from seq2seq.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage
+from seq2seq.masks import length_mask
+from seq2seq.scores import SCORES, Widths, build_score
+
+EXACT = {"rtol": 0, "atol": 1e-10}
+READING = [name for name in SCORES if name != "location"]  # location reads no keys
+KINDS = ("linear", "gru")
+LENGTHS = torch.tensor([4, 2, 0])
+B, S, T, M, H = 3, 4, 3, 6, 6
+
+
+def drawn(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def looked(*, seed: int) -> list[torch.Tensor]:
+    """Weights [B, S] of T steps, 0 where there is padding."""
+    mask = length_mask(LENGTHS, S).unsqueeze(1)
+    weights = drawn(B, T, S, seed=seed).exp() * mask
+    return list((weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)).unbind(1))
+
+
+def made(kind: str, *, prepared_size: int = 5, heads: int | None = None) -> Coverage:
+    sizes = {"memory_size": M, "prepared_size": prepared_size, "heads": heads}
+    coverage = (
+        LinearCoverage(**sizes, fertility=3.0)
+        if kind == "linear"
+        else GRUCoverage(**sizes, query_size=H, size=2)
+    )
+    redraw(coverage, seed=5)
+    return coverage.double()
+
+
+def gru_weights(coverage: GRUCoverage) -> CellWeights:
+    """Of the GRU that reads [a ; h ; s]."""
+    inputs = (coverage.weight.weight, coverage.memory.weight, coverage.query.weight)
+    return CellWeights(
+        torch.cat(inputs, dim=1).detach().numpy(),
+        coverage.recurrent.weight.detach().numpy(),
+        coverage.memory.bias.detach().numpy(),
+        coverage.recurrent.bias.detach().numpy(),
+    )
+
+
+def passed_through(kind: str, coverage: Coverage) -> tuple[CoverageState, list[torch.Tensor]]:
+    """T looks, and the coverage [B, S, C] before each of them and at last."""
+    values, queries = drawn(B, S, M, seed=1), drawn(T, B, H, seed=2)
+    state = coverage.start(values)
+    seen = [state.seen]
+    for weights, query in zip(looked(seed=3), queries, strict=True):
+        state = coverage.update(state, weights, query)
+        seen.append(state.seen)
+    return state, seen
+
+
+def referenced(kind: str, coverage: Coverage) -> list[np.ndarray]:
+    values, queries = drawn(B, S, M, seed=1).numpy(), drawn(T, B, H, seed=2).numpy()
+    seen = [np.zeros((B, S, 1 if kind == "linear" else 2))]
+    for weights, query in zip(looked(seed=3), queries, strict=True):
+        after = np.zeros_like(seen[-1])
+        for b in range(B):
+            for j in range(S):
+                before, weight = seen[-1][b, j], float(weights[b, j])
+                if isinstance(coverage, LinearCoverage):
+                    row = coverage.fertility.weight[0].detach().numpy()
+                    phi = ar.fertility(values[b, j], vector=row, most=3.0)
+                    after[b, j] = ar.linear_coverage(float(before[0]), weight, phi)
+                else:
+                    w = gru_weights(coverage)
+                    after[b, j] = ar.gru_coverage(before, weight, values[b, j], query[b], w)
+        seen.append(after)
+    return seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_coverage_grows_as_the_paper_says(kind):
+    coverage = made(kind)
+    with torch.no_grad():
+        _, seen = passed_through(kind, coverage)
+    assert not seen[0].any()
+    for ours, theirs in zip(seen, referenced(kind, coverage), strict=True):
+        torch.testing.assert_close(ours, torch.tensor(theirs), **EXACT)
+
+
+def test_linear_coverage_worked_out_by_hand():
+    coverage = LinearCoverage(memory_size=1, prepared_size=1, fertility=4.0)
+    with torch.no_grad():
+        coverage.fertility.weight.fill_(1.0)
+        coverage.key.weight.fill_(10.0)
+    state = coverage.start(torch.zeros(1, 2, 1))  # sig(0) = 1/2: fertility 2
+    for _ in range(2):
+        state = coverage.update(state, torch.tensor([[0.5, 0.25]]), torch.zeros(1, 9))
+    # twice .5 / 2 and twice .25 / 2; V = 10
+    assert state.seen.tolist() == [[[0.5], [0.25]]]
+    assert coverage.shift(state).tolist() == [[[5.0], [2.5]]]
+
+
+def test_gru_coverage_is_the_librarys_cell():
+    coverage = made("gru")
+    assert isinstance(coverage, GRUCoverage)
+    w = gru_weights(coverage)
+    cell = torch.nn.GRUCell(1 + M + H, 2).double()
+    with torch.no_grad():
+        for parameter, value in zip(cell.parameters(), w, strict=True):
+            parameter.copy_(torch.tensor(value))
+        values, query, weights = drawn(B, S, M, seed=1), drawn(B, H, seed=2), looked(seed=3)[0]
+        state = coverage.update(coverage.start(values), weights, query)
+        state = coverage.update(state, weights, query)
+        read = torch.cat([weights.unsqueeze(-1), values, query.unsqueeze(1).expand(B, S, H)], -1)
+        flat = read.flatten(0, 1)
+        expected = cell(flat, cell(flat)).reshape(B, S, 2)
+    torch.testing.assert_close(state.seen, expected, **EXACT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_selecting_rows_moves_all_of_a_coverage(kind):
+    coverage, rows = made(kind), torch.tensor([2, 0, 0])
+    with torch.no_grad():
+        state, _ = passed_through(kind, coverage)
+        weights, query = looked(seed=3)[0], drawn(B, H, seed=4)
+        late = coverage.update(state, weights, query).select(rows)
+        early = coverage.update(state.select(rows), weights[rows], query[rows])
+    torch.testing.assert_close(late.seen, early.seen, **EXACT)
+    torch.testing.assert_close(coverage.shift(late), coverage.shift(early), **EXACT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", READING)
+def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
+    score = build_score(name, Widths(query=H, key=M, inner=5))
+    redraw(score, seed=6)
+    coverage = made(kind, prepared_size=score.prepared_size(M))
+    attention = Attention(score.double())
+    query, values = drawn(B, 2, H, seed=7), drawn(B, S, M, seed=1)
+    mask = length_mask(LENGTHS, S)
+    with torch.no_grad():
+        state, seen = passed_through(kind, coverage)
+        memory = attention.prepare(values, values)
+        context, weights = attention.look(query, memory, mask, shift=coverage.shift(state))
+        plain = attention.look(query, memory, mask).weights
+    assert (weights - plain).abs().max() > 1e-6  # it does reach the score
+    named = {key: value.detach().numpy() for key, value in score.named_parameters()}
+    for b in range(B):
+        real = mask[b].tolist()
+        scores = ar.covered_scores_of(
+            name, named, seen[-1][b].numpy(), for_coverage=coverage.key.weight.detach().numpy()
+        )
+        rows = values[b].numpy()
+        for m in range(2):
+            expected = ar.look(query[b, m].numpy(), rows, rows, scores, ar.seen_everywhere(real))
+            torch.testing.assert_close(weights[b, m], torch.tensor(expected.weights), **EXACT)
+            torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
+
+
+@pytest.mark.parametrize("name", READING)
+def test_coverage_reaches_every_head_through_rows_of_its_own(name):
+    heads = 2
+    attention = MultiHeadAttention(query_size=H, key_size=M, heads=heads, score=name)
+    redraw(attention, seed=6)
+    attention.double()
+    width = attention.attention.score.prepared_size(H // heads)
+    coverage = made("gru", prepared_size=width, heads=heads)
+    query, values = drawn(B, 2, H, seed=7), drawn(B, S, M, seed=1)
+    mask = length_mask(LENGTHS, S)
+    with torch.no_grad():
+        state, seen = passed_through("gru", coverage)
+        memory = attention.prepare(values, values)
+        weights = attention.look(query, memory, mask, shift=coverage.shift(state)).weights
+    named = {k: v.detach().numpy() for k, v in attention.attention.score.named_parameters()}
+    split = coverage.key.weight.detach().numpy().reshape(heads, width, 2)  # V [P, C] a head
+    w = ar.head_weights(attention, heads)
+    for b in range(B):
+        window = ar.seen_everywhere(mask[b].tolist())
+        rows = values[b].numpy()
+        scores = [
+            ar.covered_scores_of(
+                name, named, seen[-1][b].numpy(), for_coverage=split[head], head=head
+            )
+            for head in range(heads)
+        ]
+        for m in range(2):
+            expected = ar.multi_head(query[b, m].numpy(), rows, rows, w, scores, [window] * heads)
+            torch.testing.assert_close(
+                weights[b, :, m], torch.tensor(np.array(expected.weights)), **EXACT
+            )
+
+
+@pytest.mark.parametrize("heads", [None, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_of_coverage_is_right(kind, heads):
+    coverage = made(kind, prepared_size=2, heads=heads)
+    values = drawn(2, S, M, seed=1).requires_grad_()
+    weights = drawn(2, 2, S, seed=2).sigmoid().requires_grad_()
+    queries = drawn(2, 2, H, seed=3).requires_grad_()
+
+    def shift(values, weights, queries, *_):
+        state = coverage.start(values)
+        for step in range(2):
+            state = coverage.update(state, weights[:, step], queries[:, step])
+        return coverage.shift(state)
+
+    inputs = (values, weights, queries, *coverage.parameters())
+    assert torch.autograd.gradcheck(shift, inputs)
+
+
+def test_the_coverage_loss_is_that_of_see():
+    from seq2seq.losses import coverage_loss
+
+    # by hand, one head: nothing before the first step; min(.5, .7) + min(.5, .3) = .8;
+    # min(.1, 1.2) + min(.9, .8) = .9; the fourth step is padding
+    rows = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.1, 0.9], [1.0, 0.0]], dtype=torch.float64)
+    real = torch.tensor([[True, True, True, False]])
+    assert coverage_loss(rows.reshape(1, 4, 1, 2), real).item() == pytest.approx(1.7)
+
+
+def test_the_coverage_loss_of_a_batch_is_that_of_its_sentences():
+    from seq2seq.losses import coverage_loss
+
+    weights = drawn(3, 5, 2, 4, seed=1).softmax(-1).requires_grad_()  # [B, T, heads, S]
+    real = length_mask(torch.tensor([5, 3, 1]), 5)
+    expected = sum(
+        ar.coverage_loss(list(row.mean(1).detach().numpy()), mask.tolist())
+        for row, mask in zip(weights, real, strict=True)
+    )
+    assert coverage_loss(weights, real).item() == pytest.approx(expected, rel=0, abs=1e-10)
+    assert torch.autograd.gradcheck(lambda weights: coverage_loss(weights, real), (weights,))

@@ -1,0 +1,714 @@
+"""Attention, and decoders built on it, as plain loops over float64 numbers from the papers alone.
+
+As in `references.py`: nothing is shared with the code under test, nothing is batched, nothing is
+fast. Vectors have one dimension, a mask is a list of booleans (True = may look), and positions are
+counted from 1 where a formula counts them. Weights come under the papers' own letters.
+
+Luong: Luong et al. (2015). Bahdanau: Bahdanau et al. (2015). Tu: Tu et al. (2016), "Modeling
+Coverage for Neural Machine Translation". See: See et al. (2017), "Get To The Point".
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from references import (
+    Array,
+    CellWeights,
+    Look,
+    Score,
+    State,
+    Weights,
+    dot_score,
+    gru_cell,
+    join,
+    lstm_cell,
+    scaled_dot_score,
+    score_of,
+    sigmoid,
+    tanh,
+    times,
+)
+from torch import nn
+
+RowScore = Callable[[Array, Array], list[float]]
+"""query [H], keys [N, M] -> a number a position; minus infinity where there is nothing to see."""
+
+Normalizer = Callable[[Sequence[float], Sequence[bool]], Array]
+Ask = Callable[[Array], Look]
+
+
+def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
+    """Draw every parameter, so that none can hide by being 0."""
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
+
+
+def head_weights(attention: nn.Module, heads: int) -> dict[str, Array]:
+    """The adaptive weights of our module as `multi_head` has them: a head at a time, x W."""
+    named = {key: value.detach().numpy() for key, value in attention.named_parameters()}
+    w: dict[str, Array] = {}
+    for letter, name in {"Q": "query_weight", "K": "key_weight", "V": "value_weight"}.items():
+        if name in named:  # [heads * D, I]
+            w[f"W_{letter}"] = np.array([rows.T for rows in np.split(named[name], heads)])
+    if "output_weight" in named:
+        w["W_O"] = named["output_weight"].T
+    return w
+
+
+# Scores
+
+
+def each_key(score: Score) -> RowScore:
+    """A score of one query and one key, for every key in turn."""
+    return lambda query, keys: [score(query, key) for key in keys]
+
+
+def location_scores(query: Array, keys: Array, *, table: Array) -> list[float]:
+    """W_a h_t, the first S entries: Luong, equation 8. Beyond the table nothing can be seen."""
+    places, rows = len(keys), len(table)
+    return [dot_score(table[s], query) if s < rows else -math.inf for s in range(places)]
+
+
+def fixed_key_score(query: Array, key: Array, *, for_query: Array, vector: Array) -> float:
+    """v^T tanh(k + W_a q): Luong's "concat" as their code has it, the source half as it is."""
+    return dot_score(vector, tanh(key + times(for_query, query)))
+
+
+def scores_of(name: str, weights: Weights, *, head: int | None = None) -> RowScore:
+    """The score of that name in this project, with weights named as in its modules.
+
+    With a head, every weight has one more dimension in front, and that head's is taken.
+    """
+    own = {key: value if head is None else value[head] for key, value in weights.items()}
+    if name == "location":
+        return lambda query, keys: location_scores(query, keys, table=own["weight"])
+    if name == "concat_fixed":
+        return each_key(
+            lambda query, key: fixed_key_score(
+                query, key, for_query=own["query_weight"], vector=own["reduction"]
+            )
+        )
+    return each_key(score_of(name, own))
+
+
+def covered_scores_of(
+    name: str,
+    weights: Weights,
+    coverage: Array,
+    *,
+    for_coverage: Array,
+    head: int | None = None,
+) -> RowScore:
+    """The same with coverage [N, d] and its matrix V [P, d]."""
+    own = {key: value if head is None else value[head] for key, value in weights.items()}
+
+    def score(query: Array, key: Array, covered: Array) -> float:
+        if name in ("dot", "scaled_dot"):
+            return covered_dot_score(
+                query, key, covered, for_coverage=for_coverage, scaled=name == "scaled_dot"
+            )
+        if name == "general":
+            return covered_general_score(
+                query, key, covered, matrix=own["weight"], for_coverage=for_coverage
+            )
+        if name == "concat_fixed":
+            return covered_fixed_key_score(
+                query,
+                key,
+                covered,
+                for_query=own["query_weight"],
+                for_coverage=for_coverage,
+                vector=own["reduction"],
+            )
+        if name == "additive":  # one matrix over [q ; k]
+            for_query, for_key = np.split(own["weight"], [len(query)], axis=1)
+        else:
+            assert name == "concat"
+            for_query, for_key = own["query_weight"], own["key_weight"]
+        return covered_additive_score(
+            query,
+            key,
+            covered,
+            for_query=for_query,
+            for_key=for_key,
+            for_coverage=for_coverage,
+            vector=own["reduction"],
+        )
+
+    return lambda query, keys: [
+        score(query, key, covered) for key, covered in zip(keys, coverage, strict=True)
+    ]
+
+
+# Normalizers: numbers [N] and a mask become weights [N]
+
+
+def allowed_places(scores: Sequence[float], mask: Sequence[bool]) -> list[int]:
+    return [
+        place
+        for place, (score, real) in enumerate(zip(scores, mask, strict=True))
+        if real and score > -math.inf
+    ]
+
+
+def softmax(scores: Sequence[float], mask: Sequence[bool]) -> Array:
+    """p_i = exp(z_i) / sum_j exp(z_j): Bahdanau, equation 6."""
+    weights = np.zeros(len(scores))
+    places = allowed_places(scores, mask)
+    if places:
+        highest = max(scores[place] for place in places)
+        total = sum(math.exp(scores[place] - highest) for place in places)
+        for place in places:
+            weights[place] = math.exp(scores[place] - highest) / total
+    return weights
+
+
+def sparsemax(scores: Sequence[float], mask: Sequence[bool]) -> Array:
+    """p_i = [z_i - tau(z)]_+: Martins & Astudillo (2016), algorithm 1.
+
+    k(z) is the greatest k with 1 + k z_(k) > z_(1) + ... + z_(k), z sorted downwards, and
+    tau(z) = (z_(1) + ... + z_(k(z)) - 1) / k(z).
+    """
+    weights = np.zeros(len(scores))
+    places = allowed_places(scores, mask)
+    if places:
+        ordered = sorted((scores[place] for place in places), reverse=True)
+        supported = [
+            k for k in range(1, len(ordered) + 1) if 1 + k * ordered[k - 1] > sum(ordered[:k])
+        ]
+        size = max(supported)
+        threshold = (sum(ordered[:size]) - 1) / size
+        for place in places:
+            weights[place] = max(scores[place] - threshold, 0.0)
+    return weights
+
+
+def bisected(above: Callable[[float], Array], low: float, high: float) -> Array:
+    """`above(tau)` where it sums to 1; its sum falls as tau grows from `low` to `high`."""
+    for _ in range(200):
+        middle = (low + high) / 2
+        if above(middle).sum() >= 1:
+            low = middle
+        else:
+            high = middle
+    return above(low)
+
+
+def projected_on_simplex(scores: Sequence[float], mask: Sequence[bool]) -> Array:
+    """argmin ||p - z||^2 over the simplex: Martins & Astudillo (2016), equation 2.
+
+    Its conditions of optimality are p = [z - tau]_+ with sum 1, and here tau is searched for.
+    """
+    weights = np.zeros(len(scores))
+    places = allowed_places(scores, mask)
+    if places:
+        z = np.array([scores[place] for place in places])
+        weights[places] = bisected(lambda tau: np.maximum(z - tau, 0), z.max() - 1, z.max())
+    return weights
+
+
+def entmax15(scores: Sequence[float], mask: Sequence[bool]) -> Array:
+    """p_i = [z_i / 2 - tau]_+^2 with sum 1: Peters, Niculae & Martins (2019), section 3.2.
+
+    alpha-entmax(z) = [(alpha - 1) z - tau]_+^(1 / (alpha - 1)), here with alpha = 1.5. Where tau is
+    max(z) / 2 the sum is 0, and one less it is at least 1.
+    """
+    weights = np.zeros(len(scores))
+    places = allowed_places(scores, mask)
+    if places:
+        z = np.array([scores[place] for place in places]) / 2
+        weights[places] = bisected(lambda tau: np.maximum(z - tau, 0) ** 2, z.max() - 1, z.max())
+    return weights
+
+
+NORMALIZERS: dict[str, Normalizer] = {
+    "softmax": softmax,
+    "sparsemax": sparsemax,
+    "entmax15": entmax15,
+}
+
+
+# Scopes: where a query may look at all
+
+
+class Window(NamedTuple):
+    inside: list[bool]  # [N]
+    factor: Array  # [N] what a weight is multiplied by
+
+
+def seen_everywhere(mask: Sequence[bool]) -> Window:
+    """Global attention: Luong, section 3.1."""
+    return Window(list(mask), np.ones(len(mask)))
+
+
+def local_m(t: int, mask: Sequence[bool], *, reach: int) -> Window:
+    """p_t = t, and the window [p_t - D, p_t + D]: Luong, section 3.2, "monotonic".
+
+    t is counted from 1 and is never beyond the S places there are, as in their code.
+    """
+    centre = min(t, sum(mask))
+    return Window(
+        [real and centre - reach <= s <= centre + reach for s, real in enumerate(mask, start=1)],
+        np.ones(len(mask)),
+    )
+
+
+def local_p(
+    query: Array, mask: Sequence[bool], *, reach: int, for_query: Array, vector: Array
+) -> Window:
+    """p_t = S sig(v_p^T tanh(W_p h_t)): Luong, equation 9; then equation 10 multiplies the weights
+    by exp(-(s - p_t)^2 / (2 sigma^2)) with sigma = D / 2.
+    """
+    centre = sum(mask) / (1 + math.exp(-dot_score(vector, tanh(times(for_query, query)))))
+    deviation = reach / 2
+    return Window(
+        [real and abs(s - centre) <= reach for s, real in enumerate(mask, start=1)],
+        np.array(
+            [math.exp(-((s - centre) ** 2) / (2 * deviation**2)) for s in range(1, len(mask) + 1)]
+        ),
+    )
+
+
+# Attention
+
+
+def look(
+    query: Array,
+    keys: Array,
+    values: Array,
+    scores: RowScore,
+    window: Window,
+    *,
+    normalizer: Normalizer = softmax,
+) -> Look:
+    """c = sum_j a_j h_j, Bahdanau, equation 5, with weights only inside the window.
+
+    The weights are not made to sum to 1 again after the factor: Luong, equation 10.
+    """
+    weights = normalizer(scores(query, keys), window.inside) * window.factor
+    context = np.zeros(values.shape[1])
+    for weight, value in zip(weights, values, strict=True):
+        context = context + weight * value
+    return Look(context, weights)
+
+
+def mapped(row: Array, matrix: Array) -> Array:
+    """x W for a row x [I] and W [I, O]."""
+    return times(matrix.T, row)
+
+
+class ManyLooks(NamedTuple):
+    context: Array
+    weights: list[Array]  # [N] a head
+
+
+def multi_head(
+    query: Array,
+    keys: Array,
+    values: Array,
+    w: Weights,
+    scores: Sequence[RowScore],
+    windows: Sequence[Window],
+    *,
+    normalizer: Normalizer = softmax,
+) -> ManyLooks:
+    """[head_1 ; ... ; head_H] W_O, head_h = attention(Q W_Q^h, K W_K^h, V W_V^h).
+
+    Vaswani et al. (2017), section 3.2.2. W_Q [H, D_q, D], W_K [H, D_k, D], W_V [H, D_v, D'],
+    W_O [H D', D_o]. What has no W is not mapped but cut into H slices, as the values are in RNMT+
+    (Chen et al., 2018); without W_O the heads are only joined.
+    """
+    looks = [
+        look(
+            seen_by_head(query, w.get("W_Q"), head, len(scores)),
+            np.array([seen_by_head(key, w.get("W_K"), head, len(scores)) for key in keys]),
+            np.array([seen_by_head(value, w.get("W_V"), head, len(scores)) for value in values]),
+            scores[head],
+            windows[head],
+            normalizer=normalizer,
+        )
+        for head in range(len(scores))
+    ]
+    joined = join(*(each.context for each in looks))
+    return ManyLooks(
+        mapped(joined, w["W_O"]) if "W_O" in w else joined, [each.weights for each in looks]
+    )
+
+
+def seen_by_head(row: Array, matrices: Array | None, head: int, heads: int) -> Array:
+    """x W^h, or the h-th of H slices of x."""
+    if matrices is not None:
+        return mapped(row, matrices[head])
+    width = len(row) // heads
+    return row[head * width : (head + 1) * width]
+
+
+# Coverage
+
+
+def fertility(state: Array, *, vector: Array, most: float) -> float:
+    """Phi_j = N sig(U_f h_j): Tu, section 3.1.1."""
+    return most / (1 + math.exp(-dot_score(vector, state)))
+
+
+def linear_coverage(before: float, weight: float, fertility: float) -> float:
+    """C_ij = C_{i-1,j} + a_ij / Phi_j: Tu, section 3.1.1."""
+    return before + weight / fertility
+
+
+def gru_coverage(
+    before: Array, weight: float, state: Array, asked_by: Array, w: CellWeights
+) -> Array:
+    """C_ij = f(C_{i-1,j}, a_ij, h_j, t_{i-1}) with a GRU for f: Tu, section 3.1.2.
+
+    The GRU reads [a_ij ; h_j ; t_{i-1}], and its reset gate comes after the product.
+    """
+    return gru_cell(join(np.array([weight]), state, asked_by), State(before, None), w).hidden
+
+
+def covered_keys(keys: Array, coverage: Array, *, matrix: Array) -> Array:
+    """k_j + V C_{i-1,j} for mapped keys [N, A], coverage [N, d] and V [A, d].
+
+    Tu, section 3.2: e_ij = v_a^T tanh(W_a t_{i-1} + U_a h_j + V_a C_{i-1,j}). There U_a h_j is the
+    mapped key; for the other scores it is what the query is multiplied with: W k, or k alone.
+    """
+    return np.array(
+        [key + times(matrix, covered) for key, covered in zip(keys, coverage, strict=True)]
+    )
+
+
+def covered_additive_score(
+    query: Array,
+    key: Array,
+    coverage: Array,
+    *,
+    for_query: Array,
+    for_key: Array,
+    for_coverage: Array,
+    vector: Array,
+) -> float:
+    """v_a^T tanh(W_a t + U_a h + V_a C): Tu, section 3.2."""
+    inner = times(for_query, query) + times(for_key, key) + times(for_coverage, coverage)
+    return dot_score(vector, tanh(inner))
+
+
+def covered_fixed_key_score(
+    query: Array,
+    key: Array,
+    coverage: Array,
+    *,
+    for_query: Array,
+    for_coverage: Array,
+    vector: Array,
+) -> float:
+    """v^T tanh(k + V C + W_a q): the same term beside a key that is not mapped."""
+    return dot_score(vector, tanh(key + times(for_coverage, coverage) + times(for_query, query)))
+
+
+def covered_general_score(
+    query: Array, key: Array, coverage: Array, *, matrix: Array, for_coverage: Array
+) -> float:
+    """q . (W k + V C): ours, in the manner of Tu, section 3.2, for Luong's second score."""
+    return dot_score(query, times(matrix, key) + times(for_coverage, coverage))
+
+
+def covered_dot_score(
+    query: Array, key: Array, coverage: Array, *, for_coverage: Array, scaled: bool = False
+) -> float:
+    """q . (k + V C), and over sqrt(d) if scaled: ours, in the manner of Tu, section 3.2."""
+    covered = key + times(for_coverage, coverage)
+    return scaled_dot_score(query, covered) if scaled else dot_score(query, covered)
+
+
+def coverage_loss(rows: Sequence[Array], real: Sequence[bool]) -> float:
+    """sum_t sum_i min(a_i^t, c_i^t), c^t = sum of a^t' before t: See, equations 10 and 12.
+
+    Summed over the real target steps; real steps come first, padding after them.
+    """
+    total = 0.0
+    for t, row in enumerate(rows):
+        if not real[t]:
+            continue
+        for i in range(len(row)):
+            earlier = sum(float(rows[before][i]) for before in range(t))
+            total += min(float(row[i]), earlier)
+    return total
+
+
+# Readouts
+
+
+def maxout(pairs: Array) -> Array:
+    """t_k = max(t~_{2k-1}, t~_{2k}), k from 1: Bahdanau, appendix A.2.2."""
+    assert len(pairs) % 2 == 0
+    return np.array(
+        [max(pairs[2 * k - 2], pairs[2 * k - 1]) for k in range(1, len(pairs) // 2 + 1)]
+    )
+
+
+READOUTS: dict[str, Callable[[Array], Array]] = {
+    "tanh": tanh,
+    "maxout": maxout,
+    "none": lambda joined: joined,
+}
+
+
+# Cells
+
+
+def without_biases(inputs: Array, recurrent: Array) -> CellWeights:
+    """Luong's LSTM has no biases; neither have Bahdanau's attention and Sutskever's equations."""
+    return CellWeights(inputs, recurrent, np.zeros(len(inputs)), np.zeros(len(recurrent)))
+
+
+def optional(w: Weights, letter: str) -> Array | float:
+    return w.get(letter, 0.0)
+
+
+def reset_before_gru(embedded: Array, before: Array, w: Weights, context: Array | None) -> Array:
+    """The GRU of Bahdanau, appendix A.1.1 (encoder: no context) and A.2.2 (decoder):
+
+    z = sig(W_z e + U_z s + C_z c),  r = sig(W_r e + U_r s + C_r c),
+    s~ = tanh(W e + U (r o s) + C c),  s' = (1 - z) o s + z o s~.
+    Biases b_z, b_r, b are not written in the paper; here they are added if they are given.
+    """
+
+    def read(gate: str) -> Array:
+        made = times(w["W" + gate], embedded) + optional(w, "b" + gate)
+        return made if context is None else made + times(w["C" + gate], context)
+
+    z = sigmoid(read("_z") + times(w["U_z"], before))
+    r = sigmoid(read("_r") + times(w["U_r"], before))
+    proposed = tanh(read("") + times(w["U"], r * before))
+    return (1 - z) * before + z * proposed
+
+
+def cho_gru(embedded: Array, before: Array, w: Weights, summary: Array) -> Array:
+    """The decoder's GRU of Cho et al. (2014), appendix A.1.2:
+
+    z = sig(W_z e + U_z h + C_z c),  r = sig(W_r e + U_r h + C_r c),
+    h~ = tanh(W e + r o (U h + C c)),  h' = z o h + (1 - z) o h~.
+    """
+
+    def read(gate: str) -> Array:
+        return times(w["W" + gate], embedded) + optional(w, "b" + gate)
+
+    def remembered(gate: str) -> Array:
+        return times(w["U" + gate], before) + times(w["C" + gate], summary)
+
+    z = sigmoid(read("_z") + remembered("_z"))
+    r = sigmoid(read("_r") + remembered("_r"))
+    proposed = tanh(read("") + r * remembered(""))
+    return z * before + (1 - z) * proposed
+
+
+def layer_norm(z: Array, *, gain: Array, bias: Array, epsilon: float = 0.0) -> Array:
+    """LN(z) = (z - mu) / sigma o alpha + beta: Ba et al. (2016), equations 15 and 16.
+
+    Code adds an epsilon to the variance, the paper has none.
+    """
+    mean = sum(float(each) for each in z) / len(z)
+    variance = sum((float(each) - mean) ** 2 for each in z) / len(z)
+    return (z - mean) / math.sqrt(variance + epsilon) * gain + bias
+
+
+def layer_norm_lstm(x: Array, state: State, w: Weights, *, epsilon: float = 0.0) -> State:
+    """Ba et al. (2016), equations 20 to 22, gates in their order f, i, o, g:
+
+    (f, i, o, g) = LN(W_h h; alpha_1, beta_1) + LN(W_x x; alpha_2, beta_2) + b,
+    c' = sig(f) o c + sig(i) o tanh(g),  h' = sig(o) o tanh(LN(c'; alpha_3, beta_3)).
+    """
+    assert state.cell is not None
+
+    def normal(z: Array, number: int) -> Array:
+        gain, bias = w[f"alpha_{number}"], w[f"beta_{number}"]
+        return layer_norm(z, gain=gain, bias=bias, epsilon=epsilon)
+
+    gates = normal(times(w["W_h"], state.hidden), 1) + normal(times(w["W_x"], x), 2) + w["b"]
+    f, i, o, g = np.split(gates, 4)
+    cell = sigmoid(f) * state.cell + sigmoid(i) * tanh(g)
+    return State(sigmoid(o) * tanh(normal(cell, 3)), cell)
+
+
+# Decoders: one whole step. A cell is a function of what it reads and its state.
+
+Cell = Callable[[Array, State], State]
+
+
+class Step(NamedTuple):
+    readout: Array  # what the softmax over the vocabulary reads
+    states: list[State]  # lowest layer first
+    context: Array | None
+    weights: Array | None  # [N]
+
+
+def lstm_of(w: CellWeights) -> Cell:
+    return lambda x, state: lstm_cell(x, state, w)
+
+
+def gru_of(w: CellWeights) -> Cell:
+    return lambda x, state: gru_cell(x, state, w)
+
+
+def climbed(
+    cells: Sequence[Cell],
+    x: Array,
+    states: Sequence[State],
+    *,
+    beside: Array | None = None,
+    residual_from: int | None = None,
+    first: int = 1,
+) -> tuple[list[State], Array]:
+    """Each layer reads the one below, and `beside` joined to it; the states, and the top's output.
+
+    Layers are counted from 1, and `first` is the number of the lowest here. From layer
+    `residual_from` on, x^i = m^i + x^{i-1}: Wu et al. (2016), equation 6.
+    """
+    after: list[State] = []
+    for number, (cell, state) in enumerate(zip(cells, states, strict=True), start=first):
+        after.append(cell(x if beside is None else join(x, beside), state))
+        residual = residual_from is not None and number >= residual_from
+        x = after[-1].hidden + x if residual else after[-1].hidden
+    return after, x
+
+
+def sutskever_step(cells: Sequence[Cell], embedded: Array, states: Sequence[State]) -> Step:
+    """Sutskever et al. (2014), section 2: an LSTM whose first states are the encoder's last.
+
+    Nothing else of the source is seen. The softmax reads the top layer.
+    """
+    after, output = climbed(cells, embedded, states)
+    return Step(output, after, None, None)
+
+
+def cho_step(w: Weights, embedded: Array, state: State, summary: Array) -> Step:
+    """Cho et al. (2014), appendix A.1.2: the summary c at every step, and a maxout layer.
+
+    s' = O_h h' + O_y y + O_c c,  s_i = max(s'_{2i-1}, s'_{2i}). (y stands for its embedding.)
+    """
+    hidden = cho_gru(embedded, state.hidden, w, summary)
+    pairs = times(w["O_h"], hidden) + times(w["O_y"], embedded) + times(w["O_c"], summary)
+    return Step(maxout(pairs + optional(w, "b_O")), [State(hidden, None)], summary, None)
+
+
+def cho_start(w: Weights, last: Array) -> tuple[Array, State]:
+    """c = tanh(V h_N), h'_0 = tanh(V' c): Cho et al. (2014), appendix A.1.1 and A.1.2."""
+    summary = tanh(times(w["V"], last) + optional(w, "b_V"))
+    return summary, State(tanh(times(w["V'"], summary) + optional(w, "b_V'")), None)
+
+
+def luong_step(
+    w: Weights,
+    cells: Sequence[Cell],
+    embedded: Array,
+    fed: Array | None,
+    states: Sequence[State],
+    ask: Ask,
+) -> Step:
+    """h_t from [E y ; h~_{t-1}], then c_t from h_t, then h~_t = tanh(W_c [c_t ; h_t]).
+
+    Luong, equation 5 and section 3.3; h~_t is the readout, and is what is fed back.
+    """
+    after, top = climbed(cells, embedded if fed is None else join(embedded, fed), states)
+    seen = ask(top)
+    return Step(tanh(times(w["W_c"], join(seen.context, top))), after, seen.context, seen.weights)
+
+
+def rnnsearch_step(
+    w: Weights,
+    embedded: Array,
+    state: State,
+    ask: Ask,
+    *,
+    reads: str = "previous",
+    readout: str = "maxout",
+) -> Step:
+    """c_i from s_{i-1}; s_i = f(s_{i-1}, y_{i-1}, c_i): Bahdanau, appendix A.2.2.
+
+    t~ = U_o s_{i-1} + V_o E y_{i-1} + C_o c_i, then maxout. Equation 4, g(y_{i-1}, s_i, c_i), has
+    the new state there, as most code has: reads="new".
+    """
+    assert reads in ("previous", "new")
+    seen = ask(state.hidden)
+    hidden = reset_before_gru(embedded, state.hidden, w, seen.context)
+    read = hidden if reads == "new" else state.hidden
+    pairs = times(w["U_o"], read) + times(w["V_o"], embedded) + times(w["C_o"], seen.context)
+    made = READOUTS[readout](pairs + optional(w, "b_o"))
+    return Step(made, [State(hidden, None)], seen.context, seen.weights)
+
+
+def rnnsearch_start(w: Weights, backward_at_first_word: Array) -> State:
+    """s_0 = tanh(W_s h_1), h_1 of the backward direction: Bahdanau, appendix A.2.2."""
+    return State(tanh(times(w["W_s"], backward_at_first_word) + optional(w, "b_s")), None)
+
+
+def conditional_gru_step(
+    w: Weights,
+    inner: CellWeights,
+    outer: CellWeights,
+    embedded: Array,
+    state: State,
+    ask: Ask,
+) -> Step:
+    """s' = GRU_1(E y, s_{t-1}); c_t from s'; s_t = GRU_2(c_t, s'); tanh(W1 E y + W2 s_t + W3 c_t).
+
+    Sennrich et al. (2017), "Nematus", and Firat & Cho's cGRU notes it follows. The reset gate comes
+    after the product.
+    """
+    between = gru_cell(embedded, state, inner)
+    seen = ask(between.hidden)
+    after = gru_cell(seen.context, between, outer)
+    read = times(w["W_1"], embedded) + times(w["W_2"], after.hidden)
+    read = read + times(w["W_3"], seen.context) + optional(w, "b_t")
+    return Step(tanh(read), [after], seen.context, seen.weights)
+
+
+def gnmt_step(
+    cells: Sequence[Cell],
+    embedded: Array,
+    states: Sequence[State],
+    ask: Ask,
+    *,
+    residual_from: int | None = 3,
+) -> Step:
+    """c_t from the bottom layer's last output, into every layer: Wu et al. (2016), section 3.
+
+    Equation 4: the attention asks with y_{i-1}, "the output from the bottom decoder layer" of the
+    step before. Each layer reads the one below with c_t joined to it; the softmax reads the top.
+    """
+    seen = ask(states[0].hidden)
+    after, output = climbed(
+        cells, embedded, states, beside=seen.context, residual_from=residual_from
+    )
+    return Step(output, after, seen.context, seen.weights)
+
+
+def rnmt_plus_step(
+    cells: Sequence[Cell],
+    embedded: Array,
+    fed: Array,
+    states: Sequence[State],
+    ask: Ask,
+    *,
+    residual_from: int | None = 3,
+) -> Step:
+    """The bottom layer reads [E y ; c_{t-1}] and asks; c_t goes to all above and to the softmax.
+
+    Chen et al. (2018), section 4.1. The readout is [output ; c_t], and c_t is what is fed back.
+    """
+    lowest = cells[0](join(embedded, fed), states[0])
+    seen = ask(lowest.hidden)
+    upper, output = climbed(
+        cells[1:],
+        lowest.hidden,
+        states[1:],
+        beside=seen.context,
+        residual_from=residual_from,
+        first=2,
+    )
+    return Step(join(output, seen.context), [lowest, *upper], seen.context, seen.weights)
