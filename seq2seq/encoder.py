@@ -1,28 +1,49 @@
-"""The encoder: source ids to one state a token, read in both directions."""
+"""The encoder: source ids to memory, read in one direction or both."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer, initialise_recurrent
 from seq2seq.masks import length_mask
-from seq2seq.recurrence import CellKind, initialise_recurrent
+
+EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
+SummaryKind = Literal["last", "backward", "mean"]
 
 
 class Encoded(NamedTuple):
-    """A batch of sources as the encoder leaves them, S the length of the longest."""
+    """A batch of sources as the encoder leaves them, S' = ceil(S / stride) for the longest S."""
 
-    states: Tensor  # [B, S, M], 0 where there is padding
-    mask: Tensor  # [B, S] bool
-    summary: Tensor  # [B, M], each direction's last state of the top layer
+    states: Tensor  # [B, S', M], 0 where there is padding
+    mask: Tensor  # [B, S'] bool
+    summary: Tensor  # [B, Z]
+    last: tuple[CellState, ...]  # a layer's last state each, its directions joined
+    stride: int  # source positions to a state
 
 
-class BidirectionalEncoder(nn.Module):
-    """Bidirectional recurrent layers (Schuster & Paliwal, 1997), dropout between them.
+class Encoder(nn.Module):
+    """Recurrent layers over the source, dropout after each; no direction ever reads padding.
 
-    Sequences are packed, so that neither direction ever reads padding. With `residual`, what a
-    layer reads is added to what it makes, after dropout, wherever both are equally wide.
+    bidirectional: every layer reads both ways (Schuster & Paliwal, 1997), its states joined.
+    unidirectional: every layer reads forward only (Sutskever et al., 2014). gnmt: the lowest layer
+    reads both ways, the others forward (Wu et al., 2016, section 3.2). pyramid: bidirectional, and
+    from the second layer on a layer reads pairs of states, h'_i = RNN(h'_{i-1}, [h_{2i};
+    h_{2i+1}]) (Chan et al., 2016, equation 5): each halves the time.
+
+    With `reverse_source` the words are read from the last to the first, and then the
+    end-of-sentence symbol (Sutskever et al., 2014, section 3.3); states are put back to where
+    their words are. Without `reads_end` that symbol is not read, and not part of memory. From layer `residual_from` on (the lowest is 1), what a layer reads is added
+    to what it makes, after dropout, wherever both are equally wide. `projection` is the width of a
+    linear map of the top states (Chen et al., 2018, RNMT+), and `self_attention` are layers over
+    what it gives.
+
+    The summary is the top layer's last state (last), of its backward direction alone (backward:
+    at the first word, Bahdanau et al., 2015, appendix A.2.2), or the mean of the memory (mean:
+    Nematus, Sennrich et al., 2017).
     """
 
     def __init__(
@@ -32,37 +53,184 @@ class BidirectionalEncoder(nn.Module):
         hidden_size: int,
         layers: int,
         cell: CellKind,
-        residual: bool = False,
+        kind: EncoderKind = "bidirectional",
+        reverse_source: bool = False,
+        reads_end: bool = True,
+        residual_from: int | None = None,
+        projection: int | None = None,
+        self_attention: nn.ModuleList | None = None,
+        summary: SummaryKind = "last",
+        biases: bool = True,
         embedding_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.residual = residual
-        library = nn.LSTM if cell == "lstm" else nn.GRU
+        if kind == "pyramid" and reverse_source:
+            raise ValueError("a pyramid's states span pairs of places: it cannot read in reverse")
+        ways = [_ways(kind, number) for number in range(1, layers + 1)]
+        self.last_sizes = tuple(each * hidden_size for each in ways)
+        self.halves = kind == "pyramid"
+        self.stride = 2 ** (layers - 1) if self.halves else 1
+        self.reverse_source = reverse_source
+        self.reads_end = reads_end
+        self.residual_from = residual_from
+        self.summary = summary
+        self.hidden_size = hidden_size
         self.embedding = embedding
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.dropout = nn.Dropout(dropout)
-        sizes = [embedding.embedding_dim] + [2 * hidden_size] * (layers - 1)
+        joined = 2 if self.halves else 1
+        read_sizes = [embedding.embedding_dim, *(joined * size for size in self.last_sizes[:-1])]
+        reader = PackedReader if cell in ("lstm", "gru") else SteppingReader
         self.layers = nn.ModuleList(
-            library(size, hidden_size, batch_first=True, bidirectional=True) for size in sizes
+            reader(cell=cell, input_size=read, hidden_size=hidden_size, ways=each, biases=biases)
+            for read, each in zip(read_sizes, ways, strict=True)
         )
-        for layer in self.layers:
-            initialise_recurrent(layer)  # type: ignore[arg-type]
+        top = self.last_sizes[-1]
+        self.memory_size = top if projection is None else projection
+        self.projection = None if projection is None else nn.Linear(top, projection, bias=biases)
+        self.self_attention = nn.ModuleList() if self_attention is None else self_attention
+        sizes = {"last": top, "backward": hidden_size, "mean": self.memory_size}
+        self.summary_size = sizes[summary]
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
         """source_ids [B, S or wider], lengths [B] on the CPU, each at least 1"""
         width = int(lengths.max())
         source_ids = source_ids[:, :width]  # padding beyond the longest changes no bit of anything
-        mask = length_mask(lengths.to(source_ids.device), width)
-        outputs = self.embedding_dropout(self.embedding(source_ids))  # [B, S, E]
-        for layer in self.layers:
+        read = lengths if self.reads_end else lengths - 1  # [B]
+        if self.reverse_source:
+            order = reading_order(lengths, width).to(source_ids.device)  # [B, S]
+            states, last = self._read(source_ids.gather(1, order), read)
+            states = states.take_along_dim(order.unsqueeze(-1), dim=1)  # [B, S, M]
+        else:
+            states, last = self._read(source_ids, read)
+        remaining = (read + self.stride - 1) // self.stride
+        mask = length_mask(remaining.to(states.device), states.shape[1])  # [B, S']
+        states = self._refine(states, mask)
+        return Encoded(states, mask, self._summarise(states, mask, last[-1]), last, self.stride)
+
+    def _read(self, source_ids: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[CellState, ...]]:
+        """The top layer's states [B, S', M], 0 where there is padding, and all last states."""
+        real = length_mask(lengths.to(source_ids.device), source_ids.shape[1]).unsqueeze(-1)
+        outputs = self.embedding_dropout(self.embedding(source_ids)) * real  # [B, S, E]
+        last = []
+        for number, layer in enumerate(self.layers, start=1):
+            if self.halves and number > 1:
+                outputs, lengths = join_pairs(outputs), (lengths + 1) // 2
             inputs = outputs
-            packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-            packed, last = layer(packed)
-            outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=width)
+            outputs, state = layer(inputs, lengths)
             outputs = self.dropout(outputs)
-            if self.residual and outputs.shape == inputs.shape:
-                outputs = outputs + inputs * mask.unsqueeze(-1)
-        hidden = last[0] if isinstance(last, tuple) else last  # [2, B, M/2]
-        summary = torch.cat([hidden[0], hidden[1]], dim=-1)  # [B, M]
-        return Encoded(outputs, mask, self.dropout(summary))
+            if self._is_residual(number) and outputs.shape == inputs.shape:
+                outputs = outputs + inputs
+            last.append(state)
+        return outputs, tuple(last)
+
+    def _is_residual(self, number: int) -> bool:
+        return self.residual_from is not None and number >= self.residual_from
+
+    def _refine(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The top layer's states to memory. [B, S', M] -> [B, S', M]"""
+        if self.projection is not None:
+            states = self.projection(states)
+        for layer in self.self_attention:
+            states = layer(states, mask)
+        return states * mask.unsqueeze(-1)
+
+    def _summarise(self, states: Tensor, mask: Tensor, last: CellState) -> Tensor:
+        """[B, S', M], [B, S'] and the top layer's last state -> [B, Z]"""
+        if self.summary == "mean":
+            return states.sum(1) / mask.sum(1, keepdim=True)
+        hidden = last.hidden if self.summary == "last" else last.hidden[:, -self.hidden_size :]
+        return self.dropout(hidden)  # type: ignore[no-any-return]
+
+
+class PackedReader(nn.Module):
+    """A layer of PyTorch's own, over packed sequences: one library call, which skips padding."""
+
+    def __init__(
+        self, *, cell: CellKind, input_size: int, hidden_size: int, ways: int, biases: bool
+    ) -> None:
+        super().__init__()
+        library = nn.LSTM if cell == "lstm" else nn.GRU
+        self.rnn = library(
+            input_size, hidden_size, bias=biases, batch_first=True, bidirectional=ways == 2
+        )
+        initialise_recurrent(self.rnn)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
+        """inputs [B, S, I] -> states [B, S, D], 0 where there is padding, and the last one."""
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        packed, last = self.rnn(packed)
+        outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=inputs.shape[1])
+        parts = last if isinstance(last, tuple) else (last,)  # [directions, B, H] each
+        hidden, *cell = [torch.cat(part.unbind(0), dim=-1) for part in parts]  # [B, D] each
+        return outputs, CellState(hidden, cell[0] if cell else None)
+
+
+class SteppingReader(nn.Module):
+    """A layer of ours: a loop in each direction, its state held where there is padding."""
+
+    def __init__(
+        self, *, cell: CellKind, input_size: int, hidden_size: int, ways: int, biases: bool
+    ) -> None:
+        super().__init__()
+        self.directions = nn.ModuleList(
+            LAYERS[cell](input_size=input_size, hidden_size=hidden_size, biases=biases)
+            for _ in range(ways)
+        )
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
+        """inputs [B, S, I] -> states [B, S, D], 0 where there is padding, and the last one."""
+        mask = length_mask(lengths.to(inputs.device), inputs.shape[1])
+        layers = cast(list[RecurrentLayer], list(self.directions))
+        sides = [
+            read_held(layer, inputs, mask, backward=number == 1)
+            for number, layer in enumerate(layers)
+        ]
+        states = torch.cat([hidden for hidden, _ in sides], dim=-1)  # [B, S, D]
+        return states * mask.unsqueeze(-1), _joined([last for _, last in sides])
+
+
+def read_held(
+    layer: RecurrentLayer, inputs: Tensor, mask: Tensor, *, backward: bool
+) -> tuple[Tensor, CellState]:
+    """One direction's states, each where its input is, and the last one read.
+
+    Padding leaves the state as it was. inputs [B, S, I], mask [B, S] -> [B, S, H]
+    """
+    cell, state = layer.cell(), layer.start(len(inputs), inputs)
+    projected = cell.project(inputs).unbind(1)  # [B, G] each
+    steps = list(zip(projected, mask.unsqueeze(-1).unbind(1), strict=True))
+    hidden = []
+    for given, real in reversed(steps) if backward else steps:
+        state = cell.advance(given, state).where(real, state)
+        hidden.append(state.hidden)
+    return torch.stack(hidden[::-1] if backward else hidden, dim=1), state
+
+
+def reading_order(lengths: Tensor, width: int) -> Tensor:
+    """Where each place reads from when words go from the last to the first; its own inverse.
+
+    The end-of-sentence symbol and padding keep their places. lengths [B] -> [B, width]
+    """
+    places = torch.arange(width, device=lengths.device)
+    words = lengths.unsqueeze(1) - 1  # [B, 1]
+    return torch.where(places < words, words - 1 - places, places)
+
+
+def join_pairs(states: Tensor) -> Tensor:
+    """Each state beside the next one, an odd last one beside 0. [B, S, M] -> [B, ceil(S/2), 2M]"""
+    even = F.pad(states, (0, 0, 0, states.shape[1] % 2))
+    return even.reshape(len(even), -1, 2 * even.shape[-1])
+
+
+def _joined(states: Sequence[CellState]) -> CellState:
+    """The states of each direction, [B, H], as one, [B, D]."""
+    cells = [state.cell for state in states if state.cell is not None]
+    hidden = torch.cat([state.hidden for state in states], dim=-1)
+    return CellState(hidden, torch.cat(cells, dim=-1) if cells else None)
+
+
+def _ways(kind: EncoderKind, number: int) -> int:
+    """How many ways a layer reads; the lowest is number 1."""
+    return 1 if kind == "unidirectional" or (kind == "gnmt" and number > 1) else 2

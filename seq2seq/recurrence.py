@@ -1,118 +1,24 @@
-"""Recurrent cells with two doors: a whole sequence in one library call, or one step at a time.
+"""Recurrent layers one on the other, and the bridge that gives them their first state."""
 
-A cell's input comes in two parts: what is known beforehand (embeddings; projected for the whole
-sequence at once) and what is fed back from the step before (projected inside the loop).
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-CellKind = Literal["lstm", "gru"]
+from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer
 
-
-@dataclass(frozen=True, slots=True)
-class CellState:
-    """The state of one layer for B sentences."""
-
-    hidden: Tensor  # [B, H]
-    cell: Tensor | None  # [B, H]; None for a GRU
-
-    def select(self, rows: Tensor) -> "CellState":
-        return CellState(self.hidden[rows], None if self.cell is None else self.cell[rows])
-
-
-class RecurrentLayer(nn.Module, ABC):
-    """One layer of cells; `feedback` projects what is fed back, where anything is."""
-
-    feedback: nn.Linear | None
-
-    @abstractmethod
-    def unroll(self, inputs: Tensor, state: CellState) -> Tensor:
-        """Every state of a sequence with nothing fed back. [B, T, I] -> [B, T, H]"""
-
-    @abstractmethod
-    def project(self, inputs: Tensor) -> Tensor:
-        """The part of the gates that needs no state. [..., I] -> [..., G]"""
-
-    @abstractmethod
-    def advance(self, projected: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        """One step. projected [B, G], fed [B, F]"""
-
-
-class LSTMLayer(RecurrentLayer):
-    """LSTM (Hochreiter & Schmidhuber, 1997, with the forget gate of Gers et al., 2000).
-
-    [i; f; g; o] = W x + W_f fed + U h + b;  c' = sig(f) c + sig(i) tanh(g);  h' = sig(o) tanh(c')
-    """
-
-    def __init__(self, *, input_size: int, hidden_size: int, fed_size: int = 0) -> None:
-        super().__init__()
-        self.rnn = nn.LSTM(input_size, hidden_size, batch_first=True)
-        self.feedback = nn.Linear(fed_size, 4 * hidden_size, bias=False) if fed_size else None
-        initialise_recurrent(self.rnn)
-
-    def unroll(self, inputs: Tensor, state: CellState) -> Tensor:
-        assert self.feedback is None and state.cell is not None
-        outputs, _ = self.rnn(inputs, (state.hidden.unsqueeze(0), state.cell.unsqueeze(0)))
-        return cast(Tensor, outputs)
-
-    def project(self, inputs: Tensor) -> Tensor:
-        weights = _weights_of(self.rnn)
-        return F.linear(inputs, weights.input, weights.input_bias + weights.recurrent_bias)
-
-    def advance(self, projected: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        assert state.cell is not None
-        gates = projected + F.linear(state.hidden, _weights_of(self.rnn).recurrent)  # [B, 4H]
-        if self.feedback is not None:
-            gates = gates + self.feedback(fed)
-        i, f, g, o = gates.chunk(4, dim=-1)  # [B, H] each
-        cell = f.sigmoid() * state.cell + i.sigmoid() * g.tanh()
-        return CellState(o.sigmoid() * cell.tanh(), cell)
-
-
-class GRULayer(RecurrentLayer):
-    """GRU (Cho et al., 2014), the reset gate applied after the product, as in Nematus and PyTorch.
-
-    r, z = sig(W x + W_f fed + U h + b);  n = tanh(W x + W_f fed + b + r o (U h + b'));
-    h' = (1 - z) o n + z o h
-    """
-
-    def __init__(self, *, input_size: int, hidden_size: int, fed_size: int = 0) -> None:
-        super().__init__()
-        self.rnn = nn.GRU(input_size, hidden_size, batch_first=True)
-        self.feedback = nn.Linear(fed_size, 3 * hidden_size, bias=False) if fed_size else None
-        initialise_recurrent(self.rnn)
-
-    def unroll(self, inputs: Tensor, state: CellState) -> Tensor:
-        assert self.feedback is None
-        outputs, _ = self.rnn(inputs, state.hidden.unsqueeze(0))
-        return cast(Tensor, outputs)
-
-    def project(self, inputs: Tensor) -> Tensor:
-        weights = _weights_of(self.rnn)
-        return F.linear(inputs, weights.input, weights.input_bias)
-
-    def advance(self, projected: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        if self.feedback is not None:
-            projected = projected + self.feedback(fed)
-        weights = _weights_of(self.rnn)
-        recurrent = F.linear(state.hidden, weights.recurrent, weights.recurrent_bias)  # [B, 3H]
-        reset_x, update_x, new_x = projected.chunk(3, dim=-1)  # [B, H] each
-        reset_h, update_h, new_h = recurrent.chunk(3, dim=-1)
-        reset = (reset_x + reset_h).sigmoid()
-        update = (update_x + update_h).sigmoid()
-        new = (new_x + reset * new_h).tanh()
-        return CellState(new + update * (state.hidden - new), None)
+BridgeKind = Literal["zero", "copy", "tanh"]
 
 
 class RecurrentStack(nn.Module):
-    """Layers one on the other, dropout between them; what is fed back enters the lowest."""
+    """Layers one on the other, dropout between them.
+
+    What is fed back enters the lowest layer; the upper layers may be fed something of their own,
+    as in GNMT (Wu et al., 2016). From layer `residual_from` on (the lowest is 1), what a layer
+    reads from the one below is added to what it makes, after dropout (the same paper, equation 6);
+    the lowest has none below and adds nothing.
+    """
 
     def __init__(
         self,
@@ -122,94 +28,179 @@ class RecurrentStack(nn.Module):
         hidden_size: int,
         layers: int,
         fed_size: int = 0,
+        upper_fed_size: int = 0,
+        residual_from: int | None = None,
         dropout: float = 0.0,
+        biases: bool = True,
     ) -> None:
         super().__init__()
-        layer = LSTMLayer if cell == "lstm" else GRULayer
-        self.cell = cell
+        sizes = [(input_size, fed_size)] + [(hidden_size, upper_fed_size)] * (layers - 1)
+        self.residual_from = residual_from
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            [layer(input_size=input_size, hidden_size=hidden_size, fed_size=fed_size)]
-            + [layer(input_size=hidden_size, hidden_size=hidden_size) for _ in range(layers - 1)]
+            LAYERS[cell](input_size=read, hidden_size=hidden_size, fed_size=fed, biases=biases)
+            for read, fed in sizes
         )
 
-    def unroll(self, inputs: Tensor, states: Sequence[CellState]) -> Tensor:
-        """The top layer's states when nothing is fed back. [B, T, I] -> [B, T, H]"""
-        lowest, *upper = self._each()
-        outputs = lowest.unroll(inputs, states[0])
-        for layer, state in zip(upper, states[1:], strict=True):
-            outputs = layer.unroll(self.dropout(outputs), state)
-        return outputs
+    def stepper(self) -> "StackStepper":
+        """The stack one step at a time, with the weights as they are now."""
+        return StackStepper(self)
 
-    def project(self, inputs: Tensor) -> Tensor:
-        """The lowest layer's gates, as far as they need no state. [..., I] -> [..., G]"""
-        return self._each()[0].project(inputs)
+    def unroll(
+        self,
+        inputs: Tensor,
+        states: Sequence[CellState],
+        fed: Tensor | None = None,
+        upper_fed: Tensor | None = None,
+    ) -> Tensor:
+        """Every output of a sequence, where all that is fed is known beforehand.
 
-    def advance(
-        self, projected: Tensor, states: Sequence[CellState], fed: Tensor | None = None
-    ) -> tuple[CellState, ...]:
-        """One step of every layer, lowest first. projected [B, G], fed [B, F]"""
-        lowest, *upper = self._each()
-        after = [lowest.advance(projected, states[0], fed)]
-        for layer, state in zip(upper, states[1:], strict=True):
-            below = layer.project(self.dropout(after[-1].hidden))
-            after.append(layer.advance(below, state, None))
-        return tuple(after)
+        inputs [B, T, I], fed [B, T, F], upper_fed [B, T, F'] -> [B, T, H]
+        """
+        hidden = self.unroll_lowest(inputs, states[0], fed)
+        return self.unroll_upper(hidden, states[1:], upper_fed)
 
-    def _each(self) -> list[RecurrentLayer]:
+    def unroll_lowest(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
+        """inputs [B, T, I], fed [B, T, F] -> the lowest layer's states [B, T, H]"""
+        return self.each_layer()[0].unroll(inputs, state, fed)
+
+    def unroll_upper(
+        self, hidden: Tensor, states: Sequence[CellState], fed: Tensor | None = None
+    ) -> Tensor:
+        """The lowest layer's states [B, T, H], fed [B, T, F'] -> the stack's outputs [B, T, H]"""
+        made, carried = hidden, None
+        upper = zip(self.each_layer()[1:], states, strict=True)
+        for number, (layer, state) in enumerate(upper, start=2):
+            read = self.between(made, carried)  # [B, T, H]
+            made = layer.unroll(read, state, fed)
+            carried = read if self.is_residual(number) else None
+        return made if carried is None else made + carried
+
+    def between(self, made: Tensor, carried: Tensor | None) -> Tensor:
+        """What a layer reads: what the one below made, after dropout, and what it carried past."""
+        dropped = self.dropout(made)
+        return dropped if carried is None else dropped + carried  # type: ignore[no-any-return]
+
+    def is_residual(self, number: int) -> bool:
+        """Whether a layer adds what it reads; the lowest is number 1."""
+        return self.residual_from is not None and number >= self.residual_from
+
+    def each_layer(self) -> list[RecurrentLayer]:
         return cast(list[RecurrentLayer], list(self.layers))
 
 
-class Bridge(nn.Module):
-    """The decoder's first state out of the encoder's summary: tanh(W summary) for each layer.
+class StackStepper:
+    """A stack for the length of one unroll: its weights are sliced once, not once a step."""
 
-    Bahdanau et al. (2015), appendix A.2.2, for the hidden state; an LSTM's cell, which is not
-    bounded, starts from a linear map of its own.
+    def __init__(self, stack: RecurrentStack) -> None:
+        self.stack = stack
+        self.cells = [layer.cell() for layer in stack.each_layer()]
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """The lowest gates, as far as they need no state and nothing fed. [..., I] -> [..., G]"""
+        return self.cells[0].project(inputs)
+
+    def lowest(self, projected: Tensor, state: CellState, fed: Tensor | None = None) -> CellState:
+        """One step of the lowest layer. projected [B, G], fed [B, F]"""
+        return self.cells[0].advance(projected, state, fed)
+
+    def upper(
+        self, hidden: Tensor, states: Sequence[CellState], fed: Tensor | None = None
+    ) -> tuple[tuple[CellState, ...], Tensor]:
+        """One step of the layers above the lowest, from its hidden state [B, H]. fed [B, F']
+
+        Returns their states and the output [B, H], which differs from the top layer's hidden
+        state where that layer is residual.
+        """
+        made, carried = hidden, None
+        after: list[CellState] = []
+        upper = zip(self.cells[1:], states, strict=True)
+        for number, (cell, state) in enumerate(upper, start=2):
+            read = self.stack.between(made, carried)  # [B, H]
+            after.append(cell.advance(cell.project(read), state, fed))
+            made = after[-1].hidden
+            carried = read if self.stack.is_residual(number) else None
+        return tuple(after), made if carried is None else made + carried
+
+    def advance(
+        self,
+        projected: Tensor,
+        states: Sequence[CellState],
+        fed: Tensor | None = None,
+        upper_fed: Tensor | None = None,
+    ) -> tuple[tuple[CellState, ...], Tensor]:
+        """One step of every layer: their states, lowest first, and the output [B, H].
+
+        projected [B, G], fed [B, F], upper_fed [B, F']
+        """
+        lowest = self.lowest(projected, states[0], fed)
+        upper, output = self.upper(lowest.hidden, states[1:], upper_fed)
+        return (lowest, *upper), output
+
+
+class Bridge(nn.Module):
+    """The decoder's first state out of the encoder.
+
+    zero: all zeros. copy: the encoder's last states, layer by layer (Sutskever et al., 2014,
+    section 2; Luong et al., 2015); an LSTM's cell starts from 0 where the encoder has none. tanh:
+    tanh(W summary) for each layer (Bahdanau et al., 2015, appendix A.2.2; Cho et al., 2014,
+    appendix A); an LSTM's cell, which is not bounded, starts from a linear map of its own.
     """
 
-    def __init__(self, *, summary_size: int, hidden_size: int, layers: int, cell: CellKind) -> None:
+    def __init__(
+        self,
+        *,
+        kind: BridgeKind,
+        summary_size: int,
+        hidden_size: int,
+        layers: int,
+        cell: CellKind,
+        biases: bool = True,
+    ) -> None:
         super().__init__()
-        self.hidden = nn.ModuleList(nn.Linear(summary_size, hidden_size) for _ in range(layers))
+        self.kind = kind
+        self.hidden_size = hidden_size
+        self.layers = layers
+        self.has_cell = LAYERS[cell].has_cell
+        mapped = layers if kind == "tanh" else 0
+        self.hidden = nn.ModuleList(
+            nn.Linear(summary_size, hidden_size, bias=biases) for _ in range(mapped)
+        )
         self.cell = nn.ModuleList(
-            nn.Linear(summary_size, hidden_size) for _ in range(layers if cell == "lstm" else 0)
+            nn.Linear(summary_size, hidden_size, bias=biases)
+            for _ in range(mapped if self.has_cell else 0)
         )
 
-    def forward(self, summary: Tensor) -> tuple[CellState, ...]:
-        """summary [B, M] -> one state a layer"""
+    def forward(self, summary: Tensor, last: Sequence[CellState]) -> tuple[CellState, ...]:
+        """summary [B, Z], the encoder's last states -> one state [B, H] a layer
+
+        Raises ValueError when states are to be copied that are not as many or not as wide.
+        """
+        if self.kind == "tanh":
+            return self._map(summary)
+        if self.kind == "copy":
+            return self._copy(last)
+        zeros = summary.new_zeros(len(summary), self.hidden_size)
+        return (CellState(zeros, zeros if self.has_cell else None),) * self.layers
+
+    def _map(self, summary: Tensor) -> tuple[CellState, ...]:
         hidden = [torch.tanh(layer(summary)) for layer in self.hidden]
-        cells = [layer(summary) for layer in self.cell] or [None] * len(hidden)
+        cells = [layer(summary) for layer in self.cell] if self.has_cell else [None] * self.layers
         return tuple(CellState(h, c) for h, c in zip(hidden, cells, strict=True))
 
+    def _copy(self, last: Sequence[CellState]) -> tuple[CellState, ...]:
+        widths = [state.hidden.shape[-1] for state in last]
+        if widths != [self.hidden_size] * self.layers:
+            raise ValueError(
+                f"the encoder's last states are {widths} wide, so they cannot be copied into "
+                f"{self.layers} decoder layers of width {self.hidden_size}"
+            )
+        return tuple(self._with_cell(state) for state in last)
 
-class _Weights(NamedTuple):
-    """The parameters of a library layer, G = 4H for an LSTM and 3H for a GRU."""
-
-    input: Tensor  # [G, I]
-    recurrent: Tensor  # [G, H]
-    input_bias: Tensor  # [G]
-    recurrent_bias: Tensor  # [G]
-
-
-def _weights_of(rnn: nn.RNNBase) -> _Weights:
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    return _Weights(*(cast(Tensor, getattr(rnn, name)) for name in names))
-
-
-def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:
-    """Glorot inputs, orthogonal recurrence (Saxe et al., 2014), an LSTM's forget bias at 1.
-
-    Jozefowicz et al. (2015) found the forget bias to matter more than the choice of cell.
-    """
-    size = rnn.hidden_size
-    for name, parameter in rnn.named_parameters():
-        with torch.no_grad():
-            if "weight" in name:
-                for gate in torch.split(parameter, size):
-                    if "weight_hh" in name:
-                        nn.init.orthogonal_(gate)
-                    else:
-                        nn.init.xavier_uniform_(gate)
-            else:
-                parameter.zero_()
-                if "bias_ih" in name and isinstance(rnn, nn.LSTM):
-                    parameter[size : 2 * size] = 1.0
+    def _with_cell(self, state: CellState) -> CellState:
+        """The same hidden state, with a cell if the decoder keeps one."""
+        if not self.has_cell:
+            return CellState(state.hidden, None)
+        return CellState(
+            state.hidden, torch.zeros_like(state.hidden) if state.cell is None else state.cell
+        )

@@ -1,74 +1,93 @@
-"""LSTM and GRU layers against loops over PyTorch's documented equations, and against its cells."""
+"""Cells, stacks and bridges against loops over the equations of their papers."""
 
-import numpy as np
-import pytest
-import references
+import recurrent_references as references
 import torch
-from tiny import CELLS, redraw
-from torch import nn
+from pytest import mark, raises
+from recurrent_references import redraw
+from torch import Tensor, nn
 
-from seq2seq.recurrence import Bridge, CellState, RecurrentStack
+from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer
+from seq2seq.recurrence import Bridge, RecurrentStack
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 INPUT, HIDDEN, FED = 3, 4, 2
 
+every_cell = mark.parametrize("kind", LAYERS)
 
-def drawn(*shape: int, seed: int) -> torch.Tensor:
+
+def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def stack_of(cell, *, layers: int = 1, fed: int = 0) -> RecurrentStack:
+def layer_of(kind: CellKind, *, fed: int = 0, biases: bool = True) -> RecurrentLayer:
+    layer = LAYERS[kind](input_size=INPUT, hidden_size=HIDDEN, fed_size=fed, biases=biases)
+    redraw(layer.double(), seed=5)
+    return layer
+
+
+def state_of(kind: CellKind, *, seed: int = 10, rows: int = 2) -> CellState:
+    cell = drawn(rows, HIDDEN, seed=seed + 50) if LAYERS[kind].has_cell else None
+    return CellState(drawn(rows, HIDDEN, seed=seed), cell)
+
+
+def stack_of(kind: CellKind, *, layers: int = 1, **changes) -> RecurrentStack:
     stack = RecurrentStack(
-        cell=cell, input_size=INPUT, hidden_size=HIDDEN, layers=layers, fed_size=fed
-    ).double()
-    redraw(stack, seed=5)
+        cell=kind, input_size=INPUT, hidden_size=HIDDEN, layers=layers, **changes
+    )
+    redraw(stack.double(), seed=5)
     return stack.eval()
 
 
-def states_of(cell, *, layers: int = 1, batch: int = 2) -> tuple[CellState, ...]:
-    return tuple(
-        CellState(
-            drawn(batch, HIDDEN, seed=10 + layer),
-            drawn(batch, HIDDEN, seed=20 + layer) if cell == "lstm" else None,
-        )
-        for layer in range(layers)
+def states_of(kind: CellKind, *, layers: int) -> tuple[CellState, ...]:
+    return tuple(state_of(kind, seed=10 + layer) for layer in range(layers))
+
+
+def row_of(state: CellState, row: int) -> references.State:
+    cell = None if state.cell is None else state.cell[row].detach().numpy()
+    return references.State(state.hidden[row].detach().numpy(), cell)
+
+
+def assert_is(state: CellState, row: int, expected: references.State) -> None:
+    torch.testing.assert_close(state.hidden[row], torch.tensor(expected.hidden), **EXACT)
+    assert (state.cell is None) == (expected.cell is None)
+    if state.cell is not None:
+        torch.testing.assert_close(state.cell[row], torch.tensor(expected.cell), **EXACT)
+
+
+@mark.parametrize("biases", [True, False])
+@mark.parametrize("fed", [0, FED])
+@every_cell
+def test_a_step_is_that_of_the_paper(kind, fed, biases):
+    layer, state = layer_of(kind, fed=fed, biases=biases), state_of(kind)
+    step = references.step_of(kind, dict(layer.named_parameters()), fed_size=fed)
+    x, back = drawn(2, INPUT, seed=1), drawn(2, fed, seed=2)
+    cell = layer.cell()
+    after = cell.advance(cell.project(x), state, back if fed else None)
+    for row in range(2):
+        assert_is(after, row, step(x[row].numpy(), back[row].numpy(), row_of(state, row)))
+
+
+def test_the_encoder_of_cho_is_the_decoder_of_bahdanau_with_nothing_fed():
+    layer, state = layer_of("gru_reset_before"), state_of("gru_reset_before")
+    gates = references.gates_of(dict(layer.named_parameters()), "rzn", fed_size=0)
+    x, nothing = drawn(2, INPUT, seed=1), drawn(0, seed=2).numpy()
+    cell = layer.cell()
+    after = cell.advance(cell.project(x), state)
+    for row in range(2):
+        expected = references.cho_encoder_gru(x[row].numpy(), nothing, row_of(state, row), gates)
+        assert_is(after, row, expected)
+
+
+@mark.parametrize("kind", ["lstm", "gru"])
+def test_a_step_is_that_of_the_library_cell_over_joined_inputs(kind):
+    layer, state = layer_of(kind, fed=FED), state_of(kind)
+    library = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(INPUT + FED, HIDDEN).double()
+    library.load_state_dict(
+        {name.removesuffix("_l0"): value for name, value in layer.rnn.state_dict().items()}
     )
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("fed", [0, FED])
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_step_is_that_of_the_equations(cell, fed, layers):
-    stack, states = stack_of(cell, layers=layers, fed=fed), states_of(cell, layers=layers)
-    x, back = drawn(2, INPUT, seed=1), drawn(2, FED, seed=2) if fed else None
-    after = stack.advance(stack.project(x), states, back)
-    weights = {f"stack.{k}": v.detach().numpy() for k, v in stack.named_parameters()}
-    for b in range(2):
-        joined = x[b] if back is None else torch.cat([x[b], back[b]])
-        before = [
-            references.State(s.hidden[b].numpy(), None if s.cell is None else s.cell[b].numpy())
-            for s in states
-        ]
-        expected = references.stack_step(weights, joined.numpy(), before, cell=cell)
-        for ours, theirs in zip(after, expected, strict=True):
-            torch.testing.assert_close(ours.hidden[b], torch.tensor(theirs.hidden), **EXACT)
-            assert (ours.cell is None) == (theirs.cell is None) == (cell == "gru")
-            if ours.cell is not None:
-                torch.testing.assert_close(ours.cell[b], torch.tensor(theirs.cell), **EXACT)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_step_is_that_of_the_library_cell_over_joined_inputs(cell):
-    stack, (state,) = stack_of(cell, fed=FED), states_of(cell)
-    library = (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(INPUT + FED, HIDDEN).double()
-    layer = stack.layers[0]
-    with torch.no_grad():
-        library.weight_ih.copy_(torch.cat([layer.rnn.weight_ih_l0, layer.feedback.weight], dim=1))
-        library.weight_hh.copy_(layer.rnn.weight_hh_l0)
-        library.bias_ih.copy_(layer.rnn.bias_ih_l0)
-        library.bias_hh.copy_(layer.rnn.bias_hh_l0)
     x, fed = drawn(2, INPUT, seed=1), drawn(2, FED, seed=2)
-    (after,) = stack.advance(stack.project(x), (state,), fed)
+    cell = layer.cell()
+    after = cell.advance(cell.project(x), state, fed)
     joined = torch.cat([x, fed], dim=1)
     if state.cell is None:
         torch.testing.assert_close(after.hidden, library(joined, state.hidden), **EXACT)
@@ -78,38 +97,259 @@ def test_a_step_is_that_of_the_library_cell_over_joined_inputs(cell):
         torch.testing.assert_close(after.cell, memory, **EXACT)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_sequence_in_one_call_is_its_steps(cell, layers):
-    stack, states = stack_of(cell, layers=layers), states_of(cell, layers=layers)
-    inputs = drawn(2, 5, INPUT, seed=3)
-    at_once = stack.unroll(inputs, states)
-    for t in range(5):
-        states = stack.advance(stack.project(inputs[:, t]), states)
-        torch.testing.assert_close(at_once[:, t], states[-1].hidden, **EXACT)
+@mark.parametrize("biases", [True, False])
+@mark.parametrize("fed", [0, FED])
+@every_cell
+def test_a_sequence_at_once_is_its_steps(kind, fed, biases):
+    layer, state = layer_of(kind, fed=fed, biases=biases), state_of(kind)
+    inputs, back = drawn(2, 5, INPUT, seed=3), drawn(2, 5, FED, seed=4) if fed else None
+    at_once = layer.unroll(inputs, state, back)
+    cell = layer.cell()
+    for t, projected in enumerate(cell.project(inputs).unbind(1)):
+        state = cell.advance(projected, state, None if back is None else back[:, t])
+        torch.testing.assert_close(at_once[:, t], state.hidden, **EXACT)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_the_first_state_comes_from_the_summary(cell):
-    bridge = Bridge(summary_size=5, hidden_size=HIDDEN, layers=2, cell=cell).double()
-    redraw(bridge, seed=6)
-    summary = drawn(3, 5, seed=4)
-    weights = {f"bridge.{k}": v.detach().numpy() for k, v in bridge.named_parameters()}
-    for b in range(3):
-        expected = references.first_states(weights, summary[b].numpy(), layers=2, cell=cell)
-        for ours, theirs in zip(bridge(summary), expected, strict=True):
-            np.testing.assert_allclose(ours.hidden[b].detach(), theirs.hidden, rtol=0, atol=1e-10)
-            if theirs.cell is not None:
-                np.testing.assert_allclose(ours.cell[b].detach(), theirs.cell, rtol=0, atol=1e-10)
+@every_cell
+def test_a_layer_without_biases_has_none(kind):
+    assert not [
+        name for name, _ in layer_of(kind, biases=False).named_parameters() if "bias" in name
+    ]
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_fresh_weights_are_orthogonal_where_they_recur(cell):
+@every_cell
+def test_what_is_fed_must_be_what_the_layer_was_built_for(kind):
+    for built, given in ((FED, None), (0, drawn(2, FED, seed=2))):
+        cell = layer_of(kind, fed=built).cell()
+        with raises(ValueError, match="fed at every step"):
+            cell.advance(cell.project(drawn(2, INPUT, seed=1)), state_of(kind), given)
+
+
+@mark.parametrize("fed", [0, FED])
+@every_cell
+def test_the_gradient_of_two_steps_is_right(kind, fed):
+    layer, state = layer_of(kind, fed=fed), state_of(kind)
+    x = drawn(2, 2, INPUT, seed=1).requires_grad_()
+    start = [each.requires_grad_() for each in (state.hidden, state.cell) if each is not None]
+    back = [drawn(2, FED, seed=2).requires_grad_()] if fed else []
+
+    def two_steps(*_):
+        cell, after = layer.cell(), state
+        for projected in cell.project(x).unbind(1):
+            after = cell.advance(projected, after, *back)
+        return after.hidden if after.cell is None else (after.hidden, after.cell)
+
+    assert torch.autograd.gradcheck(two_steps, (x, *start, *back, *layer.parameters()))
+
+
+@mark.parametrize("fed", [0, FED])
+@every_cell
+def test_the_gradient_of_a_sequence_at_once_is_right(kind, fed):
+    layer, state = layer_of(kind, fed=fed), state_of(kind)
+    x = drawn(2, 3, INPUT, seed=1).requires_grad_()
+    back = [drawn(2, 3, FED, seed=2).requires_grad_()] if fed else []
+
+    def unrolled(*_):
+        return layer.unroll(x, state, *back)
+
+    assert torch.autograd.gradcheck(unrolled, (x, *back, *layer.parameters()))
+
+
+@every_cell
+def test_a_state_of_zeros_is_as_wide_as_the_layer(kind):
+    start = layer_of(kind).start(3, like=drawn(1, seed=0))
+    parts = [start.hidden] if start.cell is None else [start.hidden, start.cell]
+    assert len(parts) == (2 if "lstm" in kind else 1)
+    for part in parts:
+        assert part.shape == (3, HIDDEN) and part.dtype == torch.float64 and not part.any()
+
+
+@every_cell
+def test_selecting_rows_moves_the_whole_state(kind):
+    state, rows = state_of(kind, rows=3), torch.tensor([2, 0, 0])
+    chosen = state.select(rows)
+    for row, origin in enumerate(rows.tolist()):
+        assert_is(chosen, row, row_of(state, origin))
+
+
+@every_cell
+def test_fresh_weights_are_orthogonal_where_they_recur(kind):
     torch.manual_seed(0)
-    stack = RecurrentStack(cell=cell, input_size=INPUT, hidden_size=HIDDEN, layers=1)
-    rnn = stack.layers[0].rnn
-    for gate in rnn.weight_hh_l0.split(HIDDEN):
+    layer = LAYERS[kind](input_size=INPUT, hidden_size=HIDDEN, fed_size=FED)
+    weights = layer.cell().weights
+    for gate in weights.recurrent.split(HIDDEN):
         torch.testing.assert_close(gate @ gate.T, torch.eye(HIDDEN), rtol=0, atol=1e-5)
-    total = (rnn.bias_ih_l0 + rnn.bias_hh_l0).split(HIDDEN)
-    expected = [0.0, 1.0, 0.0, 0.0] if cell == "lstm" else [0.0, 0.0, 0.0]  # i f g o; r z n
-    assert [gate.tolist() for gate in total] == [[each] * HIDDEN for each in expected]
+    expected = [0.0, 1.0, 0.0, 0.0] if "lstm" in kind else [0.0, 0.0, 0.0]  # i f g o; r z n
+    assert [gate.tolist() for gate in weights.bias.split(HIDDEN)] == [
+        [e] * HIDDEN for e in expected
+    ]
+    if weights.recurrent_bias is not None:
+        assert not weights.recurrent_bias.any()
+
+
+def test_a_fresh_layer_norm_changes_nothing_but_mean_and_spread():
+    norms = list(LAYERS["lstm_layer_norm"](input_size=2, hidden_size=3).children())
+    assert [len(norm.weight) for norm in norms] == [12, 12, 3]
+    assert all((norm.weight == 1).all() and (norm.bias == 0).all() for norm in norms)
+
+
+# Stacks
+
+
+@mark.parametrize("residual_from", [None, 1, 2, 3])
+@mark.parametrize("upper_fed", [0, FED])
+@mark.parametrize("fed", [0, FED])
+@every_cell
+def test_a_step_of_a_stack_is_that_of_its_layers(kind, fed, upper_fed, residual_from):
+    stack = stack_of(
+        kind, layers=3, fed_size=fed, upper_fed_size=upper_fed, residual_from=residual_from
+    )
+    states, x = states_of(kind, layers=3), drawn(2, INPUT, seed=1)
+    back, above = drawn(2, fed, seed=2), drawn(2, upper_fed, seed=3)
+    stepper = stack.stepper()
+    after, output = stepper.advance(
+        stepper.project(x), states, back if fed else None, above if upper_fed else None
+    )
+    steps = [
+        references.step_of(kind, dict(layer.named_parameters()), fed_size=size)
+        for layer, size in zip(stack.layers, [fed, upper_fed, upper_fed], strict=True)
+    ]
+    for row in range(2):
+        expected, top = references.stack(
+            x[row].numpy(),
+            [row_of(state, row) for state in states],
+            steps,
+            fed=back[row].numpy(),
+            upper_fed=above[row].numpy(),
+            residual_from=residual_from,
+        )
+        torch.testing.assert_close(output[row], torch.tensor(top), **EXACT)
+        for ours, theirs in zip(after, expected, strict=True):
+            assert_is(ours, row, theirs)
+
+
+@mark.parametrize("layers", [1, 3])
+@mark.parametrize("residual_from", [None, 2, 3])
+@mark.parametrize("fed", [0, FED])
+@every_cell
+def test_a_stack_at_once_is_its_steps(kind, fed, residual_from, layers):
+    stack = stack_of(
+        kind, layers=layers, fed_size=fed, upper_fed_size=fed, residual_from=residual_from
+    )
+    states, inputs = states_of(kind, layers=layers), drawn(2, 5, INPUT, seed=3)
+    back, above = (drawn(2, 5, FED, seed=seed) if fed else None for seed in (4, 6))
+    at_once = stack.unroll(inputs, states, back, above)
+    by_parts = stack.unroll_upper(stack.unroll_lowest(inputs, states[0], back), states[1:], above)
+    torch.testing.assert_close(at_once, by_parts, rtol=0, atol=0)
+    stepper = stack.stepper()
+    for t, projected in enumerate(stepper.project(inputs).unbind(1)):
+        fed_now = (None if each is None else each[:, t] for each in (back, above))
+        states, output = stepper.advance(projected, states, *fed_now)
+        torch.testing.assert_close(at_once[:, t], output, **EXACT)
+
+
+@every_cell
+def test_the_lowest_layer_and_the_upper_ones_may_be_stepped_apart(kind):
+    stack, states = stack_of(kind, layers=3, residual_from=2), states_of(kind, layers=3)
+    stepper = stack.stepper()
+    projected = stepper.project(drawn(2, INPUT, seed=1))
+    together, output = stepper.advance(projected, states)
+    lowest = stepper.lowest(projected, states[0])
+    upper, same = stepper.upper(lowest.hidden, states[1:])
+    assert torch.equal(output, same)
+    for ours, theirs in zip((lowest, *upper), together, strict=True):
+        assert torch.equal(ours.hidden, theirs.hidden)
+
+
+def test_dropout_lies_between_layers_and_before_what_is_added():
+    stack = stack_of("gru", layers=2, residual_from=2, dropout=0.5).train()
+    states = states_of("gru", layers=2)
+    hidden = drawn(2, 1, HIDDEN, seed=7)
+    torch.manual_seed(3)
+    read = nn.functional.dropout(hidden, 0.5)
+    torch.manual_seed(3)
+    output = stack.unroll_upper(hidden, states[1:])
+    made = stack.layers[1].unroll(read, states[1])
+    torch.testing.assert_close(output, made + read, **EXACT)  # the top itself is left whole
+
+
+@every_cell
+def test_the_gradient_of_a_residual_stack_is_right(kind):
+    stack = stack_of(kind, layers=3, fed_size=FED, upper_fed_size=FED, residual_from=2)
+    states, inputs = states_of(kind, layers=3), drawn(1, 2, INPUT, seed=3)
+    states = tuple(state.select(torch.tensor([0])) for state in states)
+    fed = drawn(1, FED, seed=4).requires_grad_()
+
+    def outputs(*_):
+        stepper, now, made = stack.stepper(), states, []
+        for projected in stepper.project(inputs).unbind(1):
+            now, output = stepper.advance(projected, now, fed, fed)
+            made.append(output)
+        return tuple(made)
+
+    assert torch.autograd.gradcheck(outputs, (fed, *stack.parameters()), fast_mode=True)
+
+
+# Bridges
+
+
+def bridge_of(bridge: str, cell: CellKind, *, biases: bool = True) -> Bridge:
+    made = Bridge(
+        kind=bridge, summary_size=5, hidden_size=HIDDEN, layers=2, cell=cell, biases=biases
+    )
+    redraw(made.double(), seed=6)
+    return made
+
+
+@mark.parametrize("biases", [True, False])
+@every_cell
+def test_a_tanh_bridge_maps_the_summary(kind, biases):
+    bridge, summary = bridge_of("tanh", kind, biases=biases), drawn(3, 5, seed=4)
+    for layer, state in enumerate(bridge(summary, ())):
+        for row in range(3):
+            hidden, cell = (
+                references.affine(dict(maps[layer].named_parameters()), summary[row].numpy())
+                if len(maps)
+                else None
+                for maps in (bridge.hidden, bridge.cell)
+            )
+            # s_0 = tanh(W_s h): Bahdanau et al. (2015), appendix A.2.2
+            assert_is(state, row, references.State(references.tanh(hidden), cell))
+
+
+@every_cell
+def test_a_zero_bridge_starts_from_nothing(kind):
+    bridge = bridge_of("zero", kind)
+    states = bridge(drawn(3, 5, seed=4), states_of(kind, layers=1))
+    assert len(states) == 2 and not list(bridge.parameters())
+    zeros = drawn(HIDDEN, seed=0).zero_().numpy()
+    for state in states:
+        for row in range(3):
+            assert_is(state, row, references.State(zeros, zeros if "lstm" in kind else None))
+
+
+@mark.parametrize("encoder", ["lstm", "gru"])
+@every_cell
+def test_a_copy_bridge_hands_on_the_last_states(kind, encoder):
+    last = states_of(encoder, layers=2)
+    states = bridge_of("copy", kind)(drawn(2, 5, seed=4), last)
+    for ours, theirs in zip(states, last, strict=True):
+        assert torch.equal(ours.hidden, theirs.hidden)
+        if "lstm" not in kind:
+            assert ours.cell is None
+        elif encoder == "lstm":
+            assert torch.equal(ours.cell, theirs.cell)
+        else:  # an encoder without cells leaves the decoder's at 0
+            assert ours.cell.shape == ours.hidden.shape and not ours.cell.any()
+
+
+@mark.parametrize("layers", [0, 1, 3])
+def test_a_copy_bridge_refuses_another_number_of_layers(layers):
+    with raises(ValueError, match="cannot be copied into 2 decoder layers of width 4"):
+        bridge_of("copy", "lstm")(drawn(2, 5, seed=4), states_of("lstm", layers=layers))
+
+
+def test_a_copy_bridge_refuses_another_width():
+    wide = CellState(drawn(2, 2 * HIDDEN, seed=1), None)
+    with raises(ValueError, match=r"\[8, 4\] wide"):
+        bridge_of("copy", "gru")(drawn(2, 5, seed=4), (wide, state_of("gru")))

@@ -1,0 +1,360 @@
+"""Recurrent layers with two doors: a whole sequence at once, or one step at a time.
+
+What a layer reads comes in two parts: its inputs (known beforehand: projected for the whole
+sequence at once) and what is fed back from the step before (projected when it is there). Gates lie
+in PyTorch's order, i f g o or r z n, and the update gate z keeps the old state, as in Cho et al.
+(2014), equation 7, and in PyTorch: h' = (1 - z) n + z h. The z of Bahdanau et al. (2015) is our
+1 - z: the same functions of other signs of the weights.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CellKind = Literal["lstm", "gru", "gru_reset_before", "gru_cho", "lstm_layer_norm"]
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """The state of one layer for B sentences."""
+
+    hidden: Tensor  # [B, H]
+    cell: Tensor | None  # [B, H]; None for a GRU
+
+    def select(self, rows: Tensor) -> "CellState":
+        return CellState(self.hidden[rows], None if self.cell is None else self.cell[rows])
+
+    def where(self, chosen: Tensor, other: "CellState") -> "CellState":
+        """This state in the rows that are chosen, `other` in the rest. chosen [B, 1] bool"""
+        hidden = torch.where(chosen, self.hidden, other.hidden)
+        if self.cell is None or other.cell is None:
+            return CellState(hidden, None)
+        return CellState(hidden, torch.where(chosen, self.cell, other.cell))
+
+
+class GateWeights(NamedTuple):
+    """The parameters of a layer with G rows: 4H for an LSTM, 3H for a GRU."""
+
+    inputs: Tensor  # [G, I]
+    fed: Tensor | None  # [G, F]; None where nothing is fed back
+    recurrent: Tensor  # [G, H]
+    bias: Tensor | None = None  # [G]
+    recurrent_bias: Tensor | None = None  # [G]; PyTorch's GRU resets this one
+
+
+class Cell(ABC):
+    """A layer's weights for the length of one unroll: sliced once, not once a step."""
+
+    def __init__(self, weights: GateWeights) -> None:
+        self.weights = weights
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """What of the gates needs no state and nothing fed back. [..., I] -> [..., G]"""
+        return F.linear(inputs, self.weights.inputs, self.weights.bias)
+
+    def project_fed(self, fed: Tensor | None) -> Tensor | None:
+        """What of the gates comes from what is fed back. [..., F] -> [..., G]"""
+        weight = self.weights.fed
+        if fed is None and weight is None:
+            return None
+        if fed is None or weight is None:
+            raise ValueError("a layer with a fed_size is fed at every step, any other never")
+        return F.linear(fed, weight)
+
+    def advance(self, projected: Tensor, state: CellState, fed: Tensor | None = None) -> CellState:
+        """One step. projected [B, G], fed [B, F]"""
+        return self.step(projected, state, self.project_fed(fed))
+
+    @abstractmethod
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        """One step from projections. given [B, G], fed [B, G]"""
+
+
+class LSTMCell(Cell):
+    """LSTM (Hochreiter & Schmidhuber, 1997, with the forget gate of Gers et al., 2000).
+
+    [i; f; g; o] = W x + W_f fed + U h + b;  c' = sig(f) c + sig(i) tanh(g);  h' = sig(o) tanh(c')
+    """
+
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        assert state.cell is not None
+        gates = _sum(given, fed) + F.linear(state.hidden, self.weights.recurrent)  # [B, 4H]
+        cell, output = _remember(gates, state.cell)
+        return CellState(output * cell.tanh(), cell)
+
+
+class LayerNormLSTMCell(Cell):
+    """LSTM with layer normalisation: Ba et al. (2016), equations 20 to 22.
+
+    [i; f; g; o] = LN(W [x; fed]) + LN(U h) + b;  c' = sig(f) c + sig(i) tanh(g);
+    h' = sig(o) tanh(LN(c')). Each LN has a gain and a bias of its own; 1e-5 is added to the
+    variance.
+    """
+
+    def __init__(
+        self, weights: GateWeights, inputs: nn.Module, recurrent: nn.Module, cell: nn.Module
+    ) -> None:
+        super().__init__(weights)
+        self.normalise_inputs = inputs
+        self.normalise_recurrent = recurrent
+        self.normalise_cell = cell
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Normalised here where nothing is fed back, else in the step. [..., I] -> [..., 4H]"""
+        projected = F.linear(inputs, self.weights.inputs)
+        return projected if self.weights.fed is not None else self._normalise(projected)
+
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        assert state.cell is not None
+        if fed is not None:
+            given = self._normalise(given + fed)
+        recurrent = F.linear(state.hidden, self.weights.recurrent)
+        gates = given + self.normalise_recurrent(recurrent)  # [B, 4H]
+        cell, output = _remember(gates, state.cell)
+        return CellState(output * self.normalise_cell(cell).tanh(), cell)
+
+    def _normalise(self, projected: Tensor) -> Tensor:
+        """LN(W [x; fed]) + b. [..., 4H] -> [..., 4H]"""
+        return _sum(self.normalise_inputs(projected), self.weights.bias)
+
+
+class GRUCell(Cell):
+    """GRU, the reset gate after the product, as in Nematus and PyTorch (after Cho et al., 2014).
+
+    r, z = sig(W x + W_f fed + U h + b);  n = tanh(W x + W_f fed + b + r o (U h + b'));
+    h' = (1 - z) o n + z o h
+    """
+
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        weights = self.weights
+        recurrent = F.linear(state.hidden, weights.recurrent, weights.recurrent_bias)  # [B, 3H]
+        return _reset_after(_sum(given, fed), recurrent, state.hidden)
+
+
+class ChoGRUCell(Cell):
+    """The decoder's GRU of Cho et al. (2014), appendix A: r reaches what is fed, the summary.
+
+    r, z = sig(W x + C fed + U h + b);  n = tanh(W x + b + r o (U h + C fed));
+    h' = (1 - z) o n + z o h
+    """
+
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        recurrent = _sum(F.linear(state.hidden, self.weights.recurrent), fed)  # [B, 3H]
+        return _reset_after(given, recurrent, state.hidden)
+
+
+class ResetBeforeGRUCell(Cell):
+    """GRU, the reset gate before the product.
+
+    The encoder of Cho et al. (2014), equations 5 to 8, and both sides of Bahdanau et al. (2015),
+    appendix A.2: r, z = sig(W x + W_f fed + U h + b);  n = tanh(W x + W_f fed + U (r o h) + b);
+    h' = (1 - z) o n + z o h
+    """
+
+    def __init__(self, weights: GateWeights) -> None:
+        super().__init__(weights)
+        size = weights.recurrent.shape[1]
+        self.for_gates, self.for_new = torch.split(weights.recurrent, [2 * size, size])
+
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        hidden, size = state.hidden, state.hidden.shape[-1]
+        gates_x, new_x = torch.split(_sum(given, fed), [2 * size, size], dim=-1)
+        reset, update = (gates_x + F.linear(hidden, self.for_gates)).sigmoid().chunk(2, dim=-1)
+        new = (new_x + F.linear(reset * hidden, self.for_new)).tanh()  # [B, H]
+        return CellState(new + update * (hidden - new), None)
+
+
+class RecurrentLayer(nn.Module, ABC):
+    """One layer of cells. Its input weights have I + F columns, the last F for what is fed back."""
+
+    has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden part
+    hidden_size: int
+    fed_size: int
+
+    @abstractmethod
+    def cell(self) -> Cell:
+        """The weights as they are now, for one unroll."""
+
+    def start(self, rows: int, like: Tensor) -> CellState:
+        """A state of zeros for so many sentences, in the type and on the device of `like`."""
+        hidden = like.new_zeros(rows, self.hidden_size)
+        return CellState(hidden, torch.zeros_like(hidden) if self.has_cell else None)
+
+    def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
+        """Every state of a sequence. inputs [B, T, I], fed [B, T, F] -> [B, T, H]"""
+        cell = self.cell()
+        given = cell.project(inputs).unbind(1)
+        from_fed = cell.project_fed(fed)
+        back = [None] * len(given) if from_fed is None else from_fed.unbind(1)
+        hidden = []
+        for each, fed_now in zip(given, back, strict=True):
+            state = cell.step(each, state, fed_now)
+            hidden.append(state.hidden)
+        return torch.stack(hidden, dim=1)
+
+
+class LibraryLayer(RecurrentLayer):
+    """A layer of PyTorch's own, which reads a whole sequence in one call."""
+
+    library: ClassVar[type[nn.LSTM] | type[nn.GRU]]
+
+    def __init__(
+        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.fed_size = fed_size
+        self.rnn = self.library(input_size + fed_size, hidden_size, bias=biases, batch_first=True)
+        initialise_recurrent(self.rnn)
+
+    def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
+        joined = inputs if fed is None else torch.cat([inputs, fed], dim=-1)  # [B, T, I + F]
+        hidden = state.hidden.unsqueeze(0)
+        start = hidden if state.cell is None else (hidden, state.cell.unsqueeze(0))
+        outputs, _ = self.rnn(joined, start)
+        return cast(Tensor, outputs)
+
+
+class LSTMLayer(LibraryLayer):
+    library = nn.LSTM
+    has_cell = True
+
+    def cell(self) -> Cell:
+        joined, recurrent, *biases = self.rnn.all_weights[0]
+        bias = biases[0] + biases[1] if biases else None
+        return LSTMCell(GateWeights(*_split_fed(joined, self.fed_size), recurrent, bias))
+
+
+class GRULayer(LibraryLayer):
+    library = nn.GRU
+
+    def cell(self) -> Cell:
+        joined, recurrent, *biases = self.rnn.all_weights[0]
+        return GRUCell(GateWeights(*_split_fed(joined, self.fed_size), recurrent, *biases))
+
+
+class LoopedLayer(RecurrentLayer):
+    """A layer of ours, which reads a sequence in a loop; it has one bias, not the library's two."""
+
+    gates: ClassVar[int]
+
+    def __init__(
+        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.fed_size = fed_size
+        rows = self.gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size + fed_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(rows)) if biases else None
+        _initialise_gates(self.weight_ih, self.weight_hh)
+
+    def weights(self) -> GateWeights:
+        joined = _split_fed(self.weight_ih, self.fed_size)
+        return GateWeights(*joined, self.weight_hh, self.bias)
+
+
+class ResetBeforeGRULayer(LoopedLayer):
+    gates = 3
+
+    def cell(self) -> Cell:
+        return ResetBeforeGRUCell(self.weights())
+
+
+class ChoGRULayer(LoopedLayer):
+    gates = 3
+
+    def cell(self) -> Cell:
+        return ChoGRUCell(self.weights())
+
+
+class LayerNormLSTMLayer(LoopedLayer):
+    gates = 4
+    has_cell = True
+
+    def __init__(
+        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
+    ) -> None:
+        super().__init__(
+            input_size=input_size, hidden_size=hidden_size, fed_size=fed_size, biases=biases
+        )
+        self.normalise_inputs = nn.LayerNorm(4 * hidden_size, bias=biases)
+        self.normalise_recurrent = nn.LayerNorm(4 * hidden_size, bias=biases)
+        self.normalise_cell = nn.LayerNorm(hidden_size, bias=biases)
+        if self.bias is not None:
+            _open_forget_gate(self.bias)
+
+    def cell(self) -> Cell:
+        return LayerNormLSTMCell(
+            self.weights(), self.normalise_inputs, self.normalise_recurrent, self.normalise_cell
+        )
+
+
+LAYERS: dict[CellKind, type[RecurrentLayer]] = {
+    "lstm": LSTMLayer,
+    "gru": GRULayer,
+    "gru_reset_before": ResetBeforeGRULayer,
+    "gru_cho": ChoGRULayer,
+    "lstm_layer_norm": LayerNormLSTMLayer,
+}
+
+
+def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:
+    """Glorot inputs, orthogonal recurrence (Saxe et al., 2014), an LSTM's forget bias at 1.
+
+    Jozefowicz et al. (2015) found the forget bias to matter more than the choice of cell.
+    """
+    for inputs, recurrent, *biases in rnn.all_weights:  # a layer in a direction each
+        _initialise_gates(inputs, recurrent)
+        for bias in biases:
+            nn.init.zeros_(bias)
+        if biases and isinstance(rnn, nn.LSTM):
+            _open_forget_gate(biases[0])
+
+
+def _initialise_gates(inputs: Tensor, recurrent: Tensor) -> None:
+    """inputs [G, I], recurrent [G, H], each gate on its own"""
+    size = recurrent.shape[1]
+    with torch.no_grad():
+        for gate in torch.split(inputs, size):
+            nn.init.xavier_uniform_(gate)
+        for gate in torch.split(recurrent, size):
+            nn.init.orthogonal_(gate)
+
+
+def _open_forget_gate(bias: Tensor) -> None:
+    """bias [4H], in the order i f g o"""
+    with torch.no_grad():
+        bias.chunk(4)[1].fill_(1.0)
+
+
+def _split_fed(weight: Tensor, fed_size: int) -> tuple[Tensor, Tensor | None]:
+    """[G, I + F] -> [G, I], [G, F]"""
+    if not fed_size:
+        return weight, None
+    return weight[:, :-fed_size], weight[:, -fed_size:]
+
+
+def _sum(one: Tensor, other: Tensor | None) -> Tensor:
+    return one if other is None else one + other
+
+
+def _remember(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """sig(f) c + sig(i) tanh(g) and sig(o). gates [B, 4H], cell [B, H] -> [B, H], [B, H]"""
+    i, f, g, o = gates.chunk(4, dim=-1)
+    return f.sigmoid() * cell + i.sigmoid() * g.tanh(), o.sigmoid()
+
+
+def _reset_after(given: Tensor, recurrent: Tensor, hidden: Tensor) -> CellState:
+    """A GRU whose reset gate reaches all of `recurrent`. [B, 3H], [B, 3H], [B, H]"""
+    size = hidden.shape[-1]
+    gates_x, new_x = torch.split(given, [2 * size, size], dim=-1)
+    gates_h, new_h = torch.split(recurrent, [2 * size, size], dim=-1)
+    reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=-1)  # [B, H] each
+    new = (new_x + reset * new_h).tanh()
+    return CellState(new + update * (hidden - new), None)

@@ -1,0 +1,265 @@
+"""Every encoder with every cell against loops over single sentences, and what it never does."""
+
+import itertools
+from typing import get_args
+
+import numpy as np
+import recurrent_references as references
+import torch
+from pytest import mark, raises
+from recurrent_references import redraw
+from torch import Tensor, nn
+
+from seq2seq.cells import LAYERS, CellKind
+from seq2seq.encoder import Encoded, Encoder, EncoderKind, PackedReader
+
+EXACT = {"rtol": 0, "atol": 1e-10}
+EMBEDDING, HIDDEN = 4, 3
+SENTENCES = [[5, 6, 7, 8, 3], [3], [9, 10, 3], [4, 5, 6, 3]]  # 3 is EOS
+KINDS = get_args(EncoderKind)
+
+every_cell = mark.parametrize("cell", LAYERS)
+every_kind = mark.parametrize("kind", KINDS)
+
+
+class DoubledNeighbours(nn.Module):
+    """In place of self-attention: it is told what is real, and leaves something in padding."""
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        return states + (states * mask.unsqueeze(-1)).sum(1, keepdim=True)
+
+
+def encoder_of(cell: CellKind = "lstm", *, layers: int = 1, seed: int = 5, **changes) -> Encoder:
+    width = changes.pop("embedding_size", EMBEDDING)
+    embedding = nn.Embedding(11, width)
+    encoder = Encoder(
+        embedding=embedding, hidden_size=HIDDEN, layers=layers, cell=cell, **changes
+    ).double()
+    redraw(encoder, seed=seed)
+    return encoder.eval()
+
+
+def rectangle(sentences: list[list[int]], *, wider: int = 0, padding: int = 0) -> Tensor:
+    width = max(map(len, sentences)) + wider
+    return torch.tensor([[*each, *[padding] * (width - len(each))] for each in sentences])
+
+
+def encoded(encoder: Encoder, sentences: list[list[int]] = SENTENCES, **padding: int) -> Encoded:
+    lengths = torch.tensor([len(each) for each in sentences])
+    return encoder.encode(rectangle(sentences, **padding), lengths)
+
+
+def steps_of(cell: CellKind, reader: nn.Module) -> list[references.Step]:
+    """The paper's step function for each direction in which a layer reads."""
+    if isinstance(reader, PackedReader):
+        parameters = dict(reader.rnn.named_parameters())
+        backward = {name: each for name, each in parameters.items() if "reverse" in name}
+        forward = {name: each for name, each in parameters.items() if "reverse" not in name}
+        directions = [forward, backward] if backward else [forward]
+    else:
+        directions = [dict(each.named_parameters()) for each in reader.directions]
+    return [references.step_of(cell, parameters) for parameters in directions]
+
+
+def referenced(encoder: Encoder, cell: CellKind, ids: list[int], **how):
+    """The states and last states of one sentence, by loops over the papers' equations."""
+    rows = encoder.embedding.weight.detach().numpy()
+    zeros = np.zeros(HIDDEN)
+    start = references.State(zeros, zeros if "lstm" in cell else None)
+    steps = [steps_of(cell, reader) for reader in encoder.layers]
+    return references.encoder([rows[each] for each in ids], steps, start, **how)
+
+
+def assert_is(ours: Tensor, theirs) -> None:
+    torch.testing.assert_close(ours, torch.from_numpy(np.array(theirs)), **EXACT)
+
+
+@mark.parametrize("biases", [True, False])
+@mark.parametrize("layers", [1, 3])
+@every_kind
+@every_cell
+def test_memory_and_last_states_are_those_of_the_papers(cell, kind, layers, biases):
+    encoder = encoder_of(cell, kind=kind, layers=layers, biases=biases)
+    states, mask, _, last, stride = encoded(encoder)
+    assert stride == encoder.stride == (2 ** (layers - 1) if kind == "pyramid" else 1)
+    for row, ids in enumerate(SENTENCES):
+        expected, ends = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
+        real = len(expected)
+        assert real == -(-len(ids) // stride)
+        assert mask[row].tolist() == [place < real for place in range(mask.shape[1])]
+        assert_is(states[row, :real], expected)
+        assert not states[row, real:].any()
+        for ours, theirs in zip(last, ends, strict=True):
+            assert_is(ours.hidden[row], [each for end in theirs for each in end.hidden])
+            assert (ours.cell is None) == (theirs[0].cell is None)
+            if ours.cell is not None:
+                assert_is(ours.cell[row], [each for end in theirs for each in end.cell])
+
+
+@every_kind
+@every_cell
+def test_widths_are_announced(cell, kind):
+    encoder = encoder_of(cell, kind=kind, layers=2)
+    states, _, summary, last, _ = encoded(encoder)
+    assert states.shape[-1] == encoder.memory_size
+    assert summary.shape[-1] == encoder.summary_size
+    assert tuple(each.hidden.shape[-1] for each in last) == encoder.last_sizes
+    assert (
+        encoder.last_sizes
+        == {
+            "bidirectional": (2 * HIDDEN, 2 * HIDDEN),
+            "unidirectional": (HIDDEN, HIDDEN),
+            "gnmt": (2 * HIDDEN, HIDDEN),
+            "pyramid": (2 * HIDDEN, 2 * HIDDEN),
+        }[kind]
+    )
+
+
+@mark.parametrize("kind", [kind for kind in KINDS if kind != "pyramid"])
+@every_cell
+def test_a_reversed_source_leaves_each_state_with_its_word(cell, kind):
+    encoder = encoder_of(cell, kind=kind, layers=2, reverse_source=True)
+    states, _, _, last, _ = encoded(encoder)
+    for row, ids in enumerate(SENTENCES):
+        expected, ends = referenced(encoder, cell, ids, reverse=True)
+        assert_is(states[row, : len(ids)], expected)
+        assert not states[row, len(ids) :].any()
+        assert_is(last[-1].hidden[row], [each for end in ends[-1] for each in end.hidden])
+
+
+def test_a_pyramid_is_not_reversed():
+    with raises(ValueError, match="pyramid"):
+        encoder_of(kind="pyramid", layers=2, reverse_source=True)
+
+
+@mark.parametrize("embedding_size", [EMBEDDING, HIDDEN, 2 * HIDDEN])
+@mark.parametrize("residual_from", [1, 2, 3])
+@every_kind
+@every_cell
+def test_residual_layers_add_what_they_read(cell, kind, residual_from, embedding_size):
+    encoder = encoder_of(
+        cell, kind=kind, layers=3, residual_from=residual_from, embedding_size=embedding_size
+    )
+    states = encoded(encoder).states
+    for row, ids in enumerate(SENTENCES):
+        how = {"pyramid": kind == "pyramid", "residual_from": residual_from}
+        expected, _ = referenced(encoder, cell, ids, **how)
+        assert_is(states[row, : len(expected)], expected)
+        assert not states[row, len(expected) :].any()
+
+
+@mark.parametrize("summary", ["last", "backward", "mean"])
+@every_kind
+@every_cell
+def test_the_summary_is_what_its_name_says(cell, kind, summary):
+    encoder = encoder_of(cell, kind=kind, layers=2, summary=summary)
+    ours = encoded(encoder).summary
+    assert ours.shape[-1] == encoder.summary_size
+    for row, ids in enumerate(SENTENCES):
+        states, ends = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
+        top = [end.hidden for end in ends[-1]]
+        expected = {
+            "last": [each for hidden in top for each in hidden],
+            "backward": top[-1],  # of a layer that reads forward only, its one last state
+            "mean": references.mean(states),
+        }[summary]
+        assert_is(ours[row], expected)
+
+
+@mark.parametrize("biases", [True, False])
+@every_kind
+@every_cell
+def test_a_projection_maps_the_top_states(cell, kind, biases):
+    encoder = encoder_of(cell, kind=kind, layers=2, projection=5, summary="mean", biases=biases)
+    states, _, summary, _, _ = encoded(encoder)
+    assert encoder.memory_size == encoder.summary_size == 5
+    parameters = dict(encoder.projection.named_parameters())
+    assert ("bias" in parameters) is biases
+    for row, ids in enumerate(SENTENCES):
+        made, _ = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
+        expected = [references.affine(parameters, state) for state in made]
+        assert_is(states[row, : len(made)], expected)
+        assert not states[row, len(made) :].any()
+        assert_is(summary[row], references.mean(expected))
+
+
+def test_self_attention_sees_the_projected_states_and_leaves_padding_empty():
+    layers = nn.ModuleList([DoubledNeighbours()])
+    encoder = encoder_of(projection=5, self_attention=layers)
+    states, mask = encoded(encoder)[:2]
+    for row, ids in enumerate(SENTENCES):
+        made, _ = referenced(encoder, "lstm", ids)
+        projected = [
+            references.affine(dict(encoder.projection.named_parameters()), each) for each in made
+        ]
+        assert_is(states[row, : len(ids)], [each + sum(projected) for each in projected])
+    assert not states[~mask].any()
+
+
+def everything(found: Encoded, row: int | None = None) -> list[Tensor]:
+    last = [[each.hidden, each.cell] for each in found.last]
+    tensors = [found.states, found.summary, *itertools.chain.from_iterable(last)]
+    return [each if row is None else each[row] for each in tensors if each is not None]
+
+
+@mark.parametrize("summary", ["last", "mean"])
+@every_kind
+@every_cell
+def test_the_rest_of_the_batch_changes_nothing(cell, kind, summary):
+    how = {"residual_from": 1, "projection": 5, "summary": summary}
+    encoder = encoder_of(cell, kind=kind, layers=3, **how)
+    together = encoded(encoder)
+    for row, ids in enumerate(SENTENCES):
+        alone = everything(encoded(encoder, [ids]), 0)
+        real = len(alone[0])
+        assert not together.states[row, real:].any()
+        for ours, its_own in zip(everything(together, row), alone, strict=True):
+            torch.testing.assert_close(ours[: len(its_own)], its_own, rtol=0, atol=1e-12)
+
+
+@mark.parametrize("reverse", [True, False])
+@every_kind
+@every_cell
+def test_more_padding_changes_no_bit(cell, kind, reverse):
+    reverse = reverse and kind != "pyramid"
+    encoder = encoder_of(cell, kind=kind, layers=3, reverse_source=reverse, residual_from=1)
+    narrow = everything(encoded(encoder))
+    for other in (encoded(encoder, wider=3), encoded(encoder, padding=9)):  # 9 is also a word
+        assert all(map(torch.equal, narrow, everything(other)))
+
+
+@mark.parametrize("reverse", [True, False])
+@every_kind
+@every_cell
+def test_no_gradient_reaches_padding(cell, kind, reverse):
+    reverse = reverse and kind != "pyramid"
+    how = {"projection": 5, "summary": "mean", "residual_from": 1, "embedding_size": 2 * HIDDEN}
+    encoder = encoder_of(cell, kind=kind, layers=3, reverse_source=reverse, **how)
+    sum(each.sum() for each in everything(encoded(encoder))).backward()
+    read = sorted({piece for ids in SENTENCES for piece in ids})
+    assert not encoder.embedding.weight.grad[0].any()  # 0 is padding, and no word
+    assert encoder.embedding.weight.grad[read].any(1).all()
+    assert all(each.grad.isfinite().all() for each in encoder.parameters())
+
+
+@every_kind
+@every_cell
+def test_the_gradient_of_an_encoder_is_right(cell, kind):
+    how = {"residual_from": 2, "projection": 2, "summary": "backward"}
+    encoder = encoder_of(cell, kind=kind, layers=3, **how)
+
+    def outputs(*_):
+        return tuple(everything(encoded(encoder, [[5, 6, 3], [7, 3]])))
+
+    assert torch.autograd.gradcheck(outputs, tuple(encoder.parameters()), fast_mode=True)
+
+
+@every_cell
+def test_dropout_spares_the_states_that_a_bridge_copies(cell):
+    whole, dropped = (encoder_of(cell, dropout=each).train() for each in (0.0, 0.5))
+    torch.manual_seed(0)
+    one, other = encoded(whole), encoded(dropped)
+    assert all(torch.equal(a.hidden, b.hidden) for a, b in zip(one.last, other.last, strict=True))
+    for mine, theirs in ((one.states, other.states), (one.summary, other.summary)):
+        assert ((theirs == 0) | (theirs - 2 * mine).abs().lt(1e-12)).all()
+        assert not torch.equal(mine, theirs)

@@ -1,0 +1,321 @@
+"""Recurrent cells, encoders and first states as plain loops over float64, from the papers alone.
+
+Nothing here is shared with the code under test, nothing is batched, and nothing is fast. A cell's
+weights are handed over gate by gate, under the names its paper gives to the gates.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+Array = npt.NDArray[np.float64]
+
+
+class Gate(NamedTuple):
+    """The weights of one gate; a missing bias is 0, and a missing input is an empty vector."""
+
+    of_input: Array  # [H, I]
+    of_fed: Array  # [H, F]
+    of_state: Array  # [H, H]
+    bias: Array  # [H]
+    state_bias: Array  # [H]
+
+    def negated(self) -> "Gate":
+        """sig of this gate is 1 - sig of the other."""
+        return Gate(*(-each for each in self))
+
+
+class State(NamedTuple):
+    hidden: Array
+    cell: Array | None = None
+
+
+Gates = Mapping[str, Gate]
+Parameters = Mapping[str, nn.Parameter]
+Step = Callable[[Array, Array, State], State]
+"""One step of a cell: its input, what it is fed (empty if nothing), the state before."""
+NOTHING = np.zeros(0)
+
+
+def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
+    """Draw every weight and bias, so that none can hide by being 0."""
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
+
+
+def times(matrix: Array, vector: Array) -> Array:
+    """A matrix-vector product, a number at a time."""
+    rows, columns = matrix.shape
+    assert len(vector) == columns
+    return np.array([sum(matrix[r, c] * vector[c] for c in range(columns)) for r in range(rows)])
+
+
+def sigmoid(x: Array) -> Array:
+    return np.array([1.0 / (1.0 + math.exp(-float(each))) for each in x])
+
+
+def tanh(x: Array) -> Array:
+    return np.array([math.tanh(float(each)) for each in x])
+
+
+# Cells
+
+
+def lstm(x: Array, fed: Array, state: State, gates: Gates) -> State:
+    """torch.nn.LSTM's documentation, x and fed joined."""
+
+    def of(name: str) -> Array:
+        g = gates[name]
+        read = times(g.of_input, x) + times(g.of_fed, fed) + g.bias
+        return read + times(g.of_state, state.hidden) + g.state_bias
+
+    assert state.cell is not None
+    cell = sigmoid(of("f")) * state.cell + sigmoid(of("i")) * tanh(of("g"))
+    return State(sigmoid(of("o")) * tanh(cell), cell)
+
+
+def gru(x: Array, fed: Array, state: State, gates: Gates) -> State:
+    """torch.nn.GRU's documentation, x and fed joined: the reset gate after the product."""
+
+    def of_input(name: str) -> Array:
+        g = gates[name]
+        return times(g.of_input, x) + times(g.of_fed, fed) + g.bias
+
+    def of_state(name: str) -> Array:
+        return times(gates[name].of_state, state.hidden) + gates[name].state_bias
+
+    r = sigmoid(of_input("r") + of_state("r"))
+    z = sigmoid(of_input("z") + of_state("z"))
+    n = tanh(of_input("n") + r * of_state("n"))
+    return State((1 - z) * n + z * state.hidden)
+
+
+def bahdanau_gru(y: Array, c: Array, state: State, gates: Gates) -> State:
+    """Bahdanau et al. (2015), appendix A.2.2, with a bias; n is s~ there.
+
+    s_i = (1 - z_i) s_{i-1} + z_i s~_i, so this z is large where the state is new.
+    """
+    s = state.hidden
+    r, z, new = gates["r"], gates["z"], gates["n"]
+    reset = sigmoid(times(r.of_input, y) + times(r.of_state, s) + times(r.of_fed, c) + r.bias)
+    update = sigmoid(times(z.of_input, y) + times(z.of_state, s) + times(z.of_fed, c) + z.bias)
+    proposal = tanh(
+        times(new.of_input, y) + times(new.of_state, reset * s) + times(new.of_fed, c) + new.bias
+    )
+    return State((1 - update) * s + update * proposal)
+
+
+def cho_encoder_gru(x: Array, nothing: Array, state: State, gates: Gates) -> State:
+    """Cho et al. (2014), equations 5 to 8, unit by unit, with a bias; nothing is fed."""
+    assert not len(nothing)
+    h, r, z, new = state.hidden, gates["r"], gates["z"], gates["n"]
+    reset = sigmoid(times(r.of_input, x) + times(r.of_state, h) + r.bias)  # equation 5
+    update = sigmoid(times(z.of_input, x) + times(z.of_state, h) + z.bias)  # equation 6
+    after = []
+    for j in range(len(h)):
+        proposal = math.tanh(  # equation 8
+            times(new.of_input, x)[j] + times(new.of_state, reset * h)[j] + new.bias[j]
+        )
+        after.append(update[j] * h[j] + (1 - update[j]) * proposal)  # equation 7
+    return State(np.array(after))
+
+
+def cho_decoder_gru(y: Array, c: Array, state: State, gates: Gates) -> State:
+    """Cho et al. (2014), appendix A, with a bias: r reaches U h and C c, unit by unit."""
+    h, r, z, new = state.hidden, gates["r"], gates["z"], gates["n"]
+    reset = sigmoid(times(r.of_input, y) + times(r.of_state, h) + times(r.of_fed, c) + r.bias)
+    update = sigmoid(times(z.of_input, y) + times(z.of_state, h) + times(z.of_fed, c) + z.bias)
+    after = []
+    for j in range(len(h)):
+        inner = reset[j] * (times(new.of_state, h)[j] + times(new.of_fed, c)[j])
+        proposal = math.tanh(times(new.of_input, y)[j] + new.bias[j] + inner)
+        after.append(update[j] * h[j] + (1 - update[j]) * proposal)
+    return State(np.array(after))
+
+
+class Norm(NamedTuple):
+    gain: Array
+    bias: Array
+
+
+def layer_norm(z: Array, norm: Norm) -> Array:
+    """Ba et al. (2016), equations 3 and 4; 1e-5 in the root, which the paper leaves out."""
+    mean = sum(z) / len(z)
+    deviation = math.sqrt(sum((each - mean) ** 2 for each in z) / len(z) + 1e-5)
+    return norm.gain * (z - mean) / deviation + norm.bias
+
+
+def layer_norm_lstm(
+    x: Array, fed: Array, state: State, gates: Gates, norms: Mapping[str, Norm]
+) -> State:
+    """Ba et al. (2016), equations 20 to 22; x is [x; fed], and the gates lie as i f g o."""
+    assert state.cell is not None
+    names = "ifgo"
+    of_state = np.concatenate([times(gates[name].of_state, state.hidden) for name in names])
+    of_input = np.concatenate(
+        [times(gates[name].of_input, x) + times(gates[name].of_fed, fed) for name in names]
+    )
+    total = layer_norm(of_state, norms["recurrent"]) + layer_norm(of_input, norms["inputs"])
+    total = total + np.concatenate([gates[name].bias for name in names])
+    i, f, g, o = np.split(total, 4)
+    cell = sigmoid(f) * state.cell + sigmoid(i) * tanh(g)
+    return State(sigmoid(o) * tanh(layer_norm(cell, norms["cell"])), cell)
+
+
+# Our layers' weights, as the papers name them
+
+
+def gates_of(parameters: Parameters, names: str, *, fed_size: int) -> dict[str, Gate]:
+    """A layer's gates lie one after the other; the last columns are for what is fed back."""
+    found = {
+        name.removeprefix("rnn.").removesuffix("_l0").removesuffix("_l0_reverse"): value
+        for name, value in parameters.items()
+    }
+    arrays = {name: value.detach().numpy() for name, value in found.items()}
+    size = arrays["weight_hh"].shape[1]
+    nothing = np.zeros(len(names) * size)
+    first = arrays.get("bias_ih", arrays.get("bias", nothing))
+    second = arrays.get("bias_hh", nothing)
+    gates = {}
+    for number, name in enumerate(names):
+        rows = slice(number * size, (number + 1) * size)
+        read = arrays["weight_ih"][rows]
+        of_input, of_fed = np.split(read, [read.shape[1] - fed_size], axis=1)
+        recurrent = arrays["weight_hh"][rows]
+        gates[name] = Gate(of_input, of_fed, recurrent, first[rows], second[rows])
+    return gates
+
+
+def norm_of(parameters: Parameters, name: str) -> Norm:
+    gain = parameters[f"normalise_{name}.weight"].detach().numpy()
+    bias = parameters.get(f"normalise_{name}.bias")
+    return Norm(gain, np.zeros(len(gain)) if bias is None else bias.detach().numpy())
+
+
+def step_of(kind: str, parameters: Parameters, *, fed_size: int = 0) -> Step:
+    """The paper's step function with one of our layers' weights."""
+    gates = gates_of(parameters, "ifgo" if "lstm" in kind else "rzn", fed_size=fed_size)
+    if kind == "gru_reset_before":  # Bahdanau's z is our 1 - z = sig(-W x - ...)
+        gates = {**gates, "z": gates["z"].negated()}
+    if kind == "lstm_layer_norm":
+        norms = {name: norm_of(parameters, name) for name in ("inputs", "recurrent", "cell")}
+        return lambda x, fed, state: layer_norm_lstm(x, fed, state, gates, norms)
+    papers = {
+        "lstm": lstm,
+        "gru": gru,
+        "gru_reset_before": bahdanau_gru,
+        "gru_cho": cho_decoder_gru,
+    }
+    return lambda x, fed, state: papers[kind](x, fed, state, gates)
+
+
+# Stacks and encoders
+
+
+def stack(
+    x: Array,
+    states: Sequence[State],
+    steps: Sequence[Step],
+    *,
+    fed: Array,
+    upper_fed: Array,
+    residual_from: int | None,
+) -> tuple[list[State], Array]:
+    """One step of every layer and what leaves the top: Wu et al. (2016), equations 5 and 6."""
+    after = [steps[0](x, fed, states[0])]
+    output = after[0].hidden
+    for number, (step, state) in enumerate(zip(steps[1:], states[1:], strict=True), start=2):
+        after.append(step(output, upper_fed, state))
+        adds = residual_from is not None and number >= residual_from
+        output = after[-1].hidden + output if adds else after[-1].hidden
+    return after, output
+
+
+class Read(NamedTuple):
+    """One layer's states, in the order of its inputs, and the last it made in each direction."""
+
+    states: list[Array]
+    last: list[State]
+
+
+def in_order(step: Step, inputs: Sequence[Array], start: State) -> list[State]:
+    states = []
+    for each in inputs:
+        start = step(each, NOTHING, start)
+        states.append(start)
+    return states
+
+
+def both_ways(forward: Step, backward: Step, inputs: Sequence[Array], start: State) -> Read:
+    """h_j = [forward_j ; backward_j]: Bahdanau et al. (2015), section 3.2."""
+    there = in_order(forward, inputs, start)
+    back = in_order(backward, inputs[::-1], start)
+    joined = [np.concatenate([f.hidden, b.hidden]) for f, b in zip(there, back[::-1], strict=True)]
+    return Read(joined, [there[-1], back[-1]])
+
+
+def layer(steps: Sequence[Step], inputs: Sequence[Array], start: State) -> Read:
+    """One step function reads forward; a second one, if there is one, reads backward."""
+    if len(steps) == 2:
+        return both_ways(*steps, inputs, start)
+    states = in_order(steps[0], inputs, start)
+    return Read([state.hidden for state in states], states[-1:])
+
+
+def pairs(states: Sequence[Array]) -> list[Array]:
+    """[h_{2i} ; h_{2i+1}]: Chan et al. (2016), equation 5; an odd last state beside zeros."""
+    even = list(states)
+    if len(even) % 2:
+        even.append(np.zeros_like(even[0]))
+    return [np.concatenate([even[i], even[i + 1]]) for i in range(0, len(even), 2)]
+
+
+def words_reversed(places: Sequence[Array]) -> list[Array]:
+    """Words from the last to the first, then EOS: Sutskever et al. (2014), section 3.3."""
+    *words, end = places
+    return [*words[::-1], end]
+
+
+def encoder(
+    inputs: Sequence[Array],
+    layers: Sequence[Sequence[Step]],
+    start: State,
+    *,
+    pyramid: bool = False,
+    reverse: bool = False,
+    residual_from: int | None = None,
+) -> tuple[list[Array], list[list[State]]]:
+    """The top layer's states where their words are, and each layer's last states.
+
+    x^i = m^i + x^{i-1} from a layer on, where they are equally wide: Wu et al. (2016), equation 6.
+    """
+    states = words_reversed(inputs) if reverse else list(inputs)
+    last = []
+    for number, steps in enumerate(layers, start=1):
+        if pyramid and number > 1:
+            states = pairs(states)
+        read = layer(steps, states, start)
+        adds = residual_from is not None and number >= residual_from
+        if adds and len(read.states[0]) == len(states[0]):
+            states = [made + below for made, below in zip(read.states, states, strict=True)]
+        else:
+            states = read.states
+        last.append(read.last)
+    return (words_reversed(states) if reverse else states), last
+
+
+def mean(states: Sequence[Array]) -> Array:
+    return np.array(sum(states) / len(states))
+
+
+def affine(parameters: Parameters, vector: Array) -> Array:
+    """W v + b, or W v, of a torch.nn.Linear."""
+    arrays = {name: value.detach().numpy() for name, value in parameters.items()}
+    return times(arrays["weight"], vector) + arrays.get("bias", 0.0)
