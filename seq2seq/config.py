@@ -1,10 +1,16 @@
 """Everything about model, training and search that can be set, each with its one default."""
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from seq2seq.errors import ConfigError
+
+CellKind = Literal["lstm", "gru", "gru_reset_before", "gru_cho", "lstm_layer_norm"]
+ScoreName = Literal[
+    "dot", "scaled_dot", "general", "additive", "concat", "concat_fixed", "location"
+]
 
 
 class Section(BaseModel):
@@ -18,17 +24,47 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """Section `model`: what is trained; fixed for the life of a run."""
 
-    cell: Literal["lstm", "gru"] = "lstm"
-    """Recurrent cell of encoder and decoder."""
+    cell: CellKind = "lstm"
+    """Recurrent cell of encoder and decoder: lstm (Hochreiter & Schmidhuber, 1997); gru, the reset
+    gate after the product as in Nematus and PyTorch; gru_reset_before, as in Bahdanau et al.
+    (2015); gru_cho, whose reset gate also covers what is fed (decoder of Cho et al., 2014);
+    lstm_layer_norm (Ba et al., 2016)."""
+    decoder_cell: CellKind | None = None
+    """Recurrent cell of the decoder; left out: the same as cell."""
+    recurrent_biases: bool = True
+    """Biases in the recurrent cells and the bridge; Luong et al. (2015) have none."""
     embedding_size: int = Field(default=256, ge=1)
     """Width of source and target embeddings."""
+    scale_embeddings: bool = True
+    """Multiply embeddings by the square root of their width, as one matrix tied to the softmax
+    needs (Vaswani et al., 2017, section 3.4)."""
+    encoder: Literal["bidirectional", "unidirectional", "gnmt", "pyramid"] = "bidirectional"
+    """How layers read the source: all in both directions; all forwards; the lowest in both
+    directions and the others forwards (Wu et al., 2016); or in both directions, each layer above
+    the lowest at half the length (Chan et al., 2016)."""
     encoder_size: int = Field(default=256, ge=1)
-    """Width of each direction of the bidirectional encoder; memory is twice as wide."""
+    """Width of each direction of an encoder layer; memory of two directions is twice as wide."""
     encoder_layers: int = Field(default=1, ge=1)
-    """Bidirectional layers, one on the other."""
-    encoder_residual: bool = False
-    """Add what an encoder layer reads to what it makes, where both are equally wide (He et al.,
-    2016)."""
+    """Encoder layers, one on the other."""
+    encoder_projection: int | None = Field(default=None, ge=1)
+    """Map memory to this width after the top layer (RNMT+, Chen et al., 2018); left out: no map."""
+    encoder_self_attention: int = Field(default=0, ge=0)
+    """Self-attention layers over the encoder's states."""
+    source_order: Literal["forward", "reversed"] = "forward"
+    """Read the source's words in reverse (Sutskever et al., 2014; Luong et al., 2015). Alignments
+    are shown in the order of the words either way."""
+    read_end: bool = True
+    """Whether the encoder reads the source's end-of-sentence symbol; the encoders of Sutskever et
+    al. (2014) and Luong et al. (2015) read the words alone."""
+    summary: Literal["last", "backward", "mean"] = "last"
+    """What stands for the whole source: the last state of each direction, that of the backward
+    direction alone (Bahdanau et al., 2015), or the mean of all states (Nematus)."""
+    bridge: Literal["tanh", "copy", "zero"] = "tanh"
+    """The decoder's first state: tanh(W summary), the encoder's last states layer by layer, or
+    zero."""
+    residual_from: int | None = Field(default=None, ge=2)
+    """From this layer on, counted from 1, what a layer of encoder or decoder reads is added to what
+    it makes, where both are equally wide (Wu et al., 2016, section 3.1: 3); left out: never."""
     attend_end: bool = True
     """Whether attention may look at the state of the source's end-of-sentence symbol. It draws the
     looks of words that are known already; without it, as in Luong's own code, alignments are
@@ -36,22 +72,72 @@ class ModelConfig(Section):
     decoder_size: int = Field(default=512, ge=1)
     """Width of the decoder's state."""
     decoder_layers: int = Field(default=1, ge=1)
-    """Decoder layers, one on the other; attention asks with the top one."""
-    attention: Literal["none", "luong", "bahdanau"] = "luong"
-    """When the decoder looks at the source: never, after its cell (Luong et al., 2015), or before
-    it (Bahdanau et al., 2015)."""
-    score: Literal["dot", "scaled_dot", "general", "additive", "concat"] = "general"
-    """How a query is compared with a key, with either order of attention."""
+    """Decoder layers, one on the other."""
+    attention: Literal["none", "luong", "bahdanau", "conditional"] = "luong"
+    """When the decoder looks at the source: never, after its cell (Luong et al., 2015), before it
+    (Bahdanau et al., 2015), or between two cells (the conditional GRU of Nematus)."""
+    score: ScoreName = "general"
+    """How a query is compared with a key, in any order of attention. concat_fixed is concat as
+    Luong's code computes it; location reads the query alone."""
     attention_size: int = Field(default=512, ge=1)
-    """Inner width of the scores "additive" and "concat"."""
-    input_feeding: bool = True
-    """Feed the last readout back into the cell (Luong et al., 2015, section 3.3); "luong" only."""
+    """Inner width of the scores "additive" and "concat" and of what predicts the place in scope
+    local_p, all heads together; with projections, the width of projected queries, keys and
+    values."""
+    location_positions: int = Field(default=100, ge=1)
+    """Places the score "location" knows; source pieces beyond cannot be looked at."""
+    scope: Literal["global", "local_m", "local_p"] = "global"
+    """Where attention may look: everywhere, or in a window around step t (local_m) or around a
+    place predicted from the query (local_p) (Luong et al., 2015, section 3.2)."""
+    window: int = Field(default=10, ge=1)
+    """D: a window reaches this many source pieces to either side."""
+    normalizer: Literal["softmax", "sparsemax", "entmax15"] = "softmax"
+    """How scores become weights; sparsemax (Martins & Astudillo, 2016) and entmax15 (Peters et al.,
+    2019) give exact zeros."""
+    heads: int = Field(default=1, ge=1)
+    """Attention heads, with any score (Vaswani et al., 2017, section 3.2.2)."""
+    projections: bool | None = None
+    """Adaptive weights W_Q, W_K, W_V before the score; left out: with several heads only. Several
+    heads without them cut queries, keys and values into equal parts."""
+    project_values: bool = True
+    """Whether projections include W_V and, with several heads, W_O; RNMT+ has neither."""
+    attention_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on attention weights."""
+    coverage: Literal["none", "linear", "gru"] = "none"
+    """Tell attention where it has looked already (Tu et al., 2016): summed weights over a
+    fertility, or a GRU for each source position."""
+    coverage_size: int = Field(default=10, ge=1)
+    """Width of coverage "gru"."""
+    query_layer: Literal["top", "bottom"] = "top"
+    """The decoder layer that asks; GNMT and RNMT+ ask with the lowest."""
+    context_to_upper: bool = False
+    """Give the context to the decoder's upper layers too (GNMT, RNMT+)."""
+    input_feeding: bool | None = None
+    """Feed the last step's result back into the cell (Luong et al., 2015, section 3.3); left out:
+    with "luong" only."""
+    fed: Literal["readout", "context"] = "readout"
+    """What input feeding feeds: Luong's attentional vector, or the context alone (RNMT+)."""
+    decoder_self_attention: bool = False
+    """Let every decoder state look at the decoder's own past states."""
+    self_attention_heads: int = Field(default=1, ge=1)
+    """Heads of self-attention, in encoder and decoder."""
     context: Literal["state", "input"] = "state"
     """Where a decoder without attention meets the source: in its first state (Sutskever et al.,
     2014) or at every step as well (Cho et al., 2014)."""
+    readout: Literal["tanh", "maxout", "none"] = "tanh"
+    """What follows the decoder: tanh(W [...]), the larger of two linear units (Bahdanau et al.,
+    2015, appendix A.2.2), or nothing: the output layer reads the parts themselves."""
+    readout_state: Literal["new", "previous"] = "new"
+    """The state a readout reads; RNNsearch reads that of the step before."""
+    readout_context: bool | None = None
+    """Whether the readout reads the context; left out: wherever there is one at every step."""
+    readout_embedding: bool | None = None
+    """Whether the readout reads the last word's embedding; left out: with "bahdanau" and
+    "conditional"."""
     readout_size: int | None = Field(default=None, ge=1)
     """Width of the decoder's readout, which is also what input feeding feeds; left out:
     decoder_size."""
+    output_bias: bool = True
+    """A bias for every entry of the vocabulary; Luong et al. (2015) have none."""
     tie_embeddings: Literal["none", "decoder", "all"] = "all"
     """Share target embedding and output layer ("decoder"), and the source embedding too ("all",
     needs a joint vocabulary) (Press & Wolf, 2017). A linear map takes a readout of another width to
@@ -63,22 +149,162 @@ class ModelConfig(Section):
 
     @property
     def memory_size(self) -> int:
-        return 2 * self.encoder_size
+        """M, the width of a source position's state."""
+        directions = 2 if self.encoder in ("bidirectional", "pyramid") else 1
+        if self.encoder == "gnmt" and self.encoder_layers == 1:
+            directions = 2
+        return self.encoder_projection or directions * self.encoder_size
+
+    @property
+    def projects(self) -> bool:
+        return self.heads > 1 if self.projections is None else self.projections
+
+    @property
+    def feeds(self) -> bool:
+        return self.attention == "luong" if self.input_feeding is None else self.input_feeding
 
     @property
     def readout_width(self) -> int:
         return self.decoder_size if self.readout_size is None else self.readout_size
 
+    @property
+    def has_context(self) -> bool:
+        """Whether there is a context, or a summary in its place, at every step."""
+        return self.attention != "none" or self.context == "input"
+
+    @property
+    def reads_context(self) -> bool:
+        return self.has_context if self.readout_context is None else self.readout_context
+
+    @property
+    def reads_embedding(self) -> bool:
+        if self.readout_embedding is None:
+            return self.attention in ("bahdanau", "conditional")
+        return self.readout_embedding
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        dotted = self.score in ("dot", "scaled_dot")
-        if self.attention != "none" and dotted and self.decoder_size != self.memory_size:
-            raise ConfigError(
-                f"score {self.score} needs equal widths: model.decoder_size is "
-                f"{self.decoder_size}, memory (twice model.encoder_size) is {self.memory_size}",
-                hint="make them equal, or use score general, which maps one onto the other",
-            )
+        for problem in combination_problems(self):
+            raise problem
         return self
+
+
+def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
+    """Why settings of a model do not go together; nothing when they do."""
+    attends = config.attention != "none"
+    dotted = config.score in ("dot", "scaled_dot") and not config.projects
+    if attends and dotted and config.decoder_size != config.memory_size:
+        yield ConfigError(
+            f"score {config.score} needs equal widths: model.decoder_size is "
+            f"{config.decoder_size}, memory is {config.memory_size}",
+            hint="make them equal, or use score general, which maps one onto the other, "
+            "or model.projections=true",
+        )
+    if attends:
+        yield from _head_problems(config)
+    if attends and config.score == "location" and config.coverage != "none":
+        yield ConfigError(
+            "score location reads no keys, so that coverage cannot reach it",
+            hint="use another score, or model.coverage=none",
+        )
+    if not attends:
+        asked = {
+            "scope": config.scope != "global",
+            "normalizer": config.normalizer != "softmax",
+            "heads": config.heads > 1,
+            "projections": bool(config.projections),
+            "coverage": config.coverage != "none",
+            "attention_dropout": config.attention_dropout > 0,
+            "context_to_upper": config.context_to_upper,
+            "input_feeding": bool(config.input_feeding),
+            "readout_state": config.readout_state == "previous",
+        }
+        for name in (name for name, given in asked.items() if given):
+            yield ConfigError(
+                f"model.{name} is set, but with model.attention none it has nothing to act on",
+                hint="choose attention luong, bahdanau or conditional, or leave it out",
+            )
+    if config.context_to_upper and config.decoder_layers == 1:
+        yield ConfigError(
+            "model.context_to_upper needs upper layers, and model.decoder_layers is 1",
+            hint="use at least 2 decoder layers",
+        )
+    if config.attention == "luong" and config.context_to_upper and config.query_layer == "top":
+        yield ConfigError(
+            "with attention luong and query_layer top, the context comes after the upper layers",
+            hint="use model.query_layer=bottom, or model.context_to_upper=false",
+        )
+    if (
+        config.attention == "conditional"
+        and config.query_layer == "top"
+        and config.decoder_layers > 1
+    ):
+        yield ConfigError(
+            "with attention conditional the first cell of the lowest layer asks",
+            hint="use model.query_layer=bottom with several decoder layers",
+        )
+    if config.fed == "context" and not (attends and config.feeds):
+        yield ConfigError(
+            "model.fed is context, but nothing is fed back",
+            hint="set model.input_feeding=true, or leave model.fed out",
+        )
+    if config.decoder_self_attention and config.readout_state == "previous":
+        yield ConfigError(
+            "with model.readout_state previous nothing would read the decoder's self-attention",
+            hint="use model.readout_state=new, or model.decoder_self_attention=false",
+        )
+    if config.decoder_self_attention and config.decoder_size % config.self_attention_heads:
+        yield _undivided("self_attention_heads", config.self_attention_heads, config.decoder_size)
+    if config.encoder_self_attention and config.memory_size % config.self_attention_heads:
+        yield _undivided("self_attention_heads", config.self_attention_heads, config.memory_size)
+    if config.reads_context and not config.has_context:
+        yield ConfigError(
+            "model.readout_context is true, but there is no context at any step",
+            hint="use model.context=input or an attention",
+        )
+    if config.encoder == "pyramid" and config.source_order == "reversed":
+        yield ConfigError(
+            "a pyramid encoder joins pairs of neighbours and cannot read in reverse order",
+            hint="use model.source_order=forward, or another encoder",
+        )
+    yield from _bridge_problems(config)
+
+
+def _head_problems(config: ModelConfig) -> Iterator[ConfigError]:
+    widths = (
+        [config.attention_size, *([] if config.project_values else [config.memory_size])]
+        if config.projects
+        else [config.decoder_size, config.memory_size]
+    )
+    if config.heads > 1 or config.projects:
+        for width in widths:
+            if width % config.heads:
+                yield _undivided("heads", config.heads, width)
+
+
+def _undivided(name: str, heads: int, width: int) -> ConfigError:
+    return ConfigError(
+        f"model.{name} is {heads}, which does not divide a width of {width}",
+        hint="choose widths that are multiples of it",
+    )
+
+
+def _bridge_problems(config: ModelConfig) -> Iterator[ConfigError]:
+    if config.bridge != "copy":
+        return
+    if config.decoder_layers != config.encoder_layers:
+        yield ConfigError(
+            f"model.bridge copy takes state for state, but there are {config.encoder_layers} "
+            f"encoder layers and {config.decoder_layers} decoder layers",
+            hint="make them equal, or use model.bridge=tanh",
+        )
+    twice = 2 if config.encoder in ("bidirectional", "pyramid") else 1
+    if config.encoder == "gnmt" or twice * config.encoder_size != config.decoder_size:
+        yield ConfigError(
+            f"model.bridge copy needs states of equal widths: the encoder's are "
+            f"{twice * config.encoder_size}, the decoder's {config.decoder_size}",
+            hint="make them equal, or use model.bridge=tanh",
+        )
 
 
 class TrainingConfig(Section):
@@ -107,6 +333,9 @@ class TrainingConfig(Section):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability spread evenly over the vocabulary in the training target (Szegedy et al.,
     2016)."""
+    coverage_loss: float = Field(default=0.0, ge=0)
+    """Weight of the coverage loss, sum over j of min(a_tj, what j had before) a target token (See
+    et al., 2017, equation 12); with any attention."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the gradient; longer ones are scaled back."""
     validate_every: int = Field(default=500, ge=1)

@@ -106,7 +106,12 @@ def fit(
             group["lr"] = rate
         model.train()
         seed_update(config.seed, update)
-        loss = batch_loss(model, batch.to(device), smoothing=config.label_smoothing)
+        loss = batch_loss(
+            model,
+            batch.to(device),
+            smoothing=config.label_smoothing,
+            coverage=config.coverage_loss,
+        )
         optimizer.zero_grad()
         (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
         norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()

@@ -1,59 +1,76 @@
 """What every decoder offers, and the values that pass through its doors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from seq2seq.recurrence import CellState
+from seq2seq.attention import Prepared
+from seq2seq.cells import CellState
+from seq2seq.coverage import CoverageState
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """B encoded sources as a decoder sees them; keys are made once a sentence."""
+    """B encoded sources as a decoder sees them."""
 
     values: Tensor  # [B, S, M]
-    keys: Tensor | None  # [B, S, ?]; None for a decoder without attention
-    mask: Tensor  # [B, S] bool
-    summary: Tensor  # [B, M]
+    mask: Tensor  # [B, S] bool, what may be looked at
+    summary: Tensor  # [B, Z]
+    last: tuple[CellState, ...]  # the last state of each encoder layer
+    prepared: Prepared | None = None  # as attention sees it, made once; None without attention
 
     def select(self, rows: Tensor) -> "Memory":
-        keys = None if self.keys is None else self.keys[rows]
-        return Memory(self.values[rows], keys, self.mask[rows], self.summary[rows])
+        return Memory(
+            self.values[rows],
+            self.mask[rows],
+            self.summary[rows],
+            tuple(state.select(rows) for state in self.last),
+            None if self.prepared is None else self.prepared.select(rows),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderState:
-    """All that one step hands to the next."""
+    """All that one step hands to the next; what a decoder has no use for is None."""
 
     layers: tuple[CellState, ...]
-    fed: Tensor | None = None  # [B, R], the last readout, with input feeding
+    fed: Tensor | None = None  # [B, F], the last readout or context, with input feeding
+    coverage: CoverageState | None = None
+    past: Prepared | None = None  # own states so far, for self-attention
+    number: Tensor | None = None  # [B], of the step to come, from 1, for local attention
 
     def select(self, rows: Tensor) -> "DecoderState":
-        layers = tuple(layer.select(rows) for layer in self.layers)
-        return DecoderState(layers, None if self.fed is None else self.fed[rows])
+        return replace(
+            self,
+            layers=tuple(layer.select(rows) for layer in self.layers),
+            fed=None if self.fed is None else self.fed[rows],
+            coverage=None if self.coverage is None else self.coverage.select(rows),
+            past=None if self.past is None else self.past.select(rows),
+            number=None if self.number is None else self.number[rows],
+        )
 
 
 class Unrolled(NamedTuple):
     """Every step of a batch whose targets are known."""
 
     readouts: Tensor  # [B, T, R]
-    weights: Tensor | None  # [B, T, S]
+    weights: Tensor | None  # [B, T, N, S], N heads; None without attention
 
 
 class Step(NamedTuple):
     """One step of a batch whose targets are being written."""
 
     readout: Tensor  # [B, R]
-    weights: Tensor | None  # [B, S]
+    weights: Tensor | None  # [B, N, S]
     state: DecoderState
 
 
 class Decoder(Protocol):
     """`unroll` equals `start` followed by repeated `step`, in evaluation mode."""
 
-    def keys(self, values: Tensor) -> Tensor | None:
-        """What of attention depends on memory alone. [B, S, M] -> [B, S, ?]"""
+    def prepare(self, values: Tensor) -> Prepared | None:
+        """What of attention depends on memory alone. values [B, S, M]"""
         ...
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:

@@ -35,12 +35,13 @@ def translate_ids(
     config: SearchConfig,
     *,
     n_best: int = 1,
+    head: int | None = None,
     device: str = "cpu",
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each source, best first; sources are ids without EOS, none empty.
 
     Sentences of like length are searched together and put back in order. Attention rows end with
-    the source's EOS.
+    the source's EOS; they are the mean of all heads, or one `head` (from 0) alone.
     """
     model.eval()
     found: list[list[Hypothesis]] = [[] for _ in sources]
@@ -50,18 +51,24 @@ def translate_ids(
             chosen = by_length[begin : begin + config.batch_sentences]
             batch = [sources[i] for i in chosen]
             for i, hypotheses in zip(
-                chosen, _search(model, batch, config, n_best, device), strict=True
+                chosen, _search(model, batch, config, n_best, head, device), strict=True
             ):
-                found[i] = [_trimmed(each, len(sources[i]) + 1) for each in hypotheses]
+                found[i] = [_on_source(each, model, len(sources[i]) + 1) for each in hypotheses]
     return found
 
 
 def force(
-    model: EncoderDecoder, source: Sequence[int], target: Sequence[int], *, device: str = "cpu"
+    model: EncoderDecoder,
+    source: Sequence[int],
+    target: Sequence[int],
+    *,
+    head: int | None = None,
+    device: str = "cpu",
 ) -> Hypothesis:
     """Read a given target instead of searching: its probability and where it looks.
 
-    source and target are ids without BOS and EOS; the hypothesis ends in EOS.
+    source and target are ids without BOS and EOS; the hypothesis ends in EOS. `head` as in
+    `translate_ids`.
     """
     model.eval()
     labels = [*target, EOS]
@@ -72,7 +79,8 @@ def force(
         log_probabilities = model.logits(readouts)[0].log_softmax(-1)  # [T, V]
         chosen = log_probabilities[range(len(labels)), labels]
     total = chosen.double().sum().item()
-    return Hypothesis(tuple(labels), total, total, None if weights is None else weights[0].cpu())
+    seen = None if weights is None else _view(weights[0], head).cpu()  # [T, S']
+    return _on_source(Hypothesis(tuple(labels), total, total, seen), model, len(source) + 1)
 
 
 def _search(
@@ -80,6 +88,7 @@ def _search(
     sources: list[Sequence[int]],
     config: SearchConfig,
     n_best: int,
+    head: int | None,
     device: str,
 ) -> list[list[Hypothesis]]:
     memory = _encode(model, sources, device)
@@ -87,7 +96,8 @@ def _search(
 
     def step(previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
         readout, weights, decoder = model.decoder.step(previous_ids, state.decoder, state.memory)
-        return SearchStep(model.logits(readout), weights, replace(state, decoder=decoder))
+        seen = None if weights is None else _view(weights, head)  # [R, S']
+        return SearchStep(model.logits(readout), seen, replace(state, decoder=decoder))
 
     max_lengths = [int(config.max_length_factor * len(ids)) + _SPARE for ids in sources]
     if config.beam == 1 and n_best == 1:
@@ -123,7 +133,21 @@ def _encode(model: EncoderDecoder, sources: Sequence[Sequence[int]], device: str
     return model.encode(source_ids.to(device), lengths)
 
 
-def _trimmed(hypothesis: Hypothesis, length: int) -> Hypothesis:
+def _view(weights: Tensor, head: int | None) -> Tensor:
+    """The mean of all heads, or one of them. [..., N, S'] -> [..., S']"""
+    return weights.mean(-2) if head is None else weights[..., head, :]
+
+
+def _on_source(hypothesis: Hypothesis, model: EncoderDecoder, length: int) -> Hypothesis:
+    """Weights over what memory holds become weights over the source's `length` pieces.
+
+    What a pyramid's state was given is shared out evenly among the pieces that it was made of.
+    """
     if hypothesis.weights is None:
         return hypothesis
-    return replace(hypothesis, weights=hypothesis.weights[:, :length])
+    stride = model.encoder.stride
+    if stride == 1:
+        return replace(hypothesis, weights=hypothesis.weights[:, :length])
+    states = torch.arange(length) // stride  # [S] the state that a piece went into
+    shares = states.bincount()[states]  # [S] how many pieces went into it
+    return replace(hypothesis, weights=hypothesis.weights[:, states] / shares)
