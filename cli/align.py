@@ -31,6 +31,9 @@ def align(
     pieces: Annotated[bool, typer.Option("--pieces", help="Show pieces, not words.")] = False,
     values: Annotated[bool, typer.Option("--values", help="Weights in hundredths.")] = False,
     width: Annotated[int | None, typer.Option(min=1, help="Columns.  [the terminal's]")] = None,
+    head: Annotated[
+        int | None, typer.Option(min=1, help="One head of several, from 1.  [mean of all]")
+    ] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Hypotheses kept.  [5]")] = None,
     checkpoint: Annotated[str, typer.Option(help="best, last, or its folder's name.")] = "best",
     set_: Annotated[
@@ -56,27 +59,28 @@ def align(
         threads=threads,
         device=device,
     )
-    translator.require_attention()
-    for number, translation in enumerate(_translations(translator, source, target), start=1):
+    translator.require_attention(head)
+    translations = _translations(translator, source, target, head=head)
+    for number, translation in enumerate(translations, start=1):
         _write(translation, number, format_, pieces=pieces, values=values, width=width)
     if format_ is Format.TABLE:
         note(CAUTION)
 
 
 def _translations(
-    translator: "Translator", source: Path, target: Path | None
+    translator: "Translator", source: Path, target: Path | None, *, head: int | None
 ) -> Iterator["Translation"]:
     from cli.translate import CHUNK, available_chunks
     from data.corpus import read_lines, read_pairs, rereadable, survey_pair
 
     if target is None:
         for lines in available_chunks(read_lines(source), size=CHUNK):
-            yield from translator.translate(lines)
+            yield from translator.translate(lines, head=head)
         return
     with rereadable(source) as readable:
         survey_pair(readable, target)  # unequal counts are refused before anything is written
         for pair in read_pairs(readable, target):
-            yield translator.force(*pair)
+            yield translator.force(*pair, head=head)
 
 
 def _write(

@@ -53,7 +53,7 @@ def read_recipe(name: str) -> Values:
                 hint=f"give the path of a TOML file, or a recipe: {', '.join(recipe_names())}",
             ) from error
     else:
-        raise _unknown("recipe", name, recipe_names())
+        raise unknown("recipe", name, recipe_names())
     return _checked_sections(_parse(text, place=name), place=name)
 
 
@@ -141,7 +141,7 @@ def _parse(text: str, *, place: str) -> dict[str, Any]:
 def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
     for section, settings in values.items():
         if section not in SECTIONS:
-            raise _unknown(f"section in {place}", section, list(SECTIONS))
+            raise unknown(f"section in {place}", section, list(SECTIONS))
         if not isinstance(settings, dict):
             raise ConfigError(
                 f"{place}: {section} is a section, not a value",
@@ -150,11 +150,11 @@ def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
         for name in settings:
             if name not in SECTIONS[section].model_fields:
                 everywhere = [f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields]
-                raise _unknown(f"setting in {place}", f"{section}.{name}", everywhere)
+                raise unknown(f"setting in {place}", f"{section}.{name}", everywhere)
     return dict(values)
 
 
-def _unknown(what: str, name: str, known: list[str]) -> ConfigError:
+def unknown(what: str, name: str, known: list[str]) -> ConfigError:
     """Name the nearest of what there is."""
     setting = name[name.index(".") :] if "." in name else name
     nearest = [key for key in known if key.endswith(setting)][:1]  # right name, wrong section

@@ -1,18 +1,35 @@
-"""The command `describe`: what a store, run or checkpoint holds."""
+"""The command `describe`: what a store, run or checkpoint holds, or what a preset is."""
 
+import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from cli.preset import Preset
+
+WIDTH = 100  # columns that a preset's prose is wrapped to; its equations are never wider
+
 
 def describe(
-    path: Annotated[Path, typer.Argument(help="A token store, run directory or checkpoint.")],
+    path: Annotated[
+        Path, typer.Argument(help="A token store, run directory or checkpoint, or a preset's name.")
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what a store, run or checkpoint holds, and verify it."""
+    """Say what a store, run or checkpoint holds, and verify it; or what a preset is."""
     from cli.console import write_json, write_line
+    from cli.preset import preset_names, read_preset
 
+    if str(path) in preset_names() and not path.exists():
+        preset = read_preset(str(path))
+        if json:
+            write_json({"schema_version": 1, **_preset_facts(preset)})
+            return
+        for line in _preset_lines(preset):
+            write_line(line)
+        return
     facts = _facts(path)
     if json:
         write_json({"schema_version": 1, **facts})
@@ -22,6 +39,7 @@ def describe(
 
 
 def _facts(path: Path) -> dict[str, Any]:
+    from cli.preset import preset_names
     from data.token_store import META
     from seq2seq.checkpoint import MANIFEST
     from seq2seq.errors import CheckpointError
@@ -34,8 +52,60 @@ def _facts(path: Path) -> dict[str, Any]:
         return {"kind": "checkpoint", **_checkpoint_facts(path)}
     raise CheckpointError(
         f"{path} is neither a token store, nor a run directory, nor a checkpoint",
-        hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`",
+        hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`; presets are "
+        + ", ".join(preset_names()),
     )
+
+
+def _preset_facts(preset: "Preset") -> dict[str, Any]:
+    return {
+        "kind": "preset",
+        "name": preset.name,
+        "title": preset.title,
+        "paper": preset.paper,
+        "equations": preset.equations,
+        "model": preset.model,
+        "published": preset.published,
+        "same": preset.same,
+        "deviations": preset.deviations,
+        "command_line": preset.command(),
+    }
+
+
+def _preset_lines(preset: "Preset") -> list[str]:
+    from cli.preset import setting_lines
+
+    return [
+        preset.title,
+        *textwrap.wrap(preset.paper, WIDTH),
+        "",
+        "equations:",
+        *(f"  {line}" for line in preset.equations.splitlines()),
+        "",
+        "structure, at about a quarter of the published widths:",
+        *(f"  {line}" for line in setting_lines(preset.model)),
+        "",
+        "published sizes, with --paper-sizes:",
+        *(f"  {line}" for line in setting_lines(preset.published)),
+        "",
+        "as published:",
+        *_items(preset.same),
+        "",
+        "not as published:",
+        *_items(preset.deviations),
+        "",
+        "train it:",
+        f"  {preset.command()}",
+        f"  {preset.command('--paper-sizes')}",
+    ]
+
+
+def _items(texts: list[str]) -> list[str]:
+    return [
+        line
+        for text in texts
+        for line in textwrap.wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ")
+    ]
 
 
 def _store_facts(path: Path) -> dict[str, Any]:

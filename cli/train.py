@@ -1,4 +1,4 @@
-"""The command `train`: a token store and a recipe become a run directory."""
+"""The command `train`: a token store, a recipe and perhaps a preset become a run directory."""
 
 import shutil
 from enum import StrEnum
@@ -18,6 +18,7 @@ class AttentionOrder(StrEnum):
     NONE = "none"
     LUONG = "luong"
     BAHDANAU = "bahdanau"
+    CONDITIONAL = "conditional"
 
 
 class ScoreName(StrEnum):
@@ -28,6 +29,8 @@ class ScoreName(StrEnum):
     GENERAL = "general"
     ADDITIVE = "additive"
     CONCAT = "concat"
+    CONCAT_FIXED = "concat_fixed"
+    LOCATION = "location"
 
 
 DEFAULT_RECIPE = "small"
@@ -41,6 +44,13 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(help="tiny, small, base, or a TOML file of your own.  [small]")
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A published model over the recipe; `describe NAME` shows it."),
+    ] = None,
+    paper_sizes: Annotated[
+        bool, typer.Option("--paper-sizes", help="The preset's widths and layers as published.")
+    ] = False,
     attention: Annotated[
         AttentionOrder | None, typer.Option(help="When the decoder looks at the source.")
     ] = None,
@@ -61,7 +71,8 @@ def train(
 ) -> None:
     """Train a model, with validation and checkpoints.
 
-    The first Ctrl-C saves and leaves; `--resume` goes on from there.
+    A later one of recipe, preset, --set and the other options wins. The first Ctrl-C saves and
+    leaves; `--resume` goes on from there.
     """
     from cli.config import parse_settings, read_recipe, resolve
     from cli.device import choose_device
@@ -77,7 +88,9 @@ def train(
     flags["training"] |= {"seed": seed} if seed is not None else {}
     settings = parse_settings(set_ or [])
     if resume:
-        _refuse_recipe(recipe)
+        _refuse_choices(
+            {"--recipe": recipe, "--preset": preset, "--paper-sizes": paper_sizes or None}
+        )
         opened = RunDirectory.open(run)
         tokens = TokenStore.open(store)
         check_resumable(opened, tokens)
@@ -87,8 +100,9 @@ def train(
             _change(opened, settings, flags)
     else:
         RunDirectory.refuse_existing(run)
-        layers = (read_recipe(recipe or DEFAULT_RECIPE), settings, flags)
-        _refuse_data_settings(layers[:2])
+        chosen_preset = _preset_values(preset, paper_sizes=paper_sizes)
+        layers = (read_recipe(recipe or DEFAULT_RECIPE), chosen_preset, settings, flags)
+        _refuse_data_settings(layers)
         resolve(*layers)  # every setting is checked before the data is opened
         tokens = TokenStore.open(store)
         _check_tying(resolve(*layers).model.tie_embeddings, tokens)
@@ -152,12 +166,29 @@ def _check_tying(tie: str, store: "TokenStore") -> None:
         )
 
 
-def _refuse_recipe(recipe: str | None) -> None:
+def _preset_values(name: str | None, *, paper_sizes: bool) -> dict[str, dict[str, Any]]:
+    """The layer of settings that a preset is; none without one."""
+    from cli.preset import preset_names, read_preset
     from seq2seq.errors import ConfigError
 
-    if recipe is not None:
+    if name is not None:
+        return read_preset(name).values(paper_sizes=paper_sizes)
+    if paper_sizes:
         raise ConfigError(
-            "a run that is resumed has its settings already", hint="leave out --recipe"
+            "--paper-sizes are those of a preset, and there is no --preset",
+            hint="give --preset with one of " + ", ".join(preset_names()),
+        )
+    return {}
+
+
+def _refuse_choices(choices: dict[str, object | None]) -> None:
+    """What is chosen once, when a run is made."""
+    from seq2seq.errors import ConfigError
+
+    if given := [option for option, value in choices.items() if value is not None]:
+        raise ConfigError(
+            "a run that is resumed has its settings already",
+            hint=f"leave out {' and '.join(given)}",
         )
 
 

@@ -91,19 +91,41 @@ class Translator:
 
     @property
     def has_attention(self) -> bool:
-        from seq2seq.decoders.plain import PlainDecoder
+        return self.heads > 0
 
-        return not isinstance(self.model.decoder, PlainDecoder)
+    @property
+    def heads(self) -> int:
+        """How many attention heads the model has; 0 without attention."""
+        from seq2seq.attention import MultiHeadAttention
+        from seq2seq.decoders.attentive import AttentiveDecoder
 
-    def require_attention(self) -> None:
+        decoder = self.model.decoder
+        if not isinstance(decoder, AttentiveDecoder):
+            return 0
+        attention = decoder.attention
+        return attention.heads if isinstance(attention, MultiHeadAttention) else 1
+
+    def require_attention(self, head: int | None = None) -> None:
+        """Raises ConfigError where there is no attention, or no such head of it."""
         if not self.has_attention:
             raise ConfigError(
                 "this model was trained with attention none: there is no alignment to show",
-                hint="train with --attention luong or bahdanau",
+                hint="train with --attention luong, bahdanau or conditional",
+            )
+        if head is not None and not 1 <= head <= self.heads:
+            many = "1 attention head" if self.heads == 1 else f"{self.heads} attention heads"
+            raise ConfigError(
+                f"there is no head {head}: this model has {many}",
+                hint=f"use 1 to {self.heads}, or leave --head out for the mean of all",
             )
 
-    def translate(self, lines: Sequence[str], *, n_best: int = 1) -> list[Translation]:
-        """A translation for every line, in order; a blank line has none and runs no model."""
+    def translate(
+        self, lines: Sequence[str], *, n_best: int = 1, head: int | None = None
+    ) -> list[Translation]:
+        """A translation for every line, in order; a blank line has none and runs no model.
+
+        Alignments are the mean of all heads, or one `head`, counted from 1.
+        """
         from seq2seq.search.translation import translate_ids
 
         ids = [self._source.encode(line) for line in lines]
@@ -114,6 +136,7 @@ class Translator:
             [ids[i][:limit] for i in asked],
             self.search,
             n_best=n_best,
+            head=None if head is None else head - 1,
             device=self._device,
         )
         candidates: dict[int, tuple[Candidate, ...]] = {
@@ -125,7 +148,7 @@ class Translator:
             for i, line in enumerate(lines)
         ]
 
-    def force(self, source: str, target: str) -> Translation:
+    def force(self, source: str, target: str, *, head: int | None = None) -> Translation:
         """A line with the translation that is given for it, as the model reads it."""
         from seq2seq.search.translation import force
 
@@ -133,7 +156,13 @@ class Translator:
         if not ids or not target_ids:
             return Translation(source, (), truncated=False)
         limit = self.search.max_source_pieces
-        hypothesis = force(self.model, ids[:limit], target_ids, device=self._device)
+        hypothesis = force(
+            self.model,
+            ids[:limit],
+            target_ids,
+            head=None if head is None else head - 1,
+            device=self._device,
+        )
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )

@@ -1,4 +1,7 @@
-"""Writes docs/settings.md: every setting with its default and meaning, and the shipped recipes.
+"""Writes docs/settings.md and docs/presets.md out of the code and files that are read.
+
+The first has every setting with its default and meaning, and the shipped recipes; the second every
+preset: its paper, its equations, what differs from them, and its settings.
 
 python scripts/document_settings.py
 """
@@ -7,8 +10,9 @@ from importlib import resources
 from pathlib import Path
 
 from cli.config import SECTIONS, recipe_names
+from cli.preset import Preset, preset_names, read_preset, setting_lines
 
-PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def page() -> str:
@@ -35,6 +39,63 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def presets_page() -> str:
+    """The page of presets as it should be; a test compares it with the one that is there."""
+    lines = [
+        "# Presets",
+        "",
+        "Made by `python scripts/document_settings.py` out of the files in `cli/presets`.",
+        "",
+        "A preset is a published model by name, with the settings that make its equations hold:",
+        "",
+        "```sh",
+        "seq2seq describe bahdanau2015   # what this page says of it, in the terminal",
+        "seq2seq train store run --preset bahdanau2015",
+        "seq2seq train store run --preset bahdanau2015 --paper-sizes --set model.dropout=0.2",
+        "```",
+        "",
+        "It sets the whole model, at about a quarter of the published widths and with just enough",
+        "layers for every equation to be at work; `--paper-sizes` sets the sizes as published. It",
+        "goes over the recipe, which says how to train, and `--set` and flags go over both. Each",
+        "says what is as published and what is not, down to what the authors' code does otherwise.",
+        "",
+        "In the equations, `[a ; b]` joins, `o` multiplies element by element, `sig` is the",
+        "logistic sigmoid, `E` an embedding, `x` the source, `y` the target, `h_j` memory, `s_t`",
+        "the decoder's state, `e` scores, `a` weights, `c_t` the context.",
+        "",
+        "| preset | | published |",
+        "| --- | --- | --- |",
+    ]
+    presets = [read_preset(name) for name in preset_names()]
+    for preset in presets:
+        sizes = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in preset.published.items()
+        )
+        lines.append(f"| [`{preset.name}`](#{preset.name}) | {preset.title} | {sizes} |")
+    for preset in presets:
+        lines += _preset_section(preset)
+    return "\n".join(lines) + "\n"
+
+
+def _preset_section(preset: Preset) -> list[str]:
+    return [
+        *("", f"## {preset.name}", "", f"{preset.title}.", "", f"{preset.paper}."),
+        *("", "```text", preset.equations.rstrip(), "```"),
+        *("", "As published:", "", *(f"- {_plain(text)}" for text in preset.same)),
+        *("", "Not as published:", "", *(f"- {_plain(text)}" for text in preset.deviations)),
+        *("", "```text", *setting_lines(preset.model), "```"),
+        *("", "With `--paper-sizes`:", "", "```text", *setting_lines(preset.published), "```"),
+    ]
+
+
+def _plain(text: str) -> str:
+    """Prose in which Markdown finds nothing to act on."""
+    for mark in "\\`*_[]<>|":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(), encoding="utf-8")
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "settings.md").write_text(page(), encoding="utf-8")
+    (DOCS / "presets.md").write_text(presets_page(), encoding="utf-8")

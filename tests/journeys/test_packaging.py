@@ -9,6 +9,7 @@ from pathlib import Path
 from program import seq2seq
 
 from cli.config import recipe_names
+from cli.preset import preset_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +65,8 @@ def test_the_wheel_holds_every_file_of_our_packages():
         if path.is_file() and "__pycache__" not in path.parts
     ]
     assert {path.suffix for path in files} == {".py", ".toml"}
-    assert recipe_names() == sorted(p.stem for p in files if p.suffix == ".toml")
+    for folder, names in {"recipes": recipe_names(), "presets": preset_names()}.items():
+        assert names == sorted(p.stem for p in files if p.parent.name == folder)
     ignored = subprocess.run(
         ["git", "check-ignore", *map(str, files)], cwd=ROOT, capture_output=True, text=True
     )
