@@ -1,0 +1,301 @@
+"""Every allowed kind of attention learns to reverse: order x score x heads x scope x normalizer.
+
+    python scripts/attention_grid.py --output docs/attention-grid.md
+
+Each kind is trained for the same number of updates on sequences of random symbols whose target is
+the same sequence backwards, with the program's own model, loop and search. The table says what
+perplexity and what share of exactly right outputs it reaches on unseen sequences, and how many
+updates a second it takes relative to `luong general`, timed in turns within the same process.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import platform
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, pad_sources
+from seq2seq.config import ModelConfig, ScoreName, SearchConfig, TrainingConfig
+from seq2seq.errors import ConfigError
+from seq2seq.losses import batch_loss
+from seq2seq.model import EncoderDecoder, build_model
+from seq2seq.optimization import build_optimizer
+from seq2seq.search.translation import translate_ids
+from seq2seq.training import TrainingState, corpus_nats, fit
+
+SYMBOLS = range(4, 14)
+VOCABULARY = 14
+LENGTHS = range(2, 10)  # symbols in a sequence
+LEARNT = 0.9  # share of unseen sequences reversed without a fault
+SIZES: dict[str, Any] = {
+    "embedding_size": 32,
+    "encoder_size": 32,
+    "decoder_size": 64,
+    "attention_size": 64,
+    "location_positions": 16,
+    "window": 2,
+    "embedding_dropout": 0.0,
+    "dropout": 0.0,
+}
+REFERENCE = {"attention": "luong", "score": "general"}
+LOOKS_NOWHERE_ELSE = "a window of 2 around step t holds the wrong end of a longer sequence"
+EXCEPTIONS = {
+    "none": "one vector has to hold the whole sequence",
+    "local_m": LOOKS_NOWHERE_ELSE,
+}
+"""Kinds that need not learn it, and why."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A combination of the axes of attention, as settings of `model`."""
+
+    attention: str
+    score: str = "-"
+    heads: int = 1
+    scope: str = "-"
+    normalizer: str = "-"
+    context: str = "-"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value != "-"}
+
+    @property
+    def exception(self) -> str | None:
+        return EXCEPTIONS.get(self.attention) or EXCEPTIONS.get(self.scope)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    kind: Kind
+    perplexity: float
+    exact: float  # share of unseen sequences
+    relative_speed: float  # updates a second, over those of the reference
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--updates", type=int, default=600)
+    parser.add_argument("--batch", type=int, default=48, help="sequences in a batch")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--only", nargs="*", default=[], help="axis values that a kind must have")
+    parser.add_argument("--output", type=Path, help="a Markdown file to write the table to")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line on stdout")
+    arguments = parser.parse_args()
+    kinds = [k for k in every_kind() if set(arguments.only) <= set(map(str, k.settings.values()))]
+    outcomes = []
+    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+        work = pool.map(
+            train,
+            kinds,
+            itertools.repeat(arguments.updates),
+            itertools.repeat(arguments.batch),
+            itertools.repeat(arguments.seed),
+        )
+        for number, outcome in enumerate(work, start=1):
+            outcomes.append(outcome)
+            print(f"{number}/{len(kinds)}  {row(outcome)}", file=sys.stderr, flush=True)
+            if arguments.json:
+                print(json.dumps(asdict(outcome)), flush=True)
+    page = report(outcomes, arguments)
+    if arguments.output:
+        arguments.output.write_text(page, encoding="utf-8")
+    elif not arguments.json:
+        print(page, end="")
+    failed = [outcome for outcome in outcomes if not learnt(outcome) and not outcome.kind.exception]
+    sys.exit(1 if failed else 0)
+
+
+def every_kind() -> Iterator[Kind]:
+    """Every combination that the configuration allows."""
+    for context in ("state", "input"):
+        yield Kind("none", context=context)
+    for order, score, heads, scope, normalizer in itertools.product(
+        ("luong", "bahdanau", "conditional"),
+        get_args(ScoreName),
+        (1, 4),
+        ("global", "local_m", "local_p"),
+        ("softmax", "sparsemax", "entmax15"),
+    ):
+        kind = Kind(order, score, heads, scope, normalizer)
+        try:
+            ModelConfig(**SIZES | kind.settings)
+        except ConfigError:
+            continue
+        yield kind
+
+
+def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
+    """Train one kind and measure it on unseen sequences."""
+    torch.set_num_threads(1)
+    config = TrainingConfig(
+        seed=seed,
+        updates=updates,
+        learning_rate=4e-3,
+        warmup=50,
+        label_smoothing=0.0,
+        validate_every=updates,
+        patience=0,
+    )
+    model = made(kind, seed)
+    optimizer = build_optimizer(model, config)
+    batches = sequences(seed=f"train:{seed}", size=batch)
+    unseen = list(itertools.islice(sequences(seed=f"unseen:{seed}", size=batch), 5))
+    for _ in fit(
+        model,
+        optimizer,
+        batches,
+        lambda: corpus_nats(model, unseen),
+        config,
+        state=TrainingState(),
+    ):
+        pass
+    return Outcome(
+        kind,
+        perplexity=math.exp(min(corpus_nats(model, unseen), 20.0)),
+        exact=exactly_right(model, unseen),
+        relative_speed=relative_speed(model, made(Kind(**REFERENCE), seed), batches, config),
+    )
+
+
+def made(kind: Kind, seed: int) -> EncoderDecoder:
+    torch.manual_seed(seed)
+    config = ModelConfig(**SIZES | kind.settings)
+    return build_model(
+        config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, joint=True
+    )
+
+
+def sequences(*, seed: str, size: int) -> Iterator[Batch]:
+    """Batches without end of random sequences and their mirror images."""
+    chance = random.Random(seed)
+    while True:
+        sources = [
+            [chance.choice(SYMBOLS) for _ in range(chance.choice(LENGTHS))] for _ in range(size)
+        ]
+        ids, lengths = pad_sources(sources)
+        width = ids.shape[1] + 1
+        targets = [[BOS, *reversed(source), EOS] for source in sources]
+        rows = [target + [PAD] * (width - len(target)) for target in targets]
+        yield Batch(ids, lengths, torch.tensor(rows), tuple(range(1, size + 1)), FIRST_BATCH)
+
+
+def exactly_right(model: EncoderDecoder, batches: Sequence[Batch]) -> float:
+    """The share of sequences that greedy search reverses without a fault."""
+    right = total = 0
+    for batch in batches:
+        sources = [
+            ids[: length - 1].tolist()
+            for ids, length in zip(batch.source_ids, batch.source_lengths.tolist(), strict=True)
+        ]
+        found = translate_ids(model, sources, SearchConfig(beam=1))
+        right += sum(
+            best[0].ids == (*reversed(source), EOS)
+            for source, best in zip(sources, found, strict=True)
+        )
+        total += len(sources)
+    return right / total
+
+
+def relative_speed(
+    model: EncoderDecoder,
+    reference: EncoderDecoder,
+    batches: Iterator[Batch],
+    config: TrainingConfig,
+) -> float:
+    """Updates a second over the reference's: the median of turns on the same batches."""
+    optimizers = {each: build_optimizer(each, config) for each in (model, reference)}
+    ratios = []
+    for turn in range(6):
+        given = [next(batches) for _ in range(5)]
+        seconds = {each: _seconds(each, optimizer, given) for each, optimizer in optimizers.items()}
+        if turn:  # the first warms up
+            ratios.append(seconds[reference] / seconds[model])
+    return statistics.median(ratios)
+
+
+def _seconds(
+    model: EncoderDecoder, optimizer: torch.optim.Optimizer, batches: Sequence[Batch]
+) -> float:
+    model.train()
+    began = time.perf_counter()
+    for batch in batches:
+        loss = batch_loss(model, batch)
+        optimizer.zero_grad()
+        (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return time.perf_counter() - began
+
+
+def learnt(outcome: Outcome) -> bool:
+    return outcome.exact >= LEARNT
+
+
+def row(outcome: Outcome) -> str:
+    kind = outcome.kind
+    order = kind.attention if kind.context == "-" else f"{kind.attention} ({kind.context})"
+    verdict = "yes" if learnt(outcome) else "no"
+    return (
+        f"| {order} | {kind.score} | {kind.heads} | {kind.scope} | {kind.normalizer} | "
+        f"{outcome.perplexity:.3f} | {100 * outcome.exact:.1f} | {outcome.relative_speed:.2f} | "
+        f"{verdict} |"
+    )
+
+
+def report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
+    expected = [outcome for outcome in outcomes if not outcome.kind.exception]
+    good = sum(map(learnt, expected))
+    exceptions = [outcome for outcome in outcomes if outcome.kind.exception]
+    lines = [
+        "# Every kind of attention learns to reverse",
+        "",
+        "Made by `python scripts/attention_grid.py`; the script's docstring says what is done. "
+        f"{arguments.updates} updates of {arguments.batch} sequences of "
+        f"{LENGTHS.start} to {LENGTHS.stop - 1} symbols out of {len(SYMBOLS)}, seed "
+        f"{arguments.seed}; widths: embedding {SIZES['embedding_size']}, encoder 2 x "
+        f"{SIZES['encoder_size']}, decoder {SIZES['decoder_size']}; window of local scopes "
+        f"{SIZES['window']}. Learnt: at least {100 * LEARNT:.0f} % of unseen sequences come out "
+        "exactly right with greedy search. Speed: updates a second relative to luong general, "
+        "timed in turns in the same process.",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, torch "
+        f"{torch.__version__}, {processor()}, {arguments.workers} processes of one thread.",
+        "",
+        f"Of {len(expected)} kinds that should learn it, {good} did. "
+        f"Of the {len(exceptions)} exceptions, {sum(map(learnt, exceptions))} did:",
+        "",
+        *(f"* {name}: {why}" for name, why in EXCEPTIONS.items()),
+        "",
+        "| order | score | heads | scope | normalizer | perplexity | exact, % | speed | learnt |",
+        "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | --- |",
+        *map(row, outcomes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()
