@@ -33,11 +33,13 @@ def attend(
     """Mix values by how well their keys match each query.
 
     query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v]; `score` is "dot", "scaled_dot" or
-    any module of `seq2seq.scores`. Raises ValueError for shapes that do not fit.
+    any module of `seq2seq.scores`. Raises ValueError for values or a mask that do not fit.
     """
     f = score if isinstance(score, Score) else _parameter_free(score, query, keys)
     scores = f(query, f.prepare(keys))  # f(Q, K) [..., M, N]
-    bias, visible = read_mask(mask, scores.shape)
+    if values.shape[-2] != keys.shape[-2]:
+        raise ValueError(f"{keys.shape[-2]} keys but {values.shape[-2]} values: one for each")
+    bias, visible = read_mask(mask, scores)
     weights = masked_softmax(scores if bias is None else scores + bias, visible)
     return Attended(weights @ values, weights)
 
@@ -113,7 +115,7 @@ class Attention(nn.Module):
         """
         keys = memory.keys if shift is None else memory.keys + shift
         scores = self.score(query, keys)  # [..., M, N]
-        bias, visible = read_mask(mask, scores.shape)
+        bias, visible = read_mask(mask, scores)
         if bias is not None:
             scores = scores + bias
         prior = None

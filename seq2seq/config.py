@@ -271,8 +271,9 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
 
 
 def _head_problems(config: ModelConfig) -> Iterator[ConfigError]:
+    splits_memory = not config.project_values or config.score == "location"
     widths = (
-        [config.attention_size, *([] if config.project_values else [config.memory_size])]
+        [config.attention_size, *([config.memory_size] if splits_memory else [])]
         if config.projects
         else [config.decoder_size, config.memory_size]
     )

@@ -14,8 +14,8 @@ def causal_mask(length: int, *, device: torch.device | str = "cpu") -> Tensor:
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
-def read_mask(mask: Tensor | None, shape: torch.Size) -> tuple[Tensor | None, Tensor | None]:
-    """What is added to scores of this shape [..., M, N], and where they may be looked at.
+def read_mask(mask: Tensor | None, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """What is added to scores [..., M, N], and where they may be looked at.
 
     A mask of one dimension less than the scores is the same for every query. A floating mask is
     the matrix that Vaswani et al. (2017), section 3.2.3, add to the scores: -inf forbids.
@@ -23,6 +23,7 @@ def read_mask(mask: Tensor | None, shape: torch.Size) -> tuple[Tensor | None, Te
     """
     if mask is None:
         return None, None
+    shape = scores.shape
     if mask.dim() < len(shape):
         mask = mask.unsqueeze(-2)  # [..., 1, N]
     try:
@@ -39,7 +40,7 @@ def read_mask(mask: Tensor | None, shape: torch.Size) -> tuple[Tensor | None, Te
     if not mask.is_floating_point():
         raise ValueError(f"a mask is boolean or floating, not {mask.dtype}")
     visible = mask > float("-inf")
-    return mask.masked_fill(~visible, 0.0), visible
+    return mask.masked_fill(~visible, 0.0).to(scores.dtype), visible
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """states [B, T, H], mask [B, T] or [B, T, T] -> [B, T, H]"""
         return self.look(states, self.prepare(states), mask)
 

@@ -1,0 +1,140 @@
+"""The recommender of films, as a person runs it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from program import ENVIRONMENT, Ended
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "recommend_films.py"
+SMALL = ("--users", "400", "--worlds", "1", "--updates", "60", "--seed", "7")
+
+
+def recommend(*arguments: str, **variables: str) -> Ended:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *SMALL, *arguments],
+        capture_output=True,
+        env=ENVIRONMENT | variables,
+        timeout=120,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Ended:
+    return recommend()
+
+
+@pytest.fixture(scope="module")
+def report() -> dict:
+    ended = recommend("--json", "--score", "dot", "location")
+    assert ended.code == 0, ended.err
+    (line,) = ended.lines
+    return json.loads(line)
+
+
+def ndcg(report: dict) -> dict[str, float]:
+    return {ranking["name"]: ranking["ndcg_at_10"]["mean"] for ranking in report["rankings"]}
+
+
+def test_it_prints_three_tables(drawn):
+    assert drawn.code == 0, drawn.err
+    assert "Held-out films" in drawn.out
+    assert "Where users of world 7 look (dot)" in drawn.out
+    assert "Nearest to each context vector" in drawn.out
+    assert drawn.err == "world 7: done\n"
+
+
+def test_the_map_has_a_row_for_each_user_and_marks_one_film_in_it(drawn):
+    _, _, below = drawn.out.partition("get exactly 0\n")
+    rows = [line for line in below.partition("\n\n")[0].split("\n") if "," in line]
+    assert len(rows) == 8
+    for row in rows:
+        assert re.search(r"\w+, [\w -]+, [\w-]+ \+ [\w-]+ ", row), row
+        assert row.count("•") == 1
+
+
+def test_attention_ranks_better_than_popularity_because_of_the_profiles(report):
+    found = ndcg(report)
+    for name in ("dot: weights", "location: weights"):
+        assert found[name] > found["popularity"] + 0.02
+    assert found["dot: context"] > found["popularity"]
+    assert found["popularity"] > found["random"] + 0.1
+    assert found["(tastes known)"] > max(found["dot: weights"], found["location: weights"])
+    # with the profile of somebody else, nothing is left of the gain
+    assert found["dot, profiles swapped"] < found["popularity"] + 0.01
+
+
+def test_the_json_has_the_map(report):
+    attention = report["attention"]
+    assert report["schema_version"] == 1
+    assert len(attention["users"]) == len(attention["weights"]) == len(report["told"]) == 8
+    for row in attention["weights"]:
+        assert len(row) == len(attention["films"])
+        assert min(row) >= 0
+        assert sum(row) <= 1.001  # the films that are not shown have the rest
+
+
+@pytest.mark.parametrize("heads", ["1", "4"])
+def test_the_same_seed_gives_the_same_bytes(heads):
+    first, second = (recommend("--score", "general", "--heads", heads) for _ in range(2))
+    assert first.code == second.code == 0, first.err
+    assert first.out == second.out
+
+
+def test_another_seed_is_another_world(report):
+    other = recommend("--json", "--score", "dot", "--seed", "8")
+    assert json.loads(other.out)["attention"] != report["attention"]
+
+
+def test_a_pipe_gets_no_colours(drawn):
+    assert "\x1b" not in drawn.out + drawn.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
+def test_a_terminal_gets_colours_unless_told_otherwise(variables):
+    import pty
+
+    main, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, SCRIPT, *SMALL, "--score", "dot", "--updates", "1", "--width", "90"],
+        stdout=terminal,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | variables,
+    ):
+        os.close(terminal)
+        written = b""
+        while chunk := _read(main):
+            written += chunk
+    os.close(main)
+    assert b"Where users" in written
+    assert (b"[48;2;" in written or b";48;2;" in written) == (not variables)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux says so when the other end is closed
+        return b""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--score", "cosine"],
+        ["--heads", "3"],
+        ["--heads", "4", "--score", "location"],
+        ["--users", "5"],
+        ["--worlds", "0"],
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(wrong):
+    ended = recommend(*wrong)
+    assert ended.code == 2
+    assert f"argument {wrong[0]}" in ended.err
+    assert "Traceback" not in ended.err
