@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, pad_sources
@@ -148,6 +149,8 @@ def _on_source(hypothesis: Hypothesis, model: EncoderDecoder, length: int) -> Hy
     stride = model.encoder.stride
     if stride == 1:
         return replace(hypothesis, weights=hypothesis.weights[:, :length])
-    states = torch.arange(length) // stride  # [S] the state that a piece went into
-    shares = states.bincount()[states]  # [S] how many pieces went into it
-    return replace(hypothesis, weights=hypothesis.weights[:, states] / shares)
+    read = length if model.encoder.reads_end else length - 1
+    states = torch.arange(read) // stride  # the state that a piece went into
+    shares = states.bincount()[states]  # how many pieces went into it
+    weights = hypothesis.weights[:, states] / shares
+    return replace(hypothesis, weights=F.pad(weights, (0, length - read)))  # [T, S]

@@ -1,144 +1,465 @@
-"""Each decoder's steps against loops over the equations of its paper, and its gradients."""
+"""Whole models against loops over the equations of the papers, and their gradients."""
 
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import attention_references as ar
 import numpy as np
 import pytest
-import references
 import torch
-from tiny import BAHDANAU, CELLS, EVERY_KIND, LUONG, PLAIN, Kind, padded, stepped, tiny_model
+from combinations import model_configs
+from decoder_references import SlowModel, Source, tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recurrent_references import affine
+from references import CellWeights, State, times
+from tiny import (
+    ATTENTIVE,
+    BAHDANAU,
+    CELLS,
+    CONDITIONAL,
+    EVERY_KIND,
+    LUONG,
+    ORDER_AND_SCORE,
+    PLAIN,
+    SCORES,
+    Ids,
+    Kind,
+    model_of,
+    padded,
+    stepped,
+    tiny_config,
+    tiny_model,
+)
+from torch import nn
 
+from seq2seq.batch import BOS, PAD
+from seq2seq.config import ModelConfig
 from seq2seq.decoders.contract import Memory
 from seq2seq.model import EncoderDecoder
 
-PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5])]
+PAIRS = [([5, 6, 7, 8, 9], [8, 9, 4, 4]), ([10], [5])]
 EXACT = {"rtol": 0, "atol": 1e-10}
 
 
-def weights_of(model: EncoderDecoder) -> references.Weights:
-    return {name: value.detach().numpy() for name, value in model.decoder.named_parameters()}
+# Every combination against the same combination of loops
 
 
-def referenced(
-    model: EncoderDecoder, kind: Kind, memory: Memory, ids: list[int], row: int, cell: str
-) -> list[references.Decoding]:
-    """The steps of one sentence, from the memory our encoder made of it."""
-    weights = weights_of(model)
-    summary, values = memory.summary[row].numpy(), memory.values[row].numpy()
-    layers = len(model.decoder.bridge.hidden)
-    states = references.first_states(weights, summary, layers=layers, cell=cell)
-    named = {k.removeprefix("attention.score."): v for k, v in weights.items()}
-    score = references.score_of(kind.score, named)
-    fed = np.zeros(7) if kind.attention == "luong" and kind.input_feeding else None
-
-    def look(query: references.Array) -> references.Look:
-        return references.attention(query, values, values, memory.mask[row].tolist(), score)
-
-    steps = []
-    for previous in ids:
-        embedded = references.embedding(weights["embedding.weight"], previous)
-        if kind.attention == "none":
-            step = references.plain_step(
-                weights, embedded, states, summary, cell=cell, to=kind.context
-            )
-        elif kind.attention == "luong":
-            step = references.luong_step(weights, embedded, states, fed, look, cell=cell)
-            fed = None if fed is None else step.readout
-        else:
-            step = references.bahdanau_step(weights, embedded, states, look, cell=cell)
-        states = step.states
-        steps.append(step)
-    return steps
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
-def test_every_step_is_that_of_the_paper(kind, cell, layers):
-    model, batch = tiny_model(kind, cell=cell, layers=layers), padded(PAIRS)
+def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
+    """Memory, readouts, weights, logits and the state after the last step, sentence by sentence."""
+    model, batch = model_of(config, seed=seed), padded(PAIRS)
+    slow = SlowModel(model, config)
     with torch.no_grad():
         memory = model.encode(batch.source_ids, batch.source_lengths)
         readouts, weights = model.decoder.unroll(batch.decoder_input, memory)
-    for row in range(len(PAIRS)):
-        ids = batch.decoder_input[row].tolist()
-        steps = referenced(model, kind, memory, ids, row, cell)
+        logits = model.logits(readouts)
+    for row, (source, target) in enumerate(PAIRS):
+        expected = slow.encode(source)
+        places, ids = len(expected.values), [BOS, *target]
+        torch.testing.assert_close(memory.values[row, :places], tensor(expected.values), **EXACT)
+        torch.testing.assert_close(memory.summary[row], tensor(expected.summary), **EXACT)
+        assert memory.mask[row].tolist() == expected.mask + [False] * (
+            memory.mask.shape[1] - places
+        )
+        steps = slow.decode(expected, ids)
         for t, step in enumerate(steps):
-            torch.testing.assert_close(readouts[row, t], torch.tensor(step.readout), **EXACT)
-            if step.weights is None:
-                assert weights is None
-            else:
-                torch.testing.assert_close(weights[row, t], torch.tensor(step.weights), **EXACT)
+            torch.testing.assert_close(readouts[row, t], tensor(step.readout), **EXACT)
+            torch.testing.assert_close(logits[row, t], tensor(slow.logits(step.readout)), **EXACT)
+            assert (weights is None) == (not step.weights)
+            if weights is not None:
+                torch.testing.assert_close(
+                    weights[row, t, :, :places], tensor(step.weights), **EXACT
+                )
+        assert_state_after(model, source, ids, steps[-1])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[4], BAHDANAU[2]], ids=str)
-def test_the_state_after_a_step_is_that_of_the_paper(kind, cell):
-    model, batch = tiny_model(kind, cell=cell, layers=2), padded(PAIRS[:1])
+def assert_state_after(model: EncoderDecoder, source: Ids, ids: Ids, expected: Any) -> None:
+    batch = padded([(source, ids[1:])])
     with torch.no_grad():
         memory = model.encode(batch.source_ids, batch.source_lengths)
         state = model.decoder.start(memory)
-        for previous in batch.decoder_input.unbind(1):
-            state = model.decoder.step(previous, state, memory).state
-    *_, last = referenced(model, kind, memory, batch.decoder_input[0].tolist(), 0, cell)
-    for ours, theirs in zip(state.layers, last.states, strict=True):
-        torch.testing.assert_close(ours.hidden[0], torch.tensor(theirs.hidden), **EXACT)
-        if theirs.cell is not None:
-            torch.testing.assert_close(ours.cell[0], torch.tensor(theirs.cell), **EXACT)
+        for previous in ids:
+            state = model.decoder.step(torch.tensor([previous]), state, memory).state
+    for ours, theirs in zip(state.layers, expected.states, strict=True):
+        torch.testing.assert_close(ours.hidden[0], tensor(theirs.hidden), **EXACT)
+        assert (ours.cell is None) == (theirs.cell is None)
+        if ours.cell is not None:
+            torch.testing.assert_close(ours.cell[0], tensor(theirs.cell), **EXACT)
+    assert (state.fed is None) == (expected.fed is None)
     if state.fed is not None:
-        torch.testing.assert_close(state.fed[0], torch.tensor(last.readout), **EXACT)
+        torch.testing.assert_close(state.fed[0], tensor(expected.fed), **EXACT)
+    assert (state.coverage is None) == (expected.coverage is None)
+    if state.coverage is not None:
+        seen = state.coverage.seen[0, : len(expected.coverage)]
+        torch.testing.assert_close(seen, tensor(expected.coverage), **EXACT)
+    if state.number is not None:
+        assert state.number.tolist() == [len(ids) + 1]
+    if state.past is not None:
+        assert state.past.keys.shape[-2] == len(ids)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_encoder_is_a_cell_in_each_direction(cell):
-    model, batch = tiny_model(LUONG[0], cell=cell), padded(PAIRS)
-    weights = {k: v.detach().numpy() for k, v in model.encoder.named_parameters()}
-    with torch.no_grad():
-        memory = model.encode(batch.source_ids, batch.source_lengths)
-    for row, (source, _) in enumerate(PAIRS):
-        ids, ends, states = [*source, 3], [], []
-        for direction, order in (("", ids), ("_reverse", ids[::-1])):
-            w = references.CellWeights(
-                *(
-                    weights[f"layers.0.{part}_l0{direction}"]
-                    for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                )
-            )
-            state = references.State(np.zeros(3), np.zeros(3) if cell == "lstm" else None)
-            passed = []
-            for each in order:
-                embedded = references.embedding(weights["embedding.weight"], each)
-                state = references.cell_step(cell, embedded, state, w)
-                passed.append(state.hidden)
-            ends.append(state.hidden)
-            states.append(passed if direction == "" else passed[::-1])
-        # h_j = [forward_j ; backward_j]: Bahdanau et al. (2015), section 3.2
-        expected = np.concatenate([np.array(states[0]), np.array(states[1])], axis=1)
-        real = len(ids)
-        np.testing.assert_allclose(memory.values[row, :real], expected, rtol=0, atol=1e-10)
-        np.testing.assert_allclose(memory.summary[row], np.concatenate(ends), rtol=0, atol=1e-10)
-        assert not memory.values[row, real:].any()
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
+def test_every_step_is_that_of_the_paper(kind, cell, layers):
+    residual = {"residual_from": 3 if cell in ("lstm", "gru") else None}
+    assert_is_its_equations(tiny_config(kind, cell=cell, layers=layers, **residual))
 
 
-def test_a_residual_layer_adds_what_it_reads():
-    plain, residual = (
-        tiny_model(LUONG[0], embedding_size=6, encoder_residual=each) for each in (False, True)
-    )
-    batch = padded(PAIRS)
-    with torch.no_grad():
-        made, added = (
-            model.encode(batch.source_ids, batch.source_lengths).values
-            for model in (plain, residual)
+@pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_every_combination_is_its_equations(kind, data):
+    config = data.draw(model_configs(kind))
+    assert_is_its_equations(config, seed=data.draw(st.integers(0, 2**16)))
+
+
+THREE = {"encoder_layers": 3, "decoder_layers": 3}
+BOTTOM = THREE | {"query_layer": "bottom"}
+MAXOUT = {"readout": "maxout", "readout_size": 7}
+NAMED: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "luong fed the readout": (LUONG[4], {}),
+    "luong fed the context": (LUONG[4], {"fed": "context"}),
+    "luong fed nothing": (LUONG[5], {}),
+    "luong fed the parts themselves": (LUONG[4], {"readout": "none"}),
+    "luong, the bottom asks": (LUONG[4], BOTTOM),
+    "luong, the bottom asks, fed nothing": (LUONG[5], BOTTOM),
+    "luong, the context to upper layers": (LUONG[4], BOTTOM | {"context_to_upper": True}),
+    "luong, the context to upper layers, fed nothing": (
+        LUONG[5],
+        BOTTOM | {"context_to_upper": True},
+    ),
+    "luong reading the previous state": (LUONG[5], {"readout_state": "previous"}),
+    "bahdanau, new state, tanh": (BAHDANAU[4], {}),
+    "bahdanau, new state, maxout": (BAHDANAU[4], MAXOUT),
+    "bahdanau, new state, no readout": (BAHDANAU[4], {"readout": "none"}),
+    "bahdanau, previous state, tanh": (BAHDANAU[4], {"readout_state": "previous"}),
+    "bahdanau, previous state, maxout": (BAHDANAU[4], MAXOUT | {"readout_state": "previous"}),
+    "bahdanau, previous state, no readout": (
+        BAHDANAU[4],
+        {"readout": "none", "readout_state": "previous"},
+    ),
+    "bahdanau, the bottom asks, context to all": (
+        BAHDANAU[3],
+        BOTTOM | {"context_to_upper": True},
+    ),
+    "bahdanau, the top asks, context to all": (BAHDANAU[3], THREE | {"context_to_upper": True}),
+    "bahdanau fed the readout": (BAHDANAU[3], {"input_feeding": True}),
+    "conditional": (CONDITIONAL[3], {"cell": "gru"}),
+    "conditional, three layers": (CONDITIONAL[3], BOTTOM | {"cell": "gru"}),
+    "conditional, three layers, context to all": (
+        CONDITIONAL[3],
+        BOTTOM | {"context_to_upper": True},
+    ),
+    "conditional fed the readout": (CONDITIONAL[3], {"input_feeding": True}),
+    "plain, state": (PLAIN[0], {}),
+    "plain, input": (PLAIN[1], {}),
+    "plain, input, gru_cho": (PLAIN[1], MAXOUT | {"decoder_cell": "gru_cho"}),
+    "plain with self-attention": (PLAIN[0], {"decoder_self_attention": True}),
+    "luong, local-m": (LUONG[4], {"scope": "local_m", "window": 1}),
+    "luong, local-m, fed nothing": (LUONG[5], {"scope": "local_m", "window": 1}),
+    "luong, local-p": (LUONG[4], {"scope": "local_p", "window": 2}),
+    "luong, local-p, fed nothing": (LUONG[5], {"scope": "local_p", "window": 2}),
+    "bahdanau, local-p": (BAHDANAU[4], {"scope": "local_p", "window": 2}),
+    **{
+        f"{kind.attention}, {coverage} coverage, {heads}": (
+            kind,
+            {"coverage": coverage, "coverage_size": 3, "heads": heads},
         )
-        read = plain.encoder.embedding(batch.source_ids)
-    for row, (source, _) in enumerate(PAIRS):
-        real = len(source) + 1
-        torch.testing.assert_close(added[row, :real], made[row, :real] + read[row, :real], **EXACT)
-        assert not added[row, real:].any()  # where there is padding, nothing is added
+        for kind in (LUONG[6], LUONG[5], BAHDANAU[4], CONDITIONAL[3])
+        for coverage in ("linear", "gru")
+        for heads in (1, 2)
+    },
+    **{
+        f"{kind.attention}, two heads, {name}": (kind, {"heads": 2} | how)
+        for kind in (LUONG[4], LUONG[5], BAHDANAU[4], CONDITIONAL[3])
+        for name, how in {
+            "projected": {},
+            "values unprojected": {"project_values": False},
+            "slices": {"projections": False},
+        }.items()
+    },
+    "one head, projected": (LUONG[2], {"projections": True}),
+    **{
+        f"{kind.attention} with self-attention": (
+            kind,
+            {"decoder_self_attention": True, "self_attention_heads": 2},
+        )
+        for kind in (LUONG[4], LUONG[5], BAHDANAU[4], CONDITIONAL[3])
+    },
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_attention_put_together_as_in(name):
+    kind, changes = NAMED[name]
+    assert_is_its_equations(tiny_config(kind, **{"cell": "lstm"} | changes))
+
+
+def test_each_head_has_weights_of_its_own():
+    for kind in (LUONG[4], LUONG[5], BAHDANAU[4], CONDITIONAL[3]):
+        model = tiny_model(kind, heads=2)
+        with torch.no_grad():
+            weights = model.unroll(padded(PAIRS)).weights
+        assert weights.shape == (2, 5, 2, 6)
+        assert not torch.allclose(weights[:, :, 0], weights[:, :, 1])
+
+
+# Presets: the papers' own steps, with our weights under the papers' letters
+
+PRESETS = Path(__file__).parents[2] / "cli" / "presets"
+TINY = {
+    "embedding_size": 5,
+    "encoder_size": 4,
+    "encoder_projection": 4,
+    "decoder_size": 4,
+    "attention_size": 8,
+    "readout_size": 6,
+    "window": 2,
+}
+NO_DROPOUT = {"embedding_dropout": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
+Asked = Callable[[ar.Array], ar.Look]
+
+
+def preset_config(name: str, **changes: Any) -> ModelConfig:
+    """The preset's structure in tiny widths."""
+    chosen = tomllib.loads((PRESETS / f"{name}.toml").read_text())["model"]
+    return ModelConfig(
+        **chosen | {k: v for k, v in TINY.items() if k in chosen} | NO_DROPOUT | changes
+    )
+
+
+def arrays(module: nn.Module) -> dict[str, ar.Array]:
+    return {name: value.detach().numpy() for name, value in module.named_parameters()}
+
+
+def cell_weights(layer: nn.Module) -> CellWeights:
+    """Of a layer of the library; without biases they are 0."""
+    w = {name.removeprefix("rnn."): value for name, value in arrays(layer).items()}
+    inputs, recurrent = w["weight_ih_l0"], w["weight_hh_l0"]
+    nothing = np.zeros(len(inputs))
+    return CellWeights(
+        inputs, recurrent, w.get("bias_ih_l0", nothing), w.get("bias_hh_l0", nothing)
+    )
+
+
+def lstms(decoder: Any) -> list[ar.Cell]:
+    return [ar.lstm_of(cell_weights(layer)) for layer in decoder.stack.layers]
+
+
+def layer_normalised(layer: nn.Module) -> ar.Cell:
+    """Gates go from our order i, f, g, o to the paper's f, i, o, g; the layer reads [x ; fed]."""
+    ours = arrays(layer)
+
+    def ordered(rows: ar.Array) -> ar.Array:
+        i, f, g, o = np.split(rows, 4)
+        return np.concatenate([f, i, o, g])
+
+    w = {
+        "W_h": ordered(ours["weight_hh"]),
+        "W_x": ordered(ours["weight_ih"]),
+        "b": ordered(ours["bias"]),
+        "alpha_1": ordered(ours["normalise_recurrent.weight"]),
+        "beta_1": ordered(ours["normalise_recurrent.bias"]),
+        "alpha_2": ordered(ours["normalise_inputs.weight"]),
+        "beta_2": ordered(ours["normalise_inputs.bias"]),
+        "alpha_3": ours["normalise_cell.weight"],
+        "beta_3": ours["normalise_cell.bias"],
+    }
+    return lambda x, state: ar.layer_norm_lstm(x, state, w, epsilon=1e-5)
+
+
+def gru_letters(layer: nn.Module, *, fed: int) -> dict[str, ar.Array]:
+    """W, U and C of each gate and of the new content, rows r, z, n with us."""
+    ours = arrays(layer)
+    of_word, of_context = np.split(ours["weight_ih"], [ours["weight_ih"].shape[1] - fed], axis=1)
+    w = {}
+    for letter, matrix in {
+        "W": of_word,
+        "C": of_context,
+        "U": ours["weight_hh"],
+        "b": ours["bias"],
+    }.items():
+        w[f"{letter}_r"], w[f"{letter}_z"], w[letter] = np.split(matrix, 3)
+    return w
+
+
+def readout_parts(decoder: Any, *sizes: int) -> list[ar.Array]:
+    """The readout's matrix by what it meets, [s ; c ; E y] with us."""
+    matrix = decoder.readout.linear.weight.detach().numpy()
+    assert matrix.shape[1] == sum(sizes)
+    return np.split(matrix, np.cumsum(sizes)[:-1], axis=1)
+
+
+def one_head(decoder: Any, source: Source, score: str) -> Asked:
+    scores = ar.scores_of(score, arrays(decoder.attention.score))
+    window = ar.seen_everywhere(source.mask)
+    return lambda query: ar.look(query, source.values, source.values, scores, window)
+
+
+def sutskever(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    states, steps = source.last, []
+    for word in words:
+        steps.append(ar.sutskever_step(lstms(slow.decoder), word, states))
+        states = steps[-1].states
+    return steps
+
+
+def cho(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    decoder, summary = slow.decoder, source.values[-1]
+    w = gru_letters(decoder.stack.layers[0], fed=4)
+    w["O_h"], w["O_c"], w["O_y"] = readout_parts(decoder, 4, 4, 5)
+    w["b_O"] = decoder.readout.linear.bias.detach().numpy()
+    # c = h_N, where the paper has another tanh(V h_N): the preset says so
+    state, steps = (
+        State(np.tanh(affine(dict(decoder.bridge.hidden[0].named_parameters()), summary)), None),
+        [],
+    )
+    for word in words:
+        steps.append(ar.cho_step(w, word, state, summary))
+        (state,) = steps[-1].states
+    return steps
+
+
+def rnnsearch(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    decoder = slow.decoder
+    w = gru_letters(decoder.stack.layers[0], fed=8)
+    w |= {name: -w[name] for name in ("W_z", "C_z", "U_z", "b_z")}  # the paper's z is our 1 - z
+    w["U_o"], w["C_o"], w["V_o"] = readout_parts(decoder, 4, 8, 5)
+    w["b_o"] = decoder.readout.linear.bias.detach().numpy()
+    bridge = arrays(decoder.bridge)
+    first = {"W_s": bridge["hidden.0.weight"], "b_s": bridge["hidden.0.bias"]}
+    state = ar.rnnsearch_start(first, source.values[0][4:])  # the backward half of h_1
+    ask, steps = one_head(decoder, source, "concat"), []
+    for word in words:
+        steps.append(ar.rnnsearch_step(w, word, state, ask))
+        (state,) = steps[-1].states
+    return steps
+
+
+def luong(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    decoder, steps = slow.decoder, []
+    of_state, of_context = readout_parts(decoder, 4, 4)
+    w = {"W_c": np.concatenate([of_context, of_state], axis=1)}  # the paper has [c ; h]
+    scores = ar.scores_of(slow.config.score, arrays(decoder.attention.score))
+    scope = None if decoder.attention.scope is None else arrays(decoder.attention.scope)
+    mask = [True] * len(source.values)  # the words alone
+
+    def ask(query: ar.Array) -> ar.Look:
+        window = ar.seen_everywhere(mask)
+        if scope is not None:
+            window = ar.local_p(
+                query, mask, reach=2, for_query=scope["weight"], vector=scope["reduction"][0]
+            )
+        return ar.look(query, source.values, source.values, scores, window)
+
+    states, fed = source.last, np.zeros(6)
+    for word in words:
+        steps.append(ar.luong_step(w, lstms(decoder), word, fed, states, ask))
+        states, fed = steps[-1].states, steps[-1].readout
+    return steps
+
+
+def nematus(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    decoder, steps, w = slow.decoder, [], {}
+    w["W_2"], w["W_3"], w["W_1"] = readout_parts(decoder, 4, 8, 5)
+    w["b_t"] = decoder.readout.linear.bias.detach().numpy()
+    bridge = arrays(decoder.bridge)
+    mean = sum(source.values) / len(source.values)
+    state = State(np.tanh(times(bridge["hidden.0.weight"], mean) + bridge["hidden.0.bias"]), None)
+    inner, outer = cell_weights(decoder.first), cell_weights(decoder.stack.layers[0])
+    ask = one_head(decoder, source, "additive")
+    for word in words:
+        steps.append(ar.conditional_gru_step(w, inner, outer, word, state, ask))
+        (state,) = steps[-1].states
+    return steps
+
+
+def gnmt(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    decoder, steps = slow.decoder, []
+    states = [State(np.zeros(4), np.zeros(4))] * len(decoder.stack.layers)
+    ask = one_head(decoder, source, "additive")
+    for word in words:
+        steps.append(ar.gnmt_step(lstms(decoder), word, states, ask))
+        states = steps[-1].states
+    return steps
+
+
+def rnmt_plus(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
+    decoder, steps, heads = slow.decoder, [], 4
+    cells = [layer_normalised(layer) for layer in decoder.stack.layers]
+    states, fed = [State(np.zeros(4), np.zeros(4))] * len(cells), np.zeros(4)
+    w = ar.head_weights(decoder.attention, heads)
+    assert w.keys() == {"W_Q", "W_K"}
+    own = arrays(decoder.attention.attention.score)
+    scores = [ar.scores_of("additive", own, head=head) for head in range(heads)]
+    windows = [ar.seen_everywhere(source.mask)] * heads
+
+    def ask(query: ar.Array) -> ar.Look:
+        seen = ar.multi_head(query, source.values, source.values, w, scores, windows)
+        return ar.Look(seen.context, np.array(seen.weights))
+
+    for word in words:
+        steps.append(ar.rnmt_plus_step(cells, word, fed, states, ask))
+        states, fed = steps[-1].states, steps[-1].context
+    return steps
+
+
+PAPERS = {
+    "sutskever2014": sutskever,
+    "cho2014": cho,
+    "bahdanau2015": rnnsearch,
+    "luong2015-global": luong,
+    "luong2015-local-p": luong,
+    "nematus-cgru": nematus,
+    "gnmt": gnmt,
+    "rnmt-plus": rnmt_plus,
+}
+
+
+def test_every_preset_has_its_paper_here():
+    assert {path.stem for path in PRESETS.glob("*.toml")} == set(PAPERS)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_preset_with_its_attention_is_its_paper_step_by_step(name):
+    config = preset_config(name)
+    model, batch = model_of(config, seed=3), padded(PAIRS)
+    slow = SlowModel(model, config)
+    with torch.no_grad():
+        readouts, weights = model.unroll(batch)
+        one_by_one, looked = stepped(model, batch)
+        logits = model.logits(readouts)
+    torch.testing.assert_close(readouts, one_by_one, **EXACT)
+    output = arrays(model.output)
+    for row, (sentence, target) in enumerate(PAIRS):
+        source = slow.encode(sentence)
+        assert len(source.values) == len(sentence) + config.read_end
+        rows = model.decoder.embedding.weight.detach().numpy()
+        words = [rows[piece] for piece in [BOS, *target]]  # E y as it is
+        for t, step in enumerate(PAPERS[name](slow, source, words)):
+            torch.testing.assert_close(readouts[row, t], tensor(step.readout), **EXACT)
+            expected = times(output["vocabulary.weight"], step.readout)
+            expected = expected + output.get("vocabulary.bias", 0.0)
+            torch.testing.assert_close(logits[row, t], tensor(expected), **EXACT)
+            if step.weights is None:
+                assert weights is None
+                continue
+            seen = tensor(step.weights).reshape(-1, len(source.values))  # [N, S]
+            for ours in (weights, looked):
+                torch.testing.assert_close(ours[row, t, :, : len(source.values)], seen, **EXACT)
+
+
+# The output layer and the first state
 
 
 @pytest.mark.parametrize("tie", ["none", "decoder", "all"])
 @pytest.mark.parametrize("readout", [5, 7])  # 5 is the embedding's width
 def test_logits_are_inner_products_with_the_rows_of_the_vocabulary(tie, readout):
     model = tiny_model(LUONG[0], tie_embeddings=tie, readout_size=readout)
-    weights = {name: value.detach().numpy() for name, value in model.output.named_parameters()}
+    weights = arrays(model.output)
     rows = weights["vocabulary.weight"]
     if tie != "none":  # Press & Wolf (2017): the output embedding is the input embedding
         assert model.output.vocabulary.weight is model.decoder.embedding.weight
@@ -146,26 +467,140 @@ def test_logits_are_inner_products_with_the_rows_of_the_vocabulary(tie, readout)
     readouts = torch.linspace(-1, 1, readout, dtype=torch.float64)
     read = readouts.numpy()
     if tie != "none" and readout != 5:
-        read = references.times(weights["narrow.weight"], read)
-    expected = references.times(rows, read) + weights["vocabulary.bias"]
+        read = times(weights["narrow.weight"], read)
+    expected = times(rows, read) + weights["vocabulary.bias"]
     torch.testing.assert_close(model.logits(readouts), torch.tensor(expected), **EXACT)
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
-def test_the_gradient_of_a_whole_decoder_is_right(kind):
-    cell = "gru" if kind.score in ("dot", "concat") else "lstm"
-    sizes = {"embedding_size": 2, "encoder_size": 1, "decoder_size": 2, "attention_size": 2}
-    model = tiny_model(kind, cell=cell, layers=2, vocabulary=6, readout_size=2, **sizes)
-    batch = padded([([4, 5], [5]), ([5], [4, 4])])
-    parameters = tuple(model.parameters())
-
-    def readouts(*_):
-        return model.unroll(batch).readouts
-
-    assert torch.autograd.gradcheck(readouts, parameters, fast_mode=True)
+def test_context_input_reaches_the_cell_at_every_step():
+    by_state, by_input = (tiny_model(kind) for kind in PLAIN)
+    batch = padded(PAIRS[:1])
+    for model, reaches in ((by_state, False), (by_input, True)):
+        memory = model.encode(batch.source_ids, batch.source_lengths)
+        state = model.decoder.start(memory)
+        other = Memory(memory.values, memory.mask, memory.summary + 1, memory.last)
+        ids = torch.tensor([5])
+        here, there = (model.decoder.step(ids, state, m).readout for m in (memory, other))
+        assert torch.equal(here, there) is not reaches
 
 
-@pytest.mark.parametrize("kind", [LUONG[4], BAHDANAU[4], PLAIN[1]], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "fed", "width"),
+    [
+        (LUONG[0], "readout", 7),
+        (LUONG[0], "context", 6),
+        (Kind("bahdanau", "dot", True), "readout", 7),
+        (Kind("conditional", "dot", True), "context", 6),
+    ],
+    ids=str,
+)
+def test_input_feeding_starts_from_nothing(kind, fed, width):
+    model, batch = tiny_model(kind, fed=fed), padded(PAIRS)
+    state = model.decoder.start(model.encode(batch.source_ids, batch.source_lengths))
+    assert state.fed is not None and state.fed.shape == (2, width) and not state.fed.any()
+    assert stepped(model, batch)[0].shape == (2, 5, 7)
+
+
+# Gradients
+
+SMALL = {
+    "embedding_size": 3,
+    "encoder_size": 2,
+    "decoder_size": 4,
+    "attention_size": 4,
+    "readout_size": 3,
+    "coverage_size": 2,
+    "location_positions": 4,
+    "window": 2,
+    "tie_embeddings": "none",
+} | NO_DROPOUT
+TWO = {"encoder_layers": 2, "decoder_layers": 2}
+AXES: list[dict[str, Any]] = [
+    *({"cell": cell} | TWO for cell in CELLS),
+    *({"decoder_cell": cell, "cell": "gru"} for cell in CELLS),
+    *({"cell": cell, "recurrent_biases": False} for cell in ("lstm", "lstm_layer_norm")),
+    {"scale_embeddings": False},
+    *({"encoder": kind} | TWO for kind in ("unidirectional", "gnmt", "pyramid")),
+    {"encoder_projection": 4, "encoder_self_attention": 1, "self_attention_heads": 2},
+    {"source_order": "reversed"},
+    *({"summary": summary} for summary in ("backward", "mean")),
+    *({"bridge": bridge} for bridge in ("copy", "zero")),
+    {"residual_from": 2} | TWO,
+    {"attend_end": False},
+    {"read_end": False},
+    {"read_end": False, "source_order": "reversed", "encoder_layers": 2},
+    *({"attention": "none", "context": context} for context in ("state", "input")),
+    *({"attention": "bahdanau", "score": score} for score in SCORES),
+    *({"attention": "luong", "score": score} for score in SCORES),
+    *({"attention": "conditional", "score": score} for score in SCORES),
+    *({"scope": scope} for scope in ("local_m", "local_p")),
+    *({"scope": scope, "heads": 2, "input_feeding": False} for scope in ("local_m", "local_p")),
+    *({"normalizer": normalizer} for normalizer in ("sparsemax", "entmax15")),
+    {"heads": 2},
+    {"heads": 2, "projections": False},
+    {"heads": 2, "project_values": False},
+    {"projections": True, "score": "scaled_dot"},
+    *({"coverage": kind, "score": "concat"} for kind in ("linear", "gru")),
+    *({"coverage": kind, "attention": "bahdanau", "heads": 2} for kind in ("linear", "gru")),
+    {"query_layer": "bottom", "context_to_upper": True} | TWO,
+    {"query_layer": "bottom", "context_to_upper": True, "input_feeding": False} | TWO,
+    {"query_layer": "bottom", "context_to_upper": True, "attention": "bahdanau"} | TWO,
+    {"query_layer": "bottom", "context_to_upper": True, "attention": "conditional"} | TWO,
+    {"input_feeding": True, "fed": "context", "attention": "bahdanau"},
+    {"input_feeding": False},
+    {"decoder_self_attention": True},
+    {"decoder_self_attention": True, "input_feeding": False},
+    *({"readout": readout} for readout in ("maxout", "none")),
+    {"readout_state": "previous", "readout_context": False, "readout_embedding": True},
+    {"readout_context": True, "readout_embedding": False, "attention": "bahdanau"},
+    {"output_bias": False},
+    *({"tie_embeddings": tie} for tie in ("decoder", "all")),
+]
+
+
+def axis_config(chosen: dict[str, Any]) -> ModelConfig:
+    return ModelConfig(**SMALL | chosen)
+
+
+def test_every_value_of_every_axis_has_its_gradient_checked():
+    configs = [axis_config(chosen) for chosen in AXES]
+    for name, field in ModelConfig.model_fields.items():
+        values = {
+            value
+            for part in (field.annotation, *get_args(field.annotation))
+            if get_origin(part) is Literal
+            for value in get_args(part)
+        }
+        if bool in (field.annotation, *get_args(field.annotation)):
+            values = {True, False}
+        assert values <= {getattr(config, name) for config in configs}, name
+
+
+def assert_gradients_right(config: ModelConfig) -> None:
+    """Of logits and weights at real tokens by every parameter, in a drawn direction of each."""
+    model, batch = model_of(config, seed=1, vocabulary=6), padded([([4, 5, 4], [5]), ([5], [4, 4])])
+    real = batch.labels != PAD
+
+    def made(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        readouts, weights = model.unroll(batch)
+        logits = model.logits(readouts[real])
+        return (logits,) if weights is None else (logits, weights[real])
+
+    used = dict.fromkeys(model.parameters())
+    assert torch.autograd.gradcheck(made, tuple(used), fast_mode=True)
+
+
+@pytest.mark.parametrize("chosen", AXES, ids=lambda each: "-".join(map(str, each.values())))
+def test_the_gradient_of_a_whole_model_with_attention_is_right(chosen):
+    assert_gradients_right(axis_config(chosen))
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_gradient_of_a_preset_with_its_attention_is_right(name):
+    assert_gradients_right(preset_config(name))
+
+
+@pytest.mark.parametrize("kind", [LUONG[4], BAHDANAU[4], CONDITIONAL[3], PLAIN[1]], ids=str)
 def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
     sizes = {"embedding_size": 2, "encoder_size": 1, "decoder_size": 2, "attention_size": 2}
     model = tiny_model(kind, cell="lstm", vocabulary=5, readout_size=2, **sizes)
@@ -175,7 +610,7 @@ def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
     summary = memory.summary.detach().requires_grad_()
 
     def readouts(values, summary, *_):
-        looked_at = Memory(values, model.decoder.keys(values), memory.mask, summary)
+        looked_at = Memory(values, memory.mask, summary, memory.last, model.decoder.prepare(values))
         unrolled = model.decoder.unroll(batch.decoder_input, looked_at)
         return unrolled.readouts if unrolled.weights is None else tuple(unrolled)
 
@@ -183,20 +618,11 @@ def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
     assert torch.autograd.gradcheck(readouts, (values, summary, *decoder))
 
 
-def test_context_input_reaches_the_cell_at_every_step():
-    by_state, by_input = (tiny_model(kind) for kind in PLAIN)
-    batch = padded(PAIRS[:1])
-    for model, reaches in ((by_state, False), (by_input, True)):
-        memory = model.encode(batch.source_ids, batch.source_lengths)
-        state = model.decoder.start(memory)
-        other = Memory(memory.values, None, memory.mask, memory.summary + 1)
-        ids = torch.tensor([5])
-        here, there = (model.decoder.step(ids, state, m).readout for m in (memory, other))
-        assert torch.equal(here, there) is not reaches
-
-
-def test_input_feeding_starts_from_nothing():
-    model, batch = tiny_model(LUONG[0]), padded(PAIRS)
-    state = model.decoder.start(model.encode(batch.source_ids, batch.source_lengths))
-    assert state.fed is not None and not state.fed.any()
-    assert stepped(model, batch)[0].shape == (2, 5, 7)
+def test_no_parameter_is_without_use():
+    """Every weight moves the loss, whatever the order, the score and the heads."""
+    for kind in [*PLAIN, *ATTENTIVE]:
+        model = tiny_model(kind)
+        batch = padded(PAIRS)
+        model.logits(model.unroll(batch).readouts).logsumexp(-1).sum().backward()
+        unused = [name for name, p in model.named_parameters() if p.grad is None]
+        assert unused == [], kind

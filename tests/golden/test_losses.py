@@ -2,13 +2,14 @@
 
 import math
 
+import attention_references as ar
 import pytest
 import references
 import torch
-from tiny import BAHDANAU, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
+from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
 
 from seq2seq.config import TrainingConfig
-from seq2seq.losses import batch_loss, cross_entropy
+from seq2seq.losses import batch_loss, coverage_loss, cross_entropy
 from seq2seq.optimization import learning_rate
 
 PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
@@ -61,7 +62,7 @@ def test_the_loss_of_a_padded_batch_is_the_sum_of_its_sentences(kind):
         assert getattr(together, name).item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[0], BAHDANAU[0]], ids=str)
+@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[0], BAHDANAU[0], CONDITIONAL[0]], ids=str)
 def test_padding_gives_no_gradient(kind):
     """The gradient of a padded batch is the sum of its sentences' gradients."""
     model = tiny_model(kind)
@@ -84,6 +85,67 @@ def test_accumulated_gradients_are_those_of_one_batch():
     batch_loss(model, padded(PAIRS), smoothing=0.1).smoothed_nats.backward()
     for parameter, expected in zip(model.parameters(), accumulated, strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)
+
+
+def looks(rows: int, steps: int, heads: int, places: int, *, seed: int) -> torch.Tensor:
+    chance = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, steps, heads, places, generator=chance, dtype=torch.float64).softmax(
+        -1
+    )
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_the_coverage_loss_of_attention_is_that_of_a_loop(heads):
+    weights, lengths = looks(3, 5, heads, 4, seed=1), [5, 3, 1]
+    real = torch.tensor([[t < length for t in range(5)] for length in lengths])
+    expected = sum(
+        ar.coverage_loss([sum(weights[b, t].numpy()) / heads for t in range(5)], real[b].tolist())
+        for b in range(3)
+    )
+    assert coverage_loss(weights, real).item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_coverage_loss_of_attention_worked_out_by_hand():
+    # nothing before the first step; min(.5, .7) + min(.5, .3) = .8; min(.1, 1.2) + min(.9, .8) = .9
+    rows = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.1, 0.9], [1.0, 0.0]])
+    real = torch.tensor([[True, True, True, False]])
+    assert coverage_loss(rows[None, :, None], real).item() == pytest.approx(1.7)
+    # two heads that look apart, at [1, 0] and [0, 1], have a mean of [.5, .5]: .5 + .5 at step 2
+    apart = torch.eye(2).expand(1, 2, 2, 2)  # [B, T, N, S]
+    assert coverage_loss(apart, torch.ones(1, 2, dtype=torch.bool)).item() == pytest.approx(1.0)
+
+
+def test_attention_that_never_looks_twice_has_no_coverage_loss():
+    real = torch.ones(1, 4, dtype=torch.bool)
+    assert coverage_loss(torch.eye(4)[None, :, None], real).item() == 0.0
+
+
+def test_the_gradient_of_the_coverage_loss_of_attention_is_right():
+    weights = looks(2, 4, 2, 3, seed=2).requires_grad_()
+    real = torch.tensor([[True] * 4, [True, True, False, False]])
+    assert torch.autograd.gradcheck(lambda each: coverage_loss(each, real), (weights,))
+
+
+@pytest.mark.parametrize("kind", ATTENTIVE, ids=str)
+def test_the_coverage_loss_is_added_to_what_is_trained_and_to_nothing_else(kind):
+    model = tiny_model(kind)
+    with torch.no_grad():
+        batch = padded(PAIRS, wider=2, longer=3)
+        plain, added = (batch_loss(model, batch, coverage=each) for each in (0.0, 0.5))
+        expected = coverage_loss(model.unroll(batch).weights, batch.labels != 0).item()
+        alone = [batch_loss(model, padded([pair]), coverage=0.5) for pair in PAIRS]
+    assert expected > 0
+    assert added.nats.item() == plain.nats.item() and added.tokens == plain.tokens
+    assert (added.smoothed_nats - plain.smoothed_nats).item() == pytest.approx(0.5 * expected)
+    total = sum(each.smoothed_nats.item() for each in alone)
+    assert added.smoothed_nats.item() == pytest.approx(total, rel=1e-12)
+
+
+def test_without_attention_there_is_no_coverage_loss():
+    model = tiny_model(PLAIN[0])
+    with torch.no_grad():
+        plain, asked = (batch_loss(model, padded(PAIRS), coverage=each) for each in (0.0, 1.0))
+    assert asked == plain
 
 
 def rate(update: int, *, progress: float = 0.0, **settings: object) -> float:

@@ -1,19 +1,20 @@
 """Models, batches and corpora small enough to build by the hundred."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
-from seq2seq.config import ModelConfig
+from seq2seq.cells import LAYERS
+from seq2seq.config import ModelConfig, ScoreName
 from seq2seq.model import EncoderDecoder, build_model
 
-SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
-CELLS = ("lstm", "gru")
+SCORES = get_args(ScoreName)
+CELLS = tuple(LAYERS)
 VOCABULARY = 11
 REAL_IDS = range(4, VOCABULARY)
 
@@ -26,21 +27,25 @@ class Kind:
 
     attention: str
     score: str = "general"
-    input_feeding: bool = True
+    input_feeding: bool | None = None
     context: str = "state"
 
     def __str__(self) -> str:
         if self.attention == "none":
             return f"plain-{self.context}"
-        feeding = "" if self.attention == "bahdanau" else f"-fed_{self.input_feeding}"
-        return f"{self.attention}-{self.score}{feeding}"
+        feeding = "" if self.input_feeding is None else f"-fed_{self.input_feeding}"
+        return f"{self.attention}_attention-{self.score}{feeding}"
 
 
 PLAIN = [Kind("none", context=context) for context in ("state", "input")]
 LUONG = [Kind("luong", score, fed) for score in SCORES for fed in (True, False)]
 BAHDANAU = [Kind("bahdanau", score) for score in SCORES]
-ATTENTIVE = LUONG + BAHDANAU
+CONDITIONAL = [Kind("conditional", score) for score in SCORES]
+ATTENTIVE = LUONG + BAHDANAU + CONDITIONAL
 EVERY_KIND = PLAIN + ATTENTIVE
+ORDER_AND_SCORE = [
+    Kind(order, score) for order in ("luong", "bahdanau", "conditional") for score in SCORES
+]
 
 
 def tiny_config(kind: Kind, *, cell: str = "lstm", layers: int = 1, **changes: Any) -> ModelConfig:
@@ -56,11 +61,14 @@ def tiny_config(kind: Kind, *, cell: str = "lstm", layers: int = 1, **changes: A
         "encoder_size": 3,
         "decoder_size": 6,
         "attention_size": 4,
+        "location_positions": 5,
         "readout_size": 7,
         "tie_embeddings": "none",
         "embedding_dropout": 0.0,
         "dropout": 0.0,
     }
+    if kind.attention == "conditional" and layers > 1:
+        values["query_layer"] = "bottom"
     return ModelConfig(**values | changes)
 
 
@@ -74,26 +82,44 @@ def tiny_model(
     vocabulary: int = VOCABULARY,
     **changes: Any,
 ) -> EncoderDecoder:
-    """In evaluation mode, with every weight and bias drawn, so that none can hide by being 0.
+    """As `model_of`. Every other seed has residual layers, from the second on."""
+    changes = {"residual_from": 2 if seed % 2 == 1 else None} | changes
+    config = tiny_config(kind, cell=cell, layers=layers, **changes)
+    return model_of(config, seed=seed, dtype=dtype, vocabulary=vocabulary)
 
-    Every other seed has residual encoder layers, where they are equally wide: from the second on.
-    """
-    changes = {"encoder_residual": seed % 2 == 1} | changes
+
+def model_of(
+    config: ModelConfig,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    vocabulary: int = VOCABULARY,
+) -> EncoderDecoder:
+    """In evaluation mode, with every weight and bias drawn, so that none can hide by being 0."""
     model = build_model(
-        tiny_config(kind, cell=cell, layers=layers, **changes),
-        source_vocabulary=vocabulary,
-        target_vocabulary=vocabulary,
-        joint=True,
+        config, source_vocabulary=vocabulary, target_vocabulary=vocabulary, joint=True
     )
     redraw(model, seed=seed)
     return model.to(dtype).eval()
 
 
-def redraw(model: nn.Module, *, seed: int, spread: float = 0.5) -> None:
+def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
     chance = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in module.parameters():
             parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
+
+
+def tensors_of(value: object) -> list[Tensor]:
+    """Every tensor inside, however deep, in the order of the fields."""
+    if isinstance(value, Tensor):
+        return [value]
+    if is_dataclass(value):
+        value = [getattr(value, field.name) for field in fields(value)]
+    if isinstance(value, list | tuple):
+        return [tensor for each in value for tensor in tensors_of(each)]
+    assert value is None, value
+    return []
 
 
 def padded(pairs: Sequence[tuple[Ids, Ids]], *, wider: int = 0, longer: int = 0) -> Batch:
@@ -115,7 +141,7 @@ def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
 
 
 def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Readouts [B, T, R] and weights [B, T, S] by `start` and repeated `step`."""
+    """Readouts [B, T, R] and weights [B, T, N, S] by `start` and repeated `step`."""
     memory = model.encode(batch.source_ids, batch.source_lengths)
     state = model.decoder.start(memory)
     readouts, weights = [], []
@@ -124,8 +150,8 @@ def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]
         state = step.state
         readouts.append(step.readout)
         weights.append(step.weights)
-    looked = None if weights[0] is None else torch.stack(weights, dim=1)
-    return torch.stack(readouts, dim=1), looked
+    seen = [each for each in weights if each is not None]
+    return torch.stack(readouts, dim=1), torch.stack(seen, dim=1) if seen else None
 
 
 def corpus_lines(pairs: int, *, seed: int = 0) -> Iterator[tuple[str, str]]:

@@ -40,6 +40,7 @@ from seq2seq.training import (
 )
 
 LUONG, BAHDANAU = Kind("luong"), Kind("bahdanau", "additive")
+CONDITIONAL = Kind("conditional", "concat")
 
 
 def mirrored(count: int, chance: random.Random) -> list[tuple[list[int], list[int]]]:
@@ -70,7 +71,7 @@ def kinds(events) -> str:
 # What is learnt
 
 
-@pytest.mark.parametrize("kind", [LUONG, BAHDANAU], ids=str)
+@pytest.mark.parametrize("kind", [LUONG, BAHDANAU, CONDITIONAL], ids=str)
 def test_attention_learns_to_turn_a_sentence_round(kind):
     torch.manual_seed(1)
     sizes = {"embedding_size": 24, "encoder_size": 24, "decoder_size": 48, "attention_size": 24}
@@ -90,7 +91,7 @@ def test_attention_learns_to_turn_a_sentence_round(kind):
 
 
 def test_the_loss_falls():
-    events = events_of(tiny_model(LUONG), TrainingConfig(updates=60))
+    events = events_of(tiny_model(LUONG), TrainingConfig(updates=60, warmup=5))
     updates = [e for e in events if type(e) is Update]
     first, last = updates[:10], updates[-10:]
     assert sum(e.nats_per_token for e in last) < sum(e.nats_per_token for e in first)
@@ -397,6 +398,7 @@ TWO_LAYERS = {"cell": "gru", "encoder_layers": 2, "decoder_layers": 2}
         {"attention": "bahdanau", "score": "additive"} | TWO_LAYERS,
         {"attention": "none", "tie_embeddings": "none"},
         {"attention": "luong", "input_feeding": False, "tie_embeddings": "decoder"},
+        {"attention": "conditional", "coverage": "gru", "heads": 2, "attention_size": 6},
     ],
     ids=lambda model: model["attention"],
 )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import ATTENTIVE, BAHDANAU, LUONG, PLAIN, Kind, tiny_model
+from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, LUONG, PLAIN, Kind, tensors_of, tiny_model
 
 from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.config import SearchConfig
@@ -58,7 +58,7 @@ def test_a_translation_may_be_empty(beam):
         assert best.ids == (EOS,)
 
 
-@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[4], BAHDANAU[3]], ids=str)
+@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[4], BAHDANAU[3], CONDITIONAL[2]], ids=str)
 def test_the_n_best_are_different_and_ordered(kind):
     model = model_that_writes(EOS, 5, by=2.0, kind=kind)
     for hypotheses in translate_ids(model, SOURCES, SearchConfig(beam=4), n_best=4):
@@ -80,6 +80,40 @@ def test_every_written_id_has_a_row_of_weights_over_the_source_and_its_end(kind,
     for source, (best, *_) in zip(SOURCES, translate_ids(model, SOURCES, config), strict=True):
         assert best.weights.shape == (len(best.ids), len(source) + 1)
         assert best.weights.sum(-1).tolist() == pytest.approx([1.0] * len(best.ids))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_the_weights_of_one_head_are_asked_for_by_its_number(beam):
+    model = tiny_model(LUONG[4], heads=2)
+    with torch.no_grad():
+        model.output.vocabulary.bias[EOS] += 2.0
+    config = SearchConfig(beam=beam)
+    both, *apart = (translate_ids(model, SOURCES, config, head=head) for head in (None, 0, 1))
+    for (mean,), (first,), (second,) in zip(both, *apart, strict=True):
+        assert mean.ids == first.ids == second.ids and mean.score == first.score == second.score
+        torch.testing.assert_close((first.weights + second.weights) / 2, mean.weights)
+        assert not torch.allclose(first.weights, second.weights)
+    for head, found in enumerate(apart):
+        for source, (best,) in zip(SOURCES, found, strict=True):
+            if best.ids[-1] == EOS:
+                forced = force(model, source, best.ids[:-1], head=head)
+                torch.testing.assert_close(forced.weights, best.weights)
+
+
+def test_a_pyramid_s_weights_are_shared_out_among_the_pieces_of_each_state():
+    model = tiny_model(LUONG[4], encoder="pyramid", layers=3)
+    for source in ([5, 6, 7, 8, 9], [5, 6, 7], [5]):  # with EOS 6 = 4 + 2, 4, and 2 pieces
+        ids, lengths = torch.tensor([[*source, EOS]]), torch.tensor([len(source) + 1])
+        with torch.no_grad():
+            memory = model.encode(ids, lengths)
+            step = model.decoder.step(torch.tensor([BOS]), model.decoder.start(memory), memory)
+        states = step.weights[0].mean(0).tolist()
+        sizes = [4] * (len(ids[0]) // 4) + [len(ids[0]) % 4] * (len(ids[0]) % 4 > 0)
+        pieces = [
+            share / size for share, size in zip(states, sizes, strict=True) for _ in range(size)
+        ]
+        assert force(model, source, []).weights[0].tolist() == pytest.approx(pieces)
+        assert sum(pieces) == pytest.approx(1.0)
 
 
 def test_a_model_without_attention_has_no_weights():
@@ -134,7 +168,9 @@ def test_selecting_rows_takes_state_and_source_along():
         memory = model.encode(source, torch.tensor([3, 2]))
         state = ModelState(model.decoder.start(memory), memory)
     moved = state.select(torch.tensor([1, 1, 0]))
-    for name in ("values", "keys", "mask", "summary"):
-        ours, theirs = getattr(memory, name), getattr(moved.memory, name)
-        assert torch.equal(theirs, ours[[1, 1, 0]])
-    assert torch.equal(moved.decoder.layers[0].hidden, state.decoder.layers[0].hidden[[1, 1, 0]])
+    ours, theirs = tensors_of(state), tensors_of(moved)
+    # the state: hidden, cell, fed, number; the source: values, mask, summary, the last hidden and
+    # cell, prepared keys and values
+    assert len(ours) == len(theirs) == 4 + 7
+    for before, after in zip(ours, theirs, strict=True):
+        assert torch.equal(after, before[[1, 1, 0]])

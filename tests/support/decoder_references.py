@@ -1,0 +1,360 @@
+"""Whole models as plain loops over float64 numbers: every combination of settings of `model`.
+
+The cells and encoders of `recurrent_references.py` and the looks of `attention_references.py`, put
+together sentence by sentence and step by step. Nothing is batched, nothing is padded, and of our
+modules only the weights are read, by their names.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import attention_references as ar
+import numpy as np
+import recurrent_references as rr
+import torch
+from recurrent_references import Array, State, times
+from references import CellWeights, join
+from torch import nn
+
+from seq2seq.batch import EOS
+from seq2seq.config import ModelConfig
+from seq2seq.model import EncoderDecoder
+
+FERTILITY = 2.0  # N of Tu et al. (2016), section 3.1.1: as their experiments have it
+EPSILON = 1e-5  # in layer normalisation
+
+
+class Source(NamedTuple):
+    """One sentence as the decoder sees it."""
+
+    values: Array  # [S, M]
+    mask: list[bool]  # [S]
+    summary: Array  # [Z]
+    last: list[State]  # of each encoder layer, its directions joined
+
+
+class Decoded(NamedTuple):
+    """What a step leaves behind."""
+
+    readout: Array  # [R]
+    weights: list[Array]  # N heads, [S] each; none without attention
+    states: list[State]  # lowest layer first
+    fed: Array | None
+    coverage: Array | None  # [S, C]
+
+
+def arrays_of(module: nn.Module) -> dict[str, Array]:
+    return {name: value.detach().numpy() for name, value in module.named_parameters()}
+
+
+class SlowModel:
+    """The weights of one of our models and the equations that its settings choose."""
+
+    def __init__(self, model: EncoderDecoder, config: ModelConfig) -> None:
+        self.config = config
+        self.encoder: Any = model.encoder
+        self.decoder: Any = model.decoder
+        self.output: Any = model.output
+
+    def embedded(self, side: Any, piece: int) -> Array:
+        """E y, times sqrt(E) if embeddings are scaled: Vaswani et al. (2017), section 3.4."""
+        rows = side.embedding.weight.detach().numpy()
+        return np.array(rows[piece] * (rows.shape[1] ** 0.5 if self.config.scale_embeddings else 1))
+
+    # The encoder
+
+    def encode(self, ids: Sequence[int]) -> Source:
+        """ids without EOS"""
+        config, encoder = self.config, self.encoder
+        zeros = np.zeros(config.encoder_size)
+        read = [*ids, EOS] if config.read_end else list(ids)
+        backwards = config.source_order == "reversed"
+        words_alone = backwards and not config.read_end  # no end that stays where it is
+        states, last = rr.encoder(
+            [self.embedded(encoder, piece) for piece in (read[::-1] if words_alone else read)],
+            [self._directions(reader) for reader in encoder.layers],
+            State(zeros, zeros if "lstm" in config.cell else None),
+            pyramid=config.encoder == "pyramid",
+            reverse=backwards and config.read_end,
+            residual_from=config.residual_from,
+        )
+        states = states[::-1] if words_alone else states
+        if config.encoder_projection:
+            parameters = dict(encoder.projection.named_parameters())
+            states = [rr.affine(parameters, state) for state in states]
+        for layer in encoder.self_attention:
+            states = [self_attention(layer, state, states) for state in states]
+        stride = 2 ** (config.encoder_layers - 1) if config.encoder == "pyramid" else 1
+        visible = len(read) if config.attend_end else len(ids)
+        top = [end.hidden for end in last[-1]]
+        summary = {"last": join(*top), "backward": top[-1], "mean": rr.mean(states)}
+        return Source(
+            np.array(states),
+            [place * stride < visible for place in range(len(states))],
+            summary[config.summary],
+            [joined_state(ends) for ends in last],
+        )
+
+    def _directions(self, reader: Any) -> list[rr.Step]:
+        if hasattr(reader, "directions"):
+            each = [dict(direction.named_parameters()) for direction in reader.directions]
+        else:
+            found = dict(reader.rnn.named_parameters())
+            back = {name: value for name, value in found.items() if name.endswith("reverse")}
+            forward = {name: value for name, value in found.items() if name not in back}
+            each = [forward, back] if back else [forward]
+        return [rr.step_of(self.config.cell, parameters) for parameters in each]
+
+    # The decoder's parts
+
+    def cell(self, layer: Any) -> rr.Step:
+        kind = self.config.decoder_cell or self.config.cell
+        return rr.step_of(kind, dict(layer.named_parameters()), fed_size=layer.fed_size)
+
+    def cells(self) -> list[rr.Step]:
+        return [self.cell(layer) for layer in self.decoder.stack.layers]
+
+    def start(self, source: Source) -> list[State]:
+        """zero; copy: Sutskever et al. (2014), section 2; tanh: Bahdanau et al. (2015), A.2.2."""
+        config = self.config
+        zeros = np.zeros(config.decoder_size)
+        has_cell = "lstm" in (config.decoder_cell or config.cell)
+        if config.bridge == "zero":
+            return [State(zeros, zeros if has_cell else None)] * config.decoder_layers
+        if config.bridge == "copy":
+            return [
+                State(end.hidden, (zeros if end.cell is None else end.cell) if has_cell else None)
+                for end in source.last
+            ]
+        bridge = self.decoder.bridge
+        states = []
+        for layer in range(config.decoder_layers):
+            hidden = rr.affine(dict(bridge.hidden[layer].named_parameters()), source.summary)
+            cell = None
+            if has_cell:
+                cell = rr.affine(dict(bridge.cell[layer].named_parameters()), source.summary)
+            states.append(State(rr.tanh(hidden), cell))
+        return states
+
+    def ask(
+        self, query: Array, source: Source, number: int = 1, coverage: Array | None = None
+    ) -> ar.ManyLooks:
+        """One look of step `number`, counted from 1."""
+        attention = self.decoder.attention
+        values, heads = source.values, getattr(attention, "heads", None)
+        own = attention if heads is None else attention.attention
+        score = arrays_of(own.score)
+        normalizer = ar.NORMALIZERS[self.config.normalizer]
+        w = {} if heads is None else ar.head_weights(attention, heads)
+        scores, windows = [], []
+        for head in range(heads or 1):
+            which = None if heads is None else head
+            asked = query if heads is None else ar.seen_by_head(query, w.get("W_Q"), head, heads)
+            windows.append(self._window(own, asked, source.mask, number, which))
+            if coverage is None:
+                scores.append(ar.scores_of(self.config.score, score, head=which))
+                continue
+            matrix = self.decoder.coverage.key.weight.detach().numpy()
+            matrix = matrix.reshape(heads or 1, -1, matrix.shape[1])[head]  # V of this head
+            scores.append(
+                ar.covered_scores_of(
+                    self.config.score, score, coverage, for_coverage=matrix, head=which
+                )
+            )
+        if heads is None:
+            seen = ar.look(query, values, values, scores[0], windows[0], normalizer=normalizer)
+            return ar.ManyLooks(seen.context, [seen.weights])
+        return ar.multi_head(query, values, values, w, scores, windows, normalizer=normalizer)
+
+    def _window(
+        self, attention: Any, asked: Array, mask: list[bool], number: int, head: int | None
+    ) -> ar.Window:
+        if self.config.scope == "global":
+            return ar.seen_everywhere(mask)
+        if self.config.scope == "local_m":
+            return ar.local_m(number, mask, reach=self.config.window)
+        w = arrays_of(attention.scope)
+        own = {name: value if head is None else value[head] for name, value in w.items()}
+        return ar.local_p(
+            asked,
+            mask,
+            reach=self.config.window,
+            for_query=own["weight"],
+            vector=own["reduction"][0],
+        )
+
+    def uncovered(self, source: Source) -> Array | None:
+        """The coverage before the first look."""
+        if self.config.coverage == "none":
+            return None
+        size = 1 if self.config.coverage == "linear" else self.config.coverage_size
+        return np.zeros((len(source.values), size))
+
+    def covered(
+        self, before: Array | None, looks: ar.ManyLooks, query: Array, source: Source
+    ) -> Array | None:
+        if before is None:
+            return None
+        weights = sum(looks.weights) / len(looks.weights)
+        w = arrays_of(self.decoder.coverage)
+        if self.config.coverage == "linear":
+            vector = w["fertility.weight"][0]
+            return np.array(
+                [
+                    [
+                        ar.linear_coverage(
+                            seen[0], weight, ar.fertility(value, vector=vector, most=FERTILITY)
+                        )
+                    ]
+                    for seen, weight, value in zip(before, weights, source.values, strict=True)
+                ]
+            )
+        gates = CellWeights(
+            np.concatenate([w["weight.weight"], w["memory.weight"], w["query.weight"]], axis=1),
+            w["recurrent.weight"],
+            w["memory.bias"],
+            w["recurrent.bias"],
+        )
+        return np.array(
+            [
+                ar.gru_coverage(seen, weight, value, query, gates)
+                for seen, weight, value in zip(before, weights, source.values, strict=True)
+            ]
+        )
+
+    def readout(self, state: Array, context: Array | None, embedded: Array) -> Array:
+        """g(W [s ; c ; E y] + b), of those that are read."""
+        parts = [state]
+        if self.config.reads_context:
+            assert context is not None
+            parts.append(context)
+        if self.config.reads_embedding:
+            parts.append(embedded)
+        joined = join(*parts)
+        if self.config.readout != "none":
+            joined = rr.affine(dict(self.decoder.readout.linear.named_parameters()), joined)
+        return ar.READOUTS[self.config.readout](joined)
+
+    def logits(self, readout: Array) -> Array:
+        """W_o t + b; with tied embeddings W_o is E, after a map where widths differ."""
+        if self.output.narrow is not None:
+            readout = times(self.output.narrow.weight.detach().numpy(), readout)
+        return rr.affine(dict(self.output.vocabulary.named_parameters()), readout)
+
+    # Whole sentences
+
+    def decode(self, source: Source, ids: Sequence[int]) -> list[Decoded]:
+        """One step for each id that is read, BOS first."""
+        config, decoder = self.config, self.decoder
+        cells, states = self.cells(), self.start(source)
+        coverage, past, steps = self.uncovered(source), [], []
+        fed_size = 0
+        if config.attention != "none" and config.feeds:
+            fed_size = decoder.fed_size
+        fed = np.zeros(fed_size)
+        for number, previous in enumerate(ids, start=1):
+            embedded = self.embedded(decoder, previous)
+            before = states
+            if config.attention == "none":
+                given = source.summary if config.context == "input" else rr.NOTHING
+                states, hidden = climbed(cells, embedded, before, given, rr.NOTHING, config)
+                hidden = self._recalled(hidden, past)
+                readout = self.readout(hidden, source.summary, embedded)
+                steps.append(Decoded(readout, [], states, None, None))
+                continue
+
+            def look(
+                query: Array, number: int = number, coverage: Array | None = coverage
+            ) -> tuple[ar.ManyLooks, Array | None]:
+                looks = self.ask(query, source, number, coverage)
+                return looks, self.covered(coverage, looks, query, source)
+
+            if config.attention == "luong" and config.query_layer == "top":
+                states, hidden = climbed(cells, embedded, before, fed, rr.NOTHING, config)
+                hidden = self._recalled(hidden, past)
+                looks, coverage = look(hidden)
+            else:
+                if config.attention == "bahdanau":
+                    asks = 0 if config.query_layer == "bottom" else -1
+                    looks, coverage = look(before[asks].hidden)
+                    lowest = cells[0](embedded, join(looks.context, fed), before[0])
+                elif config.attention == "conditional":
+                    between = self.cell(decoder.first)(embedded, fed, before[0])
+                    looks, coverage = look(between.hidden)
+                    lowest = cells[0](looks.context, rr.NOTHING, between)
+                else:
+                    lowest = cells[0](embedded, fed, before[0])
+                    looks, coverage = look(lowest.hidden)
+                given = looks.context if config.context_to_upper else rr.NOTHING
+                upper, hidden = climbed_on(cells[1:], lowest.hidden, before[1:], given, config)
+                states = [lowest, *upper]
+                hidden = self._recalled(hidden, past)
+            read = before[-1].hidden if config.readout_state == "previous" else hidden
+            readout = self.readout(read, looks.context, embedded)
+            if fed_size:
+                fed = readout if config.fed == "readout" else looks.context
+            steps.append(
+                Decoded(readout, looks.weights, states, fed if fed_size else None, coverage)
+            )
+        return steps
+
+    def _recalled(self, hidden: Array, past: list[Array]) -> Array:
+        """The state after a look at those so far, to which it is added."""
+        past.append(hidden)
+        if not self.config.decoder_self_attention:
+            return hidden
+        return self_attention(self.decoder.self_attention, hidden, past)
+
+
+def self_attention(layer: Any, state: Array, states: Sequence[Array]) -> Array:
+    """LN(x + MultiHead(x, X, X)) with scaled dots: Vaswani et al. (2017), sections 3.1 and 3.2."""
+    heads, seen = layer.attention.heads, np.array(states)
+    looks = ar.multi_head(
+        state,
+        seen,
+        seen,
+        ar.head_weights(layer.attention, heads),
+        [ar.scores_of("scaled_dot", {})] * heads,
+        [ar.seen_everywhere([True] * len(seen))] * heads,
+    )
+    w = arrays_of(layer.norm)
+    return ar.layer_norm(state + looks.context, gain=w["weight"], bias=w["bias"], epsilon=EPSILON)
+
+
+def climbed(
+    cells: Sequence[rr.Step],
+    x: Array,
+    states: Sequence[State],
+    fed: Array,
+    upper_fed: Array,
+    config: ModelConfig,
+) -> tuple[list[State], Array]:
+    """One step of all layers: their states, and what leaves the top."""
+    lowest = cells[0](x, fed, states[0])
+    upper, output = climbed_on(cells[1:], lowest.hidden, states[1:], upper_fed, config)
+    return [lowest, *upper], output
+
+
+def climbed_on(
+    cells: Sequence[rr.Step],
+    x: Array,
+    states: Sequence[State],
+    fed: Array,
+    config: ModelConfig,
+) -> tuple[list[State], Array]:
+    """The same of the layers from the second on: x^i = m^i + x^{i-1}, Wu et al. (2016), eq. 6."""
+    after: list[State] = []
+    for number, (cell, state) in enumerate(zip(cells, states, strict=True), start=2):
+        after.append(cell(x, fed, state))
+        adds = config.residual_from is not None and number >= config.residual_from
+        x = after[-1].hidden + x if adds else after[-1].hidden
+    return after, x
+
+
+def joined_state(ends: Sequence[State]) -> State:
+    cells = [end.cell for end in ends if end.cell is not None]
+    return State(join(*(end.hidden for end in ends)), join(*cells) if cells else None)
+
+
+def tensor(value: object) -> torch.Tensor:
+    return torch.from_numpy(np.array(value))
