@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         self.summary_size = sizes[summary]
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
-        """source_ids [B, S or wider], lengths [B] on the CPU, each at least 1"""
+        """source_ids [B, S or wider], lengths [B] on the CPU, with a word and the end each"""
         width = int(lengths.max())
         source_ids = source_ids[:, :width]  # padding beyond the longest changes no bit of anything
         read = lengths if self.reads_end else lengths - 1  # [B]

@@ -551,7 +551,12 @@ AXES: list[dict[str, Any]] = [
     {"decoder_self_attention": True},
     {"decoder_self_attention": True, "input_feeding": False},
     *({"readout": readout} for readout in ("maxout", "none")),
-    {"readout_state": "previous", "readout_context": False, "readout_embedding": True},
+    {
+        "attention": "bahdanau",
+        "readout_state": "previous",
+        "readout_context": False,
+        "readout_embedding": True,
+    },
     {"readout_context": True, "readout_embedding": False, "attention": "bahdanau"},
     {"output_bias": False},
     *({"tie_embeddings": tie} for tie in ("decoder", "all")),

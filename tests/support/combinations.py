@@ -70,7 +70,9 @@ def model_settings(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
         if kind.score in ("dot", "scaled_dot") and not ModelConfig(**_roomy(chosen)).projects:
             widths = [memory]
             bridges = bridges if copied == memory else ["tanh", "zero"]
-        chosen["readout_context"] = draw(one_of(None, True, False))
+        elsewhere = kind.attention != "luong" or chosen["context_to_upper"]
+        elsewhere = elsewhere or chosen.get("fed") == "context"  # something else reads it too
+        chosen["readout_context"] = draw(one_of(None, True, False) if elsewhere else st.none())
     else:
         chosen["readout_context"] = draw(one_of(None, False, kind.context == "input"))
         chosen["input_feeding"] = draw(one_of(None, False))
@@ -109,7 +111,7 @@ def settings_of_attention(draw: st.DrawFn, kind: Kind, layers: int) -> dict[str,
 
 
 @st.composite
-def model_configs(draw: st.DrawFn, kind: Kind, **fixed: Any) -> ModelConfig:
+def model_configs(draw: st.DrawFn, /, kind: Kind, **fixed: Any) -> ModelConfig:
     """A model with that order of attention, score and context; `fixed` settings are not drawn."""
     return ModelConfig(**draw(model_settings(kind)) | fixed)
 

@@ -195,7 +195,7 @@ class SlowModel:
     ) -> Array | None:
         if before is None:
             return None
-        weights = sum(looks.weights) / len(looks.weights)
+        weights = np.mean(looks.weights, axis=0)
         w = arrays_of(self.decoder.coverage)
         if self.config.coverage == "linear":
             vector = w["fertility.weight"][0]
@@ -247,7 +247,9 @@ class SlowModel:
         """One step for each id that is read, BOS first."""
         config, decoder = self.config, self.decoder
         cells, states = self.cells(), self.start(source)
-        coverage, past, steps = self.uncovered(source), [], []
+        coverage = self.uncovered(source)
+        past: list[Array] = []
+        steps: list[Decoded] = []
         fed_size = 0
         if config.attention != "none" and config.feeds:
             fed_size = decoder.fed_size

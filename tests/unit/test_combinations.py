@@ -52,6 +52,10 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (NONE | {"input_feeding": True}, ["model.input_feeding"]),
     (NONE | {"readout_state": "previous"}, ["model.readout_state", "bahdanau"]),
     (
+        {"attention": "luong", "readout_context": False},
+        ["attention luong", "model.readout_context=true", "model.fed=context"],
+    ),
+    (
         {"context_to_upper": True, "query_layer": "bottom"},
         ["model.context_to_upper", "model.decoder_layers is 1", "at least 2"],
     ),
