@@ -277,7 +277,7 @@ def report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
         "timed in turns in the same process, in seconds of its processor.",
         "",
         f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, torch "
-        f"{torch.__version__}, {processor()}, {arguments.workers} processes of one thread.",
+        f"{torch.__version__}, {processor()}, {arguments.workers} process(es) of one thread.",
         "",
         f"Of {len(expected)} kinds that should learn it, {good} did. "
         f"Of the {len(exceptions)} exceptions, {sum(map(learnt, exceptions))} did:",
