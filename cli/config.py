@@ -35,9 +35,14 @@ SECTIONS: dict[str, type[BaseModel]] = {
 Values = dict[str, dict[str, Any]]  # section -> name -> value
 
 
+def shipped_names(folder: str) -> list[str]:
+    """The names of the TOML files in a folder of this package."""
+    files = (resources.files("cli") / folder).iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name[-5:] == ".toml")
+
+
 def recipe_names() -> list[str]:
-    folder = resources.files("cli") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
+    return shipped_names("recipes")
 
 
 def read_recipe(name: str) -> Values:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from cli.config import Values, unknown
+from cli.config import Values, shipped_names, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,7 @@ class Preset:
 
 
 def preset_names() -> list[str]:
-    folder = resources.files("cli") / "presets"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
+    return shipped_names("presets")
 
 
 def read_preset(name: str) -> Preset:

@@ -172,8 +172,18 @@ class RecurrentLayer(nn.Module, ABC):
     """One layer of cells. Its input weights have I + F columns, the last F for what is fed back."""
 
     has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden part
-    hidden_size: int
-    fed_size: int
+
+    def __init__(
+        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.fed_size = fed_size
+        self.build(input_size + fed_size, biases=biases)
+
+    @abstractmethod
+    def build(self, joined_size: int, *, biases: bool) -> None:
+        """Make the parameters, for inputs with what is fed joined to them."""
 
     @abstractmethod
     def cell(self) -> Cell:
@@ -202,13 +212,8 @@ class LibraryLayer(RecurrentLayer):
 
     library: ClassVar[type[nn.LSTM] | type[nn.GRU]]
 
-    def __init__(
-        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
-    ) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.fed_size = fed_size
-        self.rnn = self.library(input_size + fed_size, hidden_size, bias=biases, batch_first=True)
+    def build(self, joined_size: int, *, biases: bool) -> None:
+        self.rnn = self.library(joined_size, self.hidden_size, bias=biases, batch_first=True)
         initialise_recurrent(self.rnn)
 
     def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
@@ -242,15 +247,10 @@ class LoopedLayer(RecurrentLayer):
 
     gates: ClassVar[int]
 
-    def __init__(
-        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
-    ) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.fed_size = fed_size
-        rows = self.gates * hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(rows, input_size + fed_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+    def build(self, joined_size: int, *, biases: bool) -> None:
+        rows = self.gates * self.hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, joined_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
         self.bias = nn.Parameter(torch.zeros(rows)) if biases else None
         _initialise_gates(self.weight_ih, self.weight_hh)
 
@@ -277,15 +277,11 @@ class LayerNormLSTMLayer(LoopedLayer):
     gates = 4
     has_cell = True
 
-    def __init__(
-        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
-    ) -> None:
-        super().__init__(
-            input_size=input_size, hidden_size=hidden_size, fed_size=fed_size, biases=biases
-        )
-        self.normalise_inputs = nn.LayerNorm(4 * hidden_size, bias=biases)
-        self.normalise_recurrent = nn.LayerNorm(4 * hidden_size, bias=biases)
-        self.normalise_cell = nn.LayerNorm(hidden_size, bias=biases)
+    def build(self, joined_size: int, *, biases: bool) -> None:
+        super().build(joined_size, biases=biases)
+        self.normalise_inputs = nn.LayerNorm(4 * self.hidden_size, bias=biases)
+        self.normalise_recurrent = nn.LayerNorm(4 * self.hidden_size, bias=biases)
+        self.normalise_cell = nn.LayerNorm(self.hidden_size, bias=biases)
         if self.bias is not None:
             _open_forget_gate(self.bias)
 

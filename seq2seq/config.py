@@ -208,22 +208,7 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             hint="use another score, or model.coverage=none",
         )
     if not attends:
-        asked = {
-            "scope": config.scope != "global",
-            "normalizer": config.normalizer != "softmax",
-            "heads": config.heads > 1,
-            "projections": bool(config.projections),
-            "coverage": config.coverage != "none",
-            "attention_dropout": config.attention_dropout > 0,
-            "context_to_upper": config.context_to_upper,
-            "input_feeding": bool(config.input_feeding),
-            "readout_state": config.readout_state == "previous",
-        }
-        for name in (name for name, given in asked.items() if given):
-            yield ConfigError(
-                f"model.{name} is set, but with model.attention none it has nothing to act on",
-                hint="choose attention luong, bahdanau or conditional, or leave it out",
-            )
+        yield from _unattended_problems(config)
     if config.context_to_upper and config.decoder_layers == 1:
         yield ConfigError(
             "model.context_to_upper needs upper layers, and model.decoder_layers is 1",
@@ -274,6 +259,26 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             hint="use model.source_order=forward, or another encoder",
         )
     yield from _bridge_problems(config)
+
+
+def _unattended_problems(config: ModelConfig) -> Iterator[ConfigError]:
+    """Settings of attention where there is none."""
+    asked = {
+        "scope": config.scope != "global",
+        "normalizer": config.normalizer != "softmax",
+        "heads": config.heads > 1,
+        "projections": bool(config.projections),
+        "coverage": config.coverage != "none",
+        "attention_dropout": config.attention_dropout > 0,
+        "context_to_upper": config.context_to_upper,
+        "input_feeding": bool(config.input_feeding),
+        "readout_state": config.readout_state == "previous",
+    }
+    for name in (name for name, given in asked.items() if given):
+        yield ConfigError(
+            f"model.{name} is set, but with model.attention none it has nothing to act on",
+            hint="choose attention luong, bahdanau or conditional, or leave it out",
+        )
 
 
 def _head_problems(config: ModelConfig) -> Iterator[ConfigError]:

@@ -7,7 +7,7 @@ import attention_references as ar
 import numpy as np
 import pytest
 import torch
-from attention_references import redraw
+from tiny import redraw
 from torch import Tensor
 
 from seq2seq.attention import Attention, MultiHeadAttention, attend

@@ -4,8 +4,8 @@ import attention_references as ar
 import numpy as np
 import pytest
 import torch
-from attention_references import redraw
 from references import CellWeights
+from tiny import redraw
 
 from seq2seq.attention import Attention, MultiHeadAttention
 from seq2seq.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage

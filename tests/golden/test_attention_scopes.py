@@ -5,7 +5,7 @@ import math
 import attention_references as ar
 import pytest
 import torch
-from attention_references import redraw
+from tiny import redraw
 
 from seq2seq.masks import length_mask
 from seq2seq.scopes import LocalMonotonic, LocalPredictive

@@ -3,7 +3,7 @@
 import attention_references as ar
 import pytest
 import torch
-from attention_references import redraw
+from tiny import redraw
 
 from seq2seq.scores import (
     SCORES,

@@ -3,7 +3,7 @@
 import recurrent_references as references
 import torch
 from pytest import mark, raises
-from recurrent_references import redraw
+from tiny import redraw
 from torch import Tensor, nn
 
 from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer

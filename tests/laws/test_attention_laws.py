@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 import torch
-from attention_references import redraw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import redraw
 from torch import Tensor
 
 from seq2seq.attention import MultiHeadAttention

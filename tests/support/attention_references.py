@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from references import (
     Array,
     CellWeights,
@@ -38,14 +37,6 @@ RowScore = Callable[[Array, Array], list[float]]
 
 Normalizer = Callable[[Sequence[float], Sequence[bool]], Array]
 Ask = Callable[[Array], Look]
-
-
-def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
-    """Draw every parameter, so that none can hide by being 0."""
-    chance = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
 
 
 def head_weights(attention: nn.Module, heads: int) -> dict[str, Array]:

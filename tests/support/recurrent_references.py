@@ -9,11 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
+from references import Array, sigmoid, tanh, times
 from torch import nn
-
-Array = npt.NDArray[np.float64]
 
 
 class Gate(NamedTuple):
@@ -40,29 +37,6 @@ Parameters = Mapping[str, nn.Parameter]
 Step = Callable[[Array, Array, State], State]
 """One step of a cell: its input, what it is fed (empty if nothing), the state before."""
 NOTHING = np.zeros(0)
-
-
-def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
-    """Draw every weight and bias, so that none can hide by being 0."""
-    chance = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
-
-
-def times(matrix: Array, vector: Array) -> Array:
-    """A matrix-vector product, a number at a time."""
-    rows, columns = matrix.shape
-    assert len(vector) == columns
-    return np.array([sum(matrix[r, c] * vector[c] for c in range(columns)) for r in range(rows)])
-
-
-def sigmoid(x: Array) -> Array:
-    return np.array([1.0 / (1.0 + math.exp(-float(each))) for each in x])
-
-
-def tanh(x: Array) -> Array:
-    return np.array([math.tanh(float(each)) for each in x])
 
 
 # Cells
