@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.dropout import Dropout
 from seq2seq.masks import masked_softmax, read_mask
 from seq2seq.normalizers import NORMALIZERS
 from seq2seq.scopes import Scope
@@ -83,7 +84,7 @@ class Attention(nn.Module):
         self.score = score
         self.scope = scope
         self.normalize = NORMALIZERS[normalizer]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None

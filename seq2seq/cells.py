@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.looped import LoopedLinear
+
 CellKind = Literal["lstm", "gru", "gru_reset_before", "gru_cho", "lstm_layer_norm"]
 
 
@@ -51,6 +53,8 @@ class Cell(ABC):
 
     def __init__(self, weights: GateWeights) -> None:
         self.weights = weights
+        self.recurrent = LoopedLinear(weights.recurrent)
+        self.fed = None if weights.fed is None else LoopedLinear(weights.fed)
 
     def project(self, inputs: Tensor) -> Tensor:
         """What of the gates needs no state and nothing fed back. [..., I] -> [..., G]"""
@@ -58,12 +62,11 @@ class Cell(ABC):
 
     def project_fed(self, fed: Tensor | None) -> Tensor | None:
         """What of the gates comes from what is fed back. [..., F] -> [..., G]"""
-        weight = self.weights.fed
-        if fed is None and weight is None:
+        if fed is None and self.fed is None:
             return None
-        if fed is None or weight is None:
+        if fed is None or self.fed is None:
             raise ValueError("a layer with a fed_size is fed at every step, any other never")
-        return F.linear(fed, weight)
+        return self.fed(fed)
 
     def advance(self, projected: Tensor, state: CellState, fed: Tensor | None = None) -> CellState:
         """One step. projected [B, G], fed [B, F]"""
@@ -82,7 +85,7 @@ class LSTMCell(Cell):
 
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
         assert state.cell is not None
-        gates = _sum(given, fed) + F.linear(state.hidden, self.weights.recurrent)  # [B, 4H]
+        gates = self.recurrent(state.hidden, _sum(given, fed))  # [B, 4H]
         cell, output = _remember(gates, state.cell)
         return CellState(output * cell.tanh(), cell)
 
@@ -112,8 +115,7 @@ class LayerNormLSTMCell(Cell):
         assert state.cell is not None
         if fed is not None:
             given = self._normalise(given + fed)
-        recurrent = F.linear(state.hidden, self.weights.recurrent)
-        gates = given + self.normalise_recurrent(recurrent)  # [B, 4H]
+        gates = given + self.normalise_recurrent(self.recurrent(state.hidden))  # [B, 4H]
         cell, output = _remember(gates, state.cell)
         return CellState(output * self.normalise_cell(cell).tanh(), cell)
 
@@ -130,8 +132,8 @@ class GRUCell(Cell):
     """
 
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        weights = self.weights
-        recurrent = F.linear(state.hidden, weights.recurrent, weights.recurrent_bias)  # [B, 3H]
+        bias = self.weights.recurrent_bias
+        recurrent = _sum(self.recurrent(state.hidden), bias)  # [B, 3H]
         return _reset_after(_sum(given, fed), recurrent, state.hidden)
 
 
@@ -143,7 +145,7 @@ class ChoGRUCell(Cell):
     """
 
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        recurrent = _sum(F.linear(state.hidden, self.weights.recurrent), fed)  # [B, 3H]
+        recurrent = self.recurrent(state.hidden, fed)  # [B, 3H]
         return _reset_after(given, recurrent, state.hidden)
 
 
@@ -158,13 +160,14 @@ class ResetBeforeGRUCell(Cell):
     def __init__(self, weights: GateWeights) -> None:
         super().__init__(weights)
         size = weights.recurrent.shape[1]
-        self.for_gates, self.for_new = torch.split(weights.recurrent, [2 * size, size])
+        for_gates, for_new = torch.split(weights.recurrent, [2 * size, size])
+        self.for_gates, self.for_new = LoopedLinear(for_gates), LoopedLinear(for_new)
 
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
         hidden, size = state.hidden, state.hidden.shape[-1]
         gates_x, new_x = torch.split(_sum(given, fed), [2 * size, size], dim=-1)
-        reset, update = (gates_x + F.linear(hidden, self.for_gates)).sigmoid().chunk(2, dim=-1)
-        new = (new_x + F.linear(reset * hidden, self.for_new)).tanh()  # [B, H]
+        reset, update = self.for_gates(hidden, gates_x).sigmoid().chunk(2, dim=-1)
+        new = self.for_new(reset * hidden, new_x).tanh()  # [B, H]
         return CellState(new + update * (hidden - new), None)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer, initialise_recurrent
+from seq2seq.dropout import Dropout
 from seq2seq.masks import length_mask
 
 EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
@@ -77,8 +78,8 @@ class Encoder(nn.Module):
         self.summary = summary
         self.hidden_size = hidden_size
         self.embedding = embedding
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
+        self.dropout = Dropout(dropout)
         joined = 2 if self.halves else 1
         read_sizes = [embedding.embedding_dim, *(joined * size for size in self.last_sizes[:-1])]
         reader = PackedReader if cell in ("lstm", "gru") else SteppingReader

@@ -17,21 +17,6 @@ class TokenLoss(NamedTuple):
     tokens: int
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> TokenLoss:
-    """logits [N, V] at N real tokens, labels [N].
-
-    The smoothed target puts 1 - smoothing on the label and spreads the rest evenly over all V
-    entries, the label included (Szegedy et al., 2016, section 7).
-    """
-    log_probabilities = logits.log_softmax(-1)
-    nats = -log_probabilities.gather(-1, labels.unsqueeze(-1)).sum()
-    smoothed = nats
-    if smoothing:
-        spread = -log_probabilities.sum() / logits.shape[-1]
-        smoothed = (1 - smoothing) * nats + smoothing * spread
-    return TokenLoss(nats, smoothed, len(labels))
-
-
 def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
     """Looking again where a word has looked before: See et al. (2017), equation 12.
 
@@ -52,10 +37,8 @@ def batch_loss(
     """
     real = batch.labels != PAD  # [B, T]
     readouts, weights = model.unroll(batch)
-    loss = cross_entropy(
-        model.logits(readouts[real]), batch.labels[real], smoothing=smoothing
-    )  # [N, R] -> []
-    if not coverage or weights is None:
-        return loss
-    added = coverage * coverage_loss(weights, real)
-    return loss._replace(smoothed_nats=loss.smoothed_nats + added)
+    labels = batch.labels[real]  # [N]
+    nats, trained = model.output.loss(readouts[real], labels, smoothing=smoothing)
+    if coverage and weights is not None:
+        trained = trained + coverage * coverage_loss(weights, real)
+    return TokenLoss(nats, trained, len(labels))

@@ -18,6 +18,7 @@ from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.decoders.readout import Readout
 from seq2seq.encoder import Encoder
 from seq2seq.errors import ConfigError
+from seq2seq.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 from seq2seq.masks import length_mask
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
@@ -60,8 +61,18 @@ class OutputLayer(nn.Module):
 
     def forward(self, readouts: Tensor) -> Tensor:
         """[..., R] -> [..., V]"""
-        narrowed = readouts if self.narrow is None else self.narrow(readouts)
-        return self.vocabulary(narrowed)  # type: ignore[no-any-return]
+        return self.vocabulary(self._narrowed(readouts))  # type: ignore[no-any-return]
+
+    def loss(self, readouts: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> CrossEntropy:
+        """The same and its loss at N tokens, without logits in memory. [N, R], [N]"""
+        linear = self.vocabulary
+        return linear_cross_entropy(
+            self._narrowed(readouts), linear.weight, linear.bias, labels, smoothing=smoothing
+        )
+
+    def _narrowed(self, readouts: Tensor) -> Tensor:
+        """[..., R] -> [..., E] where the embeddings are tied, else as they are"""
+        return readouts if self.narrow is None else self.narrow(readouts)
 
 
 class EncoderDecoder(nn.Module):
@@ -79,7 +90,7 @@ class EncoderDecoder(nn.Module):
         self.attend_end = attend_end
         self.encoder = encoder
         self.decoder: Decoder = decoder
-        self.output = output
+        self.output: OutputLayer = output
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Memory:
         """source_ids [B, S], lengths [B] on the CPU"""

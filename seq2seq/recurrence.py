@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer
+from seq2seq.dropout import Dropout
 
 BridgeKind = Literal["zero", "copy", "tanh"]
 
@@ -36,7 +37,7 @@ class RecurrentStack(nn.Module):
         super().__init__()
         sizes = [(input_size, fed_size)] + [(hidden_size, upper_fed_size)] * (layers - 1)
         self.residual_from = residual_from
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             LAYERS[cell](input_size=read, hidden_size=hidden_size, fed_size=fed, biases=biases)
             for read, fed in sizes

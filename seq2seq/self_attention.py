@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from seq2seq.attention import MultiHeadAttention, Prepared
+from seq2seq.dropout import Dropout
 from seq2seq.masks import causal_mask
 
 
@@ -16,7 +17,7 @@ class SelfAttention(nn.Module):
     def __init__(self, *, size: int, heads: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
         self.attention = MultiHeadAttention(query_size=size, heads=heads)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(size)
 
     def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:

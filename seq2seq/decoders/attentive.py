@@ -12,6 +12,7 @@ from seq2seq.cells import CellState
 from seq2seq.coverage import Coverage, CoverageState
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
+from seq2seq.dropout import Dropout
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.self_attention import SelfAttention
 
@@ -69,8 +70,8 @@ class AttentiveDecoder(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
+        self.dropout = Dropout(dropout)
         self.bridge = bridge
         self.stack = stack
         self.attention = attention
@@ -98,12 +99,11 @@ class AttentiveDecoder(nn.Module, ABC):
             stepping.project(embedded).unbind(1), embedded.unbind(1), strict=True
         ):
             moved = stepping.advance(gates, state, memory)
-            read = self._read_state(moved, state)
-            states.append(read)
+            states.append(self._read_state(moved, state))
             contexts.append(moved.look.context)
             weights.append(moved.look.weights)
             if self.feeds == "readout":
-                readouts.append(self.readout(read, moved.look.context, word))
+                readouts.append(self.readout(states[-1], moved.look.context, word))
             state = self._next(state, moved, readouts[-1] if readouts else None)
         joined = (
             torch.stack(readouts, dim=1)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
+from seq2seq.dropout import Dropout
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.self_attention import SelfAttention
 
@@ -34,8 +35,8 @@ class PlainDecoder(nn.Module):
         super().__init__()
         self.context = context
         self.embedding = embedding
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
+        self.dropout = Dropout(dropout)
         self.bridge = bridge
         self.stack = stack
         self.readout = readout

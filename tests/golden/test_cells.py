@@ -266,7 +266,7 @@ def test_dropout_lies_between_layers_and_before_what_is_added():
     states = states_of("gru", layers=2)
     hidden = drawn(2, 1, HIDDEN, seed=7)
     torch.manual_seed(3)
-    read = nn.functional.dropout(hidden, 0.5)
+    read = stack.dropout(hidden)
     torch.manual_seed(3)
     output = stack.unroll_upper(hidden, states[1:])
     made = stack.layers[1].unroll(read, states[1])

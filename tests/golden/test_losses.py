@@ -9,7 +9,8 @@ import torch
 from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
 
 from seq2seq.config import TrainingConfig
-from seq2seq.losses import batch_loss, coverage_loss, cross_entropy
+from seq2seq.linear_cross_entropy import linear_cross_entropy
+from seq2seq.losses import batch_loss, coverage_loss
 from seq2seq.optimization import learning_rate
 
 PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
@@ -19,35 +20,62 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
 
+def drawn_layer(tokens: int, width: int, vocabulary: int) -> tuple[torch.Tensor, ...]:
+    """Inputs, weight, bias and labels of an output layer."""
+    numbers = drawn(tokens * width + vocabulary * width + vocabulary)
+    sizes = [tokens * width, vocabulary * width, vocabulary]
+    inputs, weight, bias = numbers.split(sizes)
+    labels = torch.arange(tokens) * 3 % vocabulary
+    return inputs.reshape(tokens, width), weight.reshape(vocabulary, width), bias, labels
+
+
+@pytest.fixture(params=["whole", "in parts"])
+def parts(request, monkeypatch):
+    """Logits made all at once, or two rows at a time."""
+    if request.param == "in parts":
+        monkeypatch.setattr("seq2seq.linear_cross_entropy._rows", lambda weight: 2)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_the_loss_is_that_of_the_smoothed_target(smoothing):
-    logits, labels = drawn(5, 7), [3, 6, 0, 3, 1]
-    loss = cross_entropy(logits, torch.tensor(labels), smoothing=smoothing)
-    smoothed = references.smoothed_cross_entropy(logits.numpy(), labels, smoothing)
-    plain = references.smoothed_cross_entropy(logits.numpy(), labels, 0.0)
+def test_the_loss_is_that_of_the_smoothed_target(smoothing, parts):
+    inputs, weight, bias, labels = drawn_layer(5, 4, 7)
+    loss = linear_cross_entropy(inputs, weight, bias, labels, smoothing=smoothing)
+    logits = inputs.numpy() @ weight.numpy().T + bias.numpy()
+    smoothed = references.smoothed_cross_entropy(logits, labels.tolist(), smoothing)
+    plain = references.smoothed_cross_entropy(logits, labels.tolist(), 0.0)
     assert loss.smoothed_nats.item() == pytest.approx(smoothed, abs=1e-10)
     assert loss.nats.item() == pytest.approx(plain, abs=1e-10)
-    assert loss.tokens == 5
 
 
 def test_a_loss_worked_out_by_hand():
     # by hand: p = [1/2, 1/4, 1/4], label 1: 2 ln 2; smoothed by 0.3 over 3 entries:
     # 0.7 * 2 ln 2 + 0.1 * (1 + 2 + 2) ln 2 = 1.9 ln 2
     logits = torch.tensor([[2.0, 1.0, 1.0]], dtype=torch.float64).log()
-    loss = cross_entropy(logits, torch.tensor([1]), smoothing=0.3)
+    same = torch.eye(3, dtype=torch.float64)
+    loss = linear_cross_entropy(logits, same, None, torch.tensor([1]), smoothing=0.3)
     assert loss.nats.item() == pytest.approx(2 * math.log(2))
     assert loss.smoothed_nats.item() == pytest.approx(1.9 * math.log(2))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_gradient_of_the_loss_is_right(smoothing):
-    labels = torch.tensor([3, 6, 0])
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_gradient_of_the_loss_is_right(smoothing, biased, parts):
+    *layer, labels = drawn_layer(5, 4, 7)
 
-    def both(logits):
-        loss = cross_entropy(logits, labels, smoothing=smoothing)
-        return loss.nats, loss.smoothed_nats
+    def smoothed(inputs, weight, bias=None):
+        return linear_cross_entropy(inputs, weight, bias, labels, smoothing=smoothing).smoothed_nats
 
-    assert torch.autograd.gradcheck(both, (drawn(3, 7).requires_grad_(),))
+    layer = [each.requires_grad_() for each in layer[: 3 if biased else 2]]
+    assert torch.autograd.gradcheck(smoothed, tuple(layer))
+
+
+def test_logits_far_from_zero_do_not_overflow(parts):
+    inputs = torch.tensor([[1e4], [-1e4], [0.0]], requires_grad=True)
+    weight, labels = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 0, 0])
+    loss = linear_cross_entropy(inputs, weight, None, labels)
+    loss.nats.backward()
+    assert loss.nats.item() == pytest.approx(2e4 + math.log(2))
+    torch.testing.assert_close(inputs.grad, torch.tensor([[0.0], [-2.0], [-1.0]]))
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
