@@ -8,6 +8,7 @@ in PyTorch's order, i f g o or r z n, and the update gate z keeps the old state,
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, cast
 
@@ -46,15 +47,23 @@ class GateWeights(NamedTuple):
     recurrent: Tensor  # [G, H]
     bias: Tensor | None = None  # [G]
     recurrent_bias: Tensor | None = None  # [G]; PyTorch's GRU resets this one
+    dropout: float = 0.0  # of what the recurrent weights read, one mask an unroll
 
 
 class Cell(ABC):
     """A layer's weights for the length of one unroll: sliced once, not once a step."""
 
+    has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden part
+
     def __init__(self, weights: GateWeights) -> None:
         self.weights = weights
-        self.recurrent = LoopedLinear(weights.recurrent)
+        self.recurrent = LoopedLinear(weights.recurrent, dropout=weights.dropout)
         self.fed = None if weights.fed is None else LoopedLinear(weights.fed)
+
+    def start(self, like: Tensor) -> CellState:
+        """A state of zeros for as many sentences as `like` has rows, of its type and device."""
+        hidden = like.new_zeros(len(like), self.weights.recurrent.shape[1])
+        return CellState(hidden, torch.zeros_like(hidden) if self.has_cell else None)
 
     def project(self, inputs: Tensor) -> Tensor:
         """What of the gates needs no state and nothing fed back. [..., I] -> [..., G]"""
@@ -83,6 +92,8 @@ class LSTMCell(Cell):
     [i; f; g; o] = W x + W_f fed + U h + b;  c' = sig(f) c + sig(i) tanh(g);  h' = sig(o) tanh(c')
     """
 
+    has_cell = True
+
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
         assert state.cell is not None
         gates = self.recurrent(state.hidden, _sum(given, fed))  # [B, 4H]
@@ -97,6 +108,8 @@ class LayerNormLSTMCell(Cell):
     h' = sig(o) tanh(LN(c')). Each LN has a gain and a bias of its own; 1e-5 is added to the
     variance.
     """
+
+    has_cell = True
 
     def __init__(
         self, weights: GateWeights, inputs: nn.Module, recurrent: nn.Module, cell: nn.Module
@@ -161,7 +174,8 @@ class ResetBeforeGRUCell(Cell):
         super().__init__(weights)
         size = weights.recurrent.shape[1]
         for_gates, for_new = torch.split(weights.recurrent, [2 * size, size])
-        self.for_gates, self.for_new = LoopedLinear(for_gates), LoopedLinear(for_new)
+        self.for_gates = LoopedLinear(for_gates, dropout=weights.dropout)
+        self.for_new = LoopedLinear(for_new, dropout=weights.dropout)
 
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
         hidden, size = state.hidden, state.hidden.shape[-1]
@@ -171,31 +185,98 @@ class ResetBeforeGRUCell(Cell):
         return CellState(new + update * (hidden - new), None)
 
 
+class ZoneoutCell(Cell):
+    """A cell some of whose entries stay as they were: Krueger et al. (2017), equation 2.
+
+    Each entry of hidden state and cell is kept with probability p while training; else the old
+    and the new value are mixed, p of the old.
+    """
+
+    def __init__(self, inner: Cell, p: float, *, training: bool) -> None:
+        self.inner = inner
+        self.p = p
+        self.training = training
+
+    def start(self, like: Tensor) -> CellState:
+        return self.inner.start(like)
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return self.inner.project(inputs)
+
+    def project_fed(self, fed: Tensor | None) -> Tensor | None:
+        return self.inner.project_fed(fed)
+
+    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+        new = self.inner.step(given, state, fed)
+        hidden = self._mix(new.hidden, state.hidden)
+        if new.cell is None or state.cell is None:
+            return CellState(hidden, None)
+        return CellState(hidden, self._mix(new.cell, state.cell))
+
+    def _mix(self, new: Tensor, old: Tensor) -> Tensor:
+        if not self.training:
+            return torch.lerp(new, old, self.p)
+        return torch.where(torch.rand_like(new) < self.p, old, new)
+
+
+@dataclass(frozen=True, slots=True)
+class CellNoise:
+    """What disturbs a cell's states while training."""
+
+    state_dropout: float = 0.0  # of what its recurrent weights read (Gal & Ghahramani, 2016)
+    zoneout: float = 0.0  # of state and cell (Krueger et al., 2017)
+
+    def acts(self, *, training: bool) -> bool:
+        """Whether there is anything to do: if not, a library call may read a whole sequence."""
+        return bool(self.zoneout or (training and self.state_dropout))
+
+    def around(
+        self, build: Callable[[GateWeights], Cell], weights: GateWeights, *, training: bool
+    ) -> Cell:
+        """A cell of these weights, disturbed."""
+        if training:
+            weights = weights._replace(dropout=self.state_dropout)
+        cell = build(weights)
+        return ZoneoutCell(cell, self.zoneout, training=training) if self.zoneout else cell
+
+
+QUIET = CellNoise()
+
+
 class RecurrentLayer(nn.Module, ABC):
     """One layer of cells. Its input weights have I + F columns, the last F for what is fed back."""
 
     has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden part
 
     def __init__(
-        self, *, input_size: int, hidden_size: int, fed_size: int = 0, biases: bool = True
+        self,
+        *,
+        input_size: int,
+        hidden_size: int,
+        fed_size: int = 0,
+        biases: bool = True,
+        noise: CellNoise = QUIET,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.fed_size = fed_size
+        self.noise = noise
         self.build(input_size + fed_size, biases=biases)
 
     @abstractmethod
     def build(self, joined_size: int, *, biases: bool) -> None:
         """Make the parameters, for inputs with what is fed joined to them."""
 
-    @abstractmethod
     def cell(self) -> Cell:
         """The weights as they are now, for one unroll."""
+        return self.noise.around(self.cell_of, self.weights(), training=self.training)
 
-    def start(self, rows: int, like: Tensor) -> CellState:
-        """A state of zeros for so many sentences, in the type and on the device of `like`."""
-        hidden = like.new_zeros(rows, self.hidden_size)
-        return CellState(hidden, torch.zeros_like(hidden) if self.has_cell else None)
+    @abstractmethod
+    def weights(self) -> GateWeights: ...
+
+    @abstractmethod
+    def cell_of(self, weights: GateWeights) -> Cell:
+        """The kind of cell that this is a layer of."""
 
     def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
         """Every state of a sequence. inputs [B, T, I], fed [B, T, F] -> [B, T, H]"""
@@ -219,7 +300,12 @@ class LibraryLayer(RecurrentLayer):
         self.rnn = self.library(joined_size, self.hidden_size, bias=biases, batch_first=True)
         initialise_recurrent(self.rnn)
 
+    def weights(self) -> GateWeights:
+        return library_weights(self.rnn, self.rnn.all_weights[0], fed_size=self.fed_size)
+
     def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
+        if self.noise.acts(training=self.training):
+            return super().unroll(inputs, state, fed)
         joined = inputs if fed is None else torch.cat([inputs, fed], dim=-1)  # [B, T, I + F]
         hidden = state.hidden.unsqueeze(0)
         start = hidden if state.cell is None else (hidden, state.cell.unsqueeze(0))
@@ -231,18 +317,13 @@ class LSTMLayer(LibraryLayer):
     library = nn.LSTM
     has_cell = True
 
-    def cell(self) -> Cell:
-        joined, recurrent, *biases = self.rnn.all_weights[0]
-        bias = biases[0] + biases[1] if biases else None
-        return LSTMCell(GateWeights(*_split_fed(joined, self.fed_size), recurrent, bias))
+    cell_of = LSTMCell
 
 
 class GRULayer(LibraryLayer):
     library = nn.GRU
 
-    def cell(self) -> Cell:
-        joined, recurrent, *biases = self.rnn.all_weights[0]
-        return GRUCell(GateWeights(*_split_fed(joined, self.fed_size), recurrent, *biases))
+    cell_of = GRUCell
 
 
 class LoopedLayer(RecurrentLayer):
@@ -265,15 +346,13 @@ class LoopedLayer(RecurrentLayer):
 class ResetBeforeGRULayer(LoopedLayer):
     gates = 3
 
-    def cell(self) -> Cell:
-        return ResetBeforeGRUCell(self.weights())
+    cell_of = ResetBeforeGRUCell
 
 
 class ChoGRULayer(LoopedLayer):
     gates = 3
 
-    def cell(self) -> Cell:
-        return ChoGRUCell(self.weights())
+    cell_of = ChoGRUCell
 
 
 class LayerNormLSTMLayer(LoopedLayer):
@@ -288,9 +367,9 @@ class LayerNormLSTMLayer(LoopedLayer):
         if self.bias is not None:
             _open_forget_gate(self.bias)
 
-    def cell(self) -> Cell:
+    def cell_of(self, weights: GateWeights) -> Cell:
         return LayerNormLSTMCell(
-            self.weights(), self.normalise_inputs, self.normalise_recurrent, self.normalise_cell
+            weights, self.normalise_inputs, self.normalise_recurrent, self.normalise_cell
         )
 
 
@@ -301,6 +380,19 @@ LAYERS: dict[CellKind, type[RecurrentLayer]] = {
     "gru_cho": ChoGRULayer,
     "lstm_layer_norm": LayerNormLSTMLayer,
 }
+
+
+def library_weights(
+    rnn: nn.LSTM | nn.GRU, parameters: Sequence[Tensor], *, fed_size: int = 0
+) -> GateWeights:
+    """The parameters of one layer in one direction of PyTorch's own, as a cell has them."""
+    joined, recurrent, *biases = parameters
+    weights = GateWeights(*_split_fed(joined, fed_size), recurrent)
+    if not biases:
+        return weights
+    if isinstance(rnn, nn.LSTM):
+        return weights._replace(bias=biases[0] + biases[1])
+    return weights._replace(bias=biases[0], recurrent_bias=biases[1])
 
 
 def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:

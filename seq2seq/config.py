@@ -144,8 +144,26 @@ class ModelConfig(Section):
     the embedding's."""
     embedding_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on embeddings."""
+    word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of words whose whole embedding is zeroed, in source and target (Sennrich & Zhang, 2019,
+    section 3.2)."""
+    target_word_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """The same in the target alone; left out: word_dropout."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout between layers, on memory and on readouts."""
+    readout_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout on readouts alone; left out: dropout."""
+    context_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on contexts, the same entries at every step of a sentence."""
+    state_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the states that recurrent weights read, the same entries at every step (Gal &
+    Ghahramani, 2016, section 4). Needs loops of ours where a library call would do."""
+    zoneout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of entries of recurrent states that stay as they were (Krueger et al., 2017, equation
+    2). Needs loops of ours where a library call would do."""
+    variational_dropout: bool = False
+    """One mask for all places of a sentence in embedding_dropout and dropout (Gal & Ghahramani,
+    2016), not one a place."""
 
     @property
     def memory_size(self) -> int:
@@ -270,6 +288,7 @@ def _unattended_problems(config: ModelConfig) -> Iterator[ConfigError]:
         "projections": bool(config.projections),
         "coverage": config.coverage != "none",
         "attention_dropout": config.attention_dropout > 0,
+        "context_dropout": config.context_dropout > 0,
         "context_to_upper": config.context_to_upper,
         "input_feeding": bool(config.input_feeding),
         "readout_state": config.readout_state == "previous",

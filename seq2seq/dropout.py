@@ -1,5 +1,7 @@
 """Dropout with masks that cost little to draw."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -30,8 +32,39 @@ class Dropout(nn.Module):
             shape[1:-1] = [1] * (len(shape) - 2)
         return values * keep_mask(shape, self.p, values)
 
+    def looped(self) -> Callable[[Tensor], Tensor]:
+        """The same for every step of an unroll, [B, D] each: with one mask if it is variational."""
+        if not (self.variational and self.training and self.p):
+            return self.forward
+        masks: list[Tensor] = []
+
+        def drop(values: Tensor) -> Tensor:
+            if not masks:
+                masks.append(keep_mask(list(values.shape), self.p, values))
+            return values * masks[0]
+
+        return drop
+
     def extra_repr(self) -> str:
         return f"p={self.p}, variational={self.variational}"
+
+
+class WordDropout(nn.Module):
+    """Zero whole embeddings with probability p while training, and scale nothing up.
+
+    Iyyer et al. (2015), section 4.1; "word dropout" of Sennrich & Zhang (2019), section 3.2.
+    """
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """embedded [..., E]"""
+        if not self.training or not self.p:
+            return embedded
+        drawn = torch.rand(embedded.shape[:-1], device=embedded.device)
+        return embedded * (drawn >= self.p).unsqueeze(-1)
 
 
 def keep_mask(shape: list[int], p: float, like: Tensor) -> Tensor:

@@ -8,8 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer, initialise_recurrent
-from seq2seq.dropout import Dropout
+from seq2seq.cells import (
+    LAYERS,
+    QUIET,
+    Cell,
+    CellKind,
+    CellNoise,
+    CellState,
+    GRUCell,
+    LSTMCell,
+    RecurrentLayer,
+    initialise_recurrent,
+    library_weights,
+)
+from seq2seq.dropout import Dropout, WordDropout
 from seq2seq.masks import length_mask
 
 EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
@@ -63,7 +75,10 @@ class Encoder(nn.Module):
         summary: SummaryKind = "last",
         biases: bool = True,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         dropout: float = 0.0,
+        variational: bool = False,
+        noise: CellNoise = QUIET,
     ) -> None:
         super().__init__()
         if kind == "pyramid" and reverse_source:
@@ -78,13 +93,22 @@ class Encoder(nn.Module):
         self.summary = summary
         self.hidden_size = hidden_size
         self.embedding = embedding
-        self.embedding_dropout = Dropout(embedding_dropout)
-        self.dropout = Dropout(dropout)
+        self.embedding_dropout = nn.Sequential(
+            WordDropout(word_dropout), Dropout(embedding_dropout, variational=variational)
+        )
+        self.dropout = Dropout(dropout, variational=variational)
         joined = 2 if self.halves else 1
         read_sizes = [embedding.embedding_dim, *(joined * size for size in self.last_sizes[:-1])]
         reader = PackedReader if cell in ("lstm", "gru") else SteppingReader
         self.layers = nn.ModuleList(
-            reader(cell=cell, input_size=read, hidden_size=hidden_size, ways=each, biases=biases)
+            reader(
+                cell=cell,
+                input_size=read,
+                hidden_size=hidden_size,
+                ways=each,
+                biases=biases,
+                noise=noise,
+            )
             for read, each in zip(read_sizes, ways, strict=True)
         )
         top = self.last_sizes[-1]
@@ -146,12 +170,23 @@ class Encoder(nn.Module):
 
 
 class PackedReader(nn.Module):
-    """A layer of PyTorch's own, over packed sequences: one library call, which skips padding."""
+    """A layer of PyTorch's own, over packed sequences: one library call, which skips padding.
+
+    States that are to be disturbed need a loop of ours.
+    """
 
     def __init__(
-        self, *, cell: CellKind, input_size: int, hidden_size: int, ways: int, biases: bool
+        self,
+        *,
+        cell: CellKind,
+        input_size: int,
+        hidden_size: int,
+        ways: int,
+        biases: bool,
+        noise: CellNoise = QUIET,
     ) -> None:
         super().__init__()
+        self.noise = noise
         library = nn.LSTM if cell == "lstm" else nn.GRU
         self.rnn = library(
             input_size, hidden_size, bias=biases, batch_first=True, bidirectional=ways == 2
@@ -160,6 +195,8 @@ class PackedReader(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
         """inputs [B, S, I] -> states [B, S, D], 0 where there is padding, and the last one."""
+        if self.noise.acts(training=self.training):
+            return read_ways(self._cells(), inputs, lengths)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         packed, last = self.rnn(packed)
         outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=inputs.shape[1])
@@ -167,39 +204,57 @@ class PackedReader(nn.Module):
         hidden, *cell = [torch.cat(part.unbind(0), dim=-1) for part in parts]  # [B, D] each
         return outputs, CellState(hidden, cell[0] if cell else None)
 
+    def _cells(self) -> list[Cell]:
+        kind = LSTMCell if isinstance(self.rnn, nn.LSTM) else GRUCell
+        return [
+            self.noise.around(kind, library_weights(self.rnn, each), training=self.training)
+            for each in self.rnn.all_weights
+        ]
+
 
 class SteppingReader(nn.Module):
     """A layer of ours: a loop in each direction, its state held where there is padding."""
 
     def __init__(
-        self, *, cell: CellKind, input_size: int, hidden_size: int, ways: int, biases: bool
+        self,
+        *,
+        cell: CellKind,
+        input_size: int,
+        hidden_size: int,
+        ways: int,
+        biases: bool,
+        noise: CellNoise = QUIET,
     ) -> None:
         super().__init__()
         self.directions = nn.ModuleList(
-            LAYERS[cell](input_size=input_size, hidden_size=hidden_size, biases=biases)
+            LAYERS[cell](input_size=input_size, hidden_size=hidden_size, biases=biases, noise=noise)
             for _ in range(ways)
         )
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
         """inputs [B, S, I] -> states [B, S, D], 0 where there is padding, and the last one."""
-        mask = length_mask(lengths.to(inputs.device), inputs.shape[1])
         layers = cast(list[RecurrentLayer], list(self.directions))
-        sides = [
-            read_held(layer, inputs, mask, backward=number == 1)
-            for number, layer in enumerate(layers)
-        ]
-        states = torch.cat([hidden for hidden, _ in sides], dim=-1)  # [B, S, D]
-        return states * mask.unsqueeze(-1), _joined([last for _, last in sides])
+        return read_ways([layer.cell() for layer in layers], inputs, lengths)
+
+
+def read_ways(cells: Sequence[Cell], inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
+    """Forwards, and with two cells backwards too, in a loop: states [B, S, D] and the last one."""
+    mask = length_mask(lengths.to(inputs.device), inputs.shape[1])
+    sides = [
+        read_held(cell, inputs, mask, backward=number == 1) for number, cell in enumerate(cells)
+    ]
+    states = torch.cat([hidden for hidden, _ in sides], dim=-1)  # [B, S, D]
+    return states * mask.unsqueeze(-1), _joined([last for _, last in sides])
 
 
 def read_held(
-    layer: RecurrentLayer, inputs: Tensor, mask: Tensor, *, backward: bool
+    cell: Cell, inputs: Tensor, mask: Tensor, *, backward: bool
 ) -> tuple[Tensor, CellState]:
     """One direction's states, each where its input is, and the last one read.
 
     Padding leaves the state as it was. inputs [B, S, I], mask [B, S] -> [B, S, H]
     """
-    cell, state = layer.cell(), layer.start(len(inputs), inputs)
+    state = cell.start(inputs)
     projected = cell.project(inputs).unbind(1)  # [B, G] each
     steps = list(zip(projected, mask.unsqueeze(-1).unbind(1), strict=True))
     hidden = []

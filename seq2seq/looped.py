@@ -11,15 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq.dropout import keep_mask
+
 
 class LoopedLinear:
     """x W^T with one weight, for the length of one unroll: y = x W^T, or given + x W^T.
 
     Make it where the loop begins, call it at every step. Without gradients it is `F.linear`.
+    `dropout` drops entries of x, the same at every step (Gal & Ghahramani, 2016, section 4).
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, *, dropout: float = 0.0) -> None:
         """weight [O, I]"""
+        self._dropout = dropout
+        self._mask: Tensor | None = None
         self._weight = _working_type(weight)
         self._uses = _Uses() if torch.is_grad_enabled() and weight.requires_grad else None
         if self._uses is not None:
@@ -28,6 +33,10 @@ class LoopedLinear:
 
     def __call__(self, inputs: Tensor, given: Tensor | None = None) -> Tensor:
         """inputs [..., I], given [..., O] -> [..., O]"""
+        if self._dropout:
+            if self._mask is None:
+                self._mask = keep_mask(list(inputs.shape), self._dropout, inputs)
+            inputs = inputs * self._mask
         if self._uses is None:
             made = F.linear(inputs, self._weight)
             return made if given is None else given + made

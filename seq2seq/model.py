@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention import Attention, MultiHeadAttention
 from seq2seq.batch import PAD, Batch
-from seq2seq.cells import LAYERS
+from seq2seq.cells import LAYERS, CellNoise
 from seq2seq.config import ModelConfig
 from seq2seq.coverage import Coverage, GRUCoverage, LinearCoverage
 from seq2seq.decoders.bahdanau import BahdanauDecoder
@@ -166,7 +166,10 @@ def _build_encoder(config: ModelConfig, embedding: nn.Embedding) -> Encoder:
         summary=config.summary,
         biases=config.recurrent_biases,
         embedding_dropout=config.embedding_dropout,
+        word_dropout=config.word_dropout,
         dropout=config.dropout,
+        variational=config.variational_dropout,
+        noise=_noise(config),
     )
 
 
@@ -190,7 +193,11 @@ def _build_decoder(
         if config.decoder_self_attention
         else None,
         "embedding_dropout": config.embedding_dropout,
-        "dropout": config.dropout,
+        "word_dropout": config.word_dropout
+        if config.target_word_dropout is None
+        else config.target_word_dropout,
+        "dropout": config.dropout if config.readout_dropout is None else config.readout_dropout,
+        "variational": config.variational_dropout,
     }
     if config.attention == "none":
         summary_size = encoder.summary_size if config.context == "input" else 0
@@ -207,6 +214,7 @@ def _build_decoder(
         "query_layer": config.query_layer,
         "context_to_upper": config.context_to_upper,
         "reads_previous": config.readout_state == "previous",
+        "context_dropout": config.context_dropout,
     }
     if config.attention == "luong":
         stack = _build_stack(config, input_size=config.embedding_size, fed_size=fed_size)
@@ -221,6 +229,7 @@ def _build_decoder(
         hidden_size=config.decoder_size,
         fed_size=fed_size,
         biases=config.recurrent_biases,
+        noise=_noise(config),
     )
     return ConditionalDecoder(
         first=first, stack=_build_stack(config, input_size=context_size, fed_size=0), **common
@@ -237,8 +246,14 @@ def _build_stack(config: ModelConfig, *, input_size: int, fed_size: int) -> Recu
         upper_fed_size=_context_size(config) if config.context_to_upper else 0,
         residual_from=config.residual_from,
         dropout=config.dropout,
+        variational=config.variational_dropout,
+        noise=_noise(config),
         biases=config.recurrent_biases,
     )
+
+
+def _noise(config: ModelConfig) -> CellNoise:
+    return CellNoise(state_dropout=config.state_dropout, zoneout=config.zoneout)
 
 
 def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:

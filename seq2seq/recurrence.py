@@ -6,7 +6,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer
+from seq2seq.cells import LAYERS, QUIET, CellKind, CellNoise, CellState, RecurrentLayer
 from seq2seq.dropout import Dropout
 
 BridgeKind = Literal["zero", "copy", "tanh"]
@@ -32,14 +32,22 @@ class RecurrentStack(nn.Module):
         upper_fed_size: int = 0,
         residual_from: int | None = None,
         dropout: float = 0.0,
+        variational: bool = False,
+        noise: CellNoise = QUIET,
         biases: bool = True,
     ) -> None:
         super().__init__()
         sizes = [(input_size, fed_size)] + [(hidden_size, upper_fed_size)] * (layers - 1)
         self.residual_from = residual_from
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
         self.layers = nn.ModuleList(
-            LAYERS[cell](input_size=read, hidden_size=hidden_size, fed_size=fed, biases=biases)
+            LAYERS[cell](
+                input_size=read,
+                hidden_size=hidden_size,
+                fed_size=fed,
+                biases=biases,
+                noise=noise,
+            )
             for read, fed in sizes
         )
 
@@ -72,15 +80,10 @@ class RecurrentStack(nn.Module):
         made, carried = hidden, None
         upper = zip(self.each_layer()[1:], states, strict=True)
         for number, (layer, state) in enumerate(upper, start=2):
-            read = self.between(made, carried)  # [B, T, H]
+            read = _carried_on(self.dropout(made), carried)  # [B, T, H]
             made = layer.unroll(read, state, fed)
             carried = read if self.is_residual(number) else None
         return made if carried is None else made + carried
-
-    def between(self, made: Tensor, carried: Tensor | None) -> Tensor:
-        """What a layer reads: what the one below made, after dropout, and what it carried past."""
-        dropped = self.dropout(made)
-        return dropped if carried is None else dropped + carried  # type: ignore[no-any-return]
 
     def is_residual(self, number: int) -> bool:
         """Whether a layer adds what it reads; the lowest is number 1."""
@@ -95,6 +98,7 @@ class StackStepper:
 
     def __init__(self, stack: RecurrentStack) -> None:
         self.stack = stack
+        self.dropout = stack.dropout.looped()
         self.cells = [layer.cell() for layer in stack.each_layer()]
 
     def project(self, inputs: Tensor) -> Tensor:
@@ -117,7 +121,7 @@ class StackStepper:
         after: list[CellState] = []
         upper = zip(self.cells[1:], states, strict=True)
         for number, (cell, state) in enumerate(upper, start=2):
-            read = self.stack.between(made, carried)  # [B, H]
+            read = _carried_on(self.dropout(made), carried)  # [B, H]
             after.append(cell.advance(cell.project(read), state, fed))
             made = after[-1].hidden
             carried = read if self.stack.is_residual(number) else None
@@ -205,3 +209,8 @@ class Bridge(nn.Module):
         return CellState(
             state.hidden, torch.zeros_like(state.hidden) if state.cell is None else state.cell
         )
+
+
+def _carried_on(dropped: Tensor, carried: Tensor | None) -> Tensor:
+    """What a layer reads: what the one below made, and what it carried past."""
+    return dropped if carried is None else dropped + carried

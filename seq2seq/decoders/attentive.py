@@ -12,7 +12,7 @@ from seq2seq.cells import CellState
 from seq2seq.coverage import Coverage, CoverageState
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
-from seq2seq.dropout import Dropout
+from seq2seq.dropout import Dropout, WordDropout
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.self_attention import SelfAttention
 
@@ -47,7 +47,8 @@ class AttentiveDecoder(nn.Module, ABC):
     `feeds` says what the next step's cell is given of this one: the readout (input feeding of Luong
     et al., 2015, section 3.3), the context, or nothing. The readout reads the new state, or with
     `reads_previous` that of the step before, as in RNNsearch. With `context_to_upper` the context
-    enters every upper layer too.
+    enters every upper layer too. `context_dropout` drops entries of contexts, the same at all steps
+    of a sentence: those of every value that is mixed.
     """
 
     def __init__(
@@ -65,13 +66,18 @@ class AttentiveDecoder(nn.Module, ABC):
         query_layer: Literal["top", "bottom"] = "top",
         context_to_upper: bool = False,
         reads_previous: bool = False,
+        context_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         dropout: float = 0.0,
+        variational: bool = False,
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.embedding_dropout = Dropout(embedding_dropout)
-        self.dropout = Dropout(dropout)
+        self.embedding_dropout = nn.Sequential(
+            WordDropout(word_dropout), Dropout(embedding_dropout, variational=variational)
+        )
+        self.dropout = Dropout(dropout, variational=variational)
         self.bridge = bridge
         self.stack = stack
         self.attention = attention
@@ -83,13 +89,14 @@ class AttentiveDecoder(nn.Module, ABC):
         self.query_layer = query_layer
         self.context_to_upper = context_to_upper
         self.reads_previous = reads_previous
+        self.context_dropout = Dropout(context_dropout, variational=True)
 
     @abstractmethod
     def stepping(self) -> Stepping:
         """How one step is taken: where the look stands among the cells."""
 
     def prepare(self, values: Tensor) -> Prepared:
-        return self.attention.prepare(values, values)
+        return self.attention.prepare(values, self.context_dropout(values))
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
         embedded = self.embedding_dropout(self.embedding(decoder_input))  # [B, T, E]

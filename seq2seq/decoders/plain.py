@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
-from seq2seq.dropout import Dropout
+from seq2seq.dropout import Dropout, WordDropout
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.self_attention import SelfAttention
 
@@ -30,13 +30,17 @@ class PlainDecoder(nn.Module):
         context: Literal["state", "input"] = "state",
         self_attention: SelfAttention | None = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         dropout: float = 0.0,
+        variational: bool = False,
     ) -> None:
         super().__init__()
         self.context = context
         self.embedding = embedding
-        self.embedding_dropout = Dropout(embedding_dropout)
-        self.dropout = Dropout(dropout)
+        self.embedding_dropout = nn.Sequential(
+            WordDropout(word_dropout), Dropout(embedding_dropout, variational=variational)
+        )
+        self.dropout = Dropout(dropout, variational=variational)
         self.bridge = bridge
         self.stack = stack
         self.readout = readout

@@ -157,7 +157,7 @@ def test_the_gradient_of_a_sequence_at_once_is_right(kind, fed):
 
 @every_cell
 def test_a_state_of_zeros_is_as_wide_as_the_layer(kind):
-    start = layer_of(kind).start(3, like=drawn(1, seed=0))
+    start = layer_of(kind).cell().start(drawn(3, 1, seed=0))
     parts = [start.hidden] if start.cell is None else [start.hidden, start.cell]
     assert len(parts) == (2 if "lstm" in kind else 1)
     for part in parts:

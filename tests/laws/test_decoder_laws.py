@@ -264,7 +264,9 @@ def test_a_reordered_beam_is_the_beam_of_reordered_sentences(kind, data, pairs, 
 
 
 @every_attention
-@pytest.mark.parametrize("dropped", ["dropout", "embedding_dropout", "attention_dropout"])
+@pytest.mark.parametrize(
+    "dropped", ["dropout", "embedding_dropout", "attention_dropout", "context_dropout"]
+)
 @settings(max_examples=2)
 @given(data=anything)
 def test_dropout_beside_attention_is_for_training_alone(kind, dropped, data):
@@ -273,7 +275,10 @@ def test_dropout_beside_attention_is_for_training_alone(kind, dropped, data):
 
 
 @pytest.mark.parametrize("kind", PLAIN, ids=str)
-@pytest.mark.parametrize("dropped", ["dropout", "embedding_dropout"])
+@pytest.mark.parametrize(
+    "dropped",
+    ["dropout", "embedding_dropout", "word_dropout", "readout_dropout", "state_dropout"],
+)
 @few
 @given(data=anything)
 def test_dropout_is_for_training_alone(kind, dropped, data):
@@ -281,7 +286,7 @@ def test_dropout_is_for_training_alone(kind, dropped, data):
 
 
 def assert_noisy_in_training_alone(config: ModelConfig, dropped: str) -> None:
-    model = model_of(ModelConfig(**config.model_dump() | {dropped: 0.5}))
+    model = model_of(ModelConfig(**config.model_dump() | {dropped: 0.6}))
     pairs = [([5, 6, 4], [7, 8]), ([9], [10])]
     first = unrolled(model, pairs)
     assert torch.equal(first.readouts, unrolled(model, pairs).readouts)

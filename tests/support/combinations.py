@@ -39,6 +39,8 @@ def settings_of_source(draw: st.DrawFn) -> dict[str, Any]:
         "attend_end": draw(flags),
         "embedding_dropout": 0.0,
         "dropout": 0.0,
+        "variational_dropout": draw(flags),
+        "zoneout": draw(one_of(0.0, 0.0, 0.3)),
     }
 
 

@@ -1,0 +1,234 @@
+"""Settings against each other at equal work, judged on the validation set alone.
+
+    seq2seq corpus get multi30k corpus --source-language de --target-language en
+    python scripts/sweep.py run scripts/sweeps/small.toml corpus work --results small.jsonl
+    python scripts/sweep.py table scripts/sweeps/small.toml small.jsonl --output docs/experiments.md
+
+A plan names trials: what each changes of the plan's base, and why. Every trial is a training by the
+installed program, whose best checkpoint translates the validation set. Trials are judged by BLEU
+and by nats a sentence, which, unlike perplexity, compare models of other pieces too. What is in the
+results already is not done again.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One choice of settings, trained once a seed."""
+
+    name: str
+    why: str
+    settings: tuple[str, ...]  # "section.name=value", on top of the plan's base
+    seed: int
+
+    @property
+    def data_settings(self) -> tuple[str, ...]:
+        return tuple(each for each in self.settings if each.startswith("data."))
+
+    @property
+    def run_settings(self) -> tuple[str, ...]:
+        return tuple(each for each in self.settings if not each.startswith("data."))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be compared."""
+
+    title: str
+    recipe: str
+    base: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        base = tuple(told.get("base", ()))
+        trials = tuple(
+            Trial(each["name"], each.get("why", ""), (*base, *each.get("set", ())), seed)
+            for each in told["trial"]
+            for seed in each.get("seeds", told.get("seeds", [1]))
+        )
+        return cls(told["title"], told["recipe"], base, trials)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="train what is not in the results yet")
+    run.add_argument("plan", type=Path)
+    run.add_argument("corpus", type=Path, help="a folder that `seq2seq corpus get` made")
+    run.add_argument("work", type=Path, help="a folder for stores and runs")
+    run.add_argument("--results", type=Path, required=True, help="JSON lines, one a trial")
+    run.add_argument("--only", action="append", help="trials of this name alone; may be repeated")
+    run.add_argument("--jobs", type=int, default=2, help="trainings of one thread at a time")
+    run.set_defaults(does=run_plan)
+    table = commands.add_parser("table", help="write the results as a page")
+    table.add_argument("plan", type=Path)
+    table.add_argument("results", type=Path)
+    table.add_argument("--output", type=Path, help="a Markdown file; left out: standard output")
+    table.set_defaults(does=write_table)
+    arguments = parser.parse_args()
+    arguments.does(arguments)
+
+
+def run_plan(arguments: argparse.Namespace) -> None:
+    plan = Plan.read(arguments.plan)
+    known = {(each["name"], each["seed"]) for each in read_results(arguments.results)}
+    waiting = [
+        trial
+        for trial in plan.trials
+        if (trial.name, trial.seed) not in known
+        and (not arguments.only or trial.name in arguments.only)
+    ]
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    for trial in waiting:  # stores first: two trials may share one
+        prepared(trial, arguments.corpus, arguments.work)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        made = pool.map(lambda t: measured(plan, t, arguments.corpus, arguments.work), waiting)
+        for result in made:
+            with arguments.results.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(result, ensure_ascii=False) + "\n")
+            print(f"{result['name']}: BLEU {result['bleu']:.2f}", file=sys.stderr, flush=True)
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def languages(corpus: Path) -> tuple[str, str]:
+    told = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
+    return told["source_language"], told["target_language"]
+
+
+def prepared(trial: Trial, corpus: Path, work: Path) -> Path:
+    """The token store that a trial needs, made if there is none."""
+    source, target = languages(corpus)
+    key = hashlib.sha256(repr((corpus.resolve(), trial.data_settings)).encode()).hexdigest()[:10]
+    store = work / f"store-{key}"
+    program(
+        "preprocess", f"{corpus}/train.{source}", f"{corpus}/train.{target}", str(store),
+        "--valid-source", f"{corpus}/valid.{source}", "--valid-target", f"{corpus}/valid.{target}",
+        *told(trial.data_settings),
+    )  # fmt: skip
+    return store
+
+
+def measured(plan: Plan, trial: Trial, corpus: Path, work: Path) -> dict[str, Any]:
+    """Train a trial, as far as that is not done, and judge it on the validation set."""
+    store = prepared(trial, corpus, work)
+    key = hashlib.sha256(repr((store.name, plan.recipe, trial)).encode()).hexdigest()[:10]
+    run = work / f"run-{key}"
+    start = ["--resume"] if run.exists() else ["--recipe", plan.recipe, "--seed", str(trial.seed)]
+    start += [] if run.exists() else told(trial.run_settings)
+    began = time.monotonic()
+    program("train", str(store), str(run), *start, "--threads", "1")
+    source, target = languages(corpus)
+    valid = [f"{corpus}/valid.{source}", f"{corpus}/valid.{target}"]
+    scores = json.loads(program("evaluate", str(run), *valid, "--json", "--threads", "1"))
+    described = json.loads(program("describe", str(run), "--json"))
+    tokens = json.loads((store / "meta.json").read_text(encoding="utf-8"))["splits"]["valid"]
+    best = described["checkpoints"]["best"]
+    return {
+        "name": trial.name,
+        "seed": trial.seed,
+        "settings": list(trial.settings),
+        "bleu": scores["bleu"]["score"],
+        "chrf": scores["chrf"]["score"],
+        "signature": scores["bleu"]["signature"],
+        "nats_per_token": best["best_nats_per_token"],
+        "nats_per_sentence": best["best_nats_per_token"] * target_tokens(store) / tokens["pairs"],
+        "best_update": best["best_update"],
+        "parameters": described["parameters"],
+        "seconds": round(time.monotonic() - began),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores",
+    }
+
+
+def target_tokens(store: Path) -> int:
+    """Target pieces of the validation set, with the end of each sentence."""
+    from data.token_store import TokenStore
+
+    split = TokenStore.open(store).split("valid")
+    return int(split.target_lengths.sum()) + len(split)
+
+
+def program(*arguments: str) -> str:
+    """What the installed program prints on stdout; raises when it fails, after showing why."""
+    command = [str(Path(sys.executable).with_name("seq2seq")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"$ {shlex.join(command)}\n{done.stderr[-2000:]}", file=sys.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return done.stdout
+
+
+def told(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def write_table(arguments: argparse.Namespace) -> None:
+    page = "\n".join(page_lines(Plan.read(arguments.plan), read_results(arguments.results))) + "\n"
+    if arguments.output:
+        arguments.output.write_text(page, encoding="utf-8")
+    else:
+        print(page, end="")
+
+
+def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The results as Markdown, trials in the plan's order, the first one the measure."""
+    names = list(dict.fromkeys(trial.name for trial in plan.trials))
+    by_name = {name: [each for each in results if each["name"] == name] for name in names}
+    if not by_name[names[0]]:
+        raise SystemExit(f"there is no result of {names[0]!r}, which all others are measured by")
+    first = mean(by_name[names[0]], "bleu"), mean(by_name[names[0]], "nats_per_sentence")
+    yield f"# {plan.title}"
+    yield ""
+    yield f"Recipe `{plan.recipe}`" + (f" with `{' '.join(plan.base)}`." if plan.base else ".")
+    yield f"Signature: `{results[0]['signature']}`; {results[0]['date']}, {results[0]['machine']}."
+    yield ""
+    yield "| trial | what changes | BLEU | against the first | nats a sentence | parameters |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    for name, made in by_name.items():
+        if made:
+            yield row(plan, name, made, first)
+
+
+def row(plan: Plan, name: str, made: Sequence[dict[str, Any]], first: tuple[float, float]) -> str:
+    trial = next(each for each in plan.trials if each.name == name)
+    changes = " ".join(f"`{each}`" for each in trial.settings[len(plan.base) :]) or "nothing"
+    bleu, nats = mean(made, "bleu"), mean(made, "nats_per_sentence")
+    spread = ""
+    if len(made) > 1:
+        spread = f" ± {statistics.stdev(each['bleu'] for each in made):.1f}"
+    return (
+        f"| {name} | {changes} | {bleu:.1f}{spread} | {bleu - first[0]:+.1f} | "
+        f"{nats:.2f} ({nats - first[1]:+.2f}) | {made[0]['parameters'] / 1e6:.1f} M |"
+    )
+
+
+def mean(results: Sequence[dict[str, Any]], name: str) -> float:
+    return statistics.fmean(each[name] for each in results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Dropout and zoneout against their definitions, with the masks that were drawn read off."""
+
+import pytest
+import torch
+
+from seq2seq.cells import CellNoise, CellState, LSTMLayer
+from seq2seq.dropout import Dropout, WordDropout
+from seq2seq.looped import LoopedLinear
+
+ONES = torch.ones(40, 50, 20, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.75])
+def test_dropped_entries_are_zero_and_the_rest_is_scaled_up(p):
+    dropped = Dropout(p).train()(ONES)
+    # 40,000 draws: five standard deviations are under 0.0125
+    assert (dropped == 0).double().mean().item() == pytest.approx(p, abs=0.0125)
+    kept = dropped[dropped != 0]
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - p)), rtol=2e-5, atol=0)
+
+
+def test_masks_have_no_pattern_in_the_draws_of_four():
+    """Four entries come of one number: each must be dropped as often, and without the others."""
+    dropped = (Dropout(0.5).train()(torch.ones(100_000, 4)) == 0).double()
+    torch.testing.assert_close(dropped.mean(0), torch.full((4,), 0.5).double(), atol=0.01, rtol=0)
+    correlation = torch.corrcoef(dropped.T) - torch.eye(4)
+    assert correlation.abs().max() < 0.02
+
+
+def test_variational_dropout_drops_the_same_at_every_place_of_a_sentence():
+    dropped = Dropout(0.5, variational=True).train()(ONES)
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert not torch.equal(dropped[0], dropped[1])
+    steps = Dropout(0.5, variational=True).train().looped()
+    assert torch.equal(steps(ONES[0]), steps(ONES[0]))
+
+
+def test_ordinary_dropout_draws_anew_at_every_step():
+    steps = Dropout(0.5).train().looped()
+    assert not torch.equal(steps(ONES[0]), steps(ONES[0]))
+
+
+def test_nothing_is_dropped_where_nothing_is_trained():
+    for layer in (Dropout(0.5), Dropout(0.5, variational=True), WordDropout(0.5)):
+        assert layer.eval()(ONES) is ONES
+    assert Dropout(0.0).train()(ONES) is ONES
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_a_probability_that_is_none_is_refused(p):
+    with pytest.raises(ValueError, match="at least 0 and under 1"):
+        Dropout(p)
+
+
+def test_a_dropped_word_loses_its_whole_embedding_and_no_other_is_scaled():
+    dropped = WordDropout(0.4).train()(ONES)
+    whole = dropped.sum(-1)  # 20 or 0
+    assert set(whole.unique().tolist()) == {0.0, 20.0}
+    assert (whole == 0).double().mean().item() == pytest.approx(0.4, abs=0.06)
+
+
+def test_recurrent_weights_read_a_state_with_the_same_entries_dropped_at_every_step():
+    read = LoopedLinear(torch.eye(30), dropout=0.5)
+    first, second = read(torch.ones(4, 30)), read(torch.full((4, 30), 3.0))
+    assert set(first.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(second, 3 * first)
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return LSTMLayer(input_size=3, hidden_size=200, noise=CellNoise(zoneout=0.25)).double()
+
+
+def step(layer: LSTMLayer) -> tuple[CellState, CellState, CellState]:
+    """A state, the one after it, and what that would have been without zoneout."""
+    state = CellState(torch.full((5, 200), 2.0).double(), torch.full((5, 200), 3.0).double())
+    cell = layer.cell()
+    given = cell.project(torch.ones(5, 3, dtype=torch.float64))
+    return state, cell.advance(given, state), cell.inner.advance(given, state)
+
+
+def test_zoneout_keeps_entries_of_state_and_cell_as_they_were(layer):
+    before, after, plain = step(layer.train())
+    for name in ("hidden", "cell"):
+        old, new, other = (getattr(each, name) for each in (before, after, plain))
+        kept = new == old
+        assert kept.double().mean().item() == pytest.approx(0.25, abs=0.07)
+        assert torch.equal(new[~kept], other[~kept])
+
+
+def test_zoneout_mixes_old_and_new_where_nothing_is_trained(layer):
+    before, after, plain = step(layer.eval())
+    expected = 0.25 * before.hidden + 0.75 * plain.hidden
+    torch.testing.assert_close(after.hidden, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(after.cell, 0.25 * before.cell + 0.75 * plain.cell)
