@@ -1,0 +1,165 @@
+"""Joey NMT 2.3.0: its settings, its training under our clock, its translation.
+
+Its attention "bahdanau" is the additive score alone: the decoder looks with its new state. It is
+given input feeding in either order, so that as much enters its cell as enters the others'.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.job import Job, write_json
+from benchmarks.window import Counts, Enough, Window, one_epoch, until_marks
+
+NAME = "Joey NMT"
+ORDERS = ("luong", "bahdanau")
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """Its configuration; what is not here is its default."""
+    regime = job.regime
+    return {
+        "name": "benchmark",
+        "joeynmt_version": "2.3.0",
+        "model_dir": str(job.folder / "model"),
+        "use_cuda": False,
+        "random_seed": job.seed,
+        "data": {
+            "train": str(job.corpus / "train"),
+            "dev": str(job.corpus / "valid"),
+            "dataset_type": "plain",
+            "src": _side("source", job),
+            "trg": _side("target", job),
+        },
+        "model": _model(job),
+        "training": {
+            "optimizer": "adam",
+            "learning_rate": regime.learning_rate,
+            "learning_rate_min": 1e-9,
+            "scheduling": "plateau",
+            "patience": 0,  # halves whenever a validation is no better than the best
+            "decrease_factor": 0.5,
+            "clip_grad_norm": regime.clip_norm,
+            "normalization": "tokens",
+            "label_smoothing": regime.label_smoothing,
+            "batch_size": regime.batch_sentences,
+            "batch_type": "sentence",
+            "early_stopping_metric": "ppl",
+            "epochs": 10**6 if job.marks else 1,
+            "logging_freq": job.updates_an_epoch,
+            "validation_freq": job.updates_an_epoch if job.marks else 10**6 * job.updates_an_epoch,
+            "keep_best_ckpts": 1,
+            "overwrite": True,
+        },
+        "testing": {"beam_size": 5, "beam_alpha": 1.0, "batch_size": 64, "eval_metrics": []},
+    }
+
+
+def _side(language: str, job: Job) -> dict[str, Any]:
+    return {"lang": language, "level": "word", "voc_file": str(job.corpus / "vocabulary")}
+
+
+def _model(job: Job) -> dict[str, Any]:
+    sizes, dropout = job.sizes, job.regime.dropout
+    embeddings = {"embedding_dim": sizes.embedding, "dropout": dropout}
+    return {
+        "tied_embeddings": False,
+        "tied_softmax": False,
+        "encoder": {
+            "type": "recurrent",
+            "rnn_type": "lstm",
+            "embeddings": embeddings,
+            "hidden_size": sizes.encoder,
+            "bidirectional": True,
+            "num_layers": 1,
+            "dropout": dropout,
+        },
+        "decoder": {
+            "type": "recurrent",
+            "rnn_type": "lstm",
+            "embeddings": embeddings,
+            "hidden_size": sizes.decoder,
+            "num_layers": 1,
+            "dropout": dropout,
+            "hidden_dropout": dropout,
+            "init_hidden": "last",  # copied, as in the others
+            "input_feeding": True,
+            "attention": job.order,
+        },
+    }
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Runs in its own environment."""
+    from joeynmt import training
+
+    chosen = settings(job)
+    write_json(job.folder / "config.yaml", chosen)
+    (job.folder / "model").mkdir(parents=True, exist_ok=True)
+    window, seen = Window(0 if job.marks else job.warmup), {}
+
+    class Watched(training.TrainManager):  # type: ignore[misc]
+        def train_and_validate(self, train_data: Any, valid_data: Any) -> None:
+            seen["parameters"] = sum(p.numel() for p in self.model.parameters())
+            self._validate = window.outside(self._validate)
+            make = train_data.make_iter
+            train_data.make_iter = lambda **named: WatchedLoader(make(**named), window, job, self)
+            super().train_and_validate(train_data, valid_data)
+
+    training.TrainManager = Watched
+    with suppress(Enough):
+        training.train(rank=0, world_size=None, cfg=chosen, skip_test=True)
+    return window.report() | seen
+
+
+class WatchedLoader:
+    """Its loader of batches with our clock in between."""
+
+    def __init__(self, loader: Any, window: Window, job: Job, manager: Any) -> None:
+        self._loader, self._window, self._job = loader, window, job
+        self._pad = manager.model.pad_index
+        self._save = _saving(manager, job)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = self._window.watch(self._batches(), lambda batch: count(batch, pad=self._pad))
+        if not self._job.marks:
+            return batches
+        return until_marks(batches, self._window, self._job.marks, self._save)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def _batches(self) -> Iterator[Any]:
+        return iter(self._loader) if self._job.marks else one_epoch(self._loader)
+
+
+def count(batch: Any, *, pad: int) -> Counts:
+    """Of a batch whose targets [B, T] end in EOS; its sources do too."""
+    real = int(batch.trg.ne(pad).sum())
+    return Counts(1, len(batch.trg), int(batch.src_length.sum()), real, batch.trg.numel())
+
+
+def _saving(manager: Any, job: Job) -> Callable[[float], None]:
+    """Its own checkpoint, copied out of reach of its clearing up."""
+
+    def save(mark: float) -> None:
+        manager._save_checkpoint(False, float("nan"))
+        shutil.copy(manager.model_dir / f"{manager.stats.steps}.ckpt", _checkpoint(job, mark))
+
+    return save
+
+
+def _checkpoint(job: Job, mark: float) -> Path:
+    return job.folder / f"mark-{mark:.0f}.ckpt"
+
+
+def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
+    """The arguments with which its own Python translates; it reads pieces on standard input."""
+    chosen = settings(job)
+    chosen["testing"]["load_model"] = str(_checkpoint(job, mark))
+    config = write_json(job.folder / f"translate-{mark:.0f}.yaml", chosen)
+    return ["-m", "joeynmt", "translate", str(config), "-o", str(output)]

@@ -1,0 +1,158 @@
+"""Rounds of trainings in turn, each in a process of its own; then medians and ratios."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.job import Job
+from benchmarks.products import MeanBatch
+from benchmarks.window import Counts
+
+SCRIPTS = Path(__file__).parents[1]
+
+
+class TrainingError(Exception):
+    """A system did not train; the message has the end of what it said."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One whole epoch of one system, warm-up aside."""
+
+    system: str
+    round: int
+    parameters: int
+    seconds: float
+    inside: Counts  # in the window
+    warmup: Counts
+    torch: str
+    threads: int
+    load: float  # average of the minute before
+    others: tuple[str, ...]  # processes that were using the CPU just before
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Real target tokens, EOS included."""
+        return self.inside.target_tokens / self.seconds
+
+    @property
+    def all(self) -> Counts:
+        return self.warmup + self.inside
+
+    @property
+    def mean_batch(self) -> MeanBatch:
+        inside = self.inside
+        return MeanBatch(
+            round(inside.sentences / inside.updates),
+            round(inside.source_tokens / inside.sentences),
+            round(inside.target_tokens / inside.sentences),
+        )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median with the least and the most."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+
+def rounds(jobs: dict[str, tuple[Job, Path]], count: int) -> list[Measurement]:
+    """A B C A B C ...: what slows the machine down for a while then slows all of them."""
+    measured = []
+    for number in range(1, count + 1):
+        for system, (job, python) in jobs.items():
+            folder = job.folder / f"round-{number}"
+            measured.append(measure(replace(job, folder=folder, seed=number), python, number))
+            last = measured[-1]
+            say(f"round {number}: {system} {last.tokens_per_second:,.0f} target tokens/s")
+    return measured
+
+
+def measure(job: Job, python: Path, number: int) -> Measurement:
+    busy, load = tuple(machine.others()), machine.load()
+    if busy:
+        say(f"warning: others use the CPU before {job.system} begins: {', '.join(busy)}")
+    result = run(job, python)
+    return Measurement(
+        system=job.system,
+        round=number,
+        parameters=result["parameters"],
+        seconds=result["seconds"],
+        inside=Counts(**result["inside"]),
+        warmup=Counts(**result["warmup"]),
+        torch=result["torch"],
+        threads=result["threads"],
+        load=load,
+        others=busy,
+    )
+
+
+def run(job: Job, python: Path) -> dict[str, object]:
+    """Train in a process of its own, and read what it found. Raises TrainingError."""
+    log = job.write().with_name("log.txt")
+    with log.open("w", encoding="utf-8") as stream:
+        done = subprocess.run(
+            [str(python), "-m", "benchmarks.child", str(job.folder / "job.json")],
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
+            env=surroundings(job.threads, ours=job.system == "ours"),
+        )  # fmt: skip
+    if done.returncode:
+        last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-12:])
+        raise TrainingError(f"{job.system} failed with exit code {done.returncode}\n{last}\n{log}")
+    return dict(json.loads(job.result.read_text(encoding="utf-8")))
+
+
+def surroundings(threads: int, *, ours: bool) -> dict[str, str]:
+    """The environment variables of a child; a peer's finds this package and nothing else of ours."""
+    path = [SCRIPTS, SCRIPTS.parent] if ours else [SCRIPTS]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def speed(measured: Sequence[Measurement], system: str) -> Spread:
+    """Target tokens a second over the rounds."""
+    return Spread.of([m.tokens_per_second for m in measured if m.system == system])
+
+
+def ratio(measured: Sequence[Measurement], ours: str, peer: str) -> Spread:
+    """Ours over a peer's, round by round."""
+    mine = {m.round: m.tokens_per_second for m in measured if m.system == ours}
+    return Spread.of([mine[m.round] / m.tokens_per_second for m in measured if m.system == peer])
+
+
+def check_tokens(measurement: Measurement, *, sentences: int, tokens: int) -> str | None:
+    """What was consumed against what the data holds; the difference in words, if there is one."""
+    consumed = measurement.all
+    if consumed.sentences == sentences and consumed.target_tokens == tokens:
+        return None
+    missing = sentences - consumed.sentences
+    return (
+        f"{measurement.system} consumed {consumed.target_tokens:,} target tokens of {tokens:,}: "
+        f"it left out {missing:,} pairs of {sentences:,}"
+    )
+
+
+def as_values(measurement: Measurement) -> dict[str, object]:
+    return asdict(measurement) | {"tokens_per_second": measurement.tokens_per_second}
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,108 @@
+"""seq2seq, by the interface of its peers; runs in the environment of the script."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.job import Job
+from benchmarks.window import Counts, Enough, Window, one_epoch
+
+if TYPE_CHECKING:
+    from seq2seq.batch import Batch
+
+NAME = "seq2seq"
+ORDERS = ("luong", "bahdanau")
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """What differs from the defaults, as sections of our own configuration."""
+    sizes, regime = job.sizes, job.regime
+    return {
+        "model": {
+            "embedding_size": sizes.embedding,
+            "encoder_size": sizes.encoder,
+            "decoder_size": sizes.decoder,
+            "attention_size": sizes.attention,
+            "attention": job.order,
+            "score": {"luong": "general", "bahdanau": "additive"}[job.order],
+            "readout_embedding": False,
+            "bridge": "copy",
+            "tie_embeddings": "none",
+            "embedding_dropout": regime.dropout,
+            "dropout": regime.dropout,
+        },
+        "training": {
+            "seed": job.seed,
+            "updates": 10**9,
+            "validate_every": 10**9,
+            "batch_tokens": job.batch_tokens,
+            "learning_rate": regime.learning_rate,
+            "warmup": 0,
+            "decay": "none",
+            "label_smoothing": regime.label_smoothing,
+            "clip_norm": regime.clip_norm,
+            **_precision(job.precision),
+        },
+    }
+
+
+def _precision(wanted: str) -> dict[str, str]:
+    """Where the program has no such setting it computes in float32."""
+    from seq2seq.config import TrainingConfig
+
+    if "precision" in TrainingConfig.model_fields:
+        return {"precision": wanted}
+    if wanted != "float32":
+        raise ValueError(f"this seq2seq has no training.precision, so {wanted} cannot be measured")
+    return {}
+
+
+def train(job: Job) -> dict[str, Any]:
+    """One epoch under the clock of its peers."""
+    import torch
+
+    from data.token_store import TokenStore
+    from seq2seq.config import ModelConfig, TrainingConfig
+    from seq2seq.model import build_model, count_parameters
+    from seq2seq.optimization import build_optimizer
+    from seq2seq.training import TrainingState, fit
+
+    chosen = settings(job)
+    config = TrainingConfig(**chosen["training"])
+    store = TokenStore.open(job.store)
+    torch.manual_seed(config.seed)
+    model = build_model(
+        ModelConfig(**chosen["model"]),
+        source_vocabulary=job.sizes.vocabulary,
+        target_vocabulary=job.sizes.vocabulary,
+        joint=store.joint,
+    )
+    window = Window(job.warmup)
+    batches = window.watch(one_epoch(_epoch(store, config.batch_tokens, job.seed)), count)
+    events = fit(
+        model, build_optimizer(model, config), batches, lambda: 0.0, config, state=TrainingState()
+    )
+    with suppress(Enough):
+        for _ in events:
+            pass
+    return window.report() | {"parameters": count_parameters(model)}
+
+
+def _epoch(store: Any, budget: int, seed: int) -> Any:
+    """The first epoch of the endless stream that trains."""
+    from itertools import takewhile
+
+    from data.batching import token_budget_batches
+    from seq2seq.batch import FIRST_BATCH
+
+    stream = token_budget_batches(store.split("train"), budget=budget, seed=seed, start=FIRST_BATCH)
+    return takewhile(lambda batch: batch.position.epoch == 1, stream)
+
+
+def count(batch: Batch) -> Counts:
+    from seq2seq.batch import PAD
+
+    labels = batch.labels
+    real = int(labels.ne(PAD).sum())
+    return Counts(1, len(labels), int(batch.source_lengths.sum()), real, labels.numel())
