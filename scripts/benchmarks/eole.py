@@ -42,8 +42,8 @@ def settings(job: Job) -> dict[str, Any]:
                 "layers": 1,
                 "hidden_size": sizes.decoder,
                 "global_attention": "general",
-                "input_feed": True,
             },
+            "input_feed": 1,
         },
         "training": {
             "model_path": str(job.folder / "model"),
@@ -79,8 +79,9 @@ def train(job: Job) -> dict[str, Any]:
 
 def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
     """The arguments with which its own Python translates a file of pieces."""
+    model = job.folder / "model" / f"step_{mark:.0f}"
     return [
-        "-m", "eole.bin.main", "predict", "--model_path", str(job.folder / f"model/step_{mark:.0f}"),
-        "--src", str(source), "--output", str(output), "--beam_size", "5",
-        "--length_penalty", "avg", "--batch_size", "64", "--batch_type", "sents",
+        "-m", "eole.bin.main", "predict", "--model_path", str(model), "--src", str(source),
+        "--output", str(output), "--beam_size", "5", "--length_penalty", "avg",
+        "--batch_size", "64", "--batch_type", "sents",
     ]  # fmt: skip

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, products
 from benchmarks.job import Job
 from benchmarks.products import MeanBatch
 from benchmarks.window import Counts
@@ -20,7 +21,12 @@ SCRIPTS = Path(__file__).parents[1]
 
 
 class TrainingError(Exception):
-    """A system did not train; the message has the end of what it said."""
+    """A system did not train or translate; the message has the end of what it said."""
+
+    @classmethod
+    def of(cls, system: str, code: int, log: Path) -> TrainingError:
+        last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-12:])
+        return cls(f"{system} failed with exit code {code}\n{last}\nthe whole log: {log}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def measure(job: Job, python: Path, number: int) -> Measurement:
     )
 
 
-def run(job: Job, python: Path) -> dict[str, object]:
+def run(job: Job, python: Path) -> dict[str, Any]:
     """Train in a process of its own, and read what it found. Raises TrainingError."""
     log = job.write().with_name("log.txt")
     with log.open("w", encoding="utf-8") as stream:
@@ -111,13 +117,12 @@ def run(job: Job, python: Path) -> dict[str, object]:
             env=surroundings(job.threads, ours=job.system == "ours"),
         )  # fmt: skip
     if done.returncode:
-        last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-12:])
-        raise TrainingError(f"{job.system} failed with exit code {done.returncode}\n{last}\n{log}")
+        raise TrainingError.of(job.system, done.returncode, log)
     return dict(json.loads(job.result.read_text(encoding="utf-8")))
 
 
 def surroundings(threads: int, *, ours: bool) -> dict[str, str]:
-    """The environment variables of a child; a peer's finds this package and nothing else of ours."""
+    """Environment variables of a child; a peer's finds this package and nothing else of ours."""
     path = [SCRIPTS, SCRIPTS.parent] if ours else [SCRIPTS]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -150,8 +155,36 @@ def check_tokens(measurement: Measurement, *, sentences: int, tokens: int) -> st
     )
 
 
-def as_values(measurement: Measurement) -> dict[str, object]:
-    return asdict(measurement) | {"tokens_per_second": measurement.tokens_per_second}
+def differences(measured: Sequence[Measurement], *, sentences: int, tokens: int) -> list[str]:
+    """Where what was consumed is not what the data holds, each said once."""
+    checked = (check_tokens(m, sentences=sentences, tokens=tokens) for m in measured)
+    return list(dict.fromkeys(note for note in checked if note))
+
+
+def product_limit(measured: Sequence[Measurement], job: Job) -> dict[str, Any]:
+    """What the matrix products of our mean update take alone, and how near we are to that."""
+    batch = next(m for m in measured if m.system == "ours").mean_batch
+    listed = products.update(job.sizes, batch, job.order)
+    seconds = products.seconds(listed, precision=job.precision, threads=job.threads)
+    limit = batch.target_tokens / seconds
+    there = sum(p.multiply_adds for p in products.forward(job.sizes, batch, job.order))
+    return {
+        "mean_batch": asdict(batch),
+        "milliseconds_an_update": 1000 * seconds,
+        "tokens_per_second": limit,
+        "million_multiply_adds_a_token_forward": there / batch.target_tokens / 1e6,
+        "share_reached": speed(measured, "ours").median / limit,
+    }
+
+
+def as_values(measured: Sequence[Measurement]) -> dict[str, Any]:
+    """Everything, for JSON."""
+    systems = list(dict.fromkeys(m.system for m in measured))
+    return {
+        "measurements": [asdict(m) | {"tokens_per_second": m.tokens_per_second} for m in measured],
+        "tokens_per_second": {s: asdict(speed(measured, s)) for s in systems},
+        "ours_over": {s: asdict(ratio(measured, "ours", s)) for s in systems},
+    }
 
 
 def say(line: str) -> None:

@@ -42,12 +42,12 @@ def settings(job: Job) -> dict[str, Any]:
             "decay": "none",
             "label_smoothing": regime.label_smoothing,
             "clip_norm": regime.clip_norm,
-            **_precision(job.precision),
+            **precision(job.precision),
         },
     }
 
 
-def _precision(wanted: str) -> dict[str, str]:
+def precision(wanted: str) -> dict[str, str]:
     """Where the program has no such setting it computes in float32."""
     from seq2seq.config import TrainingConfig
 

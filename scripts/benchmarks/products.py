@@ -101,7 +101,7 @@ def backward(product: Product) -> list[Product]:
 
 
 def update(sizes: Sizes, batch: MeanBatch, order: Order = "luong") -> list[Product]:
-    """Forward and backward; embeddings are looked up, so nothing flows to their other side."""
+    """Forward and backward; looking embeddings up multiplies nothing."""
     there = forward(sizes, batch, order)
     return [*there, *(back for product in there for back in backward(product))]
 

@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import machine
+from benchmarks.job import Job
 from benchmarks.measurement import Measurement, ratio, speed
 
 
-def console() -> Console:
-    """Tables are for stdout; a pipe gets them whole, and plain."""
-    from sys import stdout
+def show_training(
+    measured: Sequence[Measurement], notes: Sequence[str], limit: dict[str, Any], job: Job
+) -> None:
+    """The table, how near ours is to its products alone, and all that a reader must know."""
+    console, batch = _console(), limit["mean_batch"]
+    console.print(training_table(measured))
+    _lines(
+        console,
+        f"order {job.order}, {job.pairs:,} pairs, {job.threads} threads, ours in {job.precision} "
+        f"with batches of {job.batch_tokens:,} padded tokens, peers in float32",
+        f"matrix products alone: {limit['milliseconds_an_update']:.0f} ms for an update of "
+        f"{batch['sentences']} sentences of {batch['source']} source and {batch['target']} target "
+        f"tokens, {limit['tokens_per_second']:,.0f} target tokens/s; ours reaches "
+        f"{100 * limit['share_reached']:.0f} % of that",
+        f"load average before each run: {', '.join(f'{m.load:.2f}' for m in measured)}",
+        *notes,
+    )
 
-    return Console(width=None if stdout.isatty() else 140)
+
+def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str) -> None:
+    console = _console()
+    console.print(quality_table(rows))
+    _lines(
+        console,
+        f"{job.pairs:,} pairs, {job.threads} threads; ours: recipe {recipe} in {job.precision}, a "
+        "run of its own for each mark, since its learning rate decays towards the end; peers: one "
+        "run, their rates halve when perplexity stalls",
+        f"BLEU {rows[0]['signature']}",
+    )
+
+
+def _lines(console: Console, *lines: str) -> None:
+    about = ", ".join(f"{name} {value}" for name, value in machine.describe().items())
+    for line in (*lines, about):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    """A pipe gets tables whole."""
+    return Console(width=None if sys.stdout.isatty() else 140)
 
 
 def name_of(system: str) -> str:
     return str(import_module(f"benchmarks.{system}").NAME)
 
 
-def training_table(measured: Sequence[Measurement], *, caption: str) -> Table:
-    table = Table(title="Training, real target tokens a second", caption=caption)
+def training_table(measured: Sequence[Measurement]) -> Table:
+    table = Table(title="Training, real target tokens a second")
     table.add_column("system")
     for heading in (
         "parameters", "sentences\na batch", "target tokens\na batch", "padding",
@@ -52,13 +91,13 @@ def _row(measured: Sequence[Measurement], system: str) -> list[str]:
     ]
 
 
-def quality_table(rows: Sequence[dict[str, object]], *, caption: str) -> Table:
-    marks = sorted({float(str(row["minutes"])) for row in rows})
-    table = Table(title="BLEU after minutes of training", caption=caption)
+def quality_table(rows: Sequence[dict[str, Any]]) -> Table:
+    marks = sorted({row["minutes"] for row in rows})
+    table = Table(title="BLEU after minutes of training")
     table.add_column("system")
     for mark in marks:
         table.add_column(f"{mark:g} min", justify="right")
-    for system in dict.fromkeys(str(row["system"]) for row in rows):
+    for system in dict.fromkeys(row["system"] for row in rows):
         scores = {row["minutes"]: row["bleu"] for row in rows if row["system"] == system}
         table.add_row(name_of(system), *(f"{scores[mark]:.1f}" for mark in marks))
     return table

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, TypeVar
 
 BatchT = TypeVar("BatchT")
@@ -31,13 +31,7 @@ class Counts:
     padded_target_tokens: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*map(sum, zip(self.values(), other.values(), strict=True)))
-
-    def values(self) -> tuple[int, ...]:
-        return (
-            self.updates, self.sentences, self.source_tokens, self.target_tokens,
-            self.padded_target_tokens,
-        )  # fmt: skip
+        return Counts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class Window:
@@ -47,6 +41,7 @@ class Window:
         self.warmup = warmup
         self.before = Counts()  # consumed in the warm-up
         self.inside = Counts()
+        self.marked: dict[float, Counts] = {}  # what had been consumed when a mark was reached
         self._clock = clock
         self._began = self._ended = 0.0
         self._outside = 0.0  # seconds within the window that are not training
@@ -81,8 +76,11 @@ class Window:
         return self._ended - self._began - self._outside
 
     def report(self) -> dict[str, object]:
-        return {"seconds": self.seconds, "inside": self.inside.__dict__} | {
-            "warmup": self.before.__dict__
+        return {
+            "seconds": self.seconds,
+            "warmup": asdict(self.before),
+            "inside": asdict(self.inside),
+            "marks": {f"{mark:g}": asdict(counts) for mark, counts in self.marked.items()},
         }
 
     def _done(self, counts: Counts) -> None:
@@ -112,6 +110,7 @@ def until_marks(
     left = sorted(marks)
     for batch in batches:
         while left and window.seconds >= left[0]:
+            window.marked[left[0]] = window.inside
             window.outside(save)(left.pop(0))
         if not left:
             raise Enough
