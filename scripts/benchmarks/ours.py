@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job import Job
@@ -106,3 +108,27 @@ def count(batch: Batch) -> Counts:
     labels = batch.labels
     real = int(labels.ne(PAD).sum())
     return Counts(1, len(labels), int(batch.source_lengths.sum()), real, labels.numel())
+
+
+def training(job: Job, run: Path, *, recipe: str, minutes: float) -> list[str]:
+    """The command that trains for so many minutes, at a recipe's own settings."""
+    settings = {"updates": 10**6} | precision(job.precision)  # only the minutes are to end it
+    told = [
+        word for name, value in settings.items() for word in ("--set", f"training.{name}={value}")
+    ]
+    return [
+        _program(), "train", str(job.store), str(run), "--recipe", recipe,
+        "--minutes", f"{minutes:g}", "--seed", str(job.seed), "--threads", str(job.threads), *told,
+    ]  # fmt: skip
+
+
+def translation(job: Job, run: Path, source: Path, references: Path, output: Path) -> list[str]:
+    """The command that translates with the best checkpoint of a run."""
+    return [
+        _program(), "evaluate", str(run), str(source), str(references), "--beam", "5",
+        "--output", str(output), "--threads", str(job.threads),
+    ]  # fmt: skip
+
+
+def _program() -> str:
+    return str(Path(sys.executable).with_name("seq2seq"))

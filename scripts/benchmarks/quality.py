@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -50,58 +50,41 @@ def of_peer(job: Job, python: Path, test: TestSet, tokenizer: Tokenizer) -> list
     """One training, to its last mark; a row for the checkpoint at each mark."""
     result = measurement.run(job, python)
     pieces = job.folder / "test.pieces"
-    corpus.write_lines(
-        pieces,
-        [" ".join(tokenizer.pieces(tokenizer.encode(x))) for x in read_lines(test.sources)],
-    )
+    encoded = (tokenizer.pieces(tokenizer.encode(line)) for line in read_lines(test.sources))
+    corpus.write_lines(pieces, [" ".join(sentence) for sentence in encoded])
     rows = []
     for mark in job.marks:
-        output = job.folder / f"translations-{mark:.0f}.pieces"
-        translate(job, python, mark, pieces, output)
-        texts = corpus.desegmented(list(read_lines(output)), tokenizer)
-        counts = result["marks"][f"{mark:g}"]
-        rows.append(row(job, mark / 60, counts["updates"], test.scored(texts)))
+        texts = corpus.desegmented(translated(job, python, mark, pieces), tokenizer)
+        updates = result["marks"][f"{mark:g}"]["updates"]
+        rows.append(row(job, mark / 60, updates, test.scored(texts)))
     return rows
 
 
-def translate(job: Job, python: Path, mark: float, pieces: Path, output: Path) -> None:
+def translated(job: Job, python: Path, mark: float, pieces: Path) -> list[str]:
+    """The pieces that a peer makes of pieces, with its model at a mark."""
+    output = job.folder / f"translations-{mark:.0f}.pieces"
     arguments = import_module(f"benchmarks.{job.system}").translation(job, mark, pieces, output)
-    command(
-        [str(python), *arguments],
-        job,
-        output.with_suffix(".log"),
-        ours=False,
-        standard_input=pieces,
-    )
+    command([str(python), *arguments], job, beside(output), standard_input=pieces)
+    return list(read_lines(output))
 
 
 def of_ours(job: Job, recipe: str, minutes: Sequence[float], test: TestSet) -> list[dict[str, Any]]:
     """A run of its own for each mark: its learning rate decays towards the end that it is given."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    references = job.folder / "references"
+    corpus.write_lines(references, test.references)
     rows = []
-    program = str(Path(sys.executable).with_name("seq2seq"))
     for mark in minutes:
         run, texts = job.folder / f"run-{mark:g}", job.folder / f"translations-{mark:g}"
-        job.folder.mkdir(parents=True, exist_ok=True)
-        options = ["--threads", str(job.threads)]
-        settings = [f"training.{n}={v}" for n, v in ours.precision(job.precision).items()]
-        chosen = [word for setting in settings for word in ("--set", setting)]
-        command(
-            [
-                program, "train", str(job.store), str(run), "--recipe", recipe, "--minutes",
-                f"{mark:g}", "--seed", str(job.seed), "--set", "training.updates=1000000",
-                *chosen, *options,
-            ],
-            job, run.with_suffix(".log"), ours=True,
-        )  # fmt: skip
-        gold = job.folder / "references"
-        corpus.write_lines(gold, test.references)
-        command(
-            [program, "evaluate", str(run), str(test.sources), str(gold), "--beam", "5",
-             "--output", str(texts), *options],
-            job, texts.with_suffix(".log"), ours=True,
-        )  # fmt: skip
+        command(ours.training(job, run, recipe=recipe, minutes=mark), job, beside(run))
+        command(ours.translation(job, run, test.sources, references, texts), job, beside(texts))
         rows.append(row(job, mark, last_update(run), test.scored(list(read_lines(texts)))))
     return rows
+
+
+def beside(path: Path) -> Path:
+    """Where what a program says goes."""
+    return path.with_name(f"{path.name}.log")
 
 
 def last_update(run: Path) -> int:
@@ -116,16 +99,13 @@ def row(job: Job, minutes: float, updates: int, scored: dict[str, Any]) -> dict[
 
 
 def command(
-    words: list[str], job: Job, log: Path, *, ours: bool, standard_input: Path | None = None
+    words: list[str], job: Job, log: Path, *, standard_input: Path = Path(os.devnull)
 ) -> None:
     """Run one program to its end. Raises TrainingError."""
-    with (
-        log.open("w", encoding="utf-8") as stream,
-        (standard_input or Path("/dev/null")).open() as s,
-    ):
+    with log.open("w", encoding="utf-8") as stream, standard_input.open("rb") as given:
         done = subprocess.run(
-            words, stdin=s, stdout=stream, stderr=subprocess.STDOUT,
-            env=measurement.surroundings(job.threads, ours=ours),
+            words, stdin=given, stdout=stream, stderr=subprocess.STDOUT,
+            env=measurement.surroundings(job.threads, ours=job.system == "ours"),
         )  # fmt: skip
     if done.returncode:
         raise measurement.TrainingError.of(job.system, done.returncode, log)

@@ -106,12 +106,16 @@ def until_marks(
     marks: Iterable[float],
     save: Callable[[float], None],
 ) -> Iterator[BatchT]:
-    """Watched batches, saving whenever a mark (seconds of training) is reached; then Enough."""
-    left = sorted(marks)
+    """Watched batches, saving whenever a mark (seconds of training) is reached; then Enough.
+
+    What is marked already is the window's to know: a trainer may ask for a stream every epoch.
+    """
+    left = sorted(set(marks) - set(window.marked))
     for batch in batches:
         while left and window.seconds >= left[0]:
-            window.marked[left[0]] = window.inside
-            window.outside(save)(left.pop(0))
+            mark = left.pop(0)
+            window.marked[mark] = window.inside
+            window.outside(save)(mark)
         if not left:
             raise Enough
         yield batch
