@@ -1,0 +1,331 @@
+"""The benchmark's own arithmetic: what is counted, timed, listed and written for the peers."""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from benchmarks import corpus, eole, joey, measurement, opennmt, ours, peers, products
+from benchmarks.job import Job, Regime, Sizes
+from benchmarks.measurement import Measurement, Spread
+from benchmarks.window import Counts, Enough, Window, one_epoch, until_marks
+
+from data.batching import epoch_plan
+from seq2seq.config import ModelConfig, TrainingConfig
+
+PAD, BOS, EOS = 0, 2, 3
+
+
+class Clock:
+    """A time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def trained(window: Window, clock: Clock, stream, *, seconds: float) -> list:
+    """Take all batches as a trainer does, each update taking so long."""
+    taken = []
+    with pytest.raises(Enough):
+        for batch in stream:
+            taken.append(batch)
+            clock.now += seconds
+    return taken
+
+
+def tokens(batch: int) -> Counts:
+    return Counts(1, 2, 10, batch, batch + 1)
+
+
+def job(tmp_path: Path, **settings) -> Job:
+    given = {
+        "system": "joey", "store": tmp_path / "store", "corpus": tmp_path / "corpus",
+        "folder": tmp_path / "job", "pairs": 161, "sizes": Sizes(vocabulary=8000),
+    }  # fmt: skip
+    return Job(**given | settings)
+
+
+def measured(system: str, number: int, *, tokens: int, seconds: float = 2.0) -> Measurement:
+    inside = Counts(10, 80, 100, tokens, tokens)
+    return Measurement(
+        system=system, round=number, parameters=1, seconds=seconds, inside=inside,
+        warmup=Counts(1, 8, 10, 10, 10), torch="2", threads=1, load=0.0, others=(),
+    )  # fmt: skip
+
+
+# --- the window
+
+
+def test_warm_up_is_neither_timed_nor_counted():
+    clock = Clock()
+    window = Window(2, clock=clock)
+    stream = window.watch(one_epoch([50, 60, 7, 8, 9]), tokens)
+    assert trained(window, clock, stream, seconds=3.0) == [50, 60, 7, 8, 9]
+    assert window.before == Counts(2, 4, 20, 110, 112)
+    assert window.inside == Counts(3, 6, 30, 24, 27)
+    assert window.seconds == 9.0
+
+
+def test_what_happens_outside_training_is_not_timed():
+    clock = Clock()
+    window = Window(clock=clock)
+
+    def validate(seconds: float) -> str:
+        clock.now += seconds
+        return "validated"
+
+    for _ in window.watch([1, 2], tokens):
+        clock.now += 5.0
+        assert window.outside(validate)(100.0) == "validated"
+    assert window.seconds == 10.0
+
+
+def test_fetching_the_first_batch_is_not_timed_when_there_is_a_warm_up():
+    clock = Clock()
+    window = Window(1, clock=clock)
+
+    def slow():
+        clock.now += 1000.0
+        yield from [1, 2]
+
+    for _ in window.watch(slow(), tokens):
+        clock.now += 1.0
+    assert window.seconds == 1.0
+
+
+def test_a_mark_is_saved_once_though_the_stream_is_asked_for_every_epoch():
+    clock, saved = Clock(), []
+    window = Window(clock=clock)
+
+    def epoch():
+        return until_marks(window.watch([1] * 4, tokens), window, [3.0, 10.0], saved.append)
+
+    for _ in epoch():  # 4 updates of 2 seconds: the first mark falls in the first epoch
+        clock.now += 2.0
+    assert saved == [3.0]
+    trained(window, clock, epoch(), seconds=2.0)
+    assert saved == [3.0, 10.0]
+    assert [counts.updates for counts in window.marked.values()] == [2, 5]
+
+
+# --- tokens, from the tensors of each system
+
+TARGETS = torch.tensor([[BOS, 7, 8, EOS], [BOS, 9, EOS, PAD], [BOS, EOS, PAD, PAD]])
+EXPECTED = Counts(updates=1, sentences=3, source_tokens=9, target_tokens=6, padded_target_tokens=9)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 1)])  # Eole's, OpenNMT-py's
+def test_real_target_tokens_of_opennmt_and_eole(shape):
+    batch = {"tgt": TARGETS.view(shape), "srclen": torch.tensor([4, 3, 2])}
+    assert opennmt.count(batch, pad=PAD) == EXPECTED
+
+
+def test_real_target_tokens_of_joey():
+    batch = SimpleNamespace(trg=TARGETS[:, 1:], src_length=torch.tensor([4, 3, 2]))
+    assert joey.count(batch, pad=PAD) == EXPECTED
+
+
+def test_real_target_tokens_of_ours():
+    batch = SimpleNamespace(labels=TARGETS[:, 1:], source_lengths=torch.tensor([4, 3, 2]))
+    assert ours.count(batch) == EXPECTED
+
+
+def test_one_epoch_of_ours_consumes_the_tokens_of_the_data(store):
+    split = store.split("train")
+    batches = ours._epoch(store, 200, seed=1)
+    consumed = sum((ours.count(batch) for batch in batches), Counts())
+    assert consumed.sentences == len(split)
+    assert consumed.target_tokens == corpus.target_tokens(split)
+    assert consumed.updates == len(epoch_plan(split, budget=200, seed=1, epoch=1))
+
+
+# --- medians and ratios
+
+
+def test_speed_is_the_median_of_the_rounds():
+    rounds = [measured("ours", n, tokens=t) for n, t in enumerate([200, 600, 300], start=1)]
+    assert measurement.speed(rounds, "ours") == Spread(150.0, 100.0, 300.0)
+
+
+def test_a_ratio_compares_what_ran_in_the_same_round():
+    rounds = [
+        measured("ours", 1, tokens=200), measured("joey", 1, tokens=100),
+        measured("ours", 2, tokens=90), measured("joey", 2, tokens=30),
+        measured("ours", 3, tokens=100), measured("joey", 3, tokens=100),
+    ]  # fmt: skip
+    assert measurement.ratio(rounds, "ours", "joey") == Spread(2.0, 1.0, 3.0)
+
+
+def test_pairs_that_a_system_leaves_out_are_named():
+    one = measured("opennmt", 1, tokens=100)  # with the warm-up: 88 sentences, 110 tokens
+    assert measurement.check_tokens(one, sentences=88, tokens=110) is None
+    note = measurement.check_tokens(one, sentences=90, tokens=130)
+    assert note == ("opennmt consumed 110 target tokens of 130: it left out 2 pairs of 90")
+
+
+# --- products
+
+
+def test_multiply_adds_a_token_are_those_counted_by_hand():
+    # encoder 2 (256 + 256) 4 256; decoder (256 + 512 + 512) 4 512; keys 512 512; readout
+    # (512 + 512) 512; output 512 8000; scores and context 2 15 512: 8.58 million with S = T
+    by_hand = 1_048_576 + 2_621_440 + 262_144 + 524_288 + 4_096_000 + 15_360
+    batch = products.MeanBatch(sentences=80, source=15, target=15)
+    listed = products.forward(Sizes(vocabulary=8000), batch)
+    assert sum(p.multiply_adds for p in listed) / batch.target_tokens == by_hand
+    assert 8.3e6 < by_hand < 8.6e6
+
+
+def test_the_additive_order_differs_in_score_and_keys_alone():
+    batch = products.MeanBatch(sentences=8, source=5, target=5)
+    sizes = Sizes(vocabulary=100)
+
+    def count(order):
+        return sum(p.multiply_adds for p in products.forward(sizes, batch, order))
+
+    # a token more than general: the query 512 512, and 5 scores of 512, no longer a bmm of the same
+    assert count("bahdanau") - count("luong") == 40 * 512 * 512
+
+
+@pytest.mark.parametrize("order", ["luong", "bahdanau"])
+def test_backward_multiplies_twice_as_much_as_forward(order):
+    batch, sizes = products.MeanBatch(sentences=8, source=5, target=7), Sizes(vocabulary=100)
+    there = sum(p.multiply_adds for p in products.forward(sizes, batch, order))
+    assert sum(p.multiply_adds for p in products.update(sizes, batch, order)) == 3 * there
+
+
+def test_every_product_can_be_run():
+    batch = products.MeanBatch(sentences=2, source=3, target=2)
+    small = Sizes(vocabulary=11, embedding=4, encoder=3, decoder=6, attention=5)
+    for order in ("luong", "bahdanau"):
+        listed = products.update(small, batch, order)
+        assert products.seconds(listed, threads=torch.get_num_threads(), repetitions=1) > 0
+
+
+def test_a_mean_batch_is_of_whole_sentences():
+    inside = Counts(updates=3, sentences=241, source_tokens=3900, target_tokens=3500)
+    one = measured("ours", 1, tokens=1)
+    found = Measurement(**{**vars(one), "inside": inside}).mean_batch
+    assert found == products.MeanBatch(sentences=80, source=16, target=15)
+
+
+# --- what each system is told
+
+
+def test_every_configuration_holds_the_same_sizes(tmp_path):
+    one = job(tmp_path)
+    told = opennmt.settings(one)
+    assert (told["word_vec_size"], told["hidden_size"], told["encoder_type"]) == (256, 512, "brnn")
+    told = eole.settings(one)["model"]
+    assert told["embeddings"] == {"word_vec_size": 256}
+    assert told["encoder"]["hidden_size"] == told["decoder"]["hidden_size"] == 512
+    assert told["encoder"]["encoder_type"] == "brnn" and told["architecture"] == "custom"
+    told = joey.settings(one)["model"]
+    assert told["encoder"]["embeddings"]["embedding_dim"] == 256
+    assert (told["encoder"]["hidden_size"], told["decoder"]["hidden_size"]) == (256, 512)
+    told = ModelConfig(**ours.settings(one)["model"])
+    assert (told.embedding_size, told.encoder_size, told.decoder_size) == (256, 256, 512)
+    assert told.tie_embeddings == "none" and told.feeds
+
+
+def test_every_configuration_holds_the_same_regime(tmp_path):
+    regime = Regime(dropout=0.2, label_smoothing=0.05, clip_norm=2.0, learning_rate=3e-4)
+    one = job(tmp_path, regime=regime, batch_tokens=1500)
+    flat, nested = opennmt.settings(one), eole.settings(one)["training"]
+    joeys, told = joey.settings(one), TrainingConfig(**ours.settings(one)["training"])
+    assert [flat["dropout"], *nested["dropout"]] == [0.2, 0.2]
+    assert joeys["model"]["decoder"]["hidden_dropout"] == 0.2
+    assert ours.settings(one)["model"]["dropout"] == 0.2
+    smoothing = [x["label_smoothing"] for x in (flat, nested, joeys["training"])]
+    assert [*smoothing, told.label_smoothing] == [0.05] * 4
+    norms = [flat["max_grad_norm"], nested["max_grad_norm"], joeys["training"]["clip_grad_norm"]]
+    assert [*norms, told.clip_norm] == [2.0] * 4
+    rates = [x["learning_rate"] for x in (flat, nested, joeys["training"])]
+    assert [*rates, told.learning_rate] == [3e-4] * 4
+    assert flat["bucket_size"] == nested["bucket_size"] == one.pairs == 161
+    assert joeys["training"]["logging_freq"] == one.updates_an_epoch == 3
+    assert joeys["training"]["validation_freq"] % joeys["training"]["logging_freq"] == 0
+
+
+def test_every_configuration_is_plain_json(tmp_path):
+    for system in (opennmt, eole, joey, ours):
+        chosen = system.settings(job(tmp_path, batch_tokens=100))
+        assert json.loads(json.dumps(chosen)) == chosen
+
+
+def test_a_job_is_read_as_it_was_written(tmp_path):
+    one = job(tmp_path, marks=(300.0, 600.0), order="bahdanau")
+    assert Job.read(one.write()) == one
+
+
+def test_a_precision_that_cannot_be_had_is_refused(tmp_path):
+    if "precision" in TrainingConfig.model_fields:
+        assert ours.precision("bfloat16") == {"precision": "bfloat16"}
+    else:
+        assert ours.precision("float32") == {}
+        with pytest.raises(ValueError, match="bfloat16"):
+            ours.precision("bfloat16")
+
+
+# --- the corpus
+
+
+def test_peers_read_the_pieces_of_the_store(store, tmp_path):
+    corpus.write_pieces(store, tmp_path)
+    tokenizer, split = store.tokenizer("source"), store.split("train")
+    lines = (tmp_path / "train.target").read_text(encoding="utf-8").split("\n")[:-1]
+    assert len(lines) == len(split)
+    assert lines[3].split(" ") == tokenizer.pieces(split.target(3).tolist())
+    entries = (tmp_path / "vocabulary").read_text(encoding="utf-8").split("\n")[:-1]
+    assert len(entries) == len(tokenizer) - 4 and not {"<s>", "</s>", "<unk>"} & set(entries)
+    assert sum(len(line.split(" ")) + 1 for line in lines) == corpus.target_tokens(split)
+
+
+def test_pieces_become_text_again(store, tmp_path):
+    tokenizer = store.tokenizer("target")
+    split = store.split("valid")
+    lines = corpus.sentences(split, "target", tokenizer)
+    expected = [tokenizer.decode(split.target(i).tolist()) for i in range(len(split))]
+    assert corpus.desegmented(lines, tokenizer) == expected
+
+
+def test_a_store_of_the_first_pairs(store, tmp_path):
+    whole, cut = store.split("train"), corpus.first_pairs(store, 5, tmp_path / "cut")
+    cut.verify()
+    split = cut.split("train")
+    assert len(split) == 5 and split.lines.tolist() == whole.lines[:5].tolist()
+    assert [split.target(i).tolist() for i in range(5)] == [
+        whole.target(i).tolist() for i in range(5)
+    ]
+    assert corpus.first_pairs(store, 10**6, tmp_path / "all") is store
+
+
+def test_the_budget_gives_the_sentences_asked_for(store):
+    split = store.split("train")
+    budget = corpus.budget_for(split, 8)
+    batches = len(epoch_plan(split, budget=budget, seed=1, epoch=1))
+    assert len(split) / batches >= 8
+    assert batches <= math.ceil(len(split) / 8)
+
+
+# --- the peers
+
+
+def test_a_patch_is_applied_once_and_only_where_it_fits(tmp_path):
+    (tmp_path / "a.py").write_text("f(x)\ng(y)\n")
+    patch = peers.Patch("a.py", "f(x)", "f(x, y)", "f has grown")
+    peers.apply(patch, tmp_path)
+    assert (tmp_path / "a.py").read_text() == "f(x, y)\ng(y)\n"
+    with pytest.raises(peers.InstallationError, match="f has grown"):
+        peers.apply(patch, tmp_path)
+
+
+def test_every_requirement_of_every_peer_is_pinned():
+    for peer in peers.PEERS:
+        assert all("==" in requirement for requirement in peer.requirements)
+        assert not any(requirement.startswith("torch==") for requirement in peer.requirements)
