@@ -89,9 +89,7 @@ def rounds(jobs: dict[str, tuple[Job, Path]], count: int) -> list[Measurement]:
 
 
 def measure(job: Job, python: Path, number: int) -> Measurement:
-    busy, load = tuple(machine.others()), machine.load()
-    if busy:
-        say(f"warning: others use the CPU before {job.system} begins: {', '.join(busy)}")
+    load, busy = machine.load(), disturbances(f"{job.system} begins")
     result = run(job, python)
     return Measurement(
         system=job.system,
@@ -105,6 +103,14 @@ def measure(job: Job, python: Path, number: int) -> Measurement:
         load=load,
         others=busy,
     )
+
+
+def disturbances(when: str) -> tuple[str, ...]:
+    """Others that use the CPU, with a warning if there are any."""
+    busy = tuple(machine.others())
+    if busy:
+        say(f"warning: others use the CPU before {when}: {', '.join(busy)}")
+    return busy
 
 
 def run(job: Job, python: Path) -> dict[str, Any]:
@@ -165,6 +171,7 @@ def product_limit(measured: Sequence[Measurement], job: Job) -> dict[str, Any]:
     """What the matrix products of our mean update take alone, and how near we are to that."""
     batch = next(m for m in measured if m.system == "ours").mean_batch
     listed = products.update(job.sizes, batch, job.order)
+    busy = disturbances("the products are timed")
     seconds = products.seconds(listed, precision=job.precision, threads=job.threads)
     limit = batch.target_tokens / seconds
     there = sum(p.multiply_adds for p in products.forward(job.sizes, batch, job.order))
@@ -173,6 +180,7 @@ def product_limit(measured: Sequence[Measurement], job: Job) -> dict[str, Any]:
         "milliseconds_an_update": 1000 * seconds,
         "tokens_per_second": limit,
         "million_multiply_adds_a_token_forward": there / batch.target_tokens / 1e6,
+        "others": busy,
         "share_reached": speed(measured, "ours").median / limit,
     }
 
