@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from data.token_store import TokenizedSplit
-from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, pad_sources
+from data.token_store import IntArray, TokenizedSplit
+from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
 
 Indices = npt.NDArray[np.int64]
 
@@ -73,16 +74,29 @@ def cut(lengths: Indices, *, budget: int) -> list[tuple[int, int]]:
 
 def assemble(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> Batch:
     """Pad the pairs into a batch."""
-    sources = [split.source(int(pair)) for pair in pairs]
-    targets = [split.target(int(pair)) for pair in pairs]
-    source_ids, lengths = pad_sources(sources)
-    target_ids = torch.full((len(pairs), max(map(len, targets)) + 2), PAD)
-    for row, ids in enumerate(targets):
-        target_ids[row, 0] = BOS
-        target_ids[row, 1 : len(ids) + 1] = torch.from_numpy(ids.astype(np.int64))
-        target_ids[row, len(ids) + 1] = EOS
-    lines = tuple(split.lines[pairs].tolist())
-    return Batch(source_ids, lengths, target_ids, lines, position)
+    sources, source_lengths = split.sentences(2 * pairs)
+    targets, target_lengths = split.sentences(2 * pairs + 1)
+    return Batch(
+        _padded(sources, source_lengths),
+        torch.from_numpy(source_lengths + 1),
+        _padded(targets, target_lengths, begin=1),
+        tuple(split.lines[pairs].tolist()),
+        position,
+    )
+
+
+def _padded(ids: IntArray, lengths: Indices, *, begin: int = 0) -> Tensor:
+    """Sentences end to end, of lengths [B] -> [B, W], each with EOS, and BOS in front if told.
+
+    `begin` is how many BOS come first, 0 or 1.
+    """
+    ends = lengths + begin  # where EOS comes
+    rows = np.full((len(lengths), int(ends.max()) + 1), PAD, dtype=np.int64)
+    rows[:, :begin] = BOS
+    rows[np.arange(len(lengths)), ends] = EOS
+    columns = np.arange(rows.shape[1])
+    rows[(begin <= columns) & (columns < ends[:, None])] = ids
+    return torch.from_numpy(rows)
 
 
 def _generator(use: str, seed: int, epoch: int) -> np.random.Generator:

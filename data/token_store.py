@@ -55,6 +55,14 @@ class TokenizedSplit:
     def target(self, pair: int) -> IntArray:
         return self.ids[self.offsets[2 * pair + 1] : self.offsets[2 * pair + 2]]
 
+    def sentences(self, numbers: npt.NDArray[np.int64]) -> tuple[IntArray, npt.NDArray[np.int64]]:
+        """Sentences end to end, and their lengths; 2 i is the source of pair i, 2 i + 1 its target."""
+        begins = self.offsets[numbers]
+        lengths = self.offsets[numbers + 1] - begins
+        places = np.cumsum(lengths) - lengths  # where each begins in what is made
+        where = np.repeat(begins - places, lengths) + np.arange(lengths.sum())
+        return self.ids[where], lengths
+
     @cached_property
     def source_lengths(self) -> npt.NDArray[np.int64]:
         """[N] pieces, without EOS"""

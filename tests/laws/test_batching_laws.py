@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import padded
 
 from data.batching import (
     assemble,
@@ -156,3 +157,16 @@ def test_batches_hold_other_pairs_in_another_epoch():
         for e in (1, 2)
     )
     assert not first & second
+
+
+@some
+@given(splits, st.data())
+def test_a_batch_is_what_rows_filled_one_by_one_make(split, data):
+    numbers = st.integers(0, len(split) - 1)
+    pairs = data.draw(st.lists(numbers, min_size=1, max_size=9))  # in any order, and again
+    batch = assemble(split, np.array(pairs), FIRST_BATCH)
+    by_hand = padded([(split.source(i).tolist(), split.target(i).tolist()) for i in pairs])
+    assert batch.source_ids.equal(by_hand.source_ids)
+    assert batch.source_lengths.equal(by_hand.source_lengths)
+    assert batch.target_ids.equal(by_hand.target_ids)
+    assert batch.lines == tuple(split.lines[pairs].tolist())
