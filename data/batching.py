@@ -40,8 +40,7 @@ def epoch_plan(split: TokenizedSplit, *, budget: int, seed: int, epoch: int) -> 
     """Which pairs go together, and in which order, in an epoch: each pair exactly once."""
     generator = _generator("order", seed, epoch)
     shuffled = generator.permutation(len(split))  # breaks ties of length anew each epoch
-    target, source = split.target_lengths[shuffled], split.source_lengths[shuffled]
-    by_length = shuffled[np.lexsort((source, target))]
+    by_length = shuffled[length_order(split, shuffled)]
     batches = cut(padded_lengths(split)[by_length], budget=budget)
     order = generator.permutation(len(batches))
     return [by_length[batches[i][0] : batches[i][1]] for i in order]
@@ -49,9 +48,19 @@ def epoch_plan(split: TokenizedSplit, *, budget: int, seed: int, epoch: int) -> 
 
 def sorted_batches(split: TokenizedSplit, *, budget: int) -> Iterator[Batch]:
     """Every pair once, shortest first: for validation."""
-    by_length = np.lexsort((split.source_lengths, split.target_lengths))
+    by_length = length_order(split, np.arange(len(split)))
     for number, (begin, end) in enumerate(cut(padded_lengths(split)[by_length], budget=budget)):
         yield assemble(split, by_length[begin:end], BatchPosition(1, number))
+
+
+def length_order(split: TokenizedSplit, pairs: Indices) -> Indices:
+    """How to sort pairs so that neighbours need little padding: by target, then by source length.
+
+    Sources go up for an even target length and down for an odd one: a batch that reaches over into
+    the next target length finds sources there that are as long as those it has.
+    """
+    target, source = split.target_lengths[pairs], split.source_lengths[pairs]
+    return np.lexsort((np.where(target % 2 == 0, source, -source), target))
 
 
 def padded_lengths(split: TokenizedSplit) -> Indices:

@@ -56,7 +56,10 @@ class TokenizedSplit:
         return self.ids[self.offsets[2 * pair + 1] : self.offsets[2 * pair + 2]]
 
     def sentences(self, numbers: npt.NDArray[np.int64]) -> tuple[IntArray, npt.NDArray[np.int64]]:
-        """Sentences end to end, and their lengths; 2 i is the source of pair i, 2 i + 1 its target."""
+        """Sentences end to end, and their lengths.
+
+        Number 2 i is the source of pair i, number 2 i + 1 its target.
+        """
         begins = self.offsets[numbers]
         lengths = self.offsets[numbers + 1] - begins
         places = np.cumsum(lengths) - lengths  # where each begins in what is made

@@ -12,6 +12,7 @@ from data.batching import (
     assemble,
     cut,
     epoch_plan,
+    length_order,
     padded_lengths,
     sorted_batches,
     token_budget_batches,
@@ -170,3 +171,23 @@ def test_a_batch_is_what_rows_filled_one_by_one_make(split, data):
     assert batch.source_lengths.equal(by_hand.source_lengths)
     assert batch.target_ids.equal(by_hand.target_ids)
     assert batch.lines == tuple(split.lines[pairs].tolist())
+
+
+@some
+@given(splits)
+def test_neighbours_of_equal_target_length_have_sources_in_order(split):
+    order = length_order(split, np.arange(len(split)))
+    for target, group in itertools.groupby(order, key=lambda pair: split.target_lengths[pair]):
+        sources = [int(split.source_lengths[pair]) for pair in group]
+        assert sources == sorted(sources, reverse=bool(target % 2))
+
+
+def test_a_batch_that_reaches_into_the_next_target_length_finds_sources_of_its_own_length():
+    split = split_of([(source, target) for target in (4, 5) for source in (2, 3, 9, 10)])
+    runs = cut(np.ones(8, dtype=np.int64), budget=4)  # batches of 4
+    order = length_order(split, np.arange(8))
+    assert [split.source_lengths[order[b:e]].tolist() for b, e in runs] == [
+        [2, 3, 9, 10],
+        [10, 9, 3, 2],
+    ]
+    assert split.source_lengths[order[2:6]].tolist() == [9, 10, 10, 9]
