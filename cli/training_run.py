@@ -64,7 +64,11 @@ def train_run(
     train, valid = store.split("train"), store.split("valid")
     with run.lock(), stop_requests() as stop:
         batches = token_budget_batches(
-            train, budget=config.batch_tokens, seed=config.seed, start=state.position
+            train,
+            budget=config.batch_tokens,
+            seed=config.seed,
+            start=state.position,
+            curriculum=config.curriculum,
         )
 
         def validate() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,16 @@ from data.token_store import IntArray, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
 
 Indices = npt.NDArray[np.int64]
+Curriculum = Literal["none", "length"]
 
 
 def token_budget_batches(
-    split: TokenizedSplit, *, budget: int, seed: int, start: BatchPosition
+    split: TokenizedSplit,
+    *,
+    budget: int,
+    seed: int,
+    start: BatchPosition,
+    curriculum: Curriculum = "none",
 ) -> Iterator[Batch]:
     """Batches without end, epoch after epoch, from `start` on.
 
@@ -30,20 +37,29 @@ def token_budget_batches(
     """
     epoch, first = start
     while True:
-        plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
+        plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, curriculum=curriculum)
         for number in range(first, len(plan)):
             yield assemble(split, plan[number], BatchPosition(epoch, number))
         epoch, first = epoch + 1, 0
 
 
-def epoch_plan(split: TokenizedSplit, *, budget: int, seed: int, epoch: int) -> list[Indices]:
-    """Which pairs go together, and in which order, in an epoch: each pair exactly once."""
+def epoch_plan(
+    split: TokenizedSplit, *, budget: int, seed: int, epoch: int, curriculum: Curriculum = "none"
+) -> list[Indices]:
+    """Which pairs go together, and in which order, in an epoch: each pair exactly once.
+
+    With curriculum "length" the batches of the first epoch go from short to long (Kocmi & Bojar,
+    2017); those of one length are shuffled.
+    """
     generator = _generator("order", seed, epoch)
     shuffled = generator.permutation(len(split))  # breaks ties of length anew each epoch
     by_length = shuffled[length_order(split, shuffled)]
-    batches = cut(padded_lengths(split)[by_length], budget=budget)
-    order = generator.permutation(len(batches))
-    return [by_length[batches[i][0] : batches[i][1]] for i in order]
+    lengths = padded_lengths(split)[by_length]
+    runs = cut(lengths, budget=budget)
+    order = generator.permutation(len(runs)).tolist()
+    if curriculum == "length" and epoch == 1:
+        order.sort(key=lambda run: lengths[slice(*runs[run])].max())  # keeps the order of ties
+    return [by_length[slice(*runs[run])] for run in order]
 
 
 def sorted_batches(split: TokenizedSplit, *, budget: int) -> Iterator[Batch]:

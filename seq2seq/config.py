@@ -375,6 +375,9 @@ class TrainingConfig(Section):
     """Validations without a better perplexity after which training stops; 0 never stops early."""
     log_every: int = Field(default=50, ge=1)
     """Updates between two lines in metrics.jsonl and in a plain log."""
+    curriculum: Literal["none", "length"] = "none"
+    """Order of the first epoch: length takes the batches from short to long (Kocmi & Bojar, 2017;
+    Platanios et al., 2019). Later epochs are shuffled either way."""
 
 
 class SearchConfig(Section):

@@ -191,3 +191,31 @@ def test_a_batch_that_reaches_into_the_next_target_length_finds_sources_of_its_o
         [10, 9, 3, 2],
     ]
     assert split.source_lengths[order[2:6]].tolist() == [9, 10, 10, 9]
+
+
+def longest_sides(split, plan):
+    return [int(padded_lengths(split)[pairs].max()) for pairs in plan]
+
+
+@some
+@given(splits, budgets, seeds)
+def test_a_curriculum_by_length_sorts_the_batches_of_the_first_epoch(split, budget, seed):
+    def plan(epoch, curriculum):
+        made = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, curriculum=curriculum)
+        return [pairs.tolist() for pairs in made]
+
+    lessons = plan(1, "length")
+    assert longest_sides(split, lessons) == sorted(longest_sides(split, lessons))
+    assert sorted(lessons) == sorted(plan(1, "none"))  # the same batches
+    assert plan(2, "length") == plan(2, "none")
+
+
+def test_a_curriculum_shuffles_batches_of_one_length():
+    split = split_of([(4, 4)] * 60)
+    firsts = {
+        tuple(
+            pairs[0] for pairs in epoch_plan(split, budget=10, seed=s, epoch=1, curriculum="length")
+        )
+        for s in (1, 2)
+    }
+    assert len(firsts) == 2
