@@ -47,6 +47,7 @@ def train_run(
     import torch
 
     from data.batching import sorted_batches, token_budget_batches
+    from data.subword_sampling import subword_sampling
     from seq2seq.checkpoint import load_optimizer, load_state, load_weights
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import Finished, TrainingState, corpus_nats, fit
@@ -69,6 +70,12 @@ def train_run(
             seed=config.seed,
             start=state.position,
             curriculum=config.curriculum,
+            sampling=subword_sampling(
+                store,
+                source=config.source_subword_sampling,
+                target=config.target_subword_sampling,
+                seed=config.seed,
+            ),
         )
 
         def validate() -> float:

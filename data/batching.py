@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from data.token_store import IntArray, TokenizedSplit
+from data.subword_sampling import SubwordSampling
+from data.token_store import Indices, IntArray, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
 
-Indices = npt.NDArray[np.int64]
+POOL = 128  # batches whose pairs are grouped anew by the lengths of sampled pieces
 Curriculum = Literal["none", "length"]
 
 
@@ -29,17 +29,29 @@ def token_budget_batches(
     seed: int,
     start: BatchPosition,
     curriculum: Curriculum = "none",
+    sampling: SubwordSampling | None = None,
 ) -> Iterator[Batch]:
     """Batches without end, epoch after epoch, from `start` on.
 
     Sentences of like length go together, so that there is little padding; a batch holds as many
-    pairs as fit when each is padded to the longest side, EOS or BOS included.
+    pairs as fit when each is padded to the longest side, EOS or BOS included. The budget counts
+    the pieces of the store: with `sampling` there are more, and batches larger in proportion.
     """
     epoch, first = start
     while True:
         plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, curriculum=curriculum)
-        for number in range(first, len(plan)):
-            yield assemble(split, plan[number], BatchPosition(epoch, number))
+        if sampling is None:
+            for number in range(first, len(plan)):
+                yield assemble(split, plan[number], BatchPosition(epoch, number))
+        else:
+            yield from _sampled_batches(
+                split,
+                plan,
+                sampling,
+                seed=seed,
+                start=BatchPosition(epoch, first),
+                short_first=curriculum == "length" and epoch == 1,
+            )
         epoch, first = epoch + 1, 0
 
 
@@ -54,12 +66,57 @@ def epoch_plan(
     generator = _generator("order", seed, epoch)
     shuffled = generator.permutation(len(split))  # breaks ties of length anew each epoch
     by_length = shuffled[length_order(split, shuffled)]
-    lengths = padded_lengths(split)[by_length]
-    runs = cut(lengths, budget=budget)
-    order = generator.permutation(len(runs)).tolist()
-    if curriculum == "length" and epoch == 1:
-        order.sort(key=lambda run: lengths[slice(*runs[run])].max())  # keeps the order of ties
-    return [by_length[slice(*runs[run])] for run in order]
+    runs = cut(padded_lengths(split)[by_length], budget=budget)
+    batches = [by_length[begin:end] for begin, end in runs]
+    return _ordered(batches, split, generator, short_first=curriculum == "length" and epoch == 1)
+
+
+def _ordered(
+    batches: list[Indices],
+    split: TokenizedSplit,
+    generator: np.random.Generator,
+    *,
+    short_first: bool,
+) -> list[Indices]:
+    shuffled = [batches[number] for number in generator.permutation(len(batches))]
+    if short_first:
+        lengths = padded_lengths(split)
+        shuffled.sort(key=lambda pairs: lengths[pairs].max())  # keeps the order of equals
+    return shuffled
+
+
+def _sampled_batches(
+    split: TokenizedSplit,
+    plan: list[Indices],
+    sampling: SubwordSampling,
+    *,
+    seed: int,
+    start: BatchPosition,
+    short_first: bool,
+) -> Iterator[Batch]:
+    """The rest of an epoch in pieces drawn for it.
+
+    Pairs of equal length in the store differ once they are drawn, and what was little padding is a
+    third of a batch. So the pairs of every `POOL` batches of the plan are drawn together and
+    grouped anew into as many batches: the stream can be begun at any batch, and memory stays flat.
+    """
+    epoch, first = start
+    for begin in range(first - first % POOL, len(plan), POOL):
+        chosen = plan[begin : begin + POOL]
+        pool = sampling.redrawn(split, np.concatenate(chosen), epoch=epoch)
+        generator = _generator(f"pool {begin}", seed, epoch)
+        batches = _ordered(
+            _regrouped(pool, count=len(chosen)), pool, generator, short_first=short_first
+        )
+        for number in range(max(first, begin), begin + len(batches)):
+            yield assemble(pool, batches[number - begin], BatchPosition(epoch, number))
+
+
+def _regrouped(pool: TokenizedSplit, *, count: int) -> list[Indices]:
+    """All pairs in `count` batches, with as few padded tokens in the fullest one as can be."""
+    order = length_order(pool, np.arange(len(pool)))
+    runs = cut_into(padded_lengths(pool)[order], count=count)
+    return [order[begin:end] for begin, end in runs]
 
 
 def sorted_batches(split: TokenizedSplit, *, budget: int) -> Iterator[Batch]:
@@ -94,6 +151,27 @@ def cut(lengths: Indices, *, budget: int) -> list[tuple[int, int]]:
             begin, longest = index, length
     if len(lengths):
         runs.append((begin, len(lengths)))
+    return runs
+
+
+def cut_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
+    """As `cut`, with the least budget that gives no more than `count` runs; then exactly so many.
+
+    There are at least `count` pairs.
+    """
+    least, enough = int(lengths.max()), int(lengths.max()) * len(lengths)
+    while least < enough:  # a greater budget never gives more runs
+        budget = (least + enough) // 2
+        if len(cut(lengths, budget=budget)) <= count:
+            enough = budget
+        else:
+            least = budget + 1
+    runs = cut(lengths, budget=least)
+    while len(runs) < count:
+        widest = max(range(len(runs)), key=lambda run: runs[run][1] - runs[run][0])
+        begin, end = runs[widest]
+        middle = (begin + end) // 2
+        runs[widest : widest + 1] = [(begin, middle), (middle, end)]
     return runs
 
 

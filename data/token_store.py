@@ -36,6 +36,7 @@ _NEEDED = (
 _AGAIN = "make the store again: preprocess ... --overwrite"
 Side = Literal["source", "target"]
 IntArray = npt.NDArray[np.integer[Any]]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class TokenizedSplit:
     """N pairs of ids, read from disk as they are used."""
 
     ids: IntArray  # every token
-    offsets: npt.NDArray[np.int64]  # [2N+1]
-    lines: npt.NDArray[np.int64]  # [N]
+    offsets: Indices  # [2N+1]
+    lines: Indices  # [N]
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -55,7 +56,7 @@ class TokenizedSplit:
     def target(self, pair: int) -> IntArray:
         return self.ids[self.offsets[2 * pair + 1] : self.offsets[2 * pair + 2]]
 
-    def sentences(self, numbers: npt.NDArray[np.int64]) -> tuple[IntArray, npt.NDArray[np.int64]]:
+    def sentences(self, numbers: Indices) -> tuple[IntArray, Indices]:
         """Sentences end to end, and their lengths.
 
         Number 2 i is the source of pair i, number 2 i + 1 its target.
@@ -67,12 +68,12 @@ class TokenizedSplit:
         return self.ids[where], lengths
 
     @cached_property
-    def source_lengths(self) -> npt.NDArray[np.int64]:
+    def source_lengths(self) -> Indices:
         """[N] pieces, without EOS"""
         return np.asarray(self.offsets[1::2] - self.offsets[:-1:2])
 
     @cached_property
-    def target_lengths(self) -> npt.NDArray[np.int64]:
+    def target_lengths(self) -> Indices:
         """[N] pieces, without BOS and EOS"""
         return np.asarray(self.offsets[2::2] - self.offsets[1::2])
 

@@ -55,6 +55,16 @@ class Tokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[IntArray]:
         return list(self._processor.EncodeAsNumpy(list(texts)))
 
+    def sample(self, text: str, *, amount: float, seed: int) -> IntArray:
+        """One of the ways to cut a text, the same one for the same seed; ids as in `encode`.
+
+        A unigram model draws from all of them, each as probable as its probability to the power of
+        `amount` (Kudo, 2018, section 3.2); BPE leaves out each merge with probability `amount`
+        (Provilkov et al., 2020). SentencePiece has one stream of chance a thread, begun anew here.
+        """
+        sentencepiece.set_random_generator_seed(seed)
+        return np.asarray(self._processor.SampleEncodeAsNumpy(text, -1, amount))
+
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [self._processor.IdToPiece(int(i)) for i in ids]
 
@@ -62,6 +72,10 @@ class Tokenizer:
         """One line of text: special ids are left out, and a line end spelt in bytes is a space."""
         text = self._processor.DecodeIds([int(i) for i in ids if i not in (PAD, BOS, EOS)])
         return str(text).replace("\n", " ").replace("\r", " ")
+
+    def decode_all(self, sentences: Iterable[npt.NDArray[np.integer[Any]]]) -> list[str]:
+        """The texts that ids spell; they may hold line ends, where `decode` has spaces."""
+        return list(self._processor.DecodeIds([ids.tolist() for ids in sentences]))
 
 
 def train_tokenizer(

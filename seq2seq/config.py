@@ -378,6 +378,13 @@ class TrainingConfig(Section):
     curriculum: Literal["none", "length"] = "none"
     """Order of the first epoch: length takes the batches from short to long (Kocmi & Bojar, 2017;
     Platanios et al., 2019). Later epochs are shuffled either way."""
+    source_subword_sampling: float = Field(default=0.0, ge=0, le=1)
+    """Cut training sources into other pieces in every epoch; 0: never. For bpe pieces the share of
+    merges left out, such as 0.1 (BPE-dropout, Provilkov et al., 2020); for unigram pieces alpha of
+    Kudo (2018), such as 0.2: the smaller, the more varied. Other pieces are shorter, so batches
+    grow: with bpe and 0.1 by 40 % on Multi30k."""
+    target_subword_sampling: float = Field(default=0.0, ge=0, le=1)
+    """The same for training targets. Validation always has the one best segmentation."""
 
 
 class SearchConfig(Section):

@@ -11,6 +11,7 @@ from tiny import padded
 from data.batching import (
     assemble,
     cut,
+    cut_into,
     epoch_plan,
     length_order,
     padded_lengths,
@@ -219,3 +220,16 @@ def test_a_curriculum_shuffles_batches_of_one_length():
         for s in (1, 2)
     }
     assert len(firsts) == 2
+
+
+@some
+@given(splits, st.data())
+def test_pairs_can_be_cut_into_any_number_of_batches(split, data):
+    lengths = padded_lengths(split)[length_order(split, np.arange(len(split)))]
+    count = data.draw(st.integers(1, len(split)))
+    runs = cut_into(lengths, count=count)
+    assert len(runs) == count
+    assert [0, *(end for _, end in runs)] == [*(begin for begin, _ in runs), len(split)]
+    fullest = max(int(lengths[b:e].max()) * (e - b) for b, e in runs)
+    if fullest > lengths.max():  # any smaller budget makes more batches
+        assert len(cut(lengths, budget=fullest - 1)) > count

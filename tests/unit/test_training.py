@@ -411,6 +411,20 @@ def test_every_family_goes_on_to_the_same_bytes(tmp_path, store, uninterrupted, 
     assert remains(run) == uninterrupted(**model)
 
 
+SAMPLED = {"source_subword_sampling": 0.2, "target_subword_sampling": 0.1, "curriculum": "length"}
+
+
+def test_sampled_pieces_and_lessons_go_on_to_the_same_bytes(tmp_path, store, uninterrupted):
+    whole = new_run(tmp_path / "whole", store, training=SAMPLED)
+    train(whole, store)
+    run = new_run(tmp_path / "run", store, training=SAMPLED)
+    for k in (2, batches_an_epoch(store), 11):  # in the middle of an epoch and at its edge
+        with pytest.raises(Interrupted):
+            train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
+    train(run, store)
+    assert remains(run) == remains(whole) != uninterrupted()
+
+
 @pytest.mark.parametrize(
     ("step", "nth"),
     [("save_checkpoint", 1), ("save_checkpoint", 2), ("point", 1), ("point", 2), ("prune", 1)],
