@@ -35,6 +35,9 @@ def align(
         int | None, typer.Option(min=1, help="One head of several, from 1.  [mean of all]")
     ] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Hypotheses kept.  [5]")] = None,
+    tag: Annotated[
+        str | None, typer.Option(help="Tag of the sources.  [the main corpus's]")
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best, last, or its folder's name.")] = "best",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="search.NAME=VALUE", help="Any setting.")
@@ -56,6 +59,7 @@ def align(
         run,
         checkpoint=checkpoint,
         search=search_settings(set_, beam=beam),
+        tag=tag,
         threads=threads,
         device=device,
     )

@@ -127,10 +127,16 @@ def dump_config(config: RunConfig) -> str:
         for name, field in kind.model_fields.items():
             lines += [f"# {line}" for line in (field.description or "").splitlines()]
             value = getattr(values, name)
-            lines.append(
-                f"# {name} is not set" if value is None else tomli_w.dumps({name: value}).strip()
-            )
+            lines.append(f"# {name} is not set" if value is None else _toml_line(name, value))
     return "\n".join(lines) + "\n"
+
+
+def _toml_line(name: str, value: Any) -> str:
+    """A setting on one line, a table too: a table of its own would take in what follows."""
+    if isinstance(value, dict):
+        inner = ", ".join(tomli_w.dumps({key: each}).strip() for key, each in value.items())
+        return f"{name} = {{{inner}}}"
+    return tomli_w.dumps({name: value}).strip()
 
 
 def _parse(text: str, *, place: str) -> dict[str, Any]:

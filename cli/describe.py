@@ -129,6 +129,10 @@ def _store_facts(path: Path) -> dict[str, Any]:
         "source_vocabulary": store.meta["source_vocabulary"],
         "target_vocabulary": store.meta["target_vocabulary"],
         "splits": splits,
+        "corpora": {
+            corpus.name: {"pairs": len(corpus.pairs), "weight": corpus.weight, "tag": corpus.tag}
+            for corpus in store.corpora()
+        },
         "inputs": store.meta["inputs"],
         "sha256": store.sha256,
         "config": {"data": store.config.model_dump()},
@@ -157,6 +161,7 @@ def _run_facts(path: Path) -> dict[str, Any]:
         "command_line": run.provenance["command_line"],
         "versions": run.provenance["versions"],
         "store": run.provenance["store"],
+        "tags": list(run.tokenizer("source").tags),
         "inputs": run.provenance["inputs"],
         "config": run.config.model_dump(),
     }

@@ -24,6 +24,9 @@ def evaluate(
         str | None, typer.Option(help="Chooses BLEU's tokenizer.  [the run's target language]")
     ] = None,
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case.")] = False,
+    tag: Annotated[
+        str | None, typer.Option(help="Tag of the sources.  [the main corpus's]")
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best, last, or its folder's name.")] = "best",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="search.NAME=VALUE", help="Any setting.")
@@ -50,6 +53,7 @@ def evaluate(
         run,
         checkpoint=checkpoint,
         search=search_settings(set_, beam=beam),
+        tag=tag,
         threads=threads,
         device=device,
     )

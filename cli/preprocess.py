@@ -19,6 +19,10 @@ def preprocess(
         str | None, typer.Option(help="Target language code; chooses BLEU's tokenizer.")
     ] = None,
     vocabulary_size: Annotated[int | None, typer.Option(help="Pieces a model.  [8000]")] = None,
+    corpora: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of further corpora, with their weights and tags."),
+    ] = None,
     separate: Annotated[
         bool, typer.Option("--separate", help="A SentencePiece model for each language.")
     ] = False,
@@ -37,12 +41,17 @@ def preprocess(
 
     Languages default to the files' endings. What is already done for the same files and settings is
     not done again. Gzip files work wherever text files do; "-" reads SOURCE from standard input.
+
+    A file of --corpora has a table a corpus, as in [back], with source, target, and perhaps weight
+    (how often an epoch takes each pair) and tag (a symbol in front of each source); [main] may have
+    a weight and a tag.
     """
     from cli.config import build_section, parse_settings
     from cli.console import note, write_json
     from data.config import DataConfig
+    from data.corpora import CorpusFiles, Manifest, read_manifest
     from data.corpus import rereadable
-    from data.preparation import CorpusFiles, prepare
+    from data.preparation import prepare
 
     values = only_section(parse_settings(set_ or []), "data")
     if vocabulary_size is not None:
@@ -50,6 +59,7 @@ def preprocess(
     if separate:
         values["joint"] = False
     config: DataConfig = build_section("data", values)
+    manifest = read_manifest(corpora) if corpora else Manifest()
     with rereadable(source) as readable, _Bars() as bars:
         prepared = prepare(
             CorpusFiles(readable, target),
@@ -58,6 +68,7 @@ def preprocess(
             config,
             source_language=source_language or _language_of(source),
             target_language=target_language or _language_of(target),
+            manifest=manifest,
             processes=threads,
             overwrite=overwrite,
             progress=bars.show,
@@ -88,7 +99,8 @@ def only_section(values: dict[str, dict[str, Any]], section: str) -> dict[str, A
 def report_of(meta: dict[str, Any]) -> dict[str, Any]:
     """What a store holds, as plain values."""
     keys = ("source_language", "target_language", "source_vocabulary", "target_vocabulary")
-    return {"schema_version": 1, **{key: meta[key] for key in keys}, "splits": meta["splits"]}
+    report = {"schema_version": 1, **{key: meta[key] for key in keys}, "splits": meta["splits"]}
+    return report | ({"corpora": meta["corpora"]} if "corpora" in meta else {})
 
 
 def show_report(meta: dict[str, Any]) -> None:
@@ -96,15 +108,16 @@ def show_report(meta: dict[str, Any]) -> None:
     from cli.console import stdout_console, table
 
     console = stdout_console()
+    parts = _parts(meta)
     rows = [
-        (name, f"{split['cleaning']['read']:,}", f"{split['pairs']:,}", f"{split['tokens']:,}")
-        for name, split in meta["splits"].items()
+        (name, f"{part['cleaning']['read']:,}", f"{part['pairs']:,}", f"{part['tokens']:,}")
+        for name, part in parts.items()
     ]
     console.print(table("Token store", ("split", "pairs read", "pairs kept", "pieces"), rows))
     dropped = [
-        (name, reason, f"{count:,}", ", ".join(map(str, split["cleaning"]["examples"][reason])))
-        for name, split in meta["splits"].items()
-        for reason, count in split["cleaning"]["reasons"].items()
+        (name, reason, f"{count:,}", ", ".join(map(str, part["cleaning"]["examples"][reason])))
+        for name, part in parts.items()
+        for reason, count in part["cleaning"]["reasons"].items()
     ]
     if dropped:
         console.print(table("Dropped", ("split", "why", "pairs", "for example, lines"), dropped))
@@ -113,6 +126,23 @@ def show_report(meta: dict[str, Any]) -> None:
         sizes += f" and {meta['target_vocabulary']:,}"
     kind = "joint" if meta["config"]["joint"] else "separate"
     console.print(f"{sizes} {kind} {meta['config']['piece_model']} pieces")
+
+
+def _parts(meta: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The splits, and training's corpora each by itself where there are several."""
+    parts = dict(meta["splits"])
+    if "corpora" in meta:
+        trained = {f"train: {_in_words(corpus)}": corpus for corpus in meta["corpora"]}
+        parts = trained | {name: part for name, part in parts.items() if name != "train"}
+    return parts
+
+
+def _in_words(corpus: dict[str, Any]) -> str:
+    """ "back, weight 0.5, tag back" """
+    words = [str(corpus["name"])]
+    words += [f"weight {corpus['weight']:g}"] if corpus["weight"] != 1 else []
+    words += [f"tag {corpus['tag']}"] if corpus["tag"] else []
+    return ", ".join(words)
 
 
 def _language_of(path: Path) -> str | None:

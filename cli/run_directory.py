@@ -109,6 +109,12 @@ class RunDirectory:
         return self.provenance["source_language"], self.provenance["target_language"]
 
     @property
+    def main_tag(self) -> str | None:
+        """The tag in front of the main corpus's sources, which validation has too."""
+        corpora = self.provenance.get("corpora")  # runs from before there were several have none
+        return corpora[0]["tag"] if corpora else None
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -223,6 +229,10 @@ def _provenance(config: RunConfig, store: "TokenStore") -> dict[str, Any]:
         "target_vocabulary": store.meta["target_vocabulary"],
         "store": {"path": str(store.path.absolute()), "sha256": store.sha256},
         "inputs": store.meta["inputs"],
+        "corpora": [
+            {"name": c.name, "pairs": len(c.pairs), "weight": c.weight, "tag": c.tag}
+            for c in store.corpora(config.training.corpus_weights)
+        ],
         "pieces_sha256": {path.name: sha256_of(path) for path in store.path.glob("*.model")},
     }
 

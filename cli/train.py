@@ -106,6 +106,7 @@ def train(
         resolve(*layers)  # every setting is checked before the data is opened
         tokens = TokenStore.open(store)
         _check_tying(resolve(*layers).model.tie_embeddings, tokens)
+        tokens.corpora(resolve(*layers).training.corpus_weights)  # refuses what it does not have
         tokens.verify()
         chosen = choose_device(device, threads)
         config = resolve(*layers, {"data": tokens.meta["config"]})

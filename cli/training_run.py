@@ -69,6 +69,7 @@ def train_run(
             budget=config.batch_tokens,
             seed=config.seed,
             start=state.position,
+            corpora=store.corpora(config.corpus_weights),
             curriculum=config.curriculum,
             sampling=subword_sampling(
                 store,

@@ -27,6 +27,9 @@ def translate(
     alignments: Annotated[
         bool, typer.Option("--alignments", help="Word alignment behind each translation.")
     ] = False,
+    tag: Annotated[
+        str | None, typer.Option(help="Tag of the sources.  [the main corpus's]")
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best, last, or its folder's name.")] = "best",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="search.NAME=VALUE", help="Any setting.")
@@ -48,6 +51,7 @@ def translate(
         run,
         checkpoint=checkpoint,
         search=search_settings(set_, beam=beam),
+        tag=tag,
         threads=threads,
         device=device,
     )

@@ -51,10 +51,13 @@ class Translator:
         target: "Tokenizer",
         search: "SearchConfig",
         *,
+        tag: str | None = None,
         device: str = "cpu",
     ) -> None:
+        """Raises ConfigError for a tag that the sources of training did not have."""
         self.model, self.search = model, search
         self._source, self._target = source, target
+        self._front = [] if tag is None else [_tag_id(source, tag)]  # of every source
         self._device = device
 
     @classmethod
@@ -64,15 +67,18 @@ class Translator:
         *,
         checkpoint: str = "best",
         search: dict[str, Any] | None = None,
+        tag: str | None = None,
         device: str = "auto",
         threads: int | None = None,
     ) -> "Translator":
         """The model of a run directory; `search` overrides settings of that section.
 
-        Raises CheckpointError for a run that is damaged or has no checkpoint yet.
+        Sources get the tag of the main corpus, or another one, or "none". Raises CheckpointError
+        for a run that is damaged or has no checkpoint yet, ConfigError for a tag it does not have.
         """
         from cli.config import build_section
         from cli.device import choose_device
+        from data.corpora import NO_TAG
         from seq2seq.checkpoint import load_weights
 
         run = RunDirectory.open(path)
@@ -86,6 +92,7 @@ class Translator:
             run.tokenizer("source"),
             run.tokenizer("target"),
             settings,
+            tag=run.main_tag if tag is None else None if tag == NO_TAG else tag,
             device=chosen,
         )
 
@@ -133,7 +140,7 @@ class Translator:
         asked = [i for i, each in enumerate(ids) if each]
         found = translate_ids(
             self.model,
-            [ids[i][:limit] for i in asked],
+            [[*self._front, *ids[i][:limit]] for i in asked],
             self.search,
             n_best=n_best,
             head=None if head is None else head - 1,
@@ -158,7 +165,7 @@ class Translator:
         limit = self.search.max_source_pieces
         hypothesis = force(
             self.model,
-            ids[:limit],
+            [*self._front, *ids[:limit]],
             target_ids,
             head=None if head is None else head - 1,
             device=self._device,
@@ -168,16 +175,17 @@ class Translator:
         )
 
     def _candidate(self, source: Sequence[int], hypothesis: "Hypothesis") -> Candidate:
+        import numpy as np
+
         from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
 
         alignment = None
         pieces = tuple(self._target.pieces(hypothesis.ids))
         if hypothesis.weights is not None:
-            alignment = Alignment(
-                (*self._source.pieces(source), END_OF_SENTENCE),
-                pieces,
-                hypothesis.weights.double().numpy(),
-            )
+            weights = hypothesis.weights.double().numpy()
+            if self._front:  # the tag is no word: what looks at it is shown with the end
+                weights = np.column_stack([weights[:, 1:-1], weights[:, 0] + weights[:, -1]])
+            alignment = Alignment((*self._source.pieces(source), END_OF_SENTENCE), pieces, weights)
         return Candidate(
             self._target.decode(hypothesis.ids),
             hypothesis.score,
@@ -185,3 +193,14 @@ class Translator:
             pieces,
             alignment,
         )
+
+
+def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
+    if tag in tokenizer.tags:
+        return tokenizer.tags[tag]
+    raise ConfigError(
+        f"there is no tag {tag}",
+        hint=f"this model has {', '.join(tokenizer.tags)}"
+        if tokenizer.tags
+        else "tags are given to corpora at `seq2seq preprocess --corpora`; this model has none",
+    )

@@ -7,7 +7,7 @@ the next batch say it all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from data.subword_sampling import SubwordSampling
-from data.token_store import Indices, IntArray, TokenizedSplit
+from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
 
 POOL = 128  # batches whose pairs are grouped anew by the lengths of sampled pieces
@@ -28,6 +28,7 @@ def token_budget_batches(
     budget: int,
     seed: int,
     start: BatchPosition,
+    corpora: Sequence[StoredCorpus] = (),
     curriculum: Curriculum = "none",
     sampling: SubwordSampling | None = None,
 ) -> Iterator[Batch]:
@@ -39,7 +40,9 @@ def token_budget_batches(
     """
     epoch, first = start
     while True:
-        plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, curriculum=curriculum)
+        plan = epoch_plan(
+            split, budget=budget, seed=seed, epoch=epoch, corpora=corpora, curriculum=curriculum
+        )
         if sampling is None:
             for number in range(first, len(plan)):
                 yield assemble(split, plan[number], BatchPosition(epoch, number))
@@ -56,19 +59,40 @@ def token_budget_batches(
 
 
 def epoch_plan(
-    split: TokenizedSplit, *, budget: int, seed: int, epoch: int, curriculum: Curriculum = "none"
+    split: TokenizedSplit,
+    *,
+    budget: int,
+    seed: int,
+    epoch: int,
+    corpora: Sequence[StoredCorpus] = (),
+    curriculum: Curriculum = "none",
 ) -> list[Indices]:
-    """Which pairs go together, and in which order, in an epoch: each pair exactly once.
+    """Which pairs go together, and in which order, in an epoch.
 
-    With curriculum "length" the batches of the first epoch go from short to long (Kocmi & Bojar,
-    2017); those of one length are shuffled.
+    Each pair comes exactly once, or as often as the weights of the corpora say. With curriculum
+    "length" the batches of the first epoch go from short to long (Kocmi & Bojar, 2017); those of
+    one length are shuffled.
     """
     generator = _generator("order", seed, epoch)
-    shuffled = generator.permutation(len(split))  # breaks ties of length anew each epoch
+    pairs = _pairs_of(corpora, seed=seed, epoch=epoch) if corpora else np.arange(len(split))
+    shuffled = generator.permutation(pairs)  # breaks ties of length anew each epoch
     by_length = shuffled[length_order(split, shuffled)]
     runs = cut(padded_lengths(split)[by_length], budget=budget)
     batches = [by_length[begin:end] for begin, end in runs]
     return _ordered(batches, split, generator, short_first=curriculum == "length" and epoch == 1)
+
+
+def _pairs_of(corpora: Sequence[StoredCorpus], *, seed: int, epoch: int) -> Indices:
+    """The pairs of an epoch: of weight 2.3 each pair twice, and three tenths of them once more."""
+    taken = []
+    for corpus in corpora:
+        every = np.arange(corpus.pairs.start, corpus.pairs.stop)
+        times, rest = divmod(corpus.weight, 1)
+        taken += int(times) * [every]
+        if rest:
+            drawn = _generator(f"corpus {corpus.name}", seed, epoch).permutation(every)
+            taken.append(drawn[: max(1, round(rest * len(every)))])
+    return np.concatenate(taken)
 
 
 def _ordered(

@@ -109,6 +109,11 @@ class CleaningReport:
         for reason, lines in other.examples.items():
             self.examples[reason] = (self.examples.get(reason, []) + lines)[:EXAMPLES]
 
+    def moved(self, lines: int) -> "CleaningReport":
+        """The same report where so many lines stand before those it is of."""
+        examples = {why: [line + lines for line in found] for why, found in self.examples.items()}
+        return CleaningReport(self.read, Counter(self.reasons), examples)
+
     def as_json(self) -> dict[str, object]:
         return {
             "read": self.read,

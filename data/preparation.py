@@ -13,12 +13,12 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +29,17 @@ from filelock import FileLock, Timeout
 
 from data.cleaning import CleaningReport, Rule, cleaning_rules, reason_to_drop
 from data.config import DataConfig
+from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair, TextSurvey, read_raw_lines, survey_pair
-from data.token_store import FORMAT_VERSION, META, Side, TokenStore, model_name, writing_split
+from data.token_store import (
+    FORMAT_VERSION,
+    META,
+    PLAIN_VERSION,
+    Side,
+    TokenStore,
+    model_name,
+    writing_split,
+)
 from data.tokenization import Tokenizer, train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.files import read_json, sha256_of, sync, write_json
@@ -39,15 +48,9 @@ CHUNK = 2000  # pairs handed to a worker at once
 SMALL = 20_000  # pairs below which worker processes cost more than they bring
 PIECES = "pieces.json"  # in a working folder: pieces are learnt, with this key and these hashes
 
+ALONE = Manifest()  # the main corpus, and nothing to be said of it
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the pairs done and the pairs in all."""
-
-
-class CorpusFiles(NamedTuple):
-    """Line-aligned files of one split."""
-
-    source: Path
-    target: Path
 
 
 @dataclass(frozen=True)
@@ -64,22 +67,29 @@ def prepare(
     *,
     source_language: str | None = None,
     target_language: str | None = None,
+    manifest: Manifest = ALONE,
     processes: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> Prepared:
     """Write the token store of a corpus, or find it written already.
 
-    Raises CorpusError for unusable text, ConfigError when `store` holds something else.
+    Pairs of further corpora, which the manifest names, follow those of `train`. Raises CorpusError
+    for unusable text, ConfigError when `store` holds something else.
     """
-    surveys = {"train": survey_pair(*train), "valid": survey_pair(*valid)}
-    inputs = {
-        split: {"source": _described(source), "target": _described(target)}
-        for split, (source, target) in surveys.items()
-    }
+    corpora = manifest.with_main(train)
+    surveys = {corpus.name: survey_pair(*corpus.files) for corpus in corpora}
+    held_out = survey_pair(*valid)
+    lines = {name: source.lines for name, (source, _) in surveys.items()}
+    inputs: dict[str, Any] = {"train": _described(surveys[MAIN]), "valid": _described(held_out)}
+    if manifest.further:
+        inputs["corpora"] = {c.name: _described(surveys[c.name]) for c in manifest.further}
     languages = {"source_language": source_language, "target_language": target_language}
-    piece_key = _key(inputs["train"], config.model_dump(include=_PIECE_SETTINGS))
-    store_key = _key(inputs, config.model_dump(), languages)
+    tags = sorted({corpus.tag for corpus in corpora if corpus.tag})
+    texts = [each for name, each in inputs.items() if name != "valid"]
+    piece_key = _key(*texts, *([tags] if tags else []), config.model_dump(include=_PIECE_SETTINGS))
+    told = [] if manifest == ALONE else [[(c.name, c.weight, c.tag) for c in corpora]]
+    store_key = _key(inputs, config.model_dump(), languages, *told)
     if store.exists() and not overwrite:
         return _already_prepared(store, store_key)
     _refuse_foreign(store)
@@ -89,10 +99,10 @@ def prepare(
             progress("pieces", 0, 0)
             for left in folder.iterdir():  # by an interrupted run with other settings
                 left.unlink()
-            _train_pieces(folder, train, surveys["train"][0].lines, config)
+            _train_pieces(folder, corpora, sum(lines.values()), config, tags)
             _note_pieces(folder, piece_key)
         meta: dict[str, Any] = {
-            "format_version": FORMAT_VERSION,
+            "format_version": PLAIN_VERSION if manifest == ALONE else FORMAT_VERSION,
             "key": store_key,
             "piece_key": piece_key,
             **languages,
@@ -101,10 +111,12 @@ def prepare(
         }
         encoding = _Encoding(folder, config, processes or os.cpu_count() or 1, progress)
         meta |= encoding.describe_pieces()
-        meta["splits"] = {
-            "train": encoding.encode("train", train, surveys["train"][0].lines, clean=True),
-            "valid": encoding.encode("valid", valid, surveys["valid"][0].lines, clean=False),
-        }
+        main = Corpus(MAIN, valid, tag=manifest.tag)
+        trained = encoding.encode("train", corpora, lines, clean=True)
+        validated = encoding.encode("valid", [main], {MAIN: held_out[0].lines}, clean=False)
+        meta["splits"] = {"train": trained.facts, "valid": validated.facts}
+        if manifest != ALONE:
+            meta["corpora"] = trained.corpora
         _keep_text(folder, valid)
         _finish(folder, store, meta)
     return Prepared(TokenStore.open(store), ("pieces",) if reused else ())
@@ -212,38 +224,45 @@ def _unharmed_pieces(description: Path, key: str) -> list[Path]:
     return []
 
 
-def _train_pieces(folder: Path, train: CorpusFiles, lines: int, config: DataConfig) -> None:
+def _train_pieces(
+    folder: Path, corpora: Sequence[Corpus], lines: int, config: DataConfig, tags: list[str]
+) -> None:
     rules = cleaning_rules(config)
-    pairs = list(_sampled(train, lines, config, rules))
+    pairs = list(_sampled([corpus.files for corpus in corpora], lines, config, rules))
     if not pairs:
+        source, target = corpora[0].files
         raise CorpusError(
-            f"no pair of {train.source} and {train.target} survives cleaning",
+            f"no pair of {source} and {target} survives cleaning",
             hint="`seq2seq check` tells why",
         )
     sources, targets = zip(*pairs, strict=True)
+    learnt: dict[str, tuple[tuple[str, ...], list[str]]]  # model -> its sentences and tags
     if config.joint:
-        models = {"pieces.model": (*sources, *targets)}
+        learnt = {"pieces.model": ((*sources, *targets), tags)}
     else:
-        models = {"source.model": sources, "target.model": targets}
-    for name, sentences in models.items():
-        (folder / name).write_bytes(train_tokenizer(sentences, config).model)
+        learnt = {"source.model": (sources, tags), "target.model": (targets, [])}
+    for name, (sentences, symbols) in learnt.items():
+        (folder / name).write_bytes(train_tokenizer(sentences, config, tags=symbols).model)
 
 
 def _sampled(
-    train: CorpusFiles, lines: int, config: DataConfig, rules: tuple[Rule, ...]
+    corpora: Sequence[CorpusFiles], lines: int, config: DataConfig, rules: tuple[Rule, ...]
 ) -> Iterator[SentencePair]:
-    """A seeded draw of lines, cleaned; all of them when there are few."""
+    """A seeded draw from the lines of all corpora, cleaned; all of them when there are few."""
     wanted = None
     if lines > config.sample_pairs:
         draw = random.Random(f"pieces:{config.seed}").sample(range(lines), config.sample_pairs)
         wanted = np.zeros(lines, dtype=bool)
         wanted[draw] = True
-    raw = zip(read_raw_lines(train.source), read_raw_lines(train.target), strict=True)
-    for number, (source, target) in enumerate(raw):
+    for number, (source, target) in enumerate(chain.from_iterable(map(_raw_pairs, corpora))):
         if wanted is None or wanted[number]:
             pair = SentencePair(source.decode("utf-8"), target.decode("utf-8"))
             if not reason_to_drop(pair, rules):
                 yield pair
+
+
+def _raw_pairs(files: CorpusFiles) -> Iterator[tuple[bytes, bytes]]:
+    return zip(read_raw_lines(files.source), read_raw_lines(files.target), strict=True)
 
 
 class _Chunk(NamedTuple):
@@ -252,6 +271,7 @@ class _Chunk(NamedTuple):
     first_line: int  # from 1
     sources: bytes
     targets: bytes
+    tag: str | None  # in front of each source
 
 
 class _EncodedChunk(NamedTuple):
@@ -282,6 +302,7 @@ class _Encoder:
                 kept.append((line, pair))
         sources = self._source.encode_all([pair.source for _, pair in kept])
         targets = self._target.encode_all([pair.target for _, pair in kept])
+        front = np.array([self._source.tags[chunk.tag]] if chunk.tag else [], np.int32)
         ids: list[npt.NDArray[np.int32]] = []
         lines = []
         for (line, _), source, target in zip(kept, sources, targets, strict=True):
@@ -290,7 +311,7 @@ class _Encoder:
             elif not len(source) or not len(target):
                 report.drop("nothing left after normalisation", line=line)
             else:
-                ids += (source, target)
+                ids += (np.concatenate([front, source]), target)
                 lines.append(line)
         lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
         joined = np.concatenate(ids) if ids else np.empty(0, np.int32)
@@ -303,12 +324,12 @@ def _pairs_of(chunk: _Chunk) -> Iterator[tuple[int, SentencePair]]:
         yield chunk.first_line + offset, SentencePair(source, target)
 
 
-def _chunks(files: CorpusFiles) -> Iterator[_Chunk]:
-    raw = zip(read_raw_lines(files.source), read_raw_lines(files.target), strict=True)
+def _chunks(corpus: Corpus) -> Iterator[_Chunk]:
+    raw = _raw_pairs(corpus.files)
     first = 1
     while lines := list(islice(raw, CHUNK)):
         sources, targets = zip(*lines, strict=True)
-        yield _Chunk(first, b"\n".join(sources), b"\n".join(targets))
+        yield _Chunk(first, b"\n".join(sources), b"\n".join(targets), corpus.tag)
         first += len(lines)
 
 
@@ -348,6 +369,11 @@ def _encode_in_worker(chunk: _Chunk, clean: bool) -> _EncodedChunk:
     return _worker_encoder.encode(chunk, clean=clean)
 
 
+class _EncodedSplit(NamedTuple):
+    facts: dict[str, Any]  # counts, hashes and cleaning report
+    corpora: list[dict[str, Any]]  # of each corpus: name, weight, tag, counts, cleaning report
+
+
 class _Encoding:
     """Turns the splits into ids with the pieces in `folder`."""
 
@@ -369,27 +395,36 @@ class _Encoding:
             "dtype": "uint16" if max(self._sizes) <= 1 << 16 else "uint32",
         }
 
-    def encode(self, split: str, files: CorpusFiles, lines: int, *, clean: bool) -> dict[str, Any]:
-        """Write a split; returns its counts, hashes and cleaning report."""
-        report = CleaningReport()
+    def encode(
+        self, split: str, corpora: Sequence[Corpus], lines: Mapping[str, int], *, clean: bool
+    ) -> _EncodedSplit:
+        """Write a split, one corpus of so many lines after the other."""
+        whole, facts, before = CleaningReport(), list[dict[str, Any]](), 0
         dtype = np.dtype(self.describe_pieces()["dtype"])
         with writing_split(self._folder, split, dtype=dtype) as writer:
-            for chunk in self._encoded(_chunks(files), lines, clean):
-                writer.append(chunk.ids, chunk.lengths, chunk.lines)
-                report.add(chunk.report)
-                self._progress(split, report.read, lines)
-        if not writer.pairs:
-            raise CorpusError(
-                f"no pair of {files.source} and {files.target} is usable: "
-                + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items()),
-                hint="`seq2seq check` shows example lines",
-            )
-        return {
-            "pairs": writer.pairs,
-            "tokens": writer.tokens,
-            "sha256": writer.hashes,
-            "cleaning": report.as_json(),
-        }
+            for corpus in corpora:
+                report, pairs, tokens = CleaningReport(), writer.pairs, writer.tokens
+                for chunk in self._encoded(_chunks(corpus), lines[corpus.name], clean):
+                    writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
+                    report.add(chunk.report)
+                    self._progress(split, whole.read + report.read, sum(lines.values()))
+                if writer.pairs == pairs:
+                    raise _unusable(corpus.files, report)
+                facts.append(
+                    {
+                        "name": corpus.name,
+                        "weight": corpus.weight,
+                        "tag": corpus.tag,
+                        "lines": lines[corpus.name],
+                        "pairs": writer.pairs - pairs,
+                        "tokens": writer.tokens - tokens,
+                        "cleaning": report.as_json(),
+                    }
+                )
+                whole.add(report.moved(before))
+                before += lines[corpus.name]
+        counts = {"pairs": writer.pairs, "tokens": writer.tokens, "sha256": writer.hashes}
+        return _EncodedSplit(counts | {"cleaning": whole.as_json()}, facts)
 
     def _encoded(
         self, chunks: Iterable[_Chunk], lines: int, clean: bool
@@ -423,6 +458,14 @@ class _Encoding:
                 raise
 
 
+def _unusable(files: CorpusFiles, report: CleaningReport) -> CorpusError:
+    return CorpusError(
+        f"no pair of {files.source} and {files.target} is usable: "
+        + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items()),
+        hint="`seq2seq check` shows example lines",
+    )
+
+
 def _keep_text(folder: Path, valid: CorpusFiles) -> None:
     for side, path in zip(("source", "target"), valid, strict=True):
         with (folder / f"valid.{side}.txt").open("wb") as stream:
@@ -448,14 +491,17 @@ def _finish(folder: Path, store: Path, meta: dict[str, Any]) -> None:
     sync(store.parent)
 
 
-def _described(survey: TextSurvey) -> dict[str, Any]:
-    return {"path": str(survey.path), "lines": survey.lines, "sha256": survey.sha256}
+def _described(sides: tuple[TextSurvey, TextSurvey]) -> dict[str, Any]:
+    return {
+        side: {"path": str(survey.path), "lines": survey.lines, "sha256": survey.sha256}
+        for side, survey in zip(("source", "target"), sides, strict=True)
+    }
 
 
 def _key(*parts: Any) -> str:
     """A hash that changes with any input's text or any setting, and not with a path."""
     text = json.dumps(_without_paths(parts), sort_keys=True)
-    return hashlib.sha256(f"{FORMAT_VERSION}:{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{PLAIN_VERSION}:{text}".encode()).hexdigest()
 
 
 def _without_paths(value: Any) -> Any:

@@ -39,11 +39,17 @@ class SubwordSampling:
         stored = np.split(ids, np.cumsum(lengths)[:-1])
         if not self.amounts[side]:
             return stored
-        texts = self.tokenizers[side].decode_all(stored)
+        tags = set(self.tokenizers[side].tags.values())
+        fronts = [int(int(sentence[0]) in tags) for sentence in stored]  # 1 for a tag that stays
+        texts = self.tokenizers[side].decode_all(stored)  # which leaves tags out
         again = self.tokenizers[side].encode_all(texts)
         return [
-            self._drawn(text, side, pair, epoch) if np.array_equal(encoded, kept) else kept
-            for text, encoded, kept, pair in zip(texts, again, stored, pairs.tolist(), strict=True)
+            np.concatenate([kept[:front], self._drawn(text, side, pair, epoch)])
+            if np.array_equal(encoded, kept[front:])
+            else kept
+            for text, encoded, kept, front, pair in zip(
+                texts, again, stored, fronts, pairs.tolist(), strict=True
+            )
         ]
 
     def _drawn(self, text: str, side: Side, pair: int, epoch: int) -> IntArray:

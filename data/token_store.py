@@ -4,30 +4,34 @@ meta.json            format version, languages, settings, counts, hashes, the cl
 pieces.model         the joint SentencePiece model, or source.model and target.model
 train.ids            every token: source 1, target 1, source 2, target 2, ...
 train.offsets        int64, where each of the 2N sentences begins, and the end
-train.lines          int64, the corpus line (from 1) that each of the N pairs came from
+train.lines          int64, the corpus line (from 1) that each of the N pairs came from; those of
+                     further corpora are counted on, in the order of meta.json
 valid.*              the same for the validation set, and its text untouched
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from data.config import DataConfig
+from data.corpora import MAIN
 from data.corpus import read_lines
 from data.tokenization import Tokenizer
-from seq2seq.errors import CorpusError
+from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.files import read_json, sha256_of
 
-FORMAT_VERSION = 1
+PLAIN_VERSION, FORMAT_VERSION = 1, 2
+"""Of a store of one corpus, and of one of several: an older program would take all for one."""
 META = "meta.json"
 _NEEDED = (
     "key", "inputs", "splits", "dtype", "sha256",
@@ -79,6 +83,16 @@ class TokenizedSplit:
 
 
 @dataclass(frozen=True)
+class StoredCorpus:
+    """A run of pairs of the training split that came from one corpus."""
+
+    name: str
+    pairs: range
+    weight: float  # how often an epoch takes each pair
+    tag: str | None  # in front of each source
+
+
+@dataclass(frozen=True)
 class TokenStore:
     """A prepared corpus on disk."""
 
@@ -95,14 +109,16 @@ class TokenStore:
         try:
             meta = read_json(path / META)
             version = meta["format_version"]
-            if version == FORMAT_VERSION:
+            if version in (PLAIN_VERSION, FORMAT_VERSION):
                 DataConfig(**meta["config"])
                 _ = [meta[name] for name in _NEEDED]
+                _ = corpora_of(meta)
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise CorpusError(f"{path / META} is damaged", hint=_AGAIN) from error
-        if version != FORMAT_VERSION:
+        if version not in (PLAIN_VERSION, FORMAT_VERSION):
             raise CorpusError(
-                f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
+                f"{path} has format version {version}, this program reads {PLAIN_VERSION} and "
+                f"{FORMAT_VERSION}",
                 hint="preprocess again with this version",
             )
         return cls(path, meta)
@@ -126,6 +142,27 @@ class TokenStore:
 
     def tokenizer(self, side: Side) -> Tokenizer:
         return Tokenizer.load(self.path / model_name(side, joint=self.joint))
+
+    def corpora(self, weights: Mapping[str, float] = MappingProxyType({})) -> list[StoredCorpus]:
+        """The corpora of the training split, with other weights for those that are named.
+
+        Raises ConfigError for a name that is not among them, and where nothing is left to train on.
+        """
+        corpora = corpora_of(self.meta)
+        names = [corpus.name for corpus in corpora]
+        for name in weights:
+            if name not in names:
+                raise ConfigError(
+                    f"training.corpus_weights names {name}, which is no corpus of {self.path}",
+                    hint=f"it has {', '.join(names)}",
+                )
+        corpora = [replace(c, weight=weights.get(c.name, c.weight)) for c in corpora]
+        if not any(corpus.weight for corpus in corpora):
+            raise ConfigError(
+                f"every corpus of {self.path} has weight 0: nothing is left to train on",
+                hint="give one a weight above 0 in training.corpus_weights",
+            )
+        return corpora
 
     def split(self, name: str) -> TokenizedSplit:
         """ "train" or "valid"; raises CorpusError when its files do not fit the counts."""
@@ -161,6 +198,21 @@ class TokenStore:
         if count == 0:
             return np.empty(0, dtype)
         return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+
+
+def corpora_of(meta: dict[str, Any]) -> list[StoredCorpus]:
+    """The corpora that a store's description tells of, the main one first."""
+    total = meta["splits"]["train"]["pairs"]
+    if "corpora" not in meta:
+        return [StoredCorpus(MAIN, range(total), 1.0, None)]
+    found, begin = list[StoredCorpus](), 0
+    for facts in meta["corpora"]:
+        pairs = range(begin, begin + facts["pairs"])
+        found.append(StoredCorpus(facts["name"], pairs, float(facts["weight"]), facts["tag"]))
+        begin = pairs.stop
+    if begin != total:
+        raise ValueError(f"corpora of {begin} pairs in a split of {total}")
+    return found
 
 
 def model_name(side: Side, *, joint: bool) -> str:

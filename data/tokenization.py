@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ class Tokenizer:
     def __len__(self) -> int:
         return int(self._processor.GetPieceSize())
 
+    @cached_property
+    def tags(self) -> dict[str, int]:
+        """The tags that may stand in front of a source, and their ids; no text has them."""
+        found = {}
+        for number in range(EOS + 1, len(self)):
+            if not self._processor.IsControl(number):
+                break
+            found[self._processor.IdToPiece(number)[1:-1]] = number
+        return found
+
     def encode(self, text: str) -> list[int]:
         """Ids without BOS and EOS."""
         return list(self._processor.EncodeAsIds(text))
@@ -79,9 +90,16 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    sentences: Iterable[str], config: DataConfig, *, vocabulary_size: int | None = None
+    sentences: Iterable[str],
+    config: DataConfig,
+    *,
+    vocabulary_size: int | None = None,
+    tags: Sequence[str] = (),
 ) -> Tokenizer:
     """Learn pieces from text; equal sentences and settings give equal bytes.
+
+    Each of the tags gets a control symbol, which unlike a user-defined one is never found in text:
+    a sentence about the string <2de> is a sentence like any other.
 
     One training thread: with two, SentencePiece learns another model. A corpus too small for the
     vocabulary gets as many pieces as it can fill. Raises CorpusError when it cannot even hold its
@@ -95,6 +113,7 @@ def train_tokenizer(
             model_writer=model,
             vocab_size=vocabulary_size or config.vocabulary_size,
             hard_vocab_limit=False,
+            control_symbols=[f"<{tag}>" for tag in tags],
             **_trainer_options(config),
         )
     except RuntimeError as error:

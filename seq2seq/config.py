@@ -1,7 +1,7 @@
 """Everything about model, training and search that can be set, each with its one default."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -385,6 +385,10 @@ class TrainingConfig(Section):
     grow: with bpe and 0.1 by 40 % on Multi30k."""
     target_subword_sampling: float = Field(default=0.0, ge=0, le=1)
     """The same for training targets. Validation always has the one best segmentation."""
+    corpus_weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
+    """How often an epoch takes each pair of a corpus, by the corpus's name, as in {back = 0.5}:
+    half of its pairs, drawn anew each epoch; 2: each twice; 0: none. A corpus that is not named has
+    the weight it was prepared with."""
 
 
 class SearchConfig(Section):

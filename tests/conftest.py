@@ -10,7 +10,8 @@ from hypothesis import settings
 from tiny import corpus_lines, write_corpus
 
 from data.config import DataConfig
-from data.preparation import CorpusFiles, prepare
+from data.corpora import CorpusFiles
+from data.preparation import prepare
 from data.token_store import TokenStore
 
 # A background job ignores Ctrl-C, and so would every program that a test starts from it.

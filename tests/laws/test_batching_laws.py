@@ -18,7 +18,7 @@ from data.batching import (
     sorted_batches,
     token_budget_batches,
 )
-from data.token_store import TokenizedSplit
+from data.token_store import StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, BatchPosition
 
 some = settings(max_examples=60)
@@ -233,3 +233,61 @@ def test_pairs_can_be_cut_into_any_number_of_batches(split, data):
     fullest = max(int(lengths[b:e].max()) * (e - b) for b, e in runs)
     if fullest > lengths.max():  # any smaller budget makes more batches
         assert len(cut(lengths, budget=fullest - 1)) > count
+
+
+weights = st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0])
+
+
+@st.composite
+def corpora(draw):
+    """A split, and corpora it is made of; one of them at least has a weight above 0."""
+    split = draw(splits)
+    edge = draw(st.integers(0, len(split) - 1))
+    parts = [range(edge), range(edge, len(split))]
+    chosen = [draw(weights), draw(weights.filter(bool))]
+    names = ("main", "back")
+    return split, [
+        StoredCorpus(name, pairs, weight, None)
+        for name, pairs, weight in zip(names, parts, chosen, strict=True)
+        if pairs
+    ]
+
+
+@some
+@given(corpora(), budgets, seeds, epochs)
+def test_an_epoch_has_each_pair_as_often_as_its_weight_says(case, budget, seed, epoch):
+    split, parts = case
+    plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, corpora=parts)
+    times = Counter(np.concatenate(plan).tolist())
+    for part in parts:
+        whole = int(part.weight)
+        counts = [times[pair] for pair in part.pairs]
+        assert set(counts) <= {whole, whole + 1}
+        once_more = (part.weight - whole) * len(part.pairs)
+        more = counts.count(whole + 1)
+        assert abs(more - once_more) <= 0.5 or (more == 1 and once_more > 0)
+
+
+@some
+@given(splits, budgets, seeds, epochs)
+def test_one_corpus_of_weight_one_is_the_whole_split(split, budget, seed, epoch):
+    alone = [StoredCorpus("main", range(len(split)), 1.0, None)]
+    ours = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, corpora=alone)
+    theirs = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
+    assert [pairs.tolist() for pairs in ours] == [pairs.tolist() for pairs in theirs]
+
+
+def test_half_of_a_corpus_is_drawn_anew_each_epoch():
+    split = split_of([(4, 4)] * 60)
+    parts = [
+        StoredCorpus("main", range(20), 1.0, None),
+        StoredCorpus("back", range(20, 60), 0.5, None),
+    ]
+
+    def drawn(seed, epoch):
+        plan = epoch_plan(split, budget=30, seed=seed, epoch=epoch, corpora=parts)
+        return frozenset(pair for pairs in plan for pair in pairs.tolist())
+
+    assert drawn(1, 1) == drawn(1, 1)
+    assert len({drawn(seed, epoch) for seed in (1, 2) for epoch in (1, 2)}) == 4
+    assert all(set(range(20)) <= drawn(1, epoch) and len(drawn(1, epoch)) == 40 for epoch in (1, 9))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from tiny import corpus_lines, write_corpus
 import data.preparation
 from data.cleaning import cleaning_rules, reason_to_drop
 from data.config import DataConfig
+from data.corpora import Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair
-from data.preparation import CorpusFiles, prepare
+from data.preparation import prepare
 from data.token_store import TokenStore
 from data.tokenization import train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
@@ -287,3 +289,121 @@ def test_a_sample_of_pairs_is_a_function_of_its_seed(corpus, tmp_path):
         return (made(corpus, tmp_path / name, config).store.path / "pieces.model").read_bytes()
 
     assert pieces("a", 1) == pieces("b", 1) != pieces("c", 2)
+
+
+# Several corpora
+
+
+@pytest.fixture
+def manifest(corpus, tmp_path) -> Manifest:
+    """The main corpus to "2b"; its sides swapped to "2a"; a third without a tag."""
+    third = CorpusFiles(*write_corpus(tmp_path, "third", [*corpus_lines(20, seed=3), ("", "x")]))
+    return Manifest(
+        tag="2b",
+        further=(
+            Corpus("reverse", CorpusFiles(*reversed(corpus[0])), weight=0.5, tag="2a"),
+            Corpus("third", third),
+        ),
+    )
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_further_corpora_follow_the_main_one_each_with_its_tag(corpus, manifest, tmp_path, joint):
+    config = CONFIG.model_copy(update={"joint": joint})
+    store = made(corpus, tmp_path / "store", config, manifest=manifest).store
+    store.verify()
+    pieces = store.tokenizer("source"), store.tokenizer("target")
+    assert pieces[0].tags == {"2a": 4, "2b": 5}
+    assert pieces[1].tags == (pieces[0].tags if joint else {})
+    rules, expected, before = cleaning_rules(config), [], 0
+    for each in manifest.with_main(corpus[0]):
+        front = [pieces[0].tags[each.tag]] if each.tag else []
+        for number, pair in enumerate(lines_of(each.files), before + 1):
+            ids = pieces[0].encode(pair.source), pieces[1].encode(pair.target)
+            if not reason_to_drop(pair, rules) and all(ids):
+                expected.append((number, [*front, *ids[0]], ids[1]))
+        before += len(lines_of(each.files))
+    assert pairs_of(store, "train") == expected
+    assert all(source[0] == pieces[0].tags["2b"] for _, source, _ in pairs_of(store, "valid"))
+    main, reverse, third = store.corpora()
+    assert (main.name, reverse.name, third.name) == ("main", "reverse", "third")
+    assert (reverse.weight, reverse.tag, third.weight, third.tag) == (0.5, "2a", 1.0, None)
+    assert main.pairs.start == 0 and main.pairs.stop == reverse.pairs.start
+    assert third.pairs.stop == len(expected) and len(third.pairs) == 20
+    assert store.meta["inputs"]["corpora"]["third"]["source"]["lines"] == 21
+    facts = store.meta["corpora"]
+    assert facts[2]["cleaning"]["examples"] == {"source blank": [21]}  # a line of its own file
+    cleaning = store.meta["splits"]["train"]["cleaning"]
+    assert cleaning["examples"]["source blank"][-1] == 281  # counted on through all of them
+    assert cleaning["read"] == sum(each["cleaning"]["read"] for each in facts) == 281
+    assert cleaning["kept"] == len(expected)
+
+
+def test_a_tag_in_the_text_is_text(corpus, manifest, tmp_path):
+    """No sentence can pass itself off as one of another kind."""
+    tokenizer = made(corpus, tmp_path / "store", manifest=manifest).store.tokenizer("source")
+    assert 4 not in tokenizer.encode("<2a> ba ce <2a>")
+    assert tokenizer.decode(tokenizer.encode("<2a> ba")) == "<2a> ba"
+    assert tokenizer.decode([4, *tokenizer.encode("ba")]) == "ba"
+
+
+def test_worker_processes_write_the_same_bytes_of_several_corpora(
+    corpus, manifest, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(data.preparation, "CHUNK", 17)
+    alone = made(corpus, tmp_path / "alone", manifest=manifest).store
+    monkeypatch.setattr(data.preparation, "SMALL", 0)
+    together = made(corpus, tmp_path / "together", processes=2, manifest=manifest).store
+    assert content(alone.path) == content(together.path)
+
+
+def test_one_corpus_makes_the_store_it_always_made(corpus, tmp_path):
+    """So that older programs can read it, and a store from before is found to be the same."""
+    store = made(corpus, tmp_path / "store", manifest=Manifest()).store
+    assert store.meta["format_version"] == 1 and "corpora" not in store.meta
+    (main,) = store.corpora()
+    assert (main.name, main.weight, main.tag) == ("main", 1.0, None)
+    assert main.pairs == range(len(store.split("train")))
+
+
+def test_several_corpora_are_refused_by_programs_that_know_one(corpus, manifest, tmp_path):
+    assert made(corpus, tmp_path / "store", manifest=manifest).store.meta["format_version"] == 2
+
+
+def test_other_corpora_are_another_store(corpus, manifest, tmp_path):
+    first = made(corpus, tmp_path / "store", manifest=manifest)
+    again = made(corpus, tmp_path / "store", manifest=manifest)
+    assert (first.stages_reused, again.stages_reused) == ((), ("pieces", "ids"))
+    heavier = replace(manifest, weight=2.0)
+    for other in (Manifest(), heavier, replace(manifest, further=manifest.further[:1])):
+        with pytest.raises(ConfigError, match="other files or with other settings"):
+            made(corpus, tmp_path / "store", manifest=other)
+    replaced = made(corpus, tmp_path / "store", manifest=heavier, overwrite=True)
+    assert replaced.stages_reused == ("pieces",)
+    assert replaced.store.corpora()[0].weight == 2.0
+
+
+def test_a_further_corpus_of_which_nothing_is_left_is_refused(corpus, tmp_path):
+    blank = CorpusFiles(*write_corpus(tmp_path, "blank", [("", "a"), ("b", "")]))
+    with pytest.raises(CorpusError, match=r"no pair of .*blank\.src"):
+        made(corpus, tmp_path / "store", manifest=Manifest(further=(Corpus("blank", blank),)))
+    assert not (tmp_path / "store").exists()
+
+
+def test_weights_can_be_others_than_those_of_the_store(corpus, manifest, tmp_path):
+    store = made(corpus, tmp_path / "store", manifest=manifest).store
+    weights = {each.name: each.weight for each in store.corpora({"third": 3.0, "main": 0.0})}
+    assert weights == {"main": 0.0, "reverse": 0.5, "third": 3.0}
+    with pytest.raises(ConfigError, match="names thrid, which is no corpus") as caught:
+        store.corpora({"thrid": 1.0})
+    assert "main, reverse, third" in caught.value.hint
+    with pytest.raises(ConfigError, match="nothing is left to train on"):
+        store.corpora(dict.fromkeys(weights, 0.0))
+
+
+def test_a_description_of_corpora_that_does_not_add_up_is_damaged(corpus, manifest, tmp_path):
+    store = made(corpus, tmp_path / "store", manifest=manifest).store
+    for damage in ([], store.meta["corpora"][:2], [{}], 3):
+        (store.path / "meta.json").write_text(json.dumps(store.meta | {"corpora": damage}))
+        with pytest.raises(CorpusError, match="damaged"):
+            TokenStore.open(store.path)

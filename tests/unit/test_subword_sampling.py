@@ -103,6 +103,21 @@ def test_a_sentence_that_its_text_does_not_give_back_keeps_its_pieces(tokenizer)
         ) == [(broken, unusual)]
 
 
+def test_a_tag_stays_in_front_of_other_pieces():
+    config = DataConfig(vocabulary_size=400)
+    tagging = train_tokenizer([side for pair in PAIRS for side in pair], config, tags=["back"])
+    tag = tagging.tags["back"]
+    text = "ba ce di fo gu ha je ki lo"
+    tagged = split_of([[tag, *tagging.encode(text)], tagging.encode(text)])
+    untagged = split_of([tagging.encode(text)] * 2)
+    for epoch in range(1, 9):
+        drawn = [
+            sides(sampling(tagging).redrawn(each, np.arange(1), epoch=epoch))[0]
+            for each in (tagged, untagged)
+        ]
+        assert drawn[0] == ([tag, *drawn[1][0]], drawn[1][1])
+
+
 def stream(split, tokenizer, start=FIRST_BATCH, **options):
     return token_budget_batches(
         split, budget=60, seed=1, start=start, sampling=sampling(tokenizer), **options

@@ -103,8 +103,8 @@ def test_a_description_that_is_something_else_is_refused(copy, text):
 
 
 def test_another_format_version_is_refused(copy):
-    (copy.path / META).write_text(json.dumps(copy.meta | {"format_version": 2}))
-    with pytest.raises(CorpusError, match="format version 2, this program reads 1"):
+    (copy.path / META).write_text(json.dumps(copy.meta | {"format_version": 3}))
+    with pytest.raises(CorpusError, match="format version 3, this program reads 1 and 2"):
         TokenStore.open(copy.path)
 
 

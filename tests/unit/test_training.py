@@ -12,7 +12,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from reruns import Crash, Silent, interrupt, new_run, remains, train
-from tiny import REAL_IDS, VOCABULARY, Kind, padded, tiny_config, tiny_model
+from tiny import (
+    REAL_IDS,
+    VOCABULARY,
+    Kind,
+    corpus_lines,
+    padded,
+    tiny_config,
+    tiny_model,
+    write_corpus,
+)
 
 import data.batching
 import seq2seq.checkpoint
@@ -20,6 +29,9 @@ from cli.interruption import Interrupted
 from cli.run_directory import RunDirectory
 from cli.training_run import check_resumable, train_run
 from data.batching import epoch_plan, sorted_batches, token_budget_batches
+from data.config import DataConfig
+from data.corpora import Corpus, CorpusFiles, Manifest
+from data.preparation import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
 from seq2seq.checkpoint import verify
@@ -423,6 +435,30 @@ def test_sampled_pieces_and_lessons_go_on_to_the_same_bytes(tmp_path, store, uni
             train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
     train(run, store)
     assert remains(run) == remains(whole) != uninterrupted()
+
+
+def test_several_corpora_go_on_to_the_same_bytes(tmp_path):
+    files = [CorpusFiles(*write_corpus(tmp_path, n, list(corpus_lines(60, seed=1)))) for n in "ab"]
+    back = Corpus("back", CorpusFiles(*reversed(files[1])), weight=0.5, tag="back")
+    store = prepare(
+        *files,
+        tmp_path / "store",
+        DataConfig(vocabulary_size=310),
+        manifest=Manifest(further=(back,)),
+        processes=1,
+    ).store
+    weights = {"corpus_weights": {"back": 1.3, "main": 0.7}, "source_subword_sampling": 0.1}
+    whole, usual, run = (
+        new_run(tmp_path / name, store, training=settings)
+        for name, settings in (("whole", weights), ("usual", {}), ("run", weights))
+    )
+    train(whole, store)
+    train(usual, store)
+    for k in (3, 7, 12):
+        with pytest.raises(Interrupted):
+            train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
+    train(run, store)
+    assert remains(run) == remains(whole) != remains(usual)
 
 
 @pytest.mark.parametrize(

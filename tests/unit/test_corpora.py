@@ -1,0 +1,75 @@
+"""The file of further corpora: what it says, and what is refused in our words."""
+
+from pathlib import Path
+
+import pytest
+
+from data.corpora import CorpusFiles, Manifest, read_manifest
+from seq2seq.errors import ConfigError
+
+WHOLE = """
+[main]
+tag = "2en"
+[back]
+source = "back/mono.de"
+target = "/elsewhere/mono.en"
+weight = 0.5
+tag = "back"
+[news-2]
+source = "a"
+target = "b"
+"""
+
+
+def manifest(folder: Path, text: str) -> Manifest:
+    path = folder / "corpora.toml"
+    path.write_text(text)
+    return read_manifest(path)
+
+
+def test_a_file_names_corpora_with_paths_beside_it(tmp_path):
+    made = manifest(tmp_path, WHOLE)
+    assert (made.weight, made.tag) == (1.0, "2en")
+    back, news = made.further
+    assert (back.name, back.weight, back.tag) == ("back", 0.5, "back")
+    assert back.files == (tmp_path / "back/mono.de", Path("/elsewhere/mono.en"))
+    assert (news.name, news.weight, news.tag) == ("news-2", 1.0, None)
+    files = CorpusFiles(Path("x"), Path("y"))
+    assert [corpus.name for corpus in made.with_main(files)] == ["main", "back", "news-2"]
+    assert made.with_main(files)[0].files == files
+
+
+def test_an_empty_file_is_the_main_corpus_alone(tmp_path):
+    assert manifest(tmp_path, "") == Manifest()
+
+
+PAIR = 'source = "a"\ntarget = "b"\n'
+BAD = {
+    "no TOML": ("[back", "cannot be read"),
+    "no table": ("back = 1", "back is not the table of a corpus"),
+    "a name with a space": (f'["a b"]\n{PAIR}', "a b is not the table"),
+    "no target": ('[back]\nsource = "a"', r"back\.target: field required"),
+    "a negative weight": (f"[back]\n{PAIR}weight = -1", r"back\.weight: .*greater than or equal"),
+    "a weight without end": (f"[back]\n{PAIR}weight = inf", r"back\.weight"),
+    "a weight that is no number": (f'[back]\n{PAIR}weight = "much"', r"back\.weight"),
+    "another setting": (f"[back]\n{PAIR}wieght = 1", r"back\.wieght"),
+    "text for the main corpus": (f"[main]\n{PAIR}", r"main\.(source|target)"),
+    "a tag with a space": (f'[back]\n{PAIR}tag = "a b"', r"back\.tag: a tag is a word"),
+    "the name of a piece": (f'[back]\n{PAIR}tag = "pad"', r"back\.tag: a tag is a word"),
+    "the name of a byte": (f'[back]\n{PAIR}tag = "0x0A"', r"back\.tag: a tag is a word"),
+    "the word for no tag": (f'[back]\n{PAIR}tag = "none"', r"back\.tag: a tag is a word"),
+    "nothing to train on": ("[main]\nweight = 0", "every weight is 0"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_no_file_of_corpora_is_refused(tmp_path, what):
+    text, told = BAD[what]
+    with pytest.raises(ConfigError, match=told) as caught:
+        manifest(tmp_path, text)
+    assert "corpora.toml" in caught.value.message and caught.value.hint
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_manifest(tmp_path / "missing.toml")
