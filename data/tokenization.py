@@ -1,7 +1,7 @@
 """Subword pieces: the only module that knows SentencePiece."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,38 @@ from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.errors import CheckpointError, CorpusError
 
 IntArray = npt.NDArray[np.int32]
+WORD_START = "\u2581"
+"""What SentencePiece writes for a space; a piece has it in front or not at all."""
 _LONGEST_LINE = 4192  # bytes; SentencePiece's trainer passes over longer lines
+
+
+class Vocabulary:
+    """The pieces that text is cut into, without special ids, tags and bytes."""
+
+    def __init__(self, ids: Mapping[str, int], scores: Mapping[str, float]) -> None:
+        self.ids = ids
+        self.scores = scores  # log-probabilities of a unigram model, minus the rank of a BPE merge
+        self.longest = max(map(len, ids), default=0)  # characters
+        self._pieces = {number: piece for piece, number in ids.items()}
+        self._begin = frozenset(i for piece, i in ids.items() if piece.startswith(WORD_START))
+
+    def words(self, ids: Iterable[int]) -> list[tuple[int, ...]]:
+        """Ids word by word: each that begins with a space begins a word; a tag is one in itself."""
+        words: list[list[int]] = []
+        for number in ids:
+            if number in self._begin or not words:
+                words.append([])
+            words[-1].append(number)
+        return [tuple(word) for word in words]
+
+    def spelling(self, number: int) -> str:
+        """A piece by its id; what is no piece is spelt with a character that no piece has."""
+        return self._pieces.get(number, "\0")
+
+    def characters(self, word: Iterable[int]) -> list[str] | None:
+        """What a word is spelt with; None if a part of it is no piece, or a character is none."""
+        characters = [character for number in word for character in self.spelling(number)]
+        return characters if all(character in self.ids for character in characters) else None
 
 
 class Tokenizer:
@@ -66,15 +97,12 @@ class Tokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[IntArray]:
         return list(self._processor.EncodeAsNumpy(list(texts)))
 
-    def sample(self, text: str, *, amount: float, seed: int) -> IntArray:
-        """One of the ways to cut a text, the same one for the same seed; ids as in `encode`.
-
-        A unigram model draws from all of them, each as probable as its probability to the power of
-        `amount` (Kudo, 2018, section 3.2); BPE leaves out each merge with probability `amount`
-        (Provilkov et al., 2020). SentencePiece has one stream of chance a thread, begun anew here.
-        """
-        sentencepiece.set_random_generator_seed(seed)
-        return np.asarray(self._processor.SampleEncodeAsNumpy(text, -1, amount))
+    def vocabulary(self) -> Vocabulary:
+        p = self._processor
+        special = [i for i in range(len(self)) if p.IsControl(i) or p.IsByte(i) or p.IsUnknown(i)]
+        plain = sorted({*range(len(self))} - {*special})
+        ids = {p.IdToPiece(number): number for number in plain}
+        return Vocabulary(ids, {piece: p.GetScore(number) for piece, number in ids.items()})
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [self._processor.IdToPiece(int(i)) for i in ids]
@@ -83,10 +111,6 @@ class Tokenizer:
         """One line of text: special ids are left out, and a line end spelt in bytes is a space."""
         text = self._processor.DecodeIds([int(i) for i in ids if i not in (PAD, BOS, EOS)])
         return str(text).replace("\n", " ").replace("\r", " ")
-
-    def decode_all(self, sentences: Iterable[npt.NDArray[np.integer[Any]]]) -> list[str]:
-        """The texts that ids spell; they may hold line ends, where `decode` has spaces."""
-        return list(self._processor.DecodeIds([ids.tolist() for ids in sentences]))
 
 
 def train_tokenizer(

@@ -6,6 +6,11 @@ import pytest
 from journey import WORDS, train
 from program import call, succeed
 
+SETTINGS = (
+    "--set=training.corpus_weights={reverse = 1.0}",
+    "--set=training.curriculum=length",
+    "--set=training.source_subword_sampling=0.05",
+)
 MIRRORED = {word[::-1] for word in WORDS}
 
 
@@ -32,13 +37,14 @@ def both(corpus, manifest):
 def run(both):
     """A model of both directions, with every setting of the data at work; read only."""
     run = both.parent / "run"
-    settings = (
-        "training.corpus_weights={reverse = 1.0}",
-        "training.curriculum=length",
-        "training.source_subword_sampling=0.05",
-    )
-    succeed(*train(both, run, *(f"--set={setting}" for setting in settings)))
+    succeed(*train(both, run, *SETTINGS))
     return run
+
+
+def test_another_process_trains_the_same_model(both, run, tmp_path):
+    ended = call(*train(both, tmp_path / "again", *SETTINGS))
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "again/metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
 
 
 def words(lines):
