@@ -1,10 +1,19 @@
 """Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cli.console import note, stderr_console
-from cli.training_run import PlainReporter, Reporter, Window, clock_time, remaining
+from cli.training_run import (
+    PlainReporter,
+    Reporter,
+    Window,
+    clock_time,
+    describe_measured,
+    remaining,
+    sample_lines,
+)
+from cli.validation import Sample, shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,7 +58,7 @@ class LiveReporter:
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._window, self._losses = Window(), list[float]()
         self._latest: Update | None = None
-        self._validation: Validation | None = None
+        self._sample: Sample | None = None  # the one that was shown with its reference
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
         self._log.start(model, state)
@@ -74,15 +83,18 @@ class LiveReporter:
             self._attention = self._probe(self._model)
             self._probed = seconds
 
-    def validation(self, event: "Validation") -> None:
-        self._log.validation(event)
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+        self._log.validation(event, samples)
         self._window.reset(event.state)
-        self._validation = event
         mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
         self._console.print(
-            f"update {event.state.update:>7,}  validation perplexity {event.perplexity:8.2f}"
+            f"update {event.state.update:>7,}  validation {describe_measured(event.measured)}"
             f"  {mark}"
         )
+        sample = shown(samples)
+        for line in sample_lines(sample, self._sample):
+            self._console.print(line)
+        self._sample = sample
 
     def finished(self, event: "Finished") -> None:
         self._log.finished(event)

@@ -1,7 +1,7 @@
 """Training into a run directory: what `fit` reports is logged, saved and shown here."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
+from cli.validation import Sample, Validator, shown
 from seq2seq.errors import ConfigError
+from seq2seq.visible import visible
 
 if TYPE_CHECKING:
     from data.token_store import TokenStore
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training import Finished, TrainingState, Update, Validation
+    from seq2seq.training import Finished, Measured, TrainingState, Update, Validation
 
 
 class Reporter(Protocol):
@@ -22,7 +24,7 @@ class Reporter(Protocol):
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None: ...
     def update(self, event: "Update") -> None: ...
-    def validation(self, event: "Validation") -> None: ...
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None: ...
     def finished(self, event: "Finished") -> None: ...
     def close(self) -> None: ...
 
@@ -46,10 +48,10 @@ def train_run(
     """
     import torch
 
-    from data.batching import sorted_batches, token_budget_batches
+    from data.batching import token_budget_batches
     from seq2seq.checkpoint import load_optimizer, load_state, load_weights
     from seq2seq.optimization import build_optimizer
-    from seq2seq.training import Finished, TrainingState, corpus_nats, fit
+    from seq2seq.training import Finished, Measured, TrainingState, Update, fit
 
     config = run.config.training
     torch.manual_seed(config.seed)
@@ -61,15 +63,14 @@ def train_run(
         state = load_state(last)
         load_weights(last, model)
         load_optimizer(last, model, optimizer)
-    train, valid = store.split("train"), store.split("valid")
+    train, validator = store.split("train"), Validator(run, store, device=device)
     with run.lock(), stop_requests() as stop:
         batches = token_budget_batches(
             train, budget=config.batch_tokens, seed=config.seed, start=state.position
         )
 
-        def validate() -> float:
-            held_out = stop.watch(sorted_batches(valid, budget=2 * config.batch_tokens))
-            return corpus_nats(model, held_out, device=device)
+        def validate() -> Measured:
+            return validator.measure(model, stop)
 
         events = fit(model, optimizer, batches, validate, config, state=state, device=device)
         recorder = _Recorder(run, model, optimizer, state)
@@ -79,8 +80,12 @@ def train_run(
                 if isinstance(event, Finished):
                     reporter.finished(event)
                     return Outcome(event.reason, event.state, trained=event.state != state)
-                recorder.record(event)
-                _show(event, reporter)
+                if isinstance(event, Update):
+                    recorder.update(event)
+                    reporter.update(event)
+                else:
+                    recorder.validation(event, validator.samples)
+                    reporter.validation(event, validator.samples)
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             recorder.save()
@@ -91,17 +96,8 @@ def train_run(
     raise AssertionError("fit ends with Finished")
 
 
-def _show(event: "Update | Validation", reporter: Reporter) -> None:
-    from seq2seq.training import Update
-
-    if isinstance(event, Update):
-        reporter.update(event)
-    else:
-        reporter.validation(event)
-
-
 class _Recorder:
-    """Writes metrics.jsonl and checkpoints."""
+    """Writes metrics.jsonl, samples.jsonl and checkpoints."""
 
     def __init__(
         self,
@@ -113,34 +109,37 @@ class _Recorder:
         self._run, self._model, self._optimizer = run, model, optimizer
         self._state = self._saved = state
         self._every = run.config.training.log_every
-        run.rewind_metrics(state)
+        run.rewind(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
-    def record(self, event: "Update | Validation") -> None:
-        from seq2seq.training import Update
+    def update(self, event: "Update") -> None:
+        self._state = event.state
+        if event.state.update % self._every == 0:
+            self._write(
+                event="update",
+                update=event.state.update,
+                epoch=event.batch.epoch,
+                batch=event.batch.batch,
+                tokens=event.tokens,
+                nats_per_token=event.nats_per_token,
+                smoothed_nats_per_token=event.smoothed_nats_per_token,
+                gradient_norm=event.gradient_norm,
+                learning_rate=event.learning_rate,
+            )
+
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+        from cli.console import json_line
 
         self._state = event.state
-        if isinstance(event, Update):
-            if event.state.update % self._every == 0:
-                self._write(
-                    event="update",
-                    update=event.state.update,
-                    epoch=event.batch.epoch,
-                    batch=event.batch.batch,
-                    tokens=event.tokens,
-                    nats_per_token=event.nats_per_token,
-                    smoothed_nats_per_token=event.smoothed_nats_per_token,
-                    gradient_norm=event.gradient_norm,
-                    learning_rate=event.learning_rate,
-                )
-            return
         self._write(
             event="validation",
             update=event.state.update,
-            nats_per_token=event.nats_per_token,
-            perplexity=event.perplexity,
+            **figures(event.measured),
             best_update=event.state.best_update,
         )
+        if samples:
+            with self._run.samples.open("a", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(json_line(each.as_json(event.state.update)) for each in samples)
         self.save()
 
     def save(self) -> None:
@@ -163,6 +162,15 @@ class _Recorder:
     def _write(self, **values: object) -> None:
         self._metrics.write(json.dumps(values) + "\n")
         self._metrics.flush()
+
+
+def figures(measured: "Measured") -> dict[str, float]:
+    """What was measured, by name, without what was not."""
+    found = {"nats_per_token": measured.nats_per_token, "perplexity": measured.perplexity}
+    for name in ("bleu", "chrf", "length_ratio", "copied"):
+        if (value := getattr(measured, name)) is not None:
+            found[name] = value
+    return found
 
 
 def check_resumable(run: RunDirectory, store: "TokenStore") -> None:
@@ -189,6 +197,7 @@ class PlainReporter:
         self._path = log
         self._log: TextIO | None = None
         self._window = Window()
+        self._sample: Sample | None = None  # the one that was shown with its reference
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
         from seq2seq.model import count_parameters
@@ -198,7 +207,7 @@ class PlainReporter:
         if state.update:
             self._line(
                 f"resumed at update {state.update:,}, epoch {state.position.epoch}, batch "
-                f"{state.position.batch + 1:,}; best perplexity so far at update "
+                f"{state.position.batch + 1:,}; best so far at update "
                 f"{state.best_update:,}"
             )
         self._window.reset(state)
@@ -209,12 +218,16 @@ class PlainReporter:
             self._line(self._window.describe(event))
             self._window.reset(event.state)
 
-    def validation(self, event: "Validation") -> None:
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
         best = "the best so far" if event.improved else f"best at {event.state.best_update:,}"
         self._line(
-            f"validation after update {event.state.update:,}: perplexity "
-            f"{event.perplexity:.2f} ({best})"
+            f"validation after update {event.state.update:,}: "
+            f"{describe_measured(event.measured)} ({best})"
         )
+        sample = shown(samples)
+        for line in sample_lines(sample, self._sample):
+            self._line(line)
+        self._sample = sample
         self._window.reset(event.state)
 
     def finished(self, event: "Finished") -> None:
@@ -229,10 +242,31 @@ class PlainReporter:
 
     def _line(self, text: str) -> None:
         assert self._log is not None
-        stamped = f"{datetime.now():%H:%M:%S} {text}"
+        stamped = f"{datetime.now():%H:%M:%S} {visible(text)}"
         self._write(stamped)
         self._log.write(stamped + "\n")
         self._log.flush()
+
+
+def describe_measured(measured: "Measured") -> str:
+    said = f"perplexity {measured.perplexity:.2f}"
+    if measured.bleu is not None and measured.chrf is not None:
+        said += f", BLEU {measured.bleu:.1f}, chrF {measured.chrf:.1f}"
+    return said
+
+
+def sample_lines(sample: Sample | None, before: Sample | None) -> list[str]:
+    """A sentence as it is translated now; source and reference only where it was not seen yet."""
+    if sample is None:
+        return []
+    translated = f"  translation  {visible(sample.translation)}"
+    if before is not None and before.line == sample.line:
+        return [translated]
+    return [
+        f"  source       {visible(sample.source)}",
+        f"  reference    {visible(sample.reference)}",
+        translated,
+    ]
 
 
 class Window:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
 from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, write_json
-from seq2seq.training import TrainingState
+from seq2seq.training import Measured, TrainingState
 
 FORMAT_VERSION = 1
 MANIFEST = "MANIFEST.json"
@@ -82,6 +82,8 @@ def load_state(path: Path) -> TrainingState:
     try:
         values: dict[str, Any] = read_json(path / STATE)
         values["position"] = BatchPosition(*values["position"])
+        if values.get("measured") is not None:
+            values["measured"] = Measured(**values["measured"])
         return TrainingState(**values)
     except (ValueError, KeyError, TypeError) as error:
         raise _foreign(path / STATE) from error

@@ -372,9 +372,33 @@ class TrainingConfig(Section):
     validate_every: int = Field(default=500, ge=1)
     """Updates between validations, each followed by a checkpoint."""
     patience: int = Field(default=10, ge=0)
-    """Validations without a better perplexity after which training stops; 0 never stops early."""
+    """Validations without a better `metric` after which training stops; 0 never stops early."""
+    metric: Literal["perplexity", "bleu", "chrf"] = "perplexity"
+    """What decides which checkpoint is best, and when to stop: validation perplexity, or BLEU
+    (Papineni et al., 2002) or chrF (Popovic, 2015) of greedy translations."""
+    validation_sentences: int = Field(default=500, ge=0)
+    """Sentences, the first of the validation set, that each validation translates greedily and
+    scores with BLEU and chrF; 0 translates none but the samples."""
+    samples: int = Field(default=4, ge=0)
+    """Validation sentences, spread evenly over the set, whose translations at each validation are
+    kept in samples.jsonl."""
     log_every: int = Field(default=50, ge=1)
     """Updates between two lines in metrics.jsonl and in a plain log."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in training_problems(self):
+            raise problem
+        return self
+
+
+def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
+    """Why settings of training do not go together; nothing when they do."""
+    if config.metric != "perplexity" and not config.validation_sentences:
+        yield ConfigError(
+            f"training.metric is {config.metric}, but training.validation_sentences is 0",
+            hint="give it sentences to translate, or use training.metric=perplexity",
+        )
 
 
 class SearchConfig(Section):

@@ -19,6 +19,28 @@ from seq2seq.optimization import learning_rate
 HOPELESS = 1000.0  # nats a token; a fresh model has the logarithm of its vocabulary, about 9
 
 
+METRIC_NAMES = {"perplexity": "perplexity", "bleu": "BLEU", "chrf": "chrF"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a validation finds out about weights; None where nothing was translated."""
+
+    nats_per_token: float
+    bleu: float | None = None  # 0 to 100
+    chrf: float | None = None  # 0 to 100
+    length_ratio: float | None = None  # words of translations to words of references
+    copied: float | None = None  # share of translated words: in the source, not in the reference
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.nats_per_token, 700.0))
+
+    def score(self, metric: str) -> float | None:
+        """BLEU or chrF where that decides; None where perplexity does."""
+        return {"perplexity": None, "bleu": self.bleu, "chrf": self.chrf}[metric]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingState:
     """Where a run stands, beside its weights and the optimizer's: enough to go on as if never
@@ -29,8 +51,10 @@ class TrainingState:
     seconds: float = 0.0  # trained so far, validations included
     best_update: int = 0  # 0 before the first validation
     best_nats: float | None = None  # a token, on the validation set; None before the first
+    best_score: float | None = None  # its BLEU or chrF, where that decides
     stale: int = 0  # validations since the best one
     validated: int = 0  # the update after which the last validation was done
+    measured: Measured | None = None  # these very weights; None once they have been stepped
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +76,8 @@ class Validation:
     """The model has been measured on the validation set."""
 
     state: TrainingState
-    nats_per_token: float
+    measured: Measured
     improved: bool
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(min(self.nats_per_token, 700.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,7 @@ def fit(
     model: EncoderDecoder,
     optimizer: torch.optim.Optimizer,
     batches: Iterator[Batch],
-    validate: Callable[[], float],
+    validate: Callable[[], Measured],
     config: TrainingConfig,
     *,
     state: TrainingState,
@@ -81,8 +101,8 @@ def fit(
 ) -> Iterator[Update | Validation | Finished]:
     """Train from `state` on, until updates, minutes or patience run out.
 
-    `batches` never ends and begins at `state.position`; `validate` gives nats a token and draws no
-    chance. After each event model, optimizer and `event.state` belong together and may be saved.
+    `batches` never ends and begins at `state.position`; `validate` draws no chance. After each
+    event model, optimizer and `event.state` belong together and may be saved.
     Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
     stay finite.
@@ -92,7 +112,7 @@ def fit(
         ended = _end_of(state, config)
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
-            validation = _validated(validate(), state)
+            validation = _validated(validate(), state, config)
             state = replace(validation.state, seconds=clock() - began)
             yield replace(validation, state=state)
             ended = ended or _end_of(state, config)
@@ -119,7 +139,9 @@ def fit(
         _refuse_divergence(smoothed, norm, update=update, batch=batch)
         optimizer.step()
         position = BatchPosition(batch.position.epoch, batch.position.batch + 1)
-        state = replace(state, update=update, position=position, seconds=clock() - began)
+        state = replace(
+            state, update=update, position=position, seconds=clock() - began, measured=None
+        )
         yield Update(
             state=state,
             batch=batch.position,
@@ -152,17 +174,19 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
     return nats / tokens
 
 
-def _validated(nats: float, state: TrainingState) -> Validation:
+def _validated(measured: Measured, state: TrainingState, config: TrainingConfig) -> Validation:
+    nats, score = measured.nats_per_token, measured.score(config.metric)
     if not math.isfinite(nats):
         raise DivergenceError(
             f"the validation loss is {nats} after update {state.update:,}",
             hint="lower training.learning_rate; the checkpoints from before are intact",
         )
-    improved = state.best_nats is None or nats < state.best_nats
-    state = replace(state, validated=state.update, stale=state.stale + 1)
+    best = None if state.best_nats is None else (state.best_score or 0.0, -state.best_nats)
+    improved = best is None or (score or 0.0, -nats) > best
+    state = replace(state, validated=state.update, stale=state.stale + 1, measured=measured)
     if improved:
-        state = replace(state, best_update=state.update, best_nats=nats, stale=0)
-    return Validation(state, nats, improved)
+        state = replace(state, best_update=state.update, best_nats=nats, best_score=score, stale=0)
+    return Validation(state, measured, improved)
 
 
 def _progress(state: TrainingState, config: TrainingConfig) -> float:
@@ -178,7 +202,7 @@ def _end_of(state: TrainingState, config: TrainingConfig) -> str | None:
     if config.minutes is not None and state.seconds >= 60 * config.minutes:
         return f"the {config.minutes:g} minutes are over"
     if config.patience and state.stale >= config.patience:
-        return f"no better perplexity in {state.stale} validations"
+        return f"no better {METRIC_NAMES[config.metric]} in {state.stale} validations"
     return None
 
 

@@ -27,7 +27,7 @@ from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
 from seq2seq.losses import batch_loss
 from seq2seq.optimization import build_optimizer
-from seq2seq.training import TrainingState
+from seq2seq.training import Measured, TrainingState
 
 FILES = ["model.safetensors", "optimizer.safetensors", "state.json", MANIFEST]
 STATE = TrainingState(
@@ -37,7 +37,9 @@ STATE = TrainingState(
     best_update=5,
     best_nats=0.1 + 0.2,
     stale=1,
+    best_score=41.5,
     validated=6,
+    measured=Measured(1.5, bleu=30.25, length_ratio=0.9),
 )
 BATCH = padded([([5, 6], [7]), ([8], [9, 10])])
 

@@ -31,6 +31,7 @@ from seq2seq.optimization import build_optimizer
 from seq2seq.search.translation import translate_ids
 from seq2seq.training import (
     Finished,
+    Measured,
     TrainingState,
     Update,
     Validation,
@@ -60,7 +61,9 @@ def events_of(
 ) -> list[Update | Validation | Finished]:
     optimizer = build_optimizer(model, config)
     options = {"state": TrainingState()} | options
-    return list(fit(model, optimizer, batches or endless(), nats, config, **options))
+    return list(
+        fit(model, optimizer, batches or endless(), lambda: Measured(nats()), config, **options)
+    )
 
 
 def kinds(events) -> str:
@@ -129,6 +132,38 @@ def test_patience_counts_validations_without_a_better_one():
     end = events[-1]
     assert end.reason == "no better perplexity in 3 validations"
     assert (end.state.best_update, end.state.best_nats, end.state.stale) == (10, 1.0, 3)
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_the_metric_decides_and_perplexity_breaks_its_ties(metric):
+    nats = [1.0, 2.0, 3.0, 2.5, 1.0, 1.0]
+    scores = [0.0, 5.0, 5.0, 5.0, 4.0, 6.0]
+    results = iter([Measured(n, **{metric: s}) for n, s in zip(nats, scores, strict=True)])
+    config = TrainingConfig(updates=6, validate_every=1, metric=metric, patience=0)
+    model = tiny_model(LUONG)
+    events = fit(
+        model,
+        build_optimizer(model, config),
+        endless(),
+        lambda: next(results),
+        config,
+        state=TrainingState(),
+    )
+    validations = [e for e in events if type(e) is Validation]
+    assert [e.improved for e in validations] == [True, True, False, False, False, True]
+    end = validations[-1].state
+    assert (end.best_update, end.best_nats, end.best_score) == (6, 1.0, 6.0)
+    config = config.model_copy(update={"patience": 2})
+    state = validations[4].state
+    (over,) = fit(model, build_optimizer(model, config), endless(), dict, config, state=state)
+    assert over.reason == f"no better {'BLEU' if metric == 'bleu' else 'chrF'} in 3 validations"
+
+
+def test_what_was_measured_is_of_the_weights_as_they_are():
+    events = events_of(tiny_model(LUONG), TrainingConfig(updates=4, validate_every=2))
+    assert [e.state.measured is not None for e in events] == [
+        *(False, False, True, False, False, True, True)
+    ]
 
 
 def test_a_validation_that_is_no_number_ends_the_run():
@@ -220,7 +255,12 @@ def test_losses_do_not_depend_on_when_validation_happens():
 def test_a_loss_that_is_not_finite_stops_before_the_step(planted):
     model, config = tiny_model(LUONG), TrainingConfig(updates=9, validate_every=100)
     events = fit(
-        model, build_optimizer(model, config), endless(), lambda: 1.0, config, state=TrainingState()
+        model,
+        build_optimizer(model, config),
+        endless(),
+        lambda: Measured(1.0),
+        config,
+        state=TrainingState(),
     )
     for _ in range(3):
         next(events)
