@@ -14,6 +14,7 @@ from cli.training_run import (
     sample_lines,
 )
 from cli.validation import Sample, shown
+from seq2seq.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,6 +96,10 @@ class LiveReporter:
         for line in sample_lines(sample, self._sample):
             self._console.print(line)
         self._sample = sample
+
+    def tell(self, line: str) -> None:
+        self._log.tell(line)
+        self._console.print(visible(line))
 
     def finished(self, event: "Finished") -> None:
         self._log.finished(event)

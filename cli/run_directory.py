@@ -6,7 +6,7 @@ provenance.json     versions, command line, seed, languages, hashes of data and 
 metrics.jsonl       one line an event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
 train.log           what was told while training
-checkpoints/        update-N/ and the pointers `best` and `last`
+checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`
 """
 
 import json
@@ -152,7 +152,7 @@ class RunDirectory:
 
         if found := pointed(self.checkpoints, name):
             return found
-        names = sorted(p.name for p in self.checkpoints.glob("update-*"))
+        names = sorted(p.parent.name for p in self.checkpoints.glob("*/MANIFEST.json"))
         raise CheckpointError(
             f"{self.path} has no checkpoint {name!r}",
             hint=f"there are best, last, {', '.join(names)}"
@@ -220,6 +220,8 @@ def _told_by(line: str, state: "TrainingState") -> bool:
     """Whether a line of metrics or samples tells of something that lies behind a state."""
     try:
         values = json.loads(line)
+        if values.get("event") == "average":
+            return False  # told anew wherever a run ends
         done = state.update if values.get("event") == "update" else state.validated
         return bool(values["update"] <= done)
     except (ValueError, KeyError, TypeError, AttributeError):

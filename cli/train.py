@@ -34,7 +34,10 @@ class ScoreName(StrEnum):
 
 
 DEFAULT_RECIPE = "small"
-CHANGEABLE = ("updates", "minutes", "patience", "validate_every", "log_every")
+CHANGEABLE = (
+    "updates", "minutes", "patience", "validate_every", "log_every", "keep_best", "keep_last",
+    "average",
+)  # fmt: skip
 """Settings of `training` that may be changed when a run is resumed."""
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -14,6 +14,8 @@ from seq2seq.errors import ConfigError
 from seq2seq.visible import visible
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from data.token_store import TokenStore
     from seq2seq.model import EncoderDecoder
     from seq2seq.training import Finished, Measured, TrainingState, Update, Validation
@@ -25,6 +27,7 @@ class Reporter(Protocol):
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None: ...
     def update(self, event: "Update") -> None: ...
     def validation(self, event: "Validation", samples: Sequence[Sample]) -> None: ...
+    def tell(self, line: str) -> None: ...
     def finished(self, event: "Finished") -> None: ...
     def close(self) -> None: ...
 
@@ -78,8 +81,9 @@ def train_run(
             reporter.start(model, state)
             for event in events:
                 if isinstance(event, Finished):
+                    averaged = recorder.average(validate, reporter)
                     reporter.finished(event)
-                    return Outcome(event.reason, event.state, trained=event.state != state)
+                    return Outcome(event.reason, event.state, event.state != state or averaged)
                 if isinstance(event, Update):
                     recorder.update(event)
                     reporter.update(event)
@@ -103,16 +107,21 @@ class _Recorder:
         self,
         run: RunDirectory,
         model: "EncoderDecoder",
-        optimizer: object,
+        optimizer: "Optimizer",
         state: "TrainingState",
     ) -> None:
         self._run, self._model, self._optimizer = run, model, optimizer
         self._state = self._saved = state
-        self._every = run.config.training.log_every
+        self._config = run.config.training
+        self._every = self._config.log_every
         run.rewind(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
     def update(self, event: "Update") -> None:
+        from seq2seq.checkpoint import end_average
+
+        if self._state == self._saved:
+            end_average(self._run.checkpoints, self._state)
         self._state = event.state
         if event.state.update % self._every == 0:
             self._write(
@@ -148,13 +157,57 @@ class _Recorder:
 
         if self._state == self._saved:
             return
-        folder = self._run.checkpoints
-        path = save_checkpoint(folder, self._model, self._optimizer, self._state)  # type: ignore[arg-type]
+        folder, config = self._run.checkpoints, self._config
+        path = save_checkpoint(folder, self._model, self._optimizer, self._state)
         if self._state.best_update == self._state.update == self._state.validated:
             point(folder, "best", path)
         point(folder, "last", path)
-        prune(folder)
+        prune(
+            folder,
+            keep_best=config.keep_best,
+            keep_last=config.keep_last,
+            metric=config.metric,
+        )
         self._saved = self._state
+
+    def average(self, validate: Callable[[], "Measured"], reporter: Reporter) -> bool:
+        """At the end of training, average what was kept; whether there was anything to do.
+
+        An average that is there already, from a run that ended here before, is the one to keep.
+        The model has averaged weights afterwards.
+        """
+        from seq2seq import checkpoint
+        from seq2seq.training import is_better
+
+        folder, config = self._run.checkpoints, self._config
+        if config.average == "none" or not self._state.update:
+            return False
+        count = config.keep_best if config.average == "best" else config.keep_last
+        chosen = checkpoint.kept_checkpoints(
+            folder, by=config.average, count=count, metric=config.metric
+        )
+        if len(chosen) < 2:
+            reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
+            return False
+        updates = [checkpoint.load_state(each).update for each in chosen]
+        made = updates != checkpoint.averaged_updates(folder)
+        if made:
+            checkpoint.load_average(chosen, self._model)
+            state = replace(self._state, measured=validate())
+            checkpoint.save_average(folder, self._model, state, updates=updates)
+        path = folder / checkpoint.AVERAGED
+        measured = checkpoint.load_state(path).measured
+        assert measured is not None
+        better = is_better(measured, self._state, config.metric)
+        if better:
+            checkpoint.point(folder, "best", path)
+        self._write(event="average", updates=updates, **figures(measured), better=better)
+        if made:
+            reporter.tell(
+                f"average of {len(chosen)} checkpoints: {describe_measured(measured)} "
+                + ("(best now names it)" if better else "(no better than the best of them)")
+            )
+        return made
 
     def close(self) -> None:
         self._metrics.close()
@@ -229,6 +282,9 @@ class PlainReporter:
             self._line(line)
         self._sample = sample
         self._window.reset(event.state)
+
+    def tell(self, line: str) -> None:
+        self._line(line)
 
     def finished(self, event: "Finished") -> None:
         self._line(

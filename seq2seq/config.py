@@ -382,6 +382,14 @@ class TrainingConfig(Section):
     samples: int = Field(default=4, ge=0)
     """Validation sentences, spread evenly over the set, whose translations at each validation are
     kept in samples.jsonl."""
+    keep_best: int = Field(default=1, ge=1)
+    """Checkpoints kept of those that validated best by `metric`."""
+    keep_last: int = Field(default=1, ge=1)
+    """Checkpoints kept of those that were validated last."""
+    average: Literal["none", "best", "last"] = "none"
+    """When training ends, average the weights of all the best or last checkpoints kept (as in
+    Vaswani et al., 2017, section 6.1, for the last), validate them, and let `best` name the average
+    if it is better."""
     log_every: int = Field(default=50, ge=1)
     """Updates between two lines in metrics.jsonl and in a plain log."""
 
@@ -398,6 +406,12 @@ def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
         yield ConfigError(
             f"training.metric is {config.metric}, but training.validation_sentences is 0",
             hint="give it sentences to translate, or use training.metric=perplexity",
+        )
+    kept = {"none": 2, "best": config.keep_best, "last": config.keep_last}[config.average]
+    if kept < 2:
+        yield ConfigError(
+            f"training.average is {config.average}, but training.keep_{config.average} is {kept}",
+            hint=f"keep several: --set training.keep_{config.average}=5",
         )
 
 

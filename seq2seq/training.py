@@ -40,6 +40,10 @@ class Measured:
         """BLEU or chrF where that decides; None where perplexity does."""
         return {"perplexity": None, "bleu": self.bleu, "chrf": self.chrf}[metric]
 
+    def standing(self, metric: str) -> tuple[float, float]:
+        """Higher is better: what decides, and where that is equal the likelihood."""
+        return self.score(metric) or 0.0, -self.nats_per_token
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
@@ -181,12 +185,18 @@ def _validated(measured: Measured, state: TrainingState, config: TrainingConfig)
             f"the validation loss is {nats} after update {state.update:,}",
             hint="lower training.learning_rate; the checkpoints from before are intact",
         )
-    best = None if state.best_nats is None else (state.best_score or 0.0, -state.best_nats)
-    improved = best is None or (score or 0.0, -nats) > best
+    improved = is_better(measured, state, config.metric)
     state = replace(state, validated=state.update, stale=state.stale + 1, measured=measured)
     if improved:
         state = replace(state, best_update=state.update, best_nats=nats, best_score=score, stale=0)
     return Validation(state, measured, improved)
+
+
+def is_better(measured: Measured, state: TrainingState, metric: str) -> bool:
+    """Whether weights that measure so are better than the best of a run."""
+    if state.best_nats is None:
+        return True
+    return measured.standing(metric) > (state.best_score or 0.0, -state.best_nats)
 
 
 def _progress(state: TrainingState, config: TrainingConfig) -> float:

@@ -50,6 +50,7 @@ class Silent:
     def __init__(self, on: Callable[[Event], None] = lambda event: None) -> None:
         self.on = on
         self.events: list[Event | Finished] = []
+        self.told: list[str] = []
         self.model: nn.Module | None = None
         self.began: TrainingState | None = None
 
@@ -63,6 +64,9 @@ class Silent:
     def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
         self.events.append(event)
         self.on(event)
+
+    def tell(self, line: str) -> None:
+        self.told.append(line)
 
     def finished(self, event: Finished) -> None:
         self.events.append(event)

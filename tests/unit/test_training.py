@@ -464,10 +464,10 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
         train(run, store, lambda e: interrupt() if e.state.update == 6 else None)
     calls, original = itertools.count(1), getattr(seq2seq.checkpoint, step)
 
-    def crash(*arguments):
+    def crash(*arguments, **options):
         if next(calls) == nth:
             raise Crash
-        return original(*arguments)
+        return original(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(seq2seq.checkpoint, step, crash)
