@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from data.token_store import TokenStore
     from seq2seq.model import EncoderDecoder
+    from seq2seq.moving_average import MovingAverage
     from seq2seq.training import Finished, Measured, TrainingState, Update, Validation
 
 
@@ -52,7 +53,8 @@ def train_run(
     import torch
 
     from data.batching import token_budget_batches
-    from seq2seq.checkpoint import load_optimizer, load_state, load_weights
+    from seq2seq.checkpoint import load_state, load_training
+    from seq2seq.moving_average import MovingAverage
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import Finished, Measured, TrainingState, Update, fit
 
@@ -60,12 +62,12 @@ def train_run(
     torch.manual_seed(config.seed)
     model = run.build_model().to(device)
     optimizer = build_optimizer(model, config)
+    average = MovingAverage(model, decay=config.ema) if config.ema else None
     state = TrainingState()
     if (run.checkpoints / "last").exists():
         last = run.checkpoint("last")  # raises when it names what is gone: never start anew
         state = load_state(last)
-        load_weights(last, model)
-        load_optimizer(last, model, optimizer)
+        load_training(last, model, optimizer, average)
     train, validator = store.split("train"), Validator(run, store, device=device)
     with run.lock(), stop_requests() as stop:
         batches = token_budget_batches(
@@ -75,8 +77,17 @@ def train_run(
         def validate() -> Measured:
             return validator.measure(model, stop)
 
-        events = fit(model, optimizer, batches, validate, config, state=state, device=device)
-        recorder = _Recorder(run, model, optimizer, state)
+        events = fit(
+            model,
+            optimizer,
+            batches,
+            validate,
+            config,
+            state=state,
+            average=average,
+            device=device,
+        )
+        recorder = _Recorder(run, Trained(model, optimizer, average), state)
         try:
             reporter.start(model, state)
             for event in events:
@@ -100,17 +111,24 @@ def train_run(
     raise AssertionError("fit ends with Finished")
 
 
+class Trained(NamedTuple):
+    """All that changes with an update and is saved with it."""
+
+    model: "EncoderDecoder"
+    optimizer: "Optimizer"
+    average: "MovingAverage | None"
+
+
 class _Recorder:
     """Writes metrics.jsonl, samples.jsonl and checkpoints."""
 
     def __init__(
         self,
         run: RunDirectory,
-        model: "EncoderDecoder",
-        optimizer: "Optimizer",
+        trained: Trained,
         state: "TrainingState",
     ) -> None:
-        self._run, self._model, self._optimizer = run, model, optimizer
+        self._run, self._trained = run, trained
         self._state = self._saved = state
         self._config = run.config.training
         self._every = self._config.log_every
@@ -158,7 +176,8 @@ class _Recorder:
         if self._state == self._saved:
             return
         folder, config = self._run.checkpoints, self._config
-        path = save_checkpoint(folder, self._model, self._optimizer, self._state)
+        model, optimizer, average = self._trained
+        path = save_checkpoint(folder, model, optimizer, self._state, average)
         if self._state.best_update == self._state.update == self._state.validated:
             point(folder, "best", path)
         point(folder, "last", path)
@@ -192,9 +211,10 @@ class _Recorder:
         updates = [checkpoint.load_state(each).update for each in chosen]
         made = updates != checkpoint.averaged_updates(folder)
         if made:
-            checkpoint.load_average(chosen, self._model)
+            model = self._trained.model
+            checkpoint.load_average(chosen, model)
             state = replace(self._state, measured=validate())
-            checkpoint.save_average(folder, self._model, state, updates=updates)
+            checkpoint.save_average(folder, model, state, updates=updates)
         path = folder / checkpoint.AVERAGED
         measured = checkpoint.load_state(path).measured
         assert measured is not None

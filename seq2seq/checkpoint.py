@@ -1,6 +1,7 @@
 """Checkpoints: directories of tensors and plain values under a SHA-256 manifest; no pickle.
 
     update-000000500/  model.safetensors  optimizer.safetensors  state.json  MANIFEST.json
+                       raw.safetensors where model.safetensors is a moving average
 
     averaged/           the same without optimizer.safetensors
 
@@ -23,27 +24,40 @@ from torch import Tensor, nn
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
 from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, write_json
+from seq2seq.moving_average import MovingAverage
 from seq2seq.training import Measured, TrainingState
 
 FORMAT_VERSION = 1
 MANIFEST = "MANIFEST.json"
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
+RAW = "raw.safetensors"
 STATE = "state.json"
 AVERAGED = "averaged"
 """The name of the checkpoint that is made of others."""
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: TrainingState,
+    average: MovingAverage | None = None,
 ) -> Path:
-    """Write `folder/update-N` whole, or not at all; returns its path."""
+    """Write `folder/update-N` whole, or not at all; returns its path.
+
+    With a moving average that is what a checkpoint has for its model; the weights that training
+    goes on with lie beside it.
+    """
     path = folder / f"update-{state.update:09d}"
     if path in (pointed(folder, "best"), pointed(folder, "last")):
         path = path.with_name(f"{path.name}-again")  # what is pointed at outlives its successor
     if path.exists():  # left by a run that ended between writing it and noting it down
         shutil.rmtree(path)
-    _write(path, {MODEL: _weights(model), OPTIMIZER: _moments(model, optimizer)}, state)
+    tensors = {MODEL: _weights(model), OPTIMIZER: _moments(model, optimizer)}
+    if average is not None:
+        tensors |= {MODEL: average.weights, RAW: tensors[MODEL]}
+    _write(path, tensors, state)
     return path
 
 
@@ -85,7 +99,26 @@ def load_average(paths: Sequence[Path], model: nn.Module) -> None:
 
 def load_weights(path: Path, model: nn.Module) -> None:
     """Fill a model with a verified checkpoint's weights; names and shapes must agree."""
-    tensors = _verified_tensors(path, MODEL)
+    _load_weights(path, MODEL, model)
+
+
+def load_training(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None = None,
+) -> None:
+    """Give all that is trained what it had when a checkpoint was written."""
+    load_optimizer(path, model, optimizer)
+    _load_weights(path, MODEL, model)
+    if average is not None:
+        for name, parameter in model.named_parameters():
+            average.weights[name].copy_(parameter.detach())
+        _load_weights(path, RAW, model)
+
+
+def _load_weights(path: Path, file: str, model: nn.Module) -> None:
+    tensors = _verified_tensors(path, file)
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
@@ -164,10 +197,10 @@ def verify(path: Path) -> dict[str, str]:
             f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
             hint="use the version of seq2seq that wrote it",
         )
-    needed = (MODEL, STATE) if "averaged" in manifest else (MODEL, OPTIMIZER, STATE)
-    if {*hashes} != {*needed}:
+    needed = {MODEL, STATE} if "averaged" in manifest else {MODEL, OPTIMIZER, STATE}
+    if {*hashes} - {RAW} != needed:
         raise damaged
-    for name in needed:
+    for name in hashes:
         if not (path / name).is_file() or sha256_of(path / name) != hashes[name]:
             raise CheckpointError(f"{path / name} is damaged", hint=damaged.hint)
     return hashes

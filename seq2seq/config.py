@@ -369,6 +369,10 @@ class TrainingConfig(Section):
     et al., 2017, equation 12); with any attention."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the gradient; longer ones are scaled back."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay an update, such as 0.999, of a moving average of the weights, which is then what is
+    validated and what translates (Polyak & Juditsky, 1992); its bias to the first weights is
+    corrected as Adam's moments are. 0 keeps no average."""
     validate_every: int = Field(default=500, ge=1)
     """Updates between validations, each followed by a checkpoint."""
     patience: int = Field(default=10, ge=0)

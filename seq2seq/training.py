@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,7 @@ from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
 from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
+from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import learning_rate
 
 HOPELESS = 1000.0  # nats a token; a fresh model has the logarithm of its vocabulary, about 9
@@ -100,13 +102,15 @@ def fit(
     config: TrainingConfig,
     *,
     state: TrainingState,
+    average: MovingAverage | None = None,
     device: str = "cpu",
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Update | Validation | Finished]:
     """Train from `state` on, until updates, minutes or patience run out.
 
-    `batches` never ends and begins at `state.position`; `validate` draws no chance. After each
-    event model, optimizer and `event.state` belong together and may be saved.
+    `batches` never ends and begins at `state.position`; `validate` draws no chance; it
+    sees the weights of `average` where there is one. After each event model, optimizer, average and
+    `event.state` belong together and may be saved.
     Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
     stay finite.
@@ -116,7 +120,9 @@ def fit(
         ended = _end_of(state, config)
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
-            validation = _validated(validate(), state, config)
+            with average.in_place() if average else nullcontext():
+                measured = validate()
+            validation = _validated(measured, state, config)
             state = replace(validation.state, seconds=clock() - began)
             yield replace(validation, state=state)
             ended = ended or _end_of(state, config)
@@ -142,6 +148,8 @@ def fit(
         smoothed = loss.smoothed_nats.item() / loss.tokens
         _refuse_divergence(smoothed, norm, update=update, batch=batch)
         optimizer.step()
+        if average:
+            average.add(update)
         position = BatchPosition(batch.position.epoch, batch.position.batch + 1)
         state = replace(
             state, update=update, position=position, seconds=clock() - began, measured=None
