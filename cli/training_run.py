@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from data.token_store import TokenStore
+    from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
     from seq2seq.moving_average import MovingAverage
     from seq2seq.training import Finished, Measured, TrainingState, Update, Validation
@@ -85,6 +86,7 @@ def train_run(
             config,
             state=state,
             average=average,
+            restore=lambda: load_training(run.checkpoint("best"), model, optimizer, average),
             device=device,
         )
         recorder = _Recorder(run, Trained(model, optimizer, average), state)
@@ -101,6 +103,8 @@ def train_run(
                 else:
                     recorder.validation(event, validator.samples)
                     reporter.validation(event, validator.samples)
+                    if event.reduced:
+                        reporter.tell(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             recorder.save()
@@ -109,6 +113,12 @@ def train_run(
             reporter.close()
             recorder.close()
     raise AssertionError("fit ends with Finished")
+
+
+def _told_plateau(state: "TrainingState", config: "TrainingConfig") -> str:
+    rate = config.learning_rate * config.plateau_factor**state.reductions
+    origin = f", from the weights of update {state.best_update:,}" if config.plateau_restart else ""
+    return f"a plateau: the learning rate is {rate:.1e} from here on{origin}"
 
 
 class Trained(NamedTuple):
@@ -163,6 +173,7 @@ class _Recorder:
             update=event.state.update,
             **figures(event.measured),
             best_update=event.state.best_update,
+            **({"reduced": True} if event.reduced else {}),
         )
         if samples:
             with self._run.samples.open("a", encoding="utf-8", newline="\n") as stream:

@@ -350,17 +350,33 @@ class TrainingConfig(Section):
     run bounded by time cannot be repeated to the byte."""
     batch_tokens: int = Field(default=1500, ge=1)
     """Padded tokens of the longer side in a batch, at most."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches an update: their gradient is that of the mean over all their target tokens, as if
+    they were one batch."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """The highest learning rate, reached at the end of warm-up."""
     warmup: int = Field(default=300, ge=0)
     """Updates over which the learning rate rises from 0."""
-    decay: Literal["linear", "inverse_sqrt", "none"] = "linear"
-    """What follows warm-up: linear to 0 at the end, or with the inverse square root of the update
-    (Vaswani et al., 2017, equation 3), or nothing."""
+    decay: Literal["linear", "cosine", "inverse_sqrt", "plateau", "none"] = "linear"
+    """What follows warm-up: linear to 0 at the end; half a cosine to 0 at the end (Loshchilov &
+    Hutter, 2017, equation 5, without restarts); with the inverse square root of the update (Vaswani
+    et al., 2017, equation 3); plateau, a lower rate whenever validations stop getting better
+    (Denkowski & Neubig, 2017); or nothing."""
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    """What the rate is multiplied by on a plateau."""
+    plateau_patience: int = Field(default=2, ge=1)
+    """Validations without a better `metric` that are a plateau."""
+    plateau_times: int = Field(default=3, ge=0)
+    """Times the rate is lowered; the plateau after the last of them ends training."""
+    plateau_restart: bool = True
+    """On a plateau, go on from the weights and the optimizer's moments of the best checkpoint."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """Adam's memory of gradients (Kingma & Ba, 2015)."""
     beta2: float = Field(default=0.98, ge=0, lt=1)
     """Adam's memory of squared gradients."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Share of every matrix, times the learning rate, taken off it at each update; biases and gains
+    are left alone (AdamW: Loshchilov & Hutter, 2019, algorithm 2)."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability spread evenly over the vocabulary in the training target (Szegedy et al.,
     2016)."""
@@ -410,6 +426,12 @@ def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
         yield ConfigError(
             f"training.metric is {config.metric}, but training.validation_sentences is 0",
             hint="give it sentences to translate, or use training.metric=perplexity",
+        )
+    if config.decay == "plateau" and 0 < config.patience <= config.plateau_patience:
+        yield ConfigError(
+            f"training.patience is {config.patience}: training would end at its first plateau, "
+            f"after {config.plateau_patience} validations",
+            hint="use training.patience=0, or one above training.plateau_patience",
         )
     kept = {"none": 2, "best": config.keep_best, "last": config.keep_last}[config.average]
     if kept < 2:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
+from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
 from seq2seq.losses import batch_loss
@@ -59,6 +59,9 @@ class TrainingState:
     best_nats: float | None = None  # a token, on the validation set; None before the first
     best_score: float | None = None  # its BLEU or chrF, where that decides
     stale: int = 0  # validations since the best one
+    waited: int = 0  # validations since the best one or, where that is later, the last plateau
+    reductions: int = 0  # of the learning rate, on plateaus
+    tokens: int = 0  # real target tokens trained on
     validated: int = 0  # the update after which the last validation was done
     measured: Measured | None = None  # these very weights; None once they have been stepped
 
@@ -68,8 +71,8 @@ class Update:
     """One optimizer step has been taken."""
 
     state: TrainingState
-    batch: BatchPosition
-    tokens: int  # real target tokens in the batch
+    batch: BatchPosition  # the first one, if several make an update
+    tokens: int  # real target tokens in the batch or batches
     nats_per_token: float
     smoothed_nats_per_token: float  # what was trained
     gradient_norm: float  # before clipping
@@ -84,6 +87,7 @@ class Validation:
     state: TrainingState
     measured: Measured
     improved: bool
+    reduced: bool = False  # a plateau: the learning rate is lower from here on
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ def fit(
     *,
     state: TrainingState,
     average: MovingAverage | None = None,
+    restore: Callable[[], None] | None = None,
     device: str = "cpu",
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Update | Validation | Finished]:
@@ -110,11 +115,15 @@ def fit(
 
     `batches` never ends and begins at `state.position`; `validate` draws no chance; it
     sees the weights of `average` where there is one. After each event model, optimizer, average and
-    `event.state` belong together and may be saved.
+    `event.state` belong together and may be saved. `restore` gives model, optimizer and average
+    what they had at the best validation so far.
     Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
     stay finite.
     """
+    restarts = config.decay == "plateau" and config.plateau_restart
+    if restarts and restore is None:
+        raise ValueError("a restart on a plateau needs `restore`")
     began = clock() - state.seconds
     while True:
         ended = _end_of(state, config)
@@ -122,44 +131,56 @@ def fit(
         if due and state.validated < state.update:
             with average.in_place() if average else nullcontext():
                 measured = validate()
-            validation = _validated(measured, state, config)
+            validation = _validated(measured, state, config, ends=bool(ended))
             state = replace(validation.state, seconds=clock() - began)
+            if validation.reduced and restarts and restore is not None:
+                restore()
+                state = replace(state, measured=None)  # these weights were measured before
             yield replace(validation, state=state)
             ended = ended or _end_of(state, config)
         if ended:
             yield Finished(state, ended)
             return
-        batch = next(batches)
-        update = state.update + 1
-        rate = learning_rate(config, update=update, progress=_progress(state, config))
+        gathered = [next(batches) for _ in range(config.accumulate)]
+        tokens = sum(int((batch.labels != PAD).sum()) for batch in gathered)
+        update, progress = state.update + 1, _progress(state, config)
+        rate = learning_rate(config, update=update, progress=progress, reductions=state.reductions)
         for group in optimizer.param_groups:
             group["lr"] = rate
         model.train()
         seed_update(config.seed, update)
-        loss = batch_loss(
-            model,
-            batch.to(device),
-            smoothing=config.label_smoothing,
-            coverage=config.coverage_loss,
-        )
         optimizer.zero_grad()
-        (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
+        nats, smoothed = 0.0, 0.0
+        for batch in gathered:
+            loss = batch_loss(
+                model,
+                batch.to(device),
+                smoothing=config.label_smoothing,
+                coverage=config.coverage_loss,
+            )
+            (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
+            nats += loss.nats.item()
+            smoothed += loss.smoothed_nats.item()
         norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
-        smoothed = loss.smoothed_nats.item() / loss.tokens
-        _refuse_divergence(smoothed, norm, update=update, batch=batch)
+        _refuse_divergence(smoothed / tokens, norm, update=update, group=gathered)
         optimizer.step()
         if average:
             average.add(update)
-        position = BatchPosition(batch.position.epoch, batch.position.batch + 1)
+        last = gathered[-1].position
         state = replace(
-            state, update=update, position=position, seconds=clock() - began, measured=None
+            state,
+            update=update,
+            position=BatchPosition(last.epoch, last.batch + 1),
+            seconds=clock() - began,
+            tokens=state.tokens + tokens,
+            measured=None,
         )
         yield Update(
             state=state,
-            batch=batch.position,
-            tokens=loss.tokens,
-            nats_per_token=loss.nats.item() / loss.tokens,
-            smoothed_nats_per_token=smoothed,
+            batch=gathered[0].position,
+            tokens=tokens,
+            nats_per_token=nats / tokens,
+            smoothed_nats_per_token=smoothed / tokens,
             gradient_norm=norm,
             learning_rate=rate,
             progress=_progress(state, config),
@@ -186,7 +207,9 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
     return nats / tokens
 
 
-def _validated(measured: Measured, state: TrainingState, config: TrainingConfig) -> Validation:
+def _validated(
+    measured: Measured, state: TrainingState, config: TrainingConfig, *, ends: bool
+) -> Validation:
     nats, score = measured.nats_per_token, measured.score(config.metric)
     if not math.isfinite(nats):
         raise DivergenceError(
@@ -194,10 +217,25 @@ def _validated(measured: Measured, state: TrainingState, config: TrainingConfig)
             hint="lower training.learning_rate; the checkpoints from before are intact",
         )
     improved = is_better(measured, state, config.metric)
-    state = replace(state, validated=state.update, stale=state.stale + 1, measured=measured)
+    state = replace(
+        state,
+        validated=state.update,
+        stale=state.stale + 1,
+        waited=state.waited + 1,
+        measured=measured,
+    )
     if improved:
-        state = replace(state, best_update=state.update, best_nats=nats, best_score=score, stale=0)
-    return Validation(state, measured, improved)
+        state = replace(
+            state, best_update=state.update, best_nats=nats, best_score=score, stale=0, waited=0
+        )
+    reduced = _on_plateau(state, config) and state.reductions < config.plateau_times and not ends
+    if reduced:
+        state = replace(state, waited=0, reductions=state.reductions + 1)
+    return Validation(state, measured, improved, reduced)
+
+
+def _on_plateau(state: TrainingState, config: TrainingConfig) -> bool:
+    return config.decay == "plateau" and state.waited >= config.plateau_patience
 
 
 def is_better(measured: Measured, state: TrainingState, metric: str) -> bool:
@@ -221,18 +259,25 @@ def _end_of(state: TrainingState, config: TrainingConfig) -> str | None:
         return f"the {config.minutes:g} minutes are over"
     if config.patience and state.stale >= config.patience:
         return f"no better {METRIC_NAMES[config.metric]} in {state.stale} validations"
+    if _on_plateau(state, config):
+        return (
+            f"no better {METRIC_NAMES[config.metric]} in {state.waited} validations, after "
+            f"{state.reductions} reductions of the learning rate"
+        )
     return None
 
 
-def _refuse_divergence(smoothed: float, norm: float, *, update: int, batch: Batch) -> None:
+def _refuse_divergence(smoothed: float, norm: float, *, update: int, group: list[Batch]) -> None:
     if smoothed <= HOPELESS and math.isfinite(norm):  # False for NaN
         return
     diverged = not smoothed <= HOPELESS
     what = f"loss is {smoothed:g} nats a token" if diverged else f"gradient norm is {norm}"
-    lines = ", ".join(map(str, batch.lines[:10])) + (", ..." if len(batch.lines) > 10 else "")
+    numbers = [line for batch in group for line in batch.lines]
+    lines = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    first = group[0].position
     raise DivergenceError(
-        f"the {what} at update {update:,}: epoch {batch.position.epoch}, batch "
-        f"{batch.position.batch + 1}, corpus lines {lines}",
+        f"the {what} at update {update:,}: epoch {first.epoch}, batch "
+        f"{first.batch + 1}, corpus lines {lines}",
         hint="lower training.learning_rate, lengthen training.warmup, or look at those lines; "
         "the checkpoints from before are intact",
     )

@@ -104,7 +104,8 @@ def remains(run: RunDirectory) -> dict[str, str]:
         for part in ("model.safetensors", "optimizer.safetensors")
     }
     state = json.loads((last / "state.json").read_text())
-    state.pop("seconds")
+    for clock in ("seconds", "processor_seconds"):
+        state.pop(clock, None)
     for path in (run.metrics, run.samples):
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found | {"state": json.dumps(state, sort_keys=True)}
