@@ -383,6 +383,10 @@ class TrainingConfig(Section):
     coverage_loss: float = Field(default=0.0, ge=0)
     """Weight of the coverage loss, sum over j of min(a_tj, what j had before) a target token (See
     et al., 2017, equation 12); with any attention."""
+    scheduled_sampling: float = Field(default=0.0, ge=0, le=1)
+    """Probability, rising linearly from 0 to this at the end of training, with which the decoder
+    reads its own best guess in place of a target token (Bengio et al., 2015), all guesses being
+    made by one pass before (Mihaylova & Martins, 2019). It costs a second forward pass."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the gradient; longer ones are scaled back."""
     ema: float = Field(default=0.0, ge=0, lt=1)

@@ -17,6 +17,7 @@ from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
 from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import learning_rate
+from seq2seq.scheduled_sampling import mixed_batch, update_chance
 
 HOPELESS = 1000.0  # nats a token; a fresh model has the logarithm of its vocabulary, about 9
 
@@ -113,10 +114,11 @@ def fit(
 ) -> Iterator[Update | Validation | Finished]:
     """Train from `state` on, until updates, minutes or patience run out.
 
-    `batches` never ends and begins at `state.position`; `validate` draws no chance; it
-    sees the weights of `average` where there is one. After each event model, optimizer, average and
+    `batches` never ends and begins at `state.position`; `validate` draws no chance, and sees the
+    weights of `average` where there is one. After each event model, optimizer, average and
     `event.state` belong together and may be saved. `restore` gives model, optimizer and average
     what they had at the best validation so far.
+
     Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
     stay finite.
@@ -150,11 +152,12 @@ def fit(
         model.train()
         seed_update(config.seed, update)
         optimizer.zero_grad()
+        own, chance = config.scheduled_sampling * progress, update_chance(config.seed, update)
         nats, smoothed = 0.0, 0.0
         for batch in gathered:
             loss = batch_loss(
                 model,
-                batch.to(device),
+                mixed_batch(model, batch.to(device), probability=own, chance=chance),
                 smoothing=config.label_smoothing,
                 coverage=config.coverage_loss,
             )

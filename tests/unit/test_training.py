@@ -513,7 +513,7 @@ STRONG = {
     },
     "everything": {
         "decay": "cosine", "accumulate": 2, "weight_decay": 0.1, "ema": 0.9, "metric": "chrf",
-        "keep_last": 3, "average": "last", "validate_every": 4,
+        "keep_last": 3, "average": "last", "validate_every": 4, "scheduled_sampling": 0.8,
     },
 }  # fmt: skip
 
