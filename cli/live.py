@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cli.console import note, stderr_console
-from cli.training_run import (
+from cli.training_log import (
     PlainReporter,
     Reporter,
     Window,
     clock_time,
     describe_measured,
-    remaining,
     sample_lines,
 )
 from cli.validation import Sample, shown
@@ -36,7 +35,7 @@ def training_reporter(run: "RunDirectory", probe: Probe | None = None) -> Report
     plain = PlainReporter(
         note if not stderr_console().is_terminal else _silent,
         run.log,
-        log_every=run.config.training.log_every,
+        run.config.training,
     )
     return LiveReporter(plain, probe) if stderr_console().is_terminal else plain
 
@@ -126,7 +125,7 @@ class LiveReporter:
             Text(f"epoch {event.batch.epoch}"),
             Text(f"loss {self._losses[-1]:.3f}"),
             Text(f"{self._window.tokens_per_second:,.0f} tokens/s"),
-            Text(f"{remaining(event)} left"),
+            Text(f"{self._log.pace.left(event.state)} left"),
         )
         whole = Table.grid()
         whole.add_row(grid)

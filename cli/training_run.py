@@ -3,15 +3,14 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
-from cli.validation import Sample, Validator, shown
+from cli.training_log import Reporter, describe_measured
+from cli.validation import Sample, Validator
 from seq2seq.errors import ConfigError
-from seq2seq.visible import visible
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -20,18 +19,7 @@ if TYPE_CHECKING:
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
     from seq2seq.moving_average import MovingAverage
-    from seq2seq.training import Finished, Measured, TrainingState, Update, Validation
-
-
-class Reporter(Protocol):
-    """Shows a training as it goes; saving and stopping are not its business."""
-
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None: ...
-    def update(self, event: "Update") -> None: ...
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None: ...
-    def tell(self, line: str) -> None: ...
-    def finished(self, event: "Finished") -> None: ...
-    def close(self) -> None: ...
+    from seq2seq.training import Measured, TrainingState, Update, Validation
 
 
 @dataclass(frozen=True)
@@ -271,131 +259,3 @@ def resume_command(run: Path, store: Path) -> str:
     import shlex
 
     return f"seq2seq train {shlex.quote(str(store))} {shlex.quote(str(run))} --resume"
-
-
-class PlainReporter:
-    """One time-stamped line every `log_every` updates, for logs and pipes."""
-
-    def __init__(self, write: Callable[[str], None], log: Path, *, log_every: int) -> None:
-        self._write, self._log_every = write, log_every
-        self._path = log
-        self._log: TextIO | None = None
-        self._window = Window()
-        self._sample: Sample | None = None  # the one that was shown with its reference
-
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
-        from seq2seq.model import count_parameters
-
-        self._log = self._path.open("a", encoding="utf-8")
-        self._line(f"{count_parameters(model):,} parameters")
-        if state.update:
-            self._line(
-                f"resumed at update {state.update:,}, epoch {state.position.epoch}, batch "
-                f"{state.position.batch + 1:,}; best so far at update "
-                f"{state.best_update:,}"
-            )
-        self._window.reset(state)
-
-    def update(self, event: "Update") -> None:
-        self._window.add(event)
-        if event.state.update % self._log_every == 0:
-            self._line(self._window.describe(event))
-            self._window.reset(event.state)
-
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
-        best = "the best so far" if event.improved else f"best at {event.state.best_update:,}"
-        self._line(
-            f"validation after update {event.state.update:,}: "
-            f"{describe_measured(event.measured)} ({best})"
-        )
-        sample = shown(samples)
-        for line in sample_lines(sample, self._sample):
-            self._line(line)
-        self._sample = sample
-        self._window.reset(event.state)
-
-    def tell(self, line: str) -> None:
-        self._line(line)
-
-    def finished(self, event: "Finished") -> None:
-        self._line(
-            f"finished: {event.reason}; {event.state.update:,} updates in "
-            f"{clock_time(event.state.seconds)}, best at update {event.state.best_update:,}"
-        )
-
-    def close(self) -> None:
-        if self._log is not None:
-            self._log.close()
-
-    def _line(self, text: str) -> None:
-        assert self._log is not None
-        stamped = f"{datetime.now():%H:%M:%S} {visible(text)}"
-        self._write(stamped)
-        self._log.write(stamped + "\n")
-        self._log.flush()
-
-
-def describe_measured(measured: "Measured") -> str:
-    said = f"perplexity {measured.perplexity:.2f}"
-    if measured.bleu is not None and measured.chrf is not None:
-        said += f", BLEU {measured.bleu:.1f}, chrF {measured.chrf:.1f}"
-    return said
-
-
-def sample_lines(sample: Sample | None, before: Sample | None) -> list[str]:
-    """A sentence as it is translated now; source and reference only where it was not seen yet."""
-    if sample is None:
-        return []
-    translated = f"  translation  {visible(sample.translation)}"
-    if before is not None and before.line == sample.line:
-        return [translated]
-    return [
-        f"  source       {visible(sample.source)}",
-        f"  reference    {visible(sample.reference)}",
-        translated,
-    ]
-
-
-class Window:
-    """Averages over the updates since the last line was written."""
-
-    def __init__(self) -> None:
-        self.tokens, self.nats, self.seconds = 0, 0.0, 0.0
-        self._began = 0.0
-
-    def reset(self, state: "TrainingState") -> None:
-        self.tokens, self.nats, self.seconds, self._began = 0, 0.0, 0.0, state.seconds
-
-    def add(self, event: "Update") -> None:
-        self.tokens += event.tokens
-        self.nats += event.nats_per_token * event.tokens
-        self.seconds = event.state.seconds - self._began
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def nats_per_token(self) -> float:
-        return self.nats / max(self.tokens, 1)
-
-    def describe(self, event: "Update") -> str:
-        return (
-            f"update {event.state.update:,}  epoch {event.batch.epoch}  "
-            f"loss {self.nats_per_token:.3f} nats/token  "
-            f"{self.tokens_per_second:,.0f} tokens/s  "
-            f"rate {event.learning_rate:.1e}  {remaining(event)} left"
-        )
-
-
-def remaining(event: "Update") -> str:
-    """The time to the end of the run, at the speed so far; patience may end it earlier."""
-    if event.progress <= 0:
-        return "unknown"
-    return clock_time(event.state.seconds * (1 - event.progress) / event.progress)
-
-
-def clock_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

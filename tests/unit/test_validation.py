@@ -8,7 +8,7 @@ from reruns import interrupt, new_run, remains, train
 from tiny import corpus_lines, write_corpus
 
 from cli.interruption import Interrupted, StopRequest
-from cli.training_run import PlainReporter
+from cli.training_log import PlainReporter
 from cli.translator import Translator
 from cli.validation import Sample, Validator, shown, spread
 from data.config import DataConfig
@@ -85,7 +85,7 @@ def test_a_stop_is_heeded_between_two_batches(tmp_path, store):
 def test_samples_that_hold_control_characters_reach_no_terminal(tmp_path):
     odd = Sample(1, "\x1b[2Ja\x07 [red]", "\u202eb", "c\x9b3m")
     told: list[str] = []
-    reporter = PlainReporter(told.append, tmp_path / "log", log_every=1)
+    reporter = PlainReporter(told.append, tmp_path / "log", TrainingConfig())
     model = torch.nn.Linear(1, 1)
     reporter.start(model, TrainingState())  # type: ignore[arg-type]
     event = Validation(TrainingState(update=1, validated=1), Measured(1.0, 2.0, 3.0), True)
