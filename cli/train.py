@@ -36,7 +36,7 @@ class ScoreName(StrEnum):
 DEFAULT_RECIPE = "small"
 CHANGEABLE = (
     "updates", "minutes", "patience", "validate_every", "log_every", "keep_best", "keep_last",
-    "average",
+    "average", "profile",
 )  # fmt: skip
 """Settings of `training` that may be changed when a run is resumed."""
 

@@ -45,6 +45,7 @@ def train_run(
     from seq2seq.checkpoint import load_state, load_training
     from seq2seq.moving_average import MovingAverage
     from seq2seq.optimization import build_optimizer
+    from seq2seq.stopwatch import Stopwatch, untimed
     from seq2seq.training import Finished, Measured, TrainingState, Update, fit
 
     config = run.config.training
@@ -57,6 +58,9 @@ def train_run(
         last = run.checkpoint("last")  # raises when it names what is gone: never start anew
         state = load_state(last)
         load_training(last, model, optimizer, average)
+    stopwatch = Stopwatch() if config.profile else None
+    if stopwatch:
+        stopwatch.watch(model)
     train, validator = store.split("train"), Validator(run, store, device=device)
     with run.lock(), stop_requests() as stop:
         batches = token_budget_batches(
@@ -75,12 +79,15 @@ def train_run(
             state=state,
             average=average,
             restore=lambda: load_training(run.checkpoint("best"), model, optimizer, average),
+            part=stopwatch.part if stopwatch else untimed,
             device=device,
         )
         recorder = _Recorder(run, Trained(model, optimizer, average), state)
         try:
             reporter.start(model, state)
             for event in events:
+                if stopwatch and not isinstance(event, Update) and event.state != state:
+                    reporter.tell(stopwatch.describe())
                 if isinstance(event, Finished):
                     averaged = recorder.average(validate, reporter)
                     reporter.finished(event)

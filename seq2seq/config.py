@@ -416,6 +416,9 @@ class TrainingConfig(Section):
     if it is better."""
     log_every: int = Field(default=50, ge=1)
     """Updates between two lines in metrics.jsonl and in a plain log."""
+    profile: bool = False
+    """Say at each validation and at the end where the time goes: data, encoder, decoder, loss,
+    backward pass, optimizer, validation."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

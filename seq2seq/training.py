@@ -18,6 +18,7 @@ from seq2seq.model import EncoderDecoder
 from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import learning_rate
 from seq2seq.scheduled_sampling import mixed_batch, update_chance
+from seq2seq.stopwatch import Part, untimed
 
 HOPELESS = 1000.0  # nats a token; a fresh model has the logarithm of its vocabulary, about 9
 
@@ -56,6 +57,7 @@ class TrainingState:
     update: int = 0
     position: BatchPosition = FIRST_BATCH  # of the batch that comes next
     seconds: float = 0.0  # trained so far, validations included
+    processor_seconds: float = 0.0  # of all threads of this process, over the same time
     best_update: int = 0  # 0 before the first validation
     best_nats: float | None = None  # a token, on the validation set; None before the first
     best_score: float | None = None  # its BLEU or chrF, where that decides
@@ -109,15 +111,17 @@ def fit(
     state: TrainingState,
     average: MovingAverage | None = None,
     restore: Callable[[], None] | None = None,
+    part: Part = untimed,
     device: str = "cpu",
     clock: Callable[[], float] = time.monotonic,
+    processor_clock: Callable[[], float] = time.process_time,
 ) -> Iterator[Update | Validation | Finished]:
     """Train from `state` on, until updates, minutes or patience run out.
 
     `batches` never ends and begins at `state.position`; `validate` draws no chance, and sees the
     weights of `average` where there is one. After each event model, optimizer, average and
     `event.state` belong together and may be saved. `restore` gives model, optimizer and average
-    what they had at the best validation so far.
+    what they had at the best validation so far. `part` may time what is done.
 
     Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
@@ -126,15 +130,19 @@ def fit(
     restarts = config.decay == "plateau" and config.plateau_restart
     if restarts and restore is None:
         raise ValueError("a restart on a plateau needs `restore`")
-    began = clock() - state.seconds
+    began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
     while True:
         ended = _end_of(state, config)
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
-            with average.in_place() if average else nullcontext():
+            with part("validation"), average.in_place() if average else nullcontext():
                 measured = validate()
             validation = _validated(measured, state, config, ends=bool(ended))
-            state = replace(validation.state, seconds=clock() - began)
+            state = replace(
+                validation.state,
+                seconds=clock() - began,
+                processor_seconds=processor_clock() - spent,
+            )
             if validation.reduced and restarts and restore is not None:
                 restore()
                 state = replace(state, measured=None)  # these weights were measured before
@@ -143,7 +151,8 @@ def fit(
         if ended:
             yield Finished(state, ended)
             return
-        gathered = [next(batches) for _ in range(config.accumulate)]
+        with part("data"):
+            gathered = [next(batches) for _ in range(config.accumulate)]
         tokens = sum(int((batch.labels != PAD).sum()) for batch in gathered)
         update, progress = state.update + 1, _progress(state, config)
         rate = learning_rate(config, update=update, progress=progress, reductions=state.reductions)
@@ -155,26 +164,29 @@ def fit(
         own, chance = config.scheduled_sampling * progress, update_chance(config.seed, update)
         nats, smoothed = 0.0, 0.0
         for batch in gathered:
-            loss = batch_loss(
-                model,
-                mixed_batch(model, batch.to(device), probability=own, chance=chance),
-                smoothing=config.label_smoothing,
-                coverage=config.coverage_loss,
-            )
-            (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
+            with part("scheduled sampling"):
+                read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
+            with part("loss"):
+                loss = batch_loss(
+                    model, read, smoothing=config.label_smoothing, coverage=config.coverage_loss
+                )
+            with part("backward"):
+                (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
             nats += loss.nats.item()
             smoothed += loss.smoothed_nats.item()
-        norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
-        _refuse_divergence(smoothed / tokens, norm, update=update, group=gathered)
-        optimizer.step()
-        if average:
-            average.add(update)
+        with part("optimizer"):
+            norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
+            _refuse_divergence(smoothed / tokens, norm, update=update, group=gathered)
+            optimizer.step()
+            if average:
+                average.add(update)
         last = gathered[-1].position
         state = replace(
             state,
             update=update,
             position=BatchPosition(last.epoch, last.batch + 1),
             seconds=clock() - began,
+            processor_seconds=processor_clock() - spent,
             tokens=state.tokens + tokens,
             measured=None,
         )
