@@ -6,6 +6,7 @@ provenance.json     versions, command line, seed, languages, hashes of data and 
 metrics.jsonl       one line an event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
 train.log           what was told while training
+report.txt          how training went and what to try next, once it has ended
 checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`
 """
 
@@ -122,6 +123,10 @@ class RunDirectory:
         return self.path / "samples.jsonl"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.txt"
+
+    @property
     def log(self) -> Path:
         return self.path / "train.log"
 
@@ -189,6 +194,10 @@ class RunDirectory:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every line of metrics.jsonl; none before the first."""
+        return _read_lines(self.metrics)
 
     def read_samples(self) -> list[dict[str, Any]]:
         """Every line of samples.jsonl; none before the first validation."""
