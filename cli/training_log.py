@@ -95,7 +95,8 @@ class PlainReporter:
 
 
 def describe_measured(measured: "Measured") -> str:
-    said = f"perplexity {measured.perplexity:.2f}"
+    perplexity = measured.perplexity
+    said = f"perplexity {perplexity:.2f}" if perplexity < 1e6 else f"perplexity {perplexity:.1e}"
     if measured.bleu is not None and measured.chrf is not None:
         said += f", BLEU {measured.bleu:.1f}, chrF {measured.chrf:.1f}"
     return said

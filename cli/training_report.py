@@ -105,11 +105,10 @@ def course_of(history: list[Event]) -> Course:
 
 def suggestions(history: list[Event], config: RunConfig, facts: Facts) -> list[str]:
     """At most three things to type, the likeliest to help first."""
-    found = [
-        *_by_course(course_of(history), config, facts),
-        *_by_structure(config),
-        *_by_translations(_best_measured(history, facts), config, facts),
-    ]
+    course = course_of(history)
+    found = [*_by_course(course, config, facts), *_by_structure(config)]
+    if course.kind not in ("short", "worse"):  # then its translations say nothing yet
+        found += _by_translations(_best_measured(history, facts), config, facts)
     return found[:MOST_SUGGESTIONS]
 
 
@@ -218,7 +217,7 @@ def _by_structure(config: RunConfig) -> list[str]:
 
 
 def _by_translations(measured: Event | None, config: RunConfig, facts: Facts) -> list[str]:
-    """What the text itself says; the course comes first, for half-trained models do all of it."""
+    """What the text itself says."""
     found = []
     ratio = (measured or {}).get("length_ratio", 1.0)
     if ratio < SHORT:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cli.training_log import RECENT, Pace, clock_time
+from cli.training_log import RECENT, Pace, clock_time, describe_measured
 from seq2seq.config import TrainingConfig
-from seq2seq.training import TrainingState
+from seq2seq.training import Measured, TrainingState
 
 
 def paced(config: TrainingConfig, *seconds: float, resumed: TrainingState | None = None):
@@ -63,3 +63,8 @@ def test_clock_times_are_read_at_a_glance():
     assert [clock_time(s) for s in (0, 59.6, 3599, 3600, 36_061)] == [
         *("0:00", "1:00", "59:59", "1:00:00", "10:01:01")
     ]
+
+
+def test_a_hopeless_perplexity_stays_short():
+    assert describe_measured(Measured(95.9)) == "perplexity 4.5e+41"
+    assert describe_measured(Measured(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"

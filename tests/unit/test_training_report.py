@@ -113,6 +113,12 @@ def test_an_average_that_is_best_is_the_result():
     assert "update 1,000 of 1,000" in told[2]
 
 
+def test_translations_of_a_run_that_went_wrong_say_nothing():
+    scores = {"bleu": 1.0, "chrf": 1.0, "length_ratio": 3.0, "copied": 0.5}
+    (lower,) = suggestions(history(RISING, **scores), RunConfig(), FACTS)
+    assert lower.endswith("--set training.learning_rate=0.001")
+
+
 def test_a_run_that_minutes_ended_gets_more_of_them():
     config = resolve({"training": {"minutes": 2.5}})
     (longer, *_) = suggestions(history(FALLING), config, FACTS)
