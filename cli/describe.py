@@ -204,6 +204,7 @@ def _run_facts(path: Path) -> dict[str, Any]:
 
 
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
+    from cli.training_run import figures
     from seq2seq.checkpoint import MODEL, load_state, verify
 
     hashes, state = verify(path), load_state(path)
@@ -215,6 +216,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         "seconds": round(state.seconds, 1),
         "best_update": state.best_update,
         "best_nats_per_token": state.best_nats,
+        "measured": figures(state.measured) if state.measured else {},
         "model_sha256": hashes[MODEL],
         "megabytes": round(size / 1e6, 1),
         "verified": True,
