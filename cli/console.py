@@ -66,11 +66,16 @@ def write_line(line: str) -> None:
 
 
 def write_json(value: Any) -> None:
-    """One JSON document on one line, as a program reads it; nothing in it can drive a terminal."""
+    """One JSON document on one line, as a program reads it."""
+    sys.stdout.write(json_line(value))
+
+
+def json_line(value: Any) -> str:
+    """One JSON document and its line end; nothing in it can drive a terminal."""
     text = json.dumps(value, ensure_ascii=False)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
-    sys.stdout.write(text + "\n")
+    return text + "\n"
 
 
 def note(message: str) -> None:

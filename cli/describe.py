@@ -17,11 +17,22 @@ def describe(
         Path, typer.Argument(help="A token store, run directory or checkpoint, or a preset's name.")
     ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="How a run's samples were translated over time.")
+    ] = False,
 ) -> None:
     """Say what a store, run or checkpoint holds, and verify it; or what a preset is."""
     from cli.console import write_json, write_line
     from cli.preset import preset_names, read_preset
 
+    if samples:
+        course = _samples(path)
+        if json:
+            write_json({"schema_version": 1, "kind": "samples", "samples": course})
+            return
+        for line in _sample_course(course):
+            write_line(line)
+        return
     if str(path) in preset_names() and not path.exists():
         preset = read_preset(str(path))
         if json:
@@ -55,6 +66,35 @@ def _facts(path: Path) -> dict[str, Any]:
         hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`; presets are "
         + ", ".join(preset_names()),
     )
+
+
+def _samples(path: Path) -> list[dict[str, Any]]:
+    """What samples.jsonl of a run holds, in order."""
+    from cli.run_directory import RunDirectory
+    from seq2seq.errors import CheckpointError
+
+    run = RunDirectory.open(path)
+    found = run.read_samples()
+    if not found:
+        raise CheckpointError(
+            f"{path} has no samples yet", hint="they are written at each validation of a training"
+        )
+    return found
+
+
+def _sample_course(samples: list[dict[str, Any]]) -> list[str]:
+    """Each sentence with its translation at every validation."""
+    lines: list[str] = []
+    width = max(len(f"{each['update']:,}") for each in samples) + len("update ")
+    for number in dict.fromkeys(each["line"] for each in samples):
+        course = [each for each in samples if each["line"] == number]
+        lines += [f"line {number:,} of the validation set"]
+        lines += [f"  {'source':{width}}  {course[0]['source']}"]
+        for each in course:
+            when = f"update {each['update']:>{width - 7},}"
+            lines += [f"  {when}  {each['translation']}"]
+        lines += [f"  {'reference':{width}}  {course[0]['reference']}", ""]
+    return lines[:-1]
 
 
 def _preset_facts(preset: "Preset") -> dict[str, Any]:
@@ -157,6 +197,7 @@ def _run_facts(path: Path) -> dict[str, Any]:
         "target_language": run.languages[1],
         "parameters": count_parameters(run.build_model()),
         "checkpoints": checkpoints,
+        "samples": len({each["line"] for each in run.read_samples()}),
         "created": run.provenance["created"],
         "command_line": run.provenance["command_line"],
         "versions": run.provenance["versions"],
@@ -168,6 +209,7 @@ def _run_facts(path: Path) -> dict[str, Any]:
 
 
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
+    from cli.training_run import figures
     from seq2seq.checkpoint import MODEL, load_state, verify
 
     hashes, state = verify(path), load_state(path)
@@ -179,6 +221,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         "seconds": round(state.seconds, 1),
         "best_update": state.best_update,
         "best_nats_per_token": state.best_nats,
+        "measured": figures(state.measured) if state.measured else {},
         "model_sha256": hashes[MODEL],
         "megabytes": round(size / 1e6, 1),
         "verified": True,

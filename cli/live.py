@@ -1,10 +1,19 @@
 """Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cli.console import note, stderr_console
-from cli.training_run import PlainReporter, Reporter, Window, clock_time, remaining
+from cli.training_log import (
+    PlainReporter,
+    Reporter,
+    Window,
+    clock_time,
+    describe_measured,
+    sample_lines,
+)
+from cli.validation import Sample, shown
+from seq2seq.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,7 +35,7 @@ def training_reporter(run: "RunDirectory", probe: Probe | None = None) -> Report
     plain = PlainReporter(
         note if not stderr_console().is_terminal else _silent,
         run.log,
-        log_every=run.config.training.log_every,
+        run.config.training,
     )
     return LiveReporter(plain, probe) if stderr_console().is_terminal else plain
 
@@ -49,7 +58,7 @@ class LiveReporter:
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._window, self._losses = Window(), list[float]()
         self._latest: Update | None = None
-        self._validation: Validation | None = None
+        self._sample: Sample | None = None  # the one that was shown with its reference
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
         self._log.start(model, state)
@@ -74,15 +83,22 @@ class LiveReporter:
             self._attention = self._probe(self._model)
             self._probed = seconds
 
-    def validation(self, event: "Validation") -> None:
-        self._log.validation(event)
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+        self._log.validation(event, samples)
         self._window.reset(event.state)
-        self._validation = event
         mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
         self._console.print(
-            f"update {event.state.update:>7,}  validation perplexity {event.perplexity:8.2f}"
+            f"update {event.state.update:>7,}  validation {describe_measured(event.measured)}"
             f"  {mark}"
         )
+        sample = shown(samples)
+        for line in sample_lines(sample, self._sample):
+            self._console.print(line)
+        self._sample = sample
+
+    def tell(self, line: str) -> None:
+        self._log.tell(line)
+        self._console.print(visible(line))
 
     def finished(self, event: "Finished") -> None:
         self._log.finished(event)
@@ -109,7 +125,7 @@ class LiveReporter:
             Text(f"epoch {event.batch.epoch}"),
             Text(f"loss {self._losses[-1]:.3f}"),
             Text(f"{self._window.tokens_per_second:,.0f} tokens/s"),
-            Text(f"{remaining(event)} left"),
+            Text(f"{self._log.pace.left(event.state)} left"),
         )
         whole = Table.grid()
         whole.add_row(grid)

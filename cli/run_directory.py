@@ -4,8 +4,10 @@ config.toml         every setting, resolved
 provenance.json     versions, command line, seed, languages, hashes of data and pieces
 *.model             the SentencePiece models
 metrics.jsonl       one line an event; the same bytes when the same run is repeated
+samples.jsonl       a few validation sentences and their translations at every validation
 train.log           what was told while training
-checkpoints/        update-N/ and the pointers `best` and `last`
+report.txt          how training went and what to try next, once it has ended
+checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`
 """
 
 import json
@@ -123,6 +125,14 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.txt"
+
+    @property
     def log(self) -> Path:
         return self.path / "train.log"
 
@@ -153,7 +163,7 @@ class RunDirectory:
 
         if found := pointed(self.checkpoints, name):
             return found
-        names = sorted(p.name for p in self.checkpoints.glob("update-*"))
+        names = sorted(p.parent.name for p in self.checkpoints.glob("*/MANIFEST.json"))
         raise CheckpointError(
             f"{self.path} has no checkpoint {name!r}",
             hint=f"there are best, last, {', '.join(names)}"
@@ -191,23 +201,45 @@ class RunDirectory:
             holder.unlink(missing_ok=True)
             lock.release()
 
-    def rewind_metrics(self, state: "TrainingState") -> None:
-        """Take metrics back to a checkpoint, so that what is done again is not told twice."""
-        if not self.metrics.is_file():
-            return
-        with self.metrics.open(encoding="utf-8") as stream:
-            kept = [line for line in stream if _told_by(line, state)]
-        with replacing(self.metrics) as partial:
-            partial.write_text("".join(kept), encoding="utf-8")
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every line of metrics.jsonl; none before the first."""
+        return _read_lines(self.metrics)
+
+    def read_samples(self) -> list[dict[str, Any]]:
+        """Every line of samples.jsonl; none before the first validation."""
+        return _read_lines(self.samples)
+
+    def rewind(self, state: "TrainingState") -> None:
+        """Take metrics and samples back to a checkpoint: what is done again is not told twice."""
+        for path in (self.metrics, self.samples):
+            if not path.is_file():
+                continue
+            with path.open(encoding="utf-8", newline="\n") as stream:
+                kept = [line for line in stream if _told_by(line, state)]
+            with replacing(path) as partial:
+                partial.write_text("".join(kept), encoding="utf-8", newline="\n")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """JSON lines; raises CheckpointError where one is damaged."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            return [dict(json.loads(line)) for line in stream]
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged", hint="restore the run directory") from error
 
 
 def _told_by(line: str, state: "TrainingState") -> bool:
-    """Whether a line of metrics tells of something that lies behind a state."""
+    """Whether a line of metrics or samples tells of something that lies behind a state."""
     try:
         values = json.loads(line)
-        done = state.validated if values["event"] == "validation" else state.update
+        if values.get("event") == "average":
+            return False  # told anew wherever a run ends
+        done = state.update if values.get("event") == "update" else state.validated
         return bool(values["update"] <= done)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return False  # a line cut short by a crash
 
 

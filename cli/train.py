@@ -34,7 +34,10 @@ class ScoreName(StrEnum):
 
 
 DEFAULT_RECIPE = "small"
-CHANGEABLE = ("updates", "minutes", "patience", "validate_every", "log_every")
+CHANGEABLE = (
+    "updates", "minutes", "patience", "validate_every", "log_every", "keep_best", "keep_last",
+    "average", "profile",
+)  # fmt: skip
 """Settings of `training` that may be changed when a run is resumed."""
 
 
@@ -124,11 +127,15 @@ def train(
 def _train(run: "RunDirectory", store: "TokenStore", *, device: str) -> None:
     from cli.console import note
     from cli.live import training_reporter
+    from cli.training_report import write_report
     from cli.training_run import train_run
 
     outcome = train_run(run, store, device=device, reporter=training_reporter(run))
     if not outcome.trained:
         note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
+    elif outcome.state.validated:
+        for line in write_report(run, store, outcome):
+            note(line)
     note(f"next: seq2seq translate {run.path} --interactive")
 
 

@@ -1,30 +1,25 @@
 """Training into a run directory: what `fit` reports is logged, saved and shown here."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
+from cli.training_log import Reporter, describe_measured
+from cli.validation import Sample, Validator
 from seq2seq.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from data.token_store import TokenStore
+    from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training import Finished, TrainingState, Update, Validation
-
-
-class Reporter(Protocol):
-    """Shows a training as it goes; saving and stopping are not its business."""
-
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None: ...
-    def update(self, event: "Update") -> None: ...
-    def validation(self, event: "Validation") -> None: ...
-    def finished(self, event: "Finished") -> None: ...
-    def close(self) -> None: ...
+    from seq2seq.moving_average import MovingAverage
+    from seq2seq.training import Measured, TrainingState, Update, Validation
 
 
 @dataclass(frozen=True)
@@ -46,23 +41,28 @@ def train_run(
     """
     import torch
 
-    from data.batching import sorted_batches, token_budget_batches
+    from data.batching import token_budget_batches
     from data.subword_sampling import subword_sampling
-    from seq2seq.checkpoint import load_optimizer, load_state, load_weights
+    from seq2seq.checkpoint import load_state, load_training
+    from seq2seq.moving_average import MovingAverage
     from seq2seq.optimization import build_optimizer
-    from seq2seq.training import Finished, TrainingState, corpus_nats, fit
+    from seq2seq.stopwatch import Stopwatch, untimed
+    from seq2seq.training import Finished, Measured, TrainingState, Update, fit
 
     config = run.config.training
     torch.manual_seed(config.seed)
     model = run.build_model().to(device)
     optimizer = build_optimizer(model, config)
+    average = MovingAverage(model, decay=config.ema) if config.ema else None
     state = TrainingState()
     if (run.checkpoints / "last").exists():
         last = run.checkpoint("last")  # raises when it names what is gone: never start anew
         state = load_state(last)
-        load_weights(last, model)
-        load_optimizer(last, model, optimizer)
-    train, valid = store.split("train"), store.split("valid")
+        load_training(last, model, optimizer, average)
+    stopwatch = Stopwatch() if config.profile else None
+    if stopwatch:
+        stopwatch.watch(model)
+    train, validator = store.split("train"), Validator(run, store, device=device)
     with run.lock(), stop_requests() as stop:
         batches = token_budget_batches(
             train,
@@ -79,20 +79,39 @@ def train_run(
             ),
         )
 
-        def validate() -> float:
-            held_out = stop.watch(sorted_batches(valid, budget=2 * config.batch_tokens))
-            return corpus_nats(model, held_out, device=device)
+        def validate() -> Measured:
+            return validator.measure(model, stop)
 
-        events = fit(model, optimizer, batches, validate, config, state=state, device=device)
-        recorder = _Recorder(run, model, optimizer, state)
+        events = fit(
+            model,
+            optimizer,
+            batches,
+            validate,
+            config,
+            state=state,
+            average=average,
+            restore=lambda: load_training(run.checkpoint("best"), model, optimizer, average),
+            part=stopwatch.part if stopwatch else untimed,
+            device=device,
+        )
+        recorder = _Recorder(run, Trained(model, optimizer, average), state)
         try:
             reporter.start(model, state)
             for event in events:
+                if stopwatch and not isinstance(event, Update) and event.state != state:
+                    reporter.tell(stopwatch.describe())
                 if isinstance(event, Finished):
+                    averaged = recorder.average(validate, reporter)
                     reporter.finished(event)
-                    return Outcome(event.reason, event.state, trained=event.state != state)
-                recorder.record(event)
-                _show(event, reporter)
+                    return Outcome(event.reason, event.state, event.state != state or averaged)
+                if isinstance(event, Update):
+                    recorder.update(event)
+                    reporter.update(event)
+                else:
+                    recorder.validation(event, validator.samples)
+                    reporter.validation(event, validator.samples)
+                    if event.reduced:
+                        reporter.tell(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             recorder.save()
@@ -103,56 +122,69 @@ def train_run(
     raise AssertionError("fit ends with Finished")
 
 
-def _show(event: "Update | Validation", reporter: Reporter) -> None:
-    from seq2seq.training import Update
+def _told_plateau(state: "TrainingState", config: "TrainingConfig") -> str:
+    rate = config.learning_rate * config.plateau_factor**state.reductions
+    origin = f", from the weights of update {state.best_update:,}" if config.plateau_restart else ""
+    return f"a plateau: the learning rate is {rate:.1e} from here on{origin}"
 
-    if isinstance(event, Update):
-        reporter.update(event)
-    else:
-        reporter.validation(event)
+
+class Trained(NamedTuple):
+    """All that changes with an update and is saved with it."""
+
+    model: "EncoderDecoder"
+    optimizer: "Optimizer"
+    average: "MovingAverage | None"
 
 
 class _Recorder:
-    """Writes metrics.jsonl and checkpoints."""
+    """Writes metrics.jsonl, samples.jsonl and checkpoints."""
 
     def __init__(
         self,
         run: RunDirectory,
-        model: "EncoderDecoder",
-        optimizer: object,
+        trained: Trained,
         state: "TrainingState",
     ) -> None:
-        self._run, self._model, self._optimizer = run, model, optimizer
+        self._run, self._trained = run, trained
         self._state = self._saved = state
-        self._every = run.config.training.log_every
-        run.rewind_metrics(state)
+        self._config = run.config.training
+        self._every = self._config.log_every
+        run.rewind(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
-    def record(self, event: "Update | Validation") -> None:
-        from seq2seq.training import Update
+    def update(self, event: "Update") -> None:
+        from seq2seq.checkpoint import end_average
+
+        if self._state == self._saved:
+            end_average(self._run.checkpoints, self._state)
+        self._state = event.state
+        if event.state.update % self._every == 0:
+            self._write(
+                event="update",
+                update=event.state.update,
+                epoch=event.batch.epoch,
+                batch=event.batch.batch,
+                tokens=event.tokens,
+                nats_per_token=event.nats_per_token,
+                smoothed_nats_per_token=event.smoothed_nats_per_token,
+                gradient_norm=event.gradient_norm,
+                learning_rate=event.learning_rate,
+            )
+
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+        from cli.console import json_line
 
         self._state = event.state
-        if isinstance(event, Update):
-            if event.state.update % self._every == 0:
-                self._write(
-                    event="update",
-                    update=event.state.update,
-                    epoch=event.batch.epoch,
-                    batch=event.batch.batch,
-                    tokens=event.tokens,
-                    nats_per_token=event.nats_per_token,
-                    smoothed_nats_per_token=event.smoothed_nats_per_token,
-                    gradient_norm=event.gradient_norm,
-                    learning_rate=event.learning_rate,
-                )
-            return
         self._write(
             event="validation",
             update=event.state.update,
-            nats_per_token=event.nats_per_token,
-            perplexity=event.perplexity,
+            **figures(event.measured),
             best_update=event.state.best_update,
+            **({"reduced": True} if event.reduced else {}),
         )
+        if samples:
+            with self._run.samples.open("a", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(json_line(each.as_json(event.state.update)) for each in samples)
         self.save()
 
     def save(self) -> None:
@@ -161,13 +193,59 @@ class _Recorder:
 
         if self._state == self._saved:
             return
-        folder = self._run.checkpoints
-        path = save_checkpoint(folder, self._model, self._optimizer, self._state)  # type: ignore[arg-type]
+        folder, config = self._run.checkpoints, self._config
+        model, optimizer, average = self._trained
+        path = save_checkpoint(folder, model, optimizer, self._state, average)
         if self._state.best_update == self._state.update == self._state.validated:
             point(folder, "best", path)
         point(folder, "last", path)
-        prune(folder)
+        prune(
+            folder,
+            keep_best=config.keep_best,
+            keep_last=config.keep_last,
+            metric=config.metric,
+        )
         self._saved = self._state
+
+    def average(self, validate: Callable[[], "Measured"], reporter: Reporter) -> bool:
+        """At the end of training, average what was kept; whether there was anything to do.
+
+        An average that is there already, from a run that ended here before, is the one to keep.
+        The model has averaged weights afterwards.
+        """
+        from seq2seq import checkpoint
+        from seq2seq.training import is_better
+
+        folder, config = self._run.checkpoints, self._config
+        if config.average == "none" or not self._state.update:
+            return False
+        count = config.keep_best if config.average == "best" else config.keep_last
+        chosen = checkpoint.kept_checkpoints(
+            folder, by=config.average, count=count, metric=config.metric
+        )
+        if len(chosen) < 2:
+            reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
+            return False
+        updates = [checkpoint.load_state(each).update for each in chosen]
+        made = updates != checkpoint.averaged_updates(folder)
+        if made:
+            model = self._trained.model
+            checkpoint.load_average(chosen, model)
+            state = replace(self._state, measured=validate())
+            checkpoint.save_average(folder, model, state, updates=updates)
+        path = folder / checkpoint.AVERAGED
+        measured = checkpoint.load_state(path).measured
+        assert measured is not None
+        better = is_better(measured, self._state, config.metric)
+        if better:
+            checkpoint.point(folder, "best", path)
+        self._write(event="average", updates=updates, **figures(measured), better=better)
+        if made:
+            reporter.tell(
+                f"average of {len(chosen)} checkpoints: {describe_measured(measured)} "
+                + ("(best now names it)" if better else "(no better than the best of them)")
+            )
+        return made
 
     def close(self) -> None:
         self._metrics.close()
@@ -175,6 +253,15 @@ class _Recorder:
     def _write(self, **values: object) -> None:
         self._metrics.write(json.dumps(values) + "\n")
         self._metrics.flush()
+
+
+def figures(measured: "Measured") -> dict[str, float]:
+    """What was measured, by name, without what was not."""
+    found = {"nats_per_token": measured.nats_per_token, "perplexity": measured.perplexity}
+    for name in ("bleu", "chrf", "length_ratio", "copied"):
+        if (value := getattr(measured, name)) is not None:
+            found[name] = value
+    return found
 
 
 def check_resumable(run: RunDirectory, store: "TokenStore") -> None:
@@ -191,102 +278,3 @@ def resume_command(run: Path, store: Path) -> str:
     import shlex
 
     return f"seq2seq train {shlex.quote(str(store))} {shlex.quote(str(run))} --resume"
-
-
-class PlainReporter:
-    """One time-stamped line every `log_every` updates, for logs and pipes."""
-
-    def __init__(self, write: Callable[[str], None], log: Path, *, log_every: int) -> None:
-        self._write, self._log_every = write, log_every
-        self._path = log
-        self._log: TextIO | None = None
-        self._window = Window()
-
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
-        from seq2seq.model import count_parameters
-
-        self._log = self._path.open("a", encoding="utf-8")
-        self._line(f"{count_parameters(model):,} parameters")
-        if state.update:
-            self._line(
-                f"resumed at update {state.update:,}, epoch {state.position.epoch}, batch "
-                f"{state.position.batch + 1:,}; best perplexity so far at update "
-                f"{state.best_update:,}"
-            )
-        self._window.reset(state)
-
-    def update(self, event: "Update") -> None:
-        self._window.add(event)
-        if event.state.update % self._log_every == 0:
-            self._line(self._window.describe(event))
-            self._window.reset(event.state)
-
-    def validation(self, event: "Validation") -> None:
-        best = "the best so far" if event.improved else f"best at {event.state.best_update:,}"
-        self._line(
-            f"validation after update {event.state.update:,}: perplexity "
-            f"{event.perplexity:.2f} ({best})"
-        )
-        self._window.reset(event.state)
-
-    def finished(self, event: "Finished") -> None:
-        self._line(
-            f"finished: {event.reason}; {event.state.update:,} updates in "
-            f"{clock_time(event.state.seconds)}, best at update {event.state.best_update:,}"
-        )
-
-    def close(self) -> None:
-        if self._log is not None:
-            self._log.close()
-
-    def _line(self, text: str) -> None:
-        assert self._log is not None
-        stamped = f"{datetime.now():%H:%M:%S} {text}"
-        self._write(stamped)
-        self._log.write(stamped + "\n")
-        self._log.flush()
-
-
-class Window:
-    """Averages over the updates since the last line was written."""
-
-    def __init__(self) -> None:
-        self.tokens, self.nats, self.seconds = 0, 0.0, 0.0
-        self._began = 0.0
-
-    def reset(self, state: "TrainingState") -> None:
-        self.tokens, self.nats, self.seconds, self._began = 0, 0.0, 0.0, state.seconds
-
-    def add(self, event: "Update") -> None:
-        self.tokens += event.tokens
-        self.nats += event.nats_per_token * event.tokens
-        self.seconds = event.state.seconds - self._began
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def nats_per_token(self) -> float:
-        return self.nats / max(self.tokens, 1)
-
-    def describe(self, event: "Update") -> str:
-        return (
-            f"update {event.state.update:,}  epoch {event.batch.epoch}  "
-            f"loss {self.nats_per_token:.3f} nats/token  "
-            f"{self.tokens_per_second:,.0f} tokens/s  "
-            f"rate {event.learning_rate:.1e}  {remaining(event)} left"
-        )
-
-
-def remaining(event: "Update") -> str:
-    """The time to the end of the run, at the speed so far; patience may end it earlier."""
-    if event.progress <= 0:
-        return "unknown"
-    return clock_time(event.state.seconds * (1 - event.progress) / event.progress)
-
-
-def clock_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

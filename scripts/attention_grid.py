@@ -33,7 +33,7 @@ from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder, build_model
 from seq2seq.optimization import build_optimizer
 from seq2seq.search.translation import translate_ids
-from seq2seq.training import TrainingState, corpus_nats, fit
+from seq2seq.training import Measured, TrainingState, corpus_nats, fit
 
 SYMBOLS = range(4, 14)
 VOCABULARY = 14
@@ -163,7 +163,7 @@ def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
         model,
         optimizer,
         batches,
-        lambda: corpus_nats(model, unseen),
+        lambda: Measured(corpus_nats(model, unseen)),
         config,
         state=TrainingState(),
     ):

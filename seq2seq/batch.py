@@ -33,11 +33,12 @@ class Batch:
     target_ids: Tensor  # [B, T+1] int64
     lines: tuple[int, ...]  # B line numbers in the corpus, from 1
     position: BatchPosition  # of this batch
+    read_ids: Tensor | None = None  # [B, T] read in place of the targets
 
     @property
     def decoder_input(self) -> Tensor:
         """What the decoder reads, BOS first. [B, T]"""
-        return self.target_ids[:, :-1]
+        return self.target_ids[:, :-1] if self.read_ids is None else self.read_ids
 
     @property
     def labels(self) -> Tensor:
@@ -51,6 +52,7 @@ class Batch:
             self.target_ids.to(device),
             self.lines,
             self.position,
+            None if self.read_ids is None else self.read_ids.to(device),
         )
 
 

@@ -350,29 +350,70 @@ class TrainingConfig(Section):
     run bounded by time cannot be repeated to the byte."""
     batch_tokens: int = Field(default=1500, ge=1)
     """Padded tokens of the longer side in a batch, at most."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches an update: their gradient is that of the mean over all their target tokens, as if
+    they were one batch."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """The highest learning rate, reached at the end of warm-up."""
     warmup: int = Field(default=300, ge=0)
     """Updates over which the learning rate rises from 0."""
-    decay: Literal["linear", "inverse_sqrt", "none"] = "linear"
-    """What follows warm-up: linear to 0 at the end, or with the inverse square root of the update
-    (Vaswani et al., 2017, equation 3), or nothing."""
+    decay: Literal["linear", "cosine", "inverse_sqrt", "plateau", "none"] = "linear"
+    """What follows warm-up: linear to 0 at the end; half a cosine to 0 at the end (Loshchilov &
+    Hutter, 2017, equation 5, without restarts); with the inverse square root of the update (Vaswani
+    et al., 2017, equation 3); plateau, a lower rate whenever validations stop getting better
+    (Denkowski & Neubig, 2017); or nothing."""
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    """What the rate is multiplied by on a plateau."""
+    plateau_patience: int = Field(default=2, ge=1)
+    """Validations without a better `metric` that are a plateau."""
+    plateau_times: int = Field(default=3, ge=0)
+    """Times the rate is lowered; the plateau after the last of them ends training."""
+    plateau_restart: bool = True
+    """On a plateau, go on from the weights and the optimizer's moments of the best checkpoint."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """Adam's memory of gradients (Kingma & Ba, 2015)."""
     beta2: float = Field(default=0.98, ge=0, lt=1)
     """Adam's memory of squared gradients."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Share of every matrix, times the learning rate, taken off it at each update; biases and gains
+    are left alone (AdamW: Loshchilov & Hutter, 2019, algorithm 2)."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability spread evenly over the vocabulary in the training target (Szegedy et al.,
     2016)."""
     coverage_loss: float = Field(default=0.0, ge=0)
     """Weight of the coverage loss, sum over j of min(a_tj, what j had before) a target token (See
     et al., 2017, equation 12); with any attention."""
+    scheduled_sampling: float = Field(default=0.0, ge=0, le=1)
+    """Probability, rising linearly from 0 to this at the end of training, with which the decoder
+    reads its own best guess in place of a target token (Bengio et al., 2015), all guesses being
+    made by one pass before (Mihaylova & Martins, 2019). It costs a second forward pass."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the gradient; longer ones are scaled back."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay an update, such as 0.999, of a moving average of the weights, which is then what is
+    validated and what translates (Polyak & Juditsky, 1992); its bias to the first weights is
+    corrected as Adam's moments are. 0 keeps no average."""
     validate_every: int = Field(default=500, ge=1)
     """Updates between validations, each followed by a checkpoint."""
     patience: int = Field(default=10, ge=0)
-    """Validations without a better perplexity after which training stops; 0 never stops early."""
+    """Validations without a better `metric` after which training stops; 0 never stops early."""
+    metric: Literal["perplexity", "bleu", "chrf"] = "perplexity"
+    """What decides which checkpoint is best, and when to stop: validation perplexity, or BLEU
+    (Papineni et al., 2002) or chrF (Popovic, 2015) of greedy translations."""
+    validation_sentences: int = Field(default=500, ge=0)
+    """Sentences, the first of the validation set, that each validation translates greedily and
+    scores with BLEU and chrF; 0 translates none but the samples."""
+    samples: int = Field(default=4, ge=0)
+    """Validation sentences, spread evenly over the set, whose translations at each validation are
+    kept in samples.jsonl."""
+    keep_best: int = Field(default=1, ge=1)
+    """Checkpoints kept of those that validated best by `metric`."""
+    keep_last: int = Field(default=1, ge=1)
+    """Checkpoints kept of those that were validated last."""
+    average: Literal["none", "best", "last"] = "none"
+    """When training ends, average the weights of all the best or last checkpoints kept (as in
+    Vaswani et al., 2017, section 6.1, for the last), validate them, and let `best` name the average
+    if it is better."""
     log_every: int = Field(default=50, ge=1)
     """Updates between two lines in metrics.jsonl and in a plain log."""
     curriculum: Literal["none", "length"] = "none"
@@ -389,6 +430,36 @@ class TrainingConfig(Section):
     """How often an epoch takes each pair of a corpus, by the corpus's name, as in {back = 0.5}:
     half of its pairs, drawn anew each epoch; 2: each twice; 0: none. A corpus that is not named has
     the weight it was prepared with."""
+    profile: bool = False
+    """Say at each validation and at the end where the time goes: data, encoder, decoder, loss,
+    backward pass, optimizer, validation."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in training_problems(self):
+            raise problem
+        return self
+
+
+def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
+    """Why settings of training do not go together; nothing when they do."""
+    if config.metric != "perplexity" and not config.validation_sentences:
+        yield ConfigError(
+            f"training.metric is {config.metric}, but training.validation_sentences is 0",
+            hint="give it sentences to translate, or use training.metric=perplexity",
+        )
+    if config.decay == "plateau" and 0 < config.patience <= config.plateau_patience:
+        yield ConfigError(
+            f"training.patience is {config.patience}: training would end at its first plateau, "
+            f"after {config.plateau_patience} validations",
+            hint="use training.patience=0, or one above training.plateau_patience",
+        )
+    kept = {"none": 2, "best": config.keep_best, "last": config.keep_last}[config.average]
+    if kept < 2:
+        yield ConfigError(
+            f"training.average is {config.average}, but training.keep_{config.average} is {kept}",
+            hint=f"keep several: --set training.keep_{config.average}=5",
+        )
 
 
 class SearchConfig(Section):

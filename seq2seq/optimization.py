@@ -1,5 +1,8 @@
 """The optimizer and its learning rate."""
 
+import math
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,21 +10,43 @@ from seq2seq.config import TrainingConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam:
-    """Adam (Kingma & Ba, 2015) in one fused pass over all parameters."""
-    return torch.optim.Adam(
-        model.parameters(),
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        fused=True,
-    )
+    """Adam (Kingma & Ba, 2015) in one fused pass over all parameters.
+
+    With weight decay it is AdamW (Loshchilov & Hutter, 2019): what is taken off the matrices, and
+    off them alone, does not pass through the moments.
+    """
+    settings: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": (config.beta1, config.beta2),
+        "fused": True,
+    }
+    if not config.weight_decay:
+        return torch.optim.Adam(model.parameters(), **settings)
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], **settings)
 
 
-def learning_rate(config: TrainingConfig, *, update: int, progress: float) -> float:
-    """The rate of an update (from 1); progress is the share of the run that lies behind it."""
+def learning_rate(
+    config: TrainingConfig, *, update: int, progress: float, reductions: int = 0
+) -> float:
+    """The rate of an update (from 1); progress is the share of the run that lies behind it.
+
+    `reductions` counts the plateaus so far.
+    """
+    if config.decay == "plateau":
+        warm = min(1.0, update / max(config.warmup, 1))
+        return config.learning_rate * warm * config.plateau_factor**reductions
     if update <= config.warmup:
         return config.learning_rate * update / config.warmup
     if config.decay == "linear":
         return config.learning_rate * max(0.0, 1.0 - progress)
+    if config.decay == "cosine":
+        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     if config.decay == "inverse_sqrt":
         return float(config.learning_rate * (max(config.warmup, 1) / update) ** 0.5)
     return config.learning_rate

@@ -4,19 +4,49 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
+from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
 from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
+from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import learning_rate
+from seq2seq.scheduled_sampling import mixed_batch, update_chance
+from seq2seq.stopwatch import Part, untimed
 
 HOPELESS = 1000.0  # nats a token; a fresh model has the logarithm of its vocabulary, about 9
+
+
+METRIC_NAMES = {"perplexity": "perplexity", "bleu": "BLEU", "chrf": "chrF"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a validation finds out about weights; None where nothing was translated."""
+
+    nats_per_token: float
+    bleu: float | None = None  # 0 to 100
+    chrf: float | None = None  # 0 to 100
+    length_ratio: float | None = None  # words of translations to words of references
+    copied: float | None = None  # share of translated words: in the source, not in the reference
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.nats_per_token, 700.0))
+
+    def score(self, metric: str) -> float | None:
+        """BLEU or chrF where that decides; None where perplexity does."""
+        return {"perplexity": None, "bleu": self.bleu, "chrf": self.chrf}[metric]
+
+    def standing(self, metric: str) -> tuple[float, float]:
+        """Higher is better: what decides, and where that is equal the likelihood."""
+        return self.score(metric) or 0.0, -self.nats_per_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +57,16 @@ class TrainingState:
     update: int = 0
     position: BatchPosition = FIRST_BATCH  # of the batch that comes next
     seconds: float = 0.0  # trained so far, validations included
+    processor_seconds: float = 0.0  # of all threads of this process, over the same time
     best_update: int = 0  # 0 before the first validation
     best_nats: float | None = None  # a token, on the validation set; None before the first
+    best_score: float | None = None  # its BLEU or chrF, where that decides
     stale: int = 0  # validations since the best one
+    waited: int = 0  # validations since the best one or, where that is later, the last plateau
+    reductions: int = 0  # of the learning rate, on plateaus
+    tokens: int = 0  # real target tokens trained on
     validated: int = 0  # the update after which the last validation was done
+    measured: Measured | None = None  # these very weights; None once they have been stepped
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +74,8 @@ class Update:
     """One optimizer step has been taken."""
 
     state: TrainingState
-    batch: BatchPosition
-    tokens: int  # real target tokens in the batch
+    batch: BatchPosition  # the first one, if several make an update
+    tokens: int  # real target tokens in the batch or batches
     nats_per_token: float
     smoothed_nats_per_token: float  # what was trained
     gradient_norm: float  # before clipping
@@ -52,12 +88,9 @@ class Validation:
     """The model has been measured on the validation set."""
 
     state: TrainingState
-    nats_per_token: float
+    measured: Measured
     improved: bool
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(min(self.nats_per_token, 700.0))
+    reduced: bool = False  # a plateau: the learning rate is lower from here on
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,60 +105,97 @@ def fit(
     model: EncoderDecoder,
     optimizer: torch.optim.Optimizer,
     batches: Iterator[Batch],
-    validate: Callable[[], float],
+    validate: Callable[[], Measured],
     config: TrainingConfig,
     *,
     state: TrainingState,
+    average: MovingAverage | None = None,
+    restore: Callable[[], None] | None = None,
+    part: Part = untimed,
     device: str = "cpu",
     clock: Callable[[], float] = time.monotonic,
+    processor_clock: Callable[[], float] = time.process_time,
 ) -> Iterator[Update | Validation | Finished]:
     """Train from `state` on, until updates, minutes or patience run out.
 
-    `batches` never ends and begins at `state.position`; `validate` gives nats a token and draws no
-    chance. After each event model, optimizer and `event.state` belong together and may be saved.
+    `batches` never ends and begins at `state.position`; `validate` draws no chance, and sees the
+    weights of `average` where there is one. After each event model, optimizer, average and
+    `event.state` belong together and may be saved. `restore` gives model, optimizer and average
+    what they had at the best validation so far. `part` may time what is done.
+
     Raises DivergenceError, before the step is taken, for a loss or gradient that is not finite and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
     stay finite.
     """
-    began = clock() - state.seconds
+    restarts = config.decay == "plateau" and config.plateau_restart
+    if restarts and restore is None:
+        raise ValueError("a restart on a plateau needs `restore`")
+    began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
     while True:
         ended = _end_of(state, config)
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
-            validation = _validated(validate(), state)
-            state = replace(validation.state, seconds=clock() - began)
+            with part("validation"), average.in_place() if average else nullcontext():
+                measured = validate()
+            validation = _validated(measured, state, config, ends=bool(ended))
+            state = replace(
+                validation.state,
+                seconds=clock() - began,
+                processor_seconds=processor_clock() - spent,
+            )
+            if validation.reduced and restarts and restore is not None:
+                restore()
+                state = replace(state, measured=None)  # these weights were measured before
             yield replace(validation, state=state)
             ended = ended or _end_of(state, config)
         if ended:
             yield Finished(state, ended)
             return
-        batch = next(batches)
-        update = state.update + 1
-        rate = learning_rate(config, update=update, progress=_progress(state, config))
+        with part("data"):
+            gathered = [next(batches) for _ in range(config.accumulate)]
+        tokens = sum(int((batch.labels != PAD).sum()) for batch in gathered)
+        update, progress = state.update + 1, _progress(state, config)
+        rate = learning_rate(config, update=update, progress=progress, reductions=state.reductions)
         for group in optimizer.param_groups:
             group["lr"] = rate
         model.train()
         seed_update(config.seed, update)
-        loss = batch_loss(
-            model,
-            batch.to(device),
-            smoothing=config.label_smoothing,
-            coverage=config.coverage_loss,
-        )
         optimizer.zero_grad()
-        (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
-        norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
-        smoothed = loss.smoothed_nats.item() / loss.tokens
-        _refuse_divergence(smoothed, norm, update=update, batch=batch)
-        optimizer.step()
-        position = BatchPosition(batch.position.epoch, batch.position.batch + 1)
-        state = replace(state, update=update, position=position, seconds=clock() - began)
+        own, chance = config.scheduled_sampling * progress, update_chance(config.seed, update)
+        nats, smoothed = 0.0, 0.0
+        for batch in gathered:
+            with part("scheduled sampling"):
+                read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
+            with part("loss"):
+                loss = batch_loss(
+                    model, read, smoothing=config.label_smoothing, coverage=config.coverage_loss
+                )
+            with part("backward"):
+                (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
+            nats += loss.nats.item()
+            smoothed += loss.smoothed_nats.item()
+        with part("optimizer"):
+            norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
+            _refuse_divergence(smoothed / tokens, norm, update=update, group=gathered)
+            optimizer.step()
+            if average:
+                average.add(update)
+        last = gathered[-1].position
+        state = replace(
+            state,
+            update=update,
+            position=BatchPosition(last.epoch, last.batch + 1),
+            seconds=clock() - began,
+            processor_seconds=processor_clock() - spent,
+            tokens=state.tokens + tokens,
+            measured=None,
+        )
         yield Update(
             state=state,
-            batch=batch.position,
-            tokens=loss.tokens,
-            nats_per_token=loss.nats.item() / loss.tokens,
-            smoothed_nats_per_token=smoothed,
+            batch=gathered[0].position,
+            tokens=tokens,
+            nats_per_token=nats / tokens,
+            smoothed_nats_per_token=smoothed / tokens,
             gradient_norm=norm,
             learning_rate=rate,
             progress=_progress(state, config),
@@ -152,17 +222,42 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
     return nats / tokens
 
 
-def _validated(nats: float, state: TrainingState) -> Validation:
+def _validated(
+    measured: Measured, state: TrainingState, config: TrainingConfig, *, ends: bool
+) -> Validation:
+    nats, score = measured.nats_per_token, measured.score(config.metric)
     if not math.isfinite(nats):
         raise DivergenceError(
             f"the validation loss is {nats} after update {state.update:,}",
             hint="lower training.learning_rate; the checkpoints from before are intact",
         )
-    improved = state.best_nats is None or nats < state.best_nats
-    state = replace(state, validated=state.update, stale=state.stale + 1)
+    improved = is_better(measured, state, config.metric)
+    state = replace(
+        state,
+        validated=state.update,
+        stale=state.stale + 1,
+        waited=state.waited + 1,
+        measured=measured,
+    )
     if improved:
-        state = replace(state, best_update=state.update, best_nats=nats, stale=0)
-    return Validation(state, nats, improved)
+        state = replace(
+            state, best_update=state.update, best_nats=nats, best_score=score, stale=0, waited=0
+        )
+    reduced = _on_plateau(state, config) and state.reductions < config.plateau_times and not ends
+    if reduced:
+        state = replace(state, waited=0, reductions=state.reductions + 1)
+    return Validation(state, measured, improved, reduced)
+
+
+def _on_plateau(state: TrainingState, config: TrainingConfig) -> bool:
+    return config.decay == "plateau" and state.waited >= config.plateau_patience
+
+
+def is_better(measured: Measured, state: TrainingState, metric: str) -> bool:
+    """Whether weights that measure so are better than the best of a run."""
+    if state.best_nats is None:
+        return True
+    return measured.standing(metric) > (state.best_score or 0.0, -state.best_nats)
 
 
 def _progress(state: TrainingState, config: TrainingConfig) -> float:
@@ -178,19 +273,26 @@ def _end_of(state: TrainingState, config: TrainingConfig) -> str | None:
     if config.minutes is not None and state.seconds >= 60 * config.minutes:
         return f"the {config.minutes:g} minutes are over"
     if config.patience and state.stale >= config.patience:
-        return f"no better perplexity in {state.stale} validations"
+        return f"no better {METRIC_NAMES[config.metric]} in {state.stale} validations"
+    if _on_plateau(state, config):
+        return (
+            f"no better {METRIC_NAMES[config.metric]} in {state.waited} validations, after "
+            f"{state.reductions} reductions of the learning rate"
+        )
     return None
 
 
-def _refuse_divergence(smoothed: float, norm: float, *, update: int, batch: Batch) -> None:
+def _refuse_divergence(smoothed: float, norm: float, *, update: int, group: list[Batch]) -> None:
     if smoothed <= HOPELESS and math.isfinite(norm):  # False for NaN
         return
     diverged = not smoothed <= HOPELESS
     what = f"loss is {smoothed:g} nats a token" if diverged else f"gradient norm is {norm}"
-    lines = ", ".join(map(str, batch.lines[:10])) + (", ..." if len(batch.lines) > 10 else "")
+    numbers = [line for batch in group for line in batch.lines]
+    lines = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    first = group[0].position
     raise DivergenceError(
-        f"the {what} at update {update:,}: epoch {batch.position.epoch}, batch "
-        f"{batch.position.batch + 1}, corpus lines {lines}",
+        f"the {what} at update {update:,}: epoch {first.epoch}, batch "
+        f"{first.batch + 1}, corpus lines {lines}",
         hint="lower training.learning_rate, lengthen training.warmup, or look at those lines; "
         "the checkpoints from before are intact",
     )

@@ -67,9 +67,13 @@ def test_training_tells_its_progress_on_stderr_and_leaves_a_run(training):
     run, ended = training
     assert ended.out == ""
     assert re.search(
-        r"validation after update 40: perplexity [\d.]+ \(the best so far\)", ended.err
+        r"after update 40: perplexity [\d.]+, BLEU [\d.]+, chrF [\d.]+ \(the best so far\)",
+        ended.err,
     )
+    assert ended.err.count("  reference    ") == 1 and ended.err.count("  translation  ") == 3
     assert f"all {UPDATES} updates are done" in ended.err
+    assert (run / "report.txt").read_text() in ended.err
+    assert "\ncourse: " in ended.err and "\ntry: " in ended.err
     assert f"next: seq2seq translate {run} --interactive" in ended.err
     assert (run / "train.log").read_text() in ended.err
     validations = [event for event in events(run) if event["event"] == "validation"]
@@ -188,6 +192,15 @@ def test_describe_tells_store_run_and_checkpoint(run, prepared):
     for path in (prepared, run, last):
         assert call("describe", path).out
         assert json.loads(call("describe", path, "--json").out)["schema_version"] == 1
+
+
+def test_describe_tells_how_samples_went(run, prepared):
+    told = call("describe", run, "--samples")
+    assert told.code == 0, told.err
+    assert told.out.count("of the validation set\n") == 4
+    assert told.out.count("  update  40  ") == told.out.count("  update 120  ") == 4
+    assert len(json.loads(call("describe", run, "--samples", "--json").out)["samples"]) == 12
+    assert call("describe", prepared, "--samples").code == 4
 
 
 @pytest.mark.parametrize("attention", ["none", "bahdanau"])

@@ -5,7 +5,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from cli.config import resolve
 from cli.run_directory import RunDirectory
 from cli.training_run import Outcome, train_run
+from cli.validation import Sample
 from data.token_store import TokenStore
 from seq2seq.training import Finished, TrainingState, Update, Validation
 
@@ -49,6 +50,7 @@ class Silent:
     def __init__(self, on: Callable[[Event], None] = lambda event: None) -> None:
         self.on = on
         self.events: list[Event | Finished] = []
+        self.told: list[str] = []
         self.model: nn.Module | None = None
         self.began: TrainingState | None = None
 
@@ -59,9 +61,12 @@ class Silent:
         self.events.append(event)
         self.on(event)
 
-    def validation(self, event: Validation) -> None:
+    def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
         self.events.append(event)
         self.on(event)
+
+    def tell(self, line: str) -> None:
+        self.told.append(line)
 
     def finished(self, event: Finished) -> None:
         self.events.append(event)
@@ -99,6 +104,8 @@ def remains(run: RunDirectory) -> dict[str, str]:
         for part in ("model.safetensors", "optimizer.safetensors")
     }
     state = json.loads((last / "state.json").read_text())
-    state.pop("seconds")
-    found["metrics"] = hashlib.sha256(run.metrics.read_bytes()).hexdigest()
+    for clock in ("seconds", "processor_seconds"):
+        state.pop(clock, None)
+    for path in (run.metrics, run.samples):
+        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found | {"state": json.dumps(state, sort_keys=True)}

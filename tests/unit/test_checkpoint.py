@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,12 +15,17 @@ from tiny import Kind, padded, redraw, tiny_model
 from seq2seq.batch import BatchPosition
 from seq2seq.checkpoint import (
     MANIFEST,
+    averaged_updates,
+    end_average,
+    kept_checkpoints,
+    load_average,
     load_optimizer,
     load_state,
     load_weights,
     point,
     pointed,
     prune,
+    save_average,
     save_checkpoint,
     verify,
 )
@@ -27,7 +33,7 @@ from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
 from seq2seq.losses import batch_loss
 from seq2seq.optimization import build_optimizer
-from seq2seq.training import TrainingState
+from seq2seq.training import Measured, TrainingState
 
 FILES = ["model.safetensors", "optimizer.safetensors", "state.json", MANIFEST]
 STATE = TrainingState(
@@ -37,7 +43,9 @@ STATE = TrainingState(
     best_update=5,
     best_nats=0.1 + 0.2,
     stale=1,
+    best_score=41.5,
     validated=6,
+    measured=Measured(1.5, bleu=30.25, length_ratio=0.9),
 )
 BATCH = padded([([5, 6], [7]), ([8], [9, 10])])
 
@@ -235,6 +243,92 @@ def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path, *trained(), STATE)
     assert not list(tmp_path.iterdir())
+
+
+# Averages
+
+
+def measured(nats: float, **scores: float) -> TrainingState:
+    return TrainingState(measured=Measured(nats, **scores))
+
+
+def ranked(folder, *states: TrainingState) -> list:
+    """Checkpoints of updates 1, 2, ... in these states."""
+    model, optimizer = trained()
+    return [
+        save_checkpoint(folder, model, optimizer, replace(state, update=number))
+        for number, state in enumerate(states, start=1)
+    ]
+
+
+def test_an_average_is_the_mean_in_float64(tmp_path):
+    paths, drawn = [], []
+    for number in range(1, 4):
+        model, optimizer = trained()
+        redraw(model, seed=number, spread=10.0**number)
+        paths.append(save_checkpoint(tmp_path, model, optimizer, TrainingState(update=number)))
+        drawn.append(weights(model))
+    load_average(paths, model)
+    for name, mean in weights(model).items():
+        exact = sum(each[name].double() for each in drawn) / 3
+        assert torch.equal(mean, exact.float())
+    load_average(paths[:1], model)
+    assert_equal(weights(model), drawn[0])
+
+
+def test_a_saved_average_is_verified_and_cannot_be_trained_on(tmp_path):
+    model, optimizer = trained()
+    path = save_average(tmp_path, model, STATE, updates=[3, 7])
+    assert averaged_updates(tmp_path) == [3, 7]
+    other = trained()[0]
+    redraw(other, seed=4)
+    load_weights(path, other)
+    assert_equal(weights(other), weights(model))
+    assert load_state(path) == STATE
+    with pytest.raises(CheckpointError, match=r"has no optimizer\.safetensors"):
+        load_optimizer(path, model, optimizer)
+    (path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        averaged_updates(tmp_path)
+
+
+def test_the_best_and_the_last_are_told_from_what_was_measured(tmp_path):
+    paths = ranked(
+        tmp_path,
+        *(measured(3.0, bleu=9.0), measured(1.0, bleu=5.0), TrainingState()),
+        *(measured(2.0, bleu=5.0), measured(4.0, bleu=0.0)),
+    )
+    cases = {
+        ("best", "perplexity", 2): [2, 4],
+        ("best", "bleu", 2): [1, 2],
+        ("best", "bleu", 3): [1, 2, 4],
+        ("last", "bleu", 3): [2, 4, 5],
+        ("last", "perplexity", 9): [1, 2, 4, 5],
+    }
+    for (by, metric, count), updates in cases.items():
+        found = kept_checkpoints(tmp_path, by=by, count=count, metric=metric)
+        assert found == [paths[update - 1] for update in updates]
+
+
+def test_pruning_keeps_as_many_as_are_asked_for(tmp_path):
+    paths = ranked(tmp_path, *(measured(n) for n in (5.0, 1.0, 2.0, 3.0, 4.0, 6.0)))
+    point(tmp_path, "best", paths[1])
+    point(tmp_path, "last", paths[5])
+    prune(tmp_path, keep_best=3, keep_last=2)
+    assert sorted(tmp_path.glob("update-*")) == [paths[i] for i in (1, 2, 3, 4, 5)]
+    prune(tmp_path, keep_best=2)
+    assert sorted(tmp_path.glob("update-*")) == [paths[i] for i in (1, 2, 5)]
+
+
+def test_a_run_that_goes_on_forgets_its_average(tmp_path):
+    paths = ranked(tmp_path, measured(2.0), measured(3.0))
+    state = TrainingState(update=2, best_update=1)
+    point(tmp_path, "best", save_average(tmp_path, trained()[0], state, updates=[1, 2]))
+    end_average(tmp_path, state)
+    assert pointed(tmp_path, "best") == paths[0]
+    assert averaged_updates(tmp_path) == []
+    end_average(tmp_path, state)
+    assert pointed(tmp_path, "best") == paths[0]
 
 
 # Pointers

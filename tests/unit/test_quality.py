@@ -7,7 +7,12 @@ import pytest
 
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.evaluation import quality
-from seq2seq.evaluation.quality import corpus_bleu, looks_like_pieces, score_corpus
+from seq2seq.evaluation.quality import (
+    copied_share,
+    looks_like_pieces,
+    quick_quality,
+    score_corpus,
+)
 
 HYPOTHESES = ["The cat sat on the mat today.", "A dog runs.", "", "He bought three red apples ."]
 REFERENCES = [
@@ -44,12 +49,22 @@ def test_signatures_are_those_of_sacrebleu():
 
 def test_validation_bleu_is_the_bleu_of_the_report():
     report = score_corpus(HYPOTHESES, [REFERENCES], target_language="de")
-    assert corpus_bleu(HYPOTHESES, [REFERENCES], "de") == report.bleu.score
+    quick = quick_quality(HYPOTHESES, [REFERENCES], "de")
+    assert (quick.bleu, quick.chrf) == (report.bleu.score, report.chrf.score)
+    details = report.bleu.details
+    assert quick.length_ratio == details["hypothesis_length"] / details["reference_length"]
+
+
+def test_copied_words_are_those_of_the_source_that_the_reference_does_not_have():
+    # "Haus" and "blau" are copied, "Otto" stands in the reference too: 2 of 7 words.
+    sources, references = ["Haus blau Otto", "ja"], ["house blue Otto", "yes"]
+    assert copied_share(sources, ["Haus is blau , Otto", "yes indeed"], references) == 2 / 7
+    assert copied_share(["a"], [""], ["b"]) == 0
 
 
 def test_unequal_counts_are_refused_with_both_counts():
     # sacreBLEU itself gives corpus_score(["a"], [["a", "b"]]) a figure.
-    for measure in (score_corpus, corpus_bleu):
+    for measure in (score_corpus, quick_quality):
         with pytest.raises(CorpusError, match="the reference has 2 lines for 1 hypotheses"):
             measure(["a"], [["a", "b"]])
         with pytest.raises(CorpusError, match="reference 2 has 1 lines for 2 hypotheses"):
@@ -57,7 +72,7 @@ def test_unequal_counts_are_refused_with_both_counts():
 
 
 def test_nothing_to_score_is_refused():
-    for measure in (score_corpus, corpus_bleu):
+    for measure in (score_corpus, quick_quality):
         with pytest.raises(CorpusError, match="no hypotheses"):
             measure([], [[]])
 

@@ -149,7 +149,7 @@ def test_metrics_go_back_to_a_checkpoint(run):
     cases = {(4, 4): 6, (4, 2): 5, (3, 2): 4, (2, 2): 3, (2, 0): 2, (0, 0): 0}
     for (update, validated), kept in cases.items():
         run.metrics.write_text("".join(lines) + '{"event": "upd')
-        run.rewind_metrics(TrainingState(update=update, validated=validated))
+        run.rewind(TrainingState(update=update, validated=validated))
         assert run.metrics.read_text() == "".join(lines[:kept])
 
 

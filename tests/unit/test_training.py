@@ -43,6 +43,7 @@ from seq2seq.optimization import build_optimizer
 from seq2seq.search.translation import translate_ids
 from seq2seq.training import (
     Finished,
+    Measured,
     TrainingState,
     Update,
     Validation,
@@ -72,7 +73,9 @@ def events_of(
 ) -> list[Update | Validation | Finished]:
     optimizer = build_optimizer(model, config)
     options = {"state": TrainingState()} | options
-    return list(fit(model, optimizer, batches or endless(), nats, config, **options))
+    return list(
+        fit(model, optimizer, batches or endless(), lambda: Measured(nats()), config, **options)
+    )
 
 
 def kinds(events) -> str:
@@ -141,6 +144,38 @@ def test_patience_counts_validations_without_a_better_one():
     end = events[-1]
     assert end.reason == "no better perplexity in 3 validations"
     assert (end.state.best_update, end.state.best_nats, end.state.stale) == (10, 1.0, 3)
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_the_metric_decides_and_perplexity_breaks_its_ties(metric):
+    nats = [1.0, 2.0, 3.0, 2.5, 1.0, 1.0]
+    scores = [0.0, 5.0, 5.0, 5.0, 4.0, 6.0]
+    results = iter([Measured(n, **{metric: s}) for n, s in zip(nats, scores, strict=True)])
+    config = TrainingConfig(updates=6, validate_every=1, metric=metric, patience=0)
+    model = tiny_model(LUONG)
+    events = fit(
+        model,
+        build_optimizer(model, config),
+        endless(),
+        lambda: next(results),
+        config,
+        state=TrainingState(),
+    )
+    validations = [e for e in events if type(e) is Validation]
+    assert [e.improved for e in validations] == [True, True, False, False, False, True]
+    end = validations[-1].state
+    assert (end.best_update, end.best_nats, end.best_score) == (6, 1.0, 6.0)
+    config = config.model_copy(update={"patience": 2})
+    state = validations[4].state
+    (over,) = fit(model, build_optimizer(model, config), endless(), dict, config, state=state)
+    assert over.reason == f"no better {'BLEU' if metric == 'bleu' else 'chrF'} in 3 validations"
+
+
+def test_what_was_measured_is_of_the_weights_as_they_are():
+    events = events_of(tiny_model(LUONG), TrainingConfig(updates=4, validate_every=2))
+    assert [e.state.measured is not None for e in events] == [
+        *(False, False, True, False, False, True, True)
+    ]
 
 
 def test_a_validation_that_is_no_number_ends_the_run():
@@ -225,6 +260,83 @@ def test_losses_do_not_depend_on_when_validation_happens():
     assert losses(1) == losses(5) == losses(100)
 
 
+# Several batches an update
+
+
+@pytest.mark.parametrize("kind", [LUONG, BAHDANAU], ids=str)
+def test_accumulated_batches_are_one_big_batch(kind):
+    chance = random.Random(4)
+    pairs = [
+        mirrored(3 + 2 * number, chance) for number in range(6)
+    ]  # unequal, and padded unequally
+    small = [
+        replace(padded(p, longer=n), position=BatchPosition(1, n)) for n, p in enumerate(pairs)
+    ]
+    big = [padded([pair for each in pairs[n : n + 3] for pair in each]) for n in (0, 3)]
+    models = tiny_model(kind), tiny_model(kind)
+    options = {"updates": 2, "validate_every": 9, "warmup": 0}
+    ours = events_of(models[0], TrainingConfig(accumulate=3, **options), batches=iter(small))
+    theirs = events_of(models[1], TrainingConfig(**options), batches=iter(big))
+    for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        assert mine.tokens == other.tokens
+        assert mine.nats_per_token == pytest.approx(other.nats_per_token, rel=1e-12)
+        assert mine.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-10)
+    for mine, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-8, atol=1e-10)
+    assert [e.batch.batch for e in ours[:2]] == [0, 3]
+    assert ours[1].state.position == (1, 6)
+    assert ours[1].state.tokens == sum(e.tokens for e in ours[:2])
+
+
+# Plateaus
+
+
+def plateau_events(model, nats, restore=lambda: None, **settings):
+    config = TrainingConfig(
+        updates=100, validate_every=1, warmup=0, learning_rate=0.8, decay="plateau", **settings
+    )
+    return events_of(model, config, nats=lambda: next(nats), restore=restore)
+
+
+def test_the_rate_falls_on_plateaus_and_the_last_one_ends_training():
+    nats = iter([3.0, 2.0, 2.5, 2.5, 1.0, 1.0, 1.0, 4.0, 4.0])
+    restored = []
+    events = plateau_events(
+        tiny_model(LUONG), nats, lambda: restored.append(1), plateau_patience=2, plateau_times=2
+    )
+    validations = [e for e in events if type(e) is Validation]
+    assert [e.reduced for e in validations] == [
+        *(False, False, False, True, False, False, True, False, False)
+    ]
+    rates = [e.learning_rate for e in events if type(e) is Update]
+    assert rates == pytest.approx([0.8] * 4 + [0.4] * 3 + [0.2] * 2)
+    assert len(restored) == 2
+    assert events[-1].reason == (
+        "no better perplexity in 2 validations, after 2 reductions of the learning rate"
+    )
+    assert [e.state.measured is None for e in validations] == [e.reduced for e in validations]
+
+
+def test_without_restart_a_plateau_restores_nothing():
+    def refuse() -> None:
+        raise AssertionError
+
+    settings = {"plateau_restart": False, "plateau_patience": 1, "plateau_times": 1}
+    events = plateau_events(tiny_model(LUONG), iter([1.0, 1.0, 1.0]), refuse, **settings)
+    assert kinds(events) == "uvuvuvf"
+
+
+def test_a_restart_needs_something_to_restore():
+    with pytest.raises(ValueError, match="needs `restore`"):
+        plateau_events(tiny_model(LUONG), iter([]), None)
+
+
+def test_patience_that_no_plateau_outlives_is_refused():
+    with pytest.raises(ConfigError, match="first plateau"):
+        TrainingConfig(decay="plateau", patience=2, plateau_patience=2)
+    TrainingConfig(decay="plateau", patience=0, plateau_patience=2)
+
+
 # Divergence
 
 
@@ -232,7 +344,12 @@ def test_losses_do_not_depend_on_when_validation_happens():
 def test_a_loss_that_is_not_finite_stops_before_the_step(planted):
     model, config = tiny_model(LUONG), TrainingConfig(updates=9, validate_every=100)
     events = fit(
-        model, build_optimizer(model, config), endless(), lambda: 1.0, config, state=TrainingState()
+        model,
+        build_optimizer(model, config),
+        endless(),
+        lambda: Measured(1.0),
+        config,
+        state=TrainingState(),
     )
     for _ in range(3):
         next(events)
@@ -401,6 +518,57 @@ def test_a_run_stopped_after_every_update_goes_on_to_the_same_bytes(tmp_path, st
     assert remains(run) == uninterrupted()
 
 
+STRONG = {
+    "plateau": {
+        "decay": "plateau", "plateau_patience": 1, "plateau_times": 9, "learning_rate": 0.3,
+        "validate_every": 2, "ema": 0.7, "keep_best": 2,
+    },
+    "everything": {
+        "decay": "cosine", "accumulate": 2, "weight_decay": 0.1, "ema": 0.9, "metric": "chrf",
+        "keep_last": 3, "average": "last", "validate_every": 4, "scheduled_sampling": 0.8,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_every_way_to_train_goes_on_to_the_same_bytes(tmp_path, store, name):
+    whole = new_run(tmp_path / "whole", store, training=STRONG[name])
+    train(whole, store)
+    if name == "plateau":
+        told = [json.loads(line) for line in whole.metrics.read_text().splitlines()]
+        assert sum(line.get("reduced", False) for line in told) >= 3
+    run = new_run(tmp_path / "run", store, training=STRONG[name])
+    for k in (3, 8, 9, 14, 17):
+        with pytest.raises(Interrupted):
+            train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
+        if k % 2:
+            with pytest.raises(Crash):
+                train(run, store, lambda e: failing(Crash)() if type(e) is Validation else None)
+    train(run, store)
+    assert remains(run) == remains(whole)
+    ours, theirs = ((r.checkpoint("last") / "raw.safetensors").read_bytes() for r in (run, whole))
+    assert ours == theirs
+
+
+def test_a_restart_on_a_plateau_has_the_best_weights_and_moments(tmp_path, store):
+    run, seen = new_run(tmp_path / "run", store, training=STRONG["plateau"]), []
+
+    def look(event) -> None:
+        if type(event) is Validation and event.reduced:
+            best = run.checkpoint("best")
+            seen.append(event.state.update)
+            model = run.build_model()
+            seq2seq.checkpoint.load_weights(best, model)
+            raw = seq2seq.checkpoint._verified_tensors(best, "raw.safetensors")
+            now = dict(reporter.model.named_parameters())
+            assert all(torch.equal(now[name], raw[name]) for name in raw)
+
+    reporter = Silent(look)
+    train_run(run, store, device="cpu", reporter=reporter)
+    assert len(seen) >= 3
+    assert any("a plateau: the learning rate is 1.5e-01" in line for line in reporter.told)
+
+
 TWO_LAYERS = {"cell": "gru", "encoder_layers": 2, "decoder_layers": 2}
 
 
@@ -474,10 +642,10 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
         train(run, store, lambda e: interrupt() if e.state.update == 6 else None)
     calls, original = itertools.count(1), getattr(seq2seq.checkpoint, step)
 
-    def crash(*arguments):
+    def crash(*arguments, **options):
         if next(calls) == nth:
             raise Crash
-        return original(*arguments)
+        return original(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(seq2seq.checkpoint, step, crash)
