@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.looped import LoopedLinear
+from seq2seq.precision import library_products
 
 CellKind = Literal["lstm", "gru", "gru_reset_before", "gru_cho", "lstm_layer_norm"]
 
@@ -306,10 +307,12 @@ class LibraryLayer(RecurrentLayer):
     def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
         if self.noise.acts(training=self.training):
             return super().unroll(inputs, state, fed)
+        kind = self.rnn.weight_hh_l0.dtype
         joined = inputs if fed is None else torch.cat([inputs, fed], dim=-1)  # [B, T, I + F]
-        hidden = state.hidden.unsqueeze(0)
-        start = hidden if state.cell is None else (hidden, state.cell.unsqueeze(0))
-        outputs, _ = self.rnn(joined, start)
+        joined, hidden = joined.to(kind), state.hidden.to(kind).unsqueeze(0)
+        start = hidden if state.cell is None else (hidden, state.cell.to(kind).unsqueeze(0))
+        with library_products(inputs.device):
+            outputs, _ = self.rnn(joined, start)
         return cast(Tensor, outputs)
 
 

@@ -430,6 +430,10 @@ class TrainingConfig(Section):
     """How often an epoch takes each pair of a corpus, by the corpus's name, as in {back = 0.5}:
     half of its pairs, drawn anew each epoch; 2: each twice; 0: none. A corpus that is not named has
     the weight it was prepared with."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of the products in training; auto is bfloat16 where the processor or GPU has such
+    products, else float32. Weights, softmax and statistics are float32, and so are validation and
+    search."""
     profile: bool = False
     """Say at each validation and at the end where the time goes: data, encoder, decoder, loss,
     backward pass, optimizer, validation."""

@@ -17,6 +17,7 @@ from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
 from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import learning_rate
+from seq2seq.precision import product_type, products_in
 from seq2seq.scheduled_sampling import mixed_batch, update_chance
 from seq2seq.stopwatch import Part, untimed
 
@@ -130,6 +131,7 @@ def fit(
     restarts = config.decay == "plateau" and config.plateau_restart
     if restarts and restore is None:
         raise ValueError("a restart on a plateau needs `restore`")
+    kind = product_type(config.precision, device)
     began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
     while True:
         ended = _end_of(state, config)
@@ -164,9 +166,9 @@ def fit(
         own, chance = config.scheduled_sampling * progress, update_chance(config.seed, update)
         nats, smoothed = 0.0, 0.0
         for batch in gathered:
-            with part("scheduled sampling"):
+            with part("scheduled sampling"), products_in(kind, device):
                 read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
-            with part("loss"):
+            with part("loss"), products_in(kind, device):
                 loss = batch_loss(
                     model, read, smoothing=config.label_smoothing, coverage=config.coverage_loss
                 )

@@ -1,0 +1,43 @@
+"""In which type training makes its products; weights, sums and statistics are float32 anyway."""
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+import torch
+
+_BFLOAT16_PRODUCTS = ("avx512_bf16", "amx_bf16", "bf16")  # on x86 and on Arm
+
+
+def product_type(precision: str, device: str) -> torch.dtype:
+    """The type of products for `training.precision` on a device.
+
+    "auto" is bfloat16 where the processor multiplies it in hardware, else float32: without, the
+    same products take longer than in float32.
+    """
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    return torch.bfloat16 if has_bfloat16_products(device) else torch.float32
+
+
+@cache
+def has_bfloat16_products(device: str) -> bool:
+    """Whether a device makes products of bfloat16 in hardware."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+    return any(capabilities.get(name) for name in _BFLOAT16_PRODUCTS)
+
+
+def library_products(device: torch.device) -> AbstractContextManager[Any]:
+    """For a library's recurrent layer: it refuses bfloat16 where a processor has no such products."""
+    if device.type != "cpu" or has_bfloat16_products("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
+
+
+def products_in(kind: torch.dtype, device: str) -> AbstractContextManager[Any]:
+    """Make products in that type; nothing at all for float32, so that losses stay as they are."""
+    if kind == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.partition(":")[0], dtype=kind)
