@@ -307,7 +307,7 @@ class LibraryLayer(RecurrentLayer):
     def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
         if self.noise.acts(training=self.training):
             return super().unroll(inputs, state, fed)
-        kind = self.rnn.weight_hh_l0.dtype
+        kind = self.rnn.all_weights[0][0].dtype
         joined = inputs if fed is None else torch.cat([inputs, fed], dim=-1)  # [B, T, I + F]
         joined, hidden = joined.to(kind), state.hidden.to(kind).unsqueeze(0)
         start = hidden if state.cell is None else (hidden, state.cell.to(kind).unsqueeze(0))

@@ -24,13 +24,13 @@ def product_type(precision: str, device: str) -> torch.dtype:
 def has_bfloat16_products(device: str) -> bool:
     """Whether a device makes products of bfloat16 in hardware."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in _BFLOAT16_PRODUCTS)
 
 
 def library_products(device: torch.device) -> AbstractContextManager[Any]:
-    """For a library's recurrent layer: it refuses bfloat16 where a processor has no such products."""
+    """For a library's recurrent layer, which refuses bfloat16 that is not made in hardware."""
     if device.type != "cpu" or has_bfloat16_products("cpu"):
         return nullcontext()
     return torch.autocast("cpu", enabled=False)

@@ -40,7 +40,8 @@ def test_gradients_through_bfloat16_products_are_float32_and_close(kind, cell):
     assert found.dtype == torch.float32
     # bfloat16 has 8 bits: a product is off by up to 0.4 %, and a few follow one another; layer
     # normalisation of small numbers makes more of it
-    assert (found - expected).norm() < 0.07 * expected.norm()
+    off = 0.2 if cell == "lstm_layer_norm" else 0.03
+    assert (found - expected).norm() < off * expected.norm()
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
