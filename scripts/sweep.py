@@ -203,25 +203,36 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     first = mean(by_name[names[0]], "bleu"), mean(by_name[names[0]], "nats_per_sentence")
     yield f"# {plan.title}"
     yield ""
-    yield f"Recipe `{plan.recipe}`" + (f" with `{' '.join(plan.base)}`." if plan.base else ".")
+    base = f" with `{' '.join(plan.base)}`" if plan.base else ""
+    yield (
+        f"Made by `python scripts/sweep.py`, whose docstring has the commands. Recipe "
+        f"`{plan.recipe}`{base}; the whole validation set, beam 5, cased and detokenised. A "
+        "difference of less than a point between single runs may be chance."
+    )
+    yield ""
     yield f"Signature: `{results[0]['signature']}`; {results[0]['date']}, {results[0]['machine']}."
     yield ""
-    yield "| trial | what changes | BLEU | against the first | nats a sentence | parameters |"
+    yield "| trial | why | BLEU | against the first | nats a sentence | parameters |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for name, made in by_name.items():
         if made:
             yield row(plan, name, made, first)
+    yield ""
+    yield "What each trial sets:"
+    yield ""
+    for name in by_name:
+        trial = next(each for each in plan.trials if each.name == name)
+        yield f"* {name}: " + ", ".join(f"`{each}`" for each in trial.settings[len(plan.base) :])
 
 
 def row(plan: Plan, name: str, made: Sequence[dict[str, Any]], first: tuple[float, float]) -> str:
     trial = next(each for each in plan.trials if each.name == name)
-    changes = " ".join(f"`{each}`" for each in trial.settings[len(plan.base) :]) or "nothing"
     bleu, nats = mean(made, "bleu"), mean(made, "nats_per_sentence")
     spread = ""
     if len(made) > 1:
         spread = f" ± {statistics.stdev(each['bleu'] for each in made):.1f}"
     return (
-        f"| {name} | {changes} | {bleu:.1f}{spread} | {bleu - first[0]:+.1f} | "
+        f"| {name} | {trial.why} | {bleu:.1f}{spread} | {bleu - first[0]:+.1f} | "
         f"{nats:.2f} ({nats - first[1]:+.2f}) | {made[0]['parameters'] / 1e6:.1f} M |"
     )
 
