@@ -11,10 +11,8 @@ checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `l
 """
 
 import json
-import os
 import platform
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,27 +177,10 @@ class RunDirectory:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; the kernel lets go of it when the process dies."""
-        from filelock import FileLock, Timeout
+        from seq2seq.locks import held
 
-        holder = self.path / "lock.json"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            who = read_json(holder) if holder.is_file() else {}
-            raise ResourceError(
-                f"{self.path} is being trained by process {who.get('pid', 'unknown')} on "
-                f"{who.get('host', 'an unknown host')} since {who.get('since', 'an unknown time')}",
-                hint="wait for it, or stop it first",
-            ) from error
-        except OSError as error:
-            raise ResourceError(f"{self.path} cannot be written to: {error.strerror}") from error
-        try:
-            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
+        with held(self.path / ".lock", f"{self.path} is being trained"):
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Every line of metrics.jsonl; none before the first."""

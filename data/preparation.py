@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from data.cleaning import CleaningReport, Rule, cleaning_rules, reason_to_drop
 from data.config import DataConfig
@@ -43,6 +42,7 @@ from data.token_store import (
 from data.tokenization import Tokenizer, train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.files import read_json, sha256_of, sync, write_json
+from seq2seq.locks import held
 
 CHUNK = 2000  # pairs handed to a worker at once
 SMALL = 20_000  # pairs below which worker processes cost more than they bring
@@ -162,22 +162,17 @@ class _WorkingFolder:
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(f"{store.name}.partial")
-        self._lock = FileLock(store.with_name(f".{store.name}.lock"))
+        self._held = held(store.with_name(f".{store.name}.lock"), f"{store} is being prepared")
 
     def __enter__(self) -> Path:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-            self.path.mkdir(exist_ok=True)
-        except Timeout as error:
-            if not Path(self._lock.lock_file).exists():  # not held: it could not be made
-                raise ResourceError(
-                    f"{self.path.parent} cannot be written to",
-                    hint="choose a store path in a folder of yours",
-                ) from error
-            raise ResourceError(
-                f"another process is preparing {self.path.stem}", hint="wait until it is done"
-            ) from error
+            self._held.__enter__()
+            try:
+                self.path.mkdir(exist_ok=True)
+            except OSError:
+                self._held.__exit__(None, None, None)
+                raise
         except OSError as error:
             raise ResourceError(
                 f"{self.path.parent} cannot be written to: {error.strerror}",
@@ -186,10 +181,11 @@ class _WorkingFolder:
         return self.path
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self.path.is_dir() and not (self.path / PIECES).exists():
-            shutil.rmtree(self.path)  # nothing in it is worth keeping
-        self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        try:
+            if self.path.is_dir() and not (self.path / PIECES).exists():
+                shutil.rmtree(self.path)  # nothing in it is worth keeping
+        finally:
+            self._held.__exit__(None, None, None)
 
 
 def _pieces_found(folder: Path, store: Path, key: str) -> bool:
@@ -338,7 +334,11 @@ _worker_encoder: _Encoder  # of a worker process
 
 def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) -> None:
     global _worker_encoder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # a terminal sends them to all; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _worker_encoder = _Encoder(source_model, target_model, config)
 
@@ -350,11 +350,12 @@ def _interrupts_held() -> Iterator[None]:
     They inherit the mask, so it never reaches them.
     """
     resource_tracker.ensure_running()  # it lifts the mask when it is started
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    from_terminal = {signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, from_terminal)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, from_terminal)
 
 
 def _leave_with_parent() -> None:
