@@ -79,7 +79,7 @@ def train(
     """
     from cli.config import parse_settings, read_recipe, resolve
     from cli.device import choose_device
-    from cli.interruption import Interrupted
+    from cli.interruption import Interrupted, Terminated
     from cli.run_directory import RunDirectory
     from cli.training_run import check_resumable
     from data.token_store import TokenStore
@@ -116,10 +116,11 @@ def train(
         opened = RunDirectory.create(run, config, tokens)
     try:
         _train(opened, tokens, device=chosen)
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (Interrupted, KeyboardInterrupt, Terminated) as error:
         leave(error, run, store)
     except Exception:
-        if not opened.metrics.exists():  # not even begun: too large a model, for example
+        # Not even begun: too large a model, for example. One that was there may be another's.
+        if not resume and not opened.metrics.exists():
             shutil.rmtree(run)
         raise
 
@@ -214,8 +215,9 @@ def _refuse_data_settings(layers: tuple[dict[str, dict[str, Any]], ...]) -> None
 def leave(error: BaseException, run: Path, store: Path) -> None:
     """Say how to go on, and leave with the signal's exit code."""
     from cli.console import note
+    from cli.interruption import Interrupted
     from cli.training_run import resume_command
 
-    saved = "the last checkpoint is" if isinstance(error, KeyboardInterrupt) else "all of it is"
+    saved = "all of it is" if isinstance(error, Interrupted) else "the last checkpoint is"
     note(f"interrupted; {saved} saved. Go on with: {resume_command(run, store)}")
     raise typer.Exit(getattr(error, "exit_code", 130))
