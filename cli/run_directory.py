@@ -1,7 +1,8 @@
 """A run directory: everything that a trained model is, and all that a later command needs.
 
 config.toml         every setting, resolved
-provenance.json     versions, command line, seed, languages, hashes of data and pieces
+provenance.json     versions, command line, seed, languages, hashes of data and pieces, and what was
+                    changed when the run was resumed
 *.model             the SentencePiece models
 metrics.jsonl       one line an event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -14,7 +15,7 @@ import json
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -173,6 +174,12 @@ class RunDirectory:
         with replacing(self.path / "config.toml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
         self.__dict__.pop("config", None)
+
+    def note_changes(self, changes: Iterable[dict[str, Any]]) -> None:
+        """Append to the changes of settings that provenance.json tells of."""
+        told = [*self.provenance.get("changes", ()), *changes]
+        write_json(self.path / "provenance.json", self.provenance | {"changes": told})
+        self.__dict__.pop("provenance", None)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -232,7 +232,20 @@ def finish(attempt: Attempt) -> None:
 def prepared(folder: Path) -> Path:
     """A token store of sentences and the same ones with each word spelt backwards."""
     chance = random.Random("corpus")
-    words = ["red", "green", "dog", "cat", "bird", "sees", "finds", "the", "a", "small", "big", "house"]
+    words = [
+        "red",
+        "green",
+        "dog",
+        "cat",
+        "bird",
+        "sees",
+        "finds",
+        "the",
+        "a",
+        "small",
+        "big",
+        "house",
+    ]
     for name, count in (("train", 400), ("valid", 24)):
         lines = [" ".join(chance.choices(words, k=chance.randint(2, 6))) for _ in range(count)]
         (folder / f"{name}.en").write_text("".join(f"{line}\n" for line in lines))
