@@ -13,10 +13,10 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process, resource_tracker
@@ -332,6 +332,9 @@ def _chunks(corpus: Corpus) -> Iterator[_Chunk]:
 _worker_encoder: _Encoder  # of a worker process
 
 
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
 def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) -> None:
     global _worker_encoder
     for number in (
@@ -339,6 +342,7 @@ def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) 
         signal.SIGHUP,
     ):  # a terminal sends them to all; the parent decides
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # SIGTERM still ends it
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _worker_encoder = _Encoder(source_model, target_model, config)
 
@@ -350,12 +354,11 @@ def _interrupts_held() -> Iterator[None]:
     They inherit the mask, so it never reaches them.
     """
     resource_tracker.ensure_running()  # it lifts the mask when it is started
-    from_terminal = {signal.SIGINT, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, from_terminal)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, from_terminal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _leave_with_parent() -> None:
@@ -405,10 +408,12 @@ class _Encoding:
         with writing_split(self._folder, split, dtype=dtype) as writer:
             for corpus in corpora:
                 report, pairs, tokens = CleaningReport(), writer.pairs, writer.tokens
-                for chunk in self._encoded(_chunks(corpus), lines[corpus.name], clean):
-                    writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
-                    report.add(chunk.report)
-                    self._progress(split, whole.read + report.read, sum(lines.values()))
+                # Closed here and now: workers that outlive a signal fail with tracebacks.
+                with closing(self._encoded(_chunks(corpus), lines[corpus.name], clean)) as chunks:
+                    for chunk in chunks:
+                        writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
+                        report.add(chunk.report)
+                        self._progress(split, whole.read + report.read, sum(lines.values()))
                 if writer.pairs == pairs:
                     raise _unusable(corpus.files, report)
                 facts.append(
@@ -429,7 +434,7 @@ class _Encoding:
 
     def _encoded(
         self, chunks: Iterable[_Chunk], lines: int, clean: bool
-    ) -> Iterator[_EncodedChunk]:
+    ) -> Generator[_EncodedChunk, None, None]:
         if lines < SMALL or self._processes == 1:
             encoder = _Encoder(self._models[0], self._models[1], self._config)
             yield from (encoder.encode(chunk, clean=clean) for chunk in chunks)
@@ -455,7 +460,8 @@ class _Encoding:
                     hint="run it again with fewer of them, as in --threads 1",
                 ) from error
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                # Waited for: a worker that is being made finds nothing where its parent has left.
+                pool.shutdown(cancel_futures=True)
                 raise
 
 

@@ -207,7 +207,7 @@ def kill(attempt: Attempt, chance: random.Random, whole: float, *, fancy: bool) 
     while attempt.ended() is None:
         now = time.monotonic()
         if wanted and (attempt.phase == wanted or (wanted == "start-up" and now > moment)):
-            late = {"averaging": 0.1, "start-up": 0.05}.get(wanted, 0.01)
+            late = {"averaging": 0.03, "start-up": 0.05}.get(wanted, 0.004)
             if now > moment or wanted in ("averaging", "the end", "start-up"):
                 wanted, moment = None, now + chance.uniform(0, late)
         elif not wanted and now >= moment:
