@@ -139,8 +139,8 @@ def fit(
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
             with part("validation"), average.in_place() if average else nullcontext():
-                measured = validate()
                 refuse_non_finite_weights(model, state)
+                measured = validate()
             validation = _validated(measured, state, config, ends=bool(ended))
             state = replace(
                 validation.state,
