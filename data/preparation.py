@@ -162,7 +162,8 @@ class _WorkingFolder:
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(f"{store.name}.partial")
-        self._held = held(store.with_name(f".{store.name}.lock"), f"{store} is being prepared")
+        lock = store.with_name(f".{store.name}.lock")
+        self._held = held(lock, f"{store} is being prepared", remove=True)
 
     def __enter__(self) -> Path:
         try:

@@ -8,42 +8,55 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from seq2seq.errors import ResourceError
 
+TRIES = 5  # at a file that is neither there nor can be made, or that its holder is just removing
+
 
 @contextmanager
-def held(path: Path, doing: str) -> Iterator[None]:
+def held(path: Path, doing: str, *, remove: bool = False) -> Iterator[None]:
     """Hold the lock file `path`, in which others read who holds it.
 
-    The file stays when the lock is let go: to remove it would let two in, one that holds the file
-    that was removed and one that made a new one. Raises ResourceError when another process holds
-    it; `doing` says in the message what that process does, as in "RUN is being trained".
+    The file stays when the lock is let go, or with `remove` is removed before that, while nobody
+    else can hold it. Removed afterwards it would let two in: one that holds the file that is gone,
+    and one that made a new one. filelock lets go of a file that is gone by the time it has it.
+
+    Raises ResourceError when another process holds it; `doing` says in the message what that
+    process does, as in "RUN is being trained".
     """
     lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        if not path.exists():  # not held: it could not be made
-            raise ResourceError(
-                f"{path.parent} cannot be written to", hint="choose a folder of yours"
-            ) from error
-        raise ResourceError(
-            f"{doing} by {_holder(path)}", hint="wait for it, or stop it first"
-        ) from error
-    except OSError as error:
-        raise ResourceError(
-            f"{path.parent} cannot be written to: {error.strerror}", hint="choose a folder of yours"
-        ) from error
+    _acquire(lock, path, doing)
     try:
         _write(path, {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
         yield
     finally:
         try:
-            _write(path, None)
+            if remove:
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, None)
         finally:
             lock.release()
+
+
+def _acquire(lock: BaseFileLock, path: Path, doing: str) -> None:
+    for _ in range(TRIES):
+        try:
+            lock.acquire(timeout=0)
+            return
+        except Timeout as error:
+            if path.exists():
+                raise ResourceError(
+                    f"{doing} by {_holder(path)}", hint="wait for it, or stop it first"
+                ) from error
+        except OSError as error:
+            raise ResourceError(
+                f"{path.parent} cannot be written to: {error.strerror}",
+                hint="choose a folder of yours",
+            ) from error
+    raise ResourceError(f"{path.parent} cannot be written to", hint="choose a folder of yours")
 
 
 def _holder(path: Path) -> str:

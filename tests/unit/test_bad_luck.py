@@ -196,7 +196,8 @@ def test_a_holder_that_was_killed_blocks_nobody(tmp_path):
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_many_that_come_and_go_are_never_two_at_once(tmp_path):
+@pytest.mark.parametrize("remove", [False, True])
+def test_many_that_come_and_go_are_never_two_at_once(tmp_path, remove):
     code = (
         "import pathlib, sys, time\n"
         "from seq2seq.errors import ResourceError\n"
@@ -205,13 +206,13 @@ def test_many_that_come_and_go_are_never_two_at_once(tmp_path):
         "inside = path.with_name('inside')\n"
         "while time.monotonic() < end:\n"
         "    try:\n"
-        "        with held(path, 'it'):\n"
+        "        with held(path, 'it', remove=len(sys.argv) > 2):\n"
         "            inside.mkdir()\n"
         "            inside.rmdir()\n"
         "    except ResourceError:\n"
         "        pass\n"
     )
-    command = [sys.executable, "-c", code, tmp_path / ".lock"]
+    command = [sys.executable, "-c", code, tmp_path / ".lock", *["remove"] * remove]
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait() for process in processes] == [0, 0, 0, 0]
 
