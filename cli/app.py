@@ -157,6 +157,8 @@ def _told(error: BaseException) -> int:
         case BrokenPipeError():
             return _reader_left()
         case OSError():
+            if stopped := _signal_behind(error):  # and then its terminal could not be written to
+                return _told(stopped)
             report_error(_resource_error(error))
             return 6
     if is_out_of_memory(error):
@@ -170,6 +172,14 @@ def _told(error: BaseException) -> int:
     traceback.print_exception(error)
     note("this is a bug in seq2seq: please report it with the lines above and `seq2seq doctor`")
     return 1
+
+
+def _signal_behind(error: BaseException) -> BaseException | None:
+    """The signal that was being answered when an error came, if it was one."""
+    behind = error.__context__
+    while behind is not None and not isinstance(behind, KeyboardInterrupt | Terminated):
+        behind = behind.__context__
+    return behind
 
 
 def _flushed(code: int) -> int:
