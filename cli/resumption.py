@@ -1,9 +1,10 @@
 """What may be changed when a run is resumed, what is recorded of it, and what is refused."""
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from seq2seq.errors import ConfigError
+from seq2seq.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from cli.config import RunConfig
@@ -63,7 +64,10 @@ def finished(
 
     if _asked(run, settings, flags)[1] or not (run.checkpoints / "last").exists():
         return None
-    state, config = load_state(run.checkpoint("last")), run.config.training
+    try:
+        state, config = load_state(run.checkpoint("last")), run.config.training
+    except CheckpointError:
+        return None  # whoever goes on with it says so
     if state.validated != state.update or not (run.report.is_file() or not state.validated):
         return None
     if config.average != "none":
@@ -91,8 +95,8 @@ def _asked(
 
 
 def _update_of(run: "RunDirectory") -> int:
-    from seq2seq.checkpoint import load_state
-
-    if not (run.checkpoints / "last").exists():
-        return 0
-    return load_state(run.checkpoint("last")).update
+    """By the name of the last checkpoint, which may be damaged: training says so, and not this."""
+    pointer = run.checkpoints / "last"
+    name = pointer.read_text(encoding="utf-8") if pointer.is_file() else ""
+    found = re.match(r"update-(\d+)", name)
+    return int(found[1]) if found else 0

@@ -98,6 +98,7 @@ def train(
         chosen = choose_device(device, threads)
         if reason := finished(opened, settings, flags):
             note(f"{run} is finished already: {reason}; nothing was done")
+            note(f"next: seq2seq translate {run} --interactive")
             return
         with opened.lock():
             change(opened, settings, flags)

@@ -41,9 +41,15 @@ def train_run(
 ) -> Outcome:
     """Train a run from where it stands to its end.
 
-    A checkpoint follows every validation, and the first SIGINT or SIGTERM, which then raises
-    Interrupted. Raises DivergenceError at the first loss or gradient that is not finite.
+    A checkpoint follows every validation, and the first SIGINT, SIGTERM or SIGHUP, which then
+    raises Interrupted. Raises DivergenceError at the first loss or gradient that is not finite,
+    ResourceError where another process trains the run or memory runs out.
     """
+    with run.lock():  # before it is read where the run stands: another may just be moving it on
+        return _train(run, store, device=device, reporter=reporter)
+
+
+def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
     import torch
 
     from data.batching import largest_batch, token_budget_batches
@@ -75,7 +81,7 @@ def train_run(
         load_training(last, model, optimizer, average)
     stopwatch = Stopwatch() if config.profile else None
     train, validator = store.split("train"), Validator(run, store, device=device)
-    with run.lock(), stop_requests() as stop:
+    with stop_requests() as stop:
         planned: dict[str, Any] = {
             "budget": config.batch_tokens,
             "seed": config.seed,
