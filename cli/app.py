@@ -1,12 +1,11 @@
 """The program: registers the commands, turns errors into messages and exit codes.
 
 Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 data, 4 model or checkpoint, 5 training diverged,
-6 resources, 130 or 143 interrupted. Importing this module does not import torch.
+6 resources, 129, 130 or 143 interrupted. Importing this module does not import torch.
 """
 
 import errno
 import os
-import signal
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn, TextIO
@@ -28,6 +27,7 @@ from cli import (
     translate,
 )
 from cli.console import note, report_error
+from cli.interruption import Terminated, stop_at_once
 from seq2seq.errors import (
     CheckpointError,
     ConfigError,
@@ -36,6 +36,7 @@ from seq2seq.errors import (
     ResourceError,
     UserError,
 )
+from seq2seq.memory import is_out_of_memory
 
 EXIT_CODES: dict[type[UserError], int] = {
     ConfigError: 2,
@@ -109,7 +110,7 @@ def main() -> NoReturn:
     # at all (OMP_WAIT_POLICY=passive) 5 %.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    signal.signal(signal.SIGTERM, _terminate)
+    stop_at_once()
     try:
         app()
         code = 0
@@ -121,14 +122,6 @@ def main() -> NoReturn:
     except BaseException as error:
         code = _told(error)
     sys.exit(_flushed(code))
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; a BaseException so that no `except Exception` swallows it."""
-
-
-def _terminate(signal_number: int, frame: object) -> NoReturn:
-    raise Terminated
 
 
 def _open_standard_streams() -> None:
@@ -154,19 +147,21 @@ def _told(error: BaseException) -> int:
     match error:
         case UserError():
             report_error(error)
-            return EXIT_CODES[type(error)]
+            return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case KeyboardInterrupt():
             note("interrupted")
             return 130
         case Terminated():
             note("terminated")
-            return 143
+            return error.exit_code
         case BrokenPipeError():
             return _reader_left()
         case OSError():
+            if stopped := _signal_behind(error):  # and then its terminal could not be written to
+                return _told(stopped)
             report_error(_resource_error(error))
             return 6
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         report_error(
             ResourceError(
                 "out of memory",
@@ -179,13 +174,12 @@ def _told(error: BaseException) -> int:
     return 1
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """torch has a class for it on a GPU, and on a CPU only words."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
+def _signal_behind(error: BaseException) -> BaseException | None:
+    """The signal that was being answered when an error came, if it was one."""
+    behind = error.__context__
+    while behind is not None and not isinstance(behind, KeyboardInterrupt | Terminated):
+        behind = behind.__context__
+    return behind
 
 
 def _flushed(code: int) -> int:

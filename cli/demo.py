@@ -49,7 +49,7 @@ def demo(
     bases that training never saw.
     """
     from cli.config import read_recipe, resolve
-    from cli.interruption import Interrupted
+    from cli.interruption import Interrupted, Terminated
     from cli.run_directory import RunDirectory
     from data import catalogue
 
@@ -73,7 +73,7 @@ def demo(
     probe = choose_probe(next(iter(held_out.values())))
     try:
         _train(run, store, probe, recipe=recipe, threads=threads)
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (Interrupted, KeyboardInterrupt, Terminated) as error:
         leave(error, paths.run, paths.store)
     _report(paths, held_out, probe)
 

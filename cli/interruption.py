@@ -4,16 +4,22 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 Item = TypeVar("Item")
-_SIGNALS = [
-    number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))
-]
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """Work was stopped on request, at a place where nothing is lost."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.exit_code = 128 + signal_number
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP arrived where work stops at once; no `except Exception` swallows it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)
@@ -37,21 +43,38 @@ class StopRequest:
             yield item
 
 
+def stop_at_once() -> None:
+    """SIGTERM and SIGHUP raise Terminated, as SIGINT raises KeyboardInterrupt: work cleans up."""
+    for number in _heard():
+        if number != signal.SIGINT:
+            signal.signal(number, _terminate)
+
+
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Turn the first signal into a request, and give the next one its usual force."""
     request = StopRequest()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in _heard()}
 
     def note(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _heard() -> list[int]:
+    """The signals that end a program, without a SIGHUP that `nohup` has had ignored."""
+    found = [number for name in _ENDING if (number := getattr(signal, name, None))]
+    return [n for n in found if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated(signal_number)

@@ -1,6 +1,7 @@
 """Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cli.console import note, stderr_console
@@ -64,7 +65,8 @@ class LiveReporter:
         self._log.start(model, state)
         self._window.reset(state)
         self._model = model
-        self._live.start()
+        with suppress(OSError):
+            self._live.start()
 
     def update(self, event: "Update") -> None:
         self._log.update(event)
@@ -73,7 +75,8 @@ class LiveReporter:
         if event.state.update % 10 == 0:
             self._losses.append(self._window.nats_per_token)
             self._look(event.state.seconds)
-            self._live.update(self.view())
+            with suppress(OSError):
+                self._live.update(self.view())
         if event.state.update % 50 == 0:
             self._window.reset(event.state)
 
@@ -87,30 +90,39 @@ class LiveReporter:
         self._log.validation(event, samples)
         self._window.reset(event.state)
         mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
-        self._console.print(
+        self._print(
             f"update {event.state.update:>7,}  validation {describe_measured(event.measured)}"
             f"  {mark}"
         )
         sample = shown(samples)
         for line in sample_lines(sample, self._sample):
-            self._console.print(line)
+            self._print(line)
         self._sample = sample
 
     def tell(self, line: str) -> None:
         self._log.tell(line)
-        self._console.print(visible(line))
+        self._print(visible(line))
 
     def finished(self, event: "Finished") -> None:
         self._log.finished(event)
-        self._live.stop()
-        self._console.print(
+        self._stop()
+        self._print(
             f"finished: {event.reason} ({event.state.update:,} updates, "
             f"{clock_time(event.state.seconds)})"
         )
 
     def close(self) -> None:
-        self._live.stop()
+        self._stop()
         self._log.close()
+
+    def _print(self, line: str) -> None:
+        """Training goes on, and is saved, when its terminal has been closed."""
+        with suppress(OSError):
+            self._console.print(line)
+
+    def _stop(self) -> None:
+        with suppress(OSError):
+            self._live.stop()
 
     def view(self) -> "RenderableType":
         from rich.progress_bar import ProgressBar

@@ -1,7 +1,8 @@
 """A run directory: everything that a trained model is, and all that a later command needs.
 
 config.toml         every setting, resolved
-provenance.json     versions, command line, seed, languages, hashes of data and pieces
+provenance.json     versions, command line, seed, languages, hashes of data and pieces, and what was
+                    changed when the run was resumed
 *.model             the SentencePiece models
 metrics.jsonl       one line an event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -11,12 +12,10 @@ checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `l
 """
 
 import json
-import os
 import platform
 import shutil
-import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -176,30 +175,19 @@ class RunDirectory:
             partial.write_text(dump_config(config), encoding="utf-8")
         self.__dict__.pop("config", None)
 
+    def note_changes(self, changes: Iterable[dict[str, Any]]) -> None:
+        """Append to the changes of settings that provenance.json tells of."""
+        told = [*self.provenance.get("changes", ()), *changes]
+        write_json(self.path / "provenance.json", self.provenance | {"changes": told})
+        self.__dict__.pop("provenance", None)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; the kernel lets go of it when the process dies."""
-        from filelock import FileLock, Timeout
+        from seq2seq.locks import held
 
-        holder = self.path / "lock.json"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            who = read_json(holder) if holder.is_file() else {}
-            raise ResourceError(
-                f"{self.path} is being trained by process {who.get('pid', 'unknown')} on "
-                f"{who.get('host', 'an unknown host')} since {who.get('since', 'an unknown time')}",
-                hint="wait for it, or stop it first",
-            ) from error
-        except OSError as error:
-            raise ResourceError(f"{self.path} cannot be written to: {error.strerror}") from error
-        try:
-            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
+        with held(self.path / ".lock", f"{self.path} is being trained"):
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Every line of metrics.jsonl; none before the first."""

@@ -34,11 +34,6 @@ class ScoreName(StrEnum):
 
 
 DEFAULT_RECIPE = "small"
-CHANGEABLE = (
-    "updates", "minutes", "patience", "validate_every", "log_every", "keep_best", "keep_last",
-    "average", "profile",
-)  # fmt: skip
-"""Settings of `training` that may be changed when a run is resumed."""
 
 
 def train(
@@ -78,8 +73,10 @@ def train(
     leaves; `--resume` goes on from there.
     """
     from cli.config import parse_settings, read_recipe, resolve
+    from cli.console import note
     from cli.device import choose_device
-    from cli.interruption import Interrupted
+    from cli.interruption import Interrupted, Terminated
+    from cli.resumption import change, finished
     from cli.run_directory import RunDirectory
     from cli.training_run import check_resumable
     from data.token_store import TokenStore
@@ -99,8 +96,12 @@ def train(
         check_resumable(opened, tokens)
         tokens.verify()
         chosen = choose_device(device, threads)
+        if reason := finished(opened, settings, flags):
+            note(f"{run} is finished already: {reason}; nothing was done")
+            note(f"next: seq2seq translate {run} --interactive")
+            return
         with opened.lock():
-            _change(opened, settings, flags)
+            change(opened, settings, flags)
     else:
         RunDirectory.refuse_existing(run)
         chosen_preset = _preset_values(preset, paper_sizes=paper_sizes)
@@ -116,10 +117,11 @@ def train(
         opened = RunDirectory.create(run, config, tokens)
     try:
         _train(opened, tokens, device=chosen)
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (Interrupted, KeyboardInterrupt, Terminated) as error:
         leave(error, run, store)
     except Exception:
-        if not opened.metrics.exists():  # not even begun: too large a model, for example
+        # Not even begun: too large a model, for example. One that was there may be another's.
+        if not resume and not opened.metrics.exists():
             shutil.rmtree(run)
         raise
 
@@ -133,35 +135,10 @@ def _train(run: "RunDirectory", store: "TokenStore", *, device: str) -> None:
     outcome = train_run(run, store, device=device, reporter=training_reporter(run))
     if not outcome.trained:
         note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
-    elif outcome.state.validated:
+    if outcome.state.validated and (outcome.trained or not run.report.is_file()):
         for line in write_report(run, store, outcome):
             note(line)
     note(f"next: seq2seq translate {run.path} --interactive")
-
-
-def _change(
-    run: "RunDirectory", settings: dict[str, dict[str, Any]], flags: dict[str, dict[str, Any]]
-) -> None:
-    """Take over what may be changed when resuming; refuse the rest."""
-    from cli.config import resolve
-    from seq2seq.errors import ConfigError
-
-    asked = {s: settings.get(s, {}) | flags.get(s, {}) for s in {*settings, *flags}}
-    current = run.config.model_dump()
-    for section, values in asked.items():
-        for name, value in values.items():
-            if current[section][name] == value:
-                continue
-            if section != "training" or name not in CHANGEABLE:
-                raise ConfigError(
-                    f"{section}.{name} is {current[section][name]!r} in {run.path} and cannot "
-                    "be changed when resuming",
-                    hint="train a new run, or change only "
-                    + ", ".join(f"training.{name}" for name in CHANGEABLE),
-                )
-    changed = resolve(run.config.model_dump(exclude_none=True), asked)
-    if changed != run.config:
-        run.write_config(changed)
 
 
 def _check_tying(tie: str, store: "TokenStore") -> None:
@@ -214,8 +191,9 @@ def _refuse_data_settings(layers: tuple[dict[str, dict[str, Any]], ...]) -> None
 def leave(error: BaseException, run: Path, store: Path) -> None:
     """Say how to go on, and leave with the signal's exit code."""
     from cli.console import note
+    from cli.interruption import Interrupted
     from cli.training_run import resume_command
 
-    saved = "the last checkpoint is" if isinstance(error, KeyboardInterrupt) else "all of it is"
+    saved = "all of it is" if isinstance(error, Interrupted) else "the last checkpoint is"
     note(f"interrupted; {saved} saved. Go on with: {resume_command(run, store)}")
     raise typer.Exit(getattr(error, "exit_code", 130))

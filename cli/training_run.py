@@ -3,14 +3,16 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
 from cli.training_log import Reporter, describe_measured
 from cli.validation import Sample, Validator
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, DivergenceError
+from seq2seq.memory import memory_for
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from seq2seq.model import EncoderDecoder
     from seq2seq.moving_average import MovingAverage
     from seq2seq.training import Measured, TrainingState, Update, Validation
+
+
+TRANSLATING = "lower search.batch_sentences or training.batch_tokens, or the model's sizes"
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,33 @@ def train_run(
 ) -> Outcome:
     """Train a run from where it stands to its end.
 
-    A checkpoint follows every validation, and the first SIGINT or SIGTERM, which then raises
-    Interrupted. Raises DivergenceError at the first loss or gradient that is not finite.
+    A checkpoint follows every validation, and the first SIGINT, SIGTERM or SIGHUP, which then
+    raises Interrupted. Raises DivergenceError at the first loss or gradient that is not finite,
+    ResourceError where another process trains the run or memory runs out.
     """
+    with run.lock():  # before it is read where the run stands: another may just be moving it on
+        return _train(run, store, device=device, reporter=reporter)
+
+
+def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
     import torch
 
-    from data.batching import token_budget_batches
+    from data.batching import largest_batch, token_budget_batches
     from data.subword_sampling import subword_sampling
     from seq2seq.checkpoint import load_state, load_training
     from seq2seq.moving_average import MovingAverage
     from seq2seq.optimization import build_optimizer
     from seq2seq.stopwatch import Stopwatch, untimed
-    from seq2seq.training import Finished, Measured, TrainingState, Update, fit
+    from seq2seq.training import (
+        Finished,
+        Measured,
+        TrainingState,
+        Update,
+        end_of,
+        fit,
+        refuse_non_finite_weights,
+        try_batch,
+    )
 
     config = run.config.training
     torch.manual_seed(config.seed)
@@ -60,27 +80,40 @@ def train_run(
         state = load_state(last)
         load_training(last, model, optimizer, average)
     stopwatch = Stopwatch() if config.profile else None
-    if stopwatch:
-        stopwatch.watch(model)
     train, validator = store.split("train"), Validator(run, store, device=device)
-    with run.lock(), stop_requests() as stop:
-        batches = token_budget_batches(
-            train,
-            budget=config.batch_tokens,
-            seed=config.seed,
-            start=state.position,
-            corpora=store.corpora(config.corpus_weights),
-            curriculum=config.curriculum,
-            sampling=subword_sampling(
+    with stop_requests() as stop:
+        planned: dict[str, Any] = {
+            "budget": config.batch_tokens,
+            "seed": config.seed,
+            "corpora": store.corpora(config.corpus_weights),
+            "curriculum": config.curriculum,
+            "sampling": subword_sampling(
                 store,
                 source=config.source_subword_sampling,
                 target=config.target_subword_sampling,
                 seed=config.seed,
             ),
-        )
+        }
+        if not end_of(state, config):
+            # Now, not hours from now. After a resume too: another machine may have less memory.
+            largest = largest_batch(train, epoch=state.position.epoch, **planned)
+            try_batch(model, largest, config, device=device)
+        if stopwatch:
+            stopwatch.watch(model)
+        batches = token_budget_batches(train, start=state.position, **planned)
 
         def validate() -> Measured:
-            return validator.measure(model, stop)
+            with memory_for("the translations of a validation", hint=TRANSLATING):
+                return validator.measure(model, stop)
+
+        def validate_average() -> Measured:
+            measured = validate()
+            if not isfinite(measured.nats_per_token):
+                raise DivergenceError(
+                    f"the averaged weights have a validation loss of {measured.nats_per_token}",
+                    hint="the checkpoints they are made of are intact",
+                )
+            return measured
 
         events = fit(
             model,
@@ -101,7 +134,7 @@ def train_run(
                 if stopwatch and not isinstance(event, Update) and event.state != state:
                     reporter.tell(stopwatch.describe())
                 if isinstance(event, Finished):
-                    averaged = recorder.average(validate, reporter)
+                    averaged = recorder.average(validate_average, reporter)
                     reporter.finished(event)
                     return Outcome(event.reason, event.state, event.state != state or averaged)
                 if isinstance(event, Update):
@@ -114,6 +147,7 @@ def train_run(
                         reporter.tell(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
+            refuse_non_finite_weights(model, recorder.state)
             recorder.save()
             raise
         finally:
@@ -151,6 +185,11 @@ class _Recorder:
         self._every = self._config.log_every
         run.rewind(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
+
+    @property
+    def state(self) -> "TrainingState":
+        """What was reported last."""
+        return self._state
 
     def update(self, event: "Update") -> None:
         from seq2seq.checkpoint import end_average

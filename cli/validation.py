@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from cli.run_directory import RunDirectory
@@ -56,6 +57,8 @@ class Validator:
 
         held_out = stop.watch(sorted_batches(self._valid, budget=self._budget))
         nats = corpus_nats(model, held_out, device=self._device)
+        if not isfinite(nats):
+            return Measured(nats)  # there is nothing to translate with
         texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)
         self.samples = tuple(
             Sample(self._line(i), self._source(i), self._reference(i), texts[i])

@@ -82,6 +82,32 @@ def epoch_plan(
     return _ordered(batches, split, generator, short_first=curriculum == "length" and epoch == 1)
 
 
+def largest_batch(
+    split: TokenizedSplit,
+    *,
+    budget: int,
+    seed: int,
+    epoch: int,
+    corpora: Sequence[StoredCorpus] = (),
+    curriculum: Curriculum = "none",
+    sampling: SubwordSampling | None = None,
+) -> Batch:
+    """The batch of an epoch with the most tokens, padding included.
+
+    With `sampling` it is the largest one of the store's pieces, in pieces drawn for the epoch.
+    """
+    plan = epoch_plan(
+        split, budget=budget, seed=seed, epoch=epoch, corpora=corpora, curriculum=curriculum
+    )
+    lengths = padded_lengths(split)
+    number = max(range(len(plan)), key=lambda each: lengths[plan[each]].max() * len(plan[each]))
+    pairs, position = plan[number], BatchPosition(epoch, number)
+    if sampling is None:
+        return assemble(split, pairs, position)
+    drawn = sampling.redrawn(split, pairs, epoch=epoch)
+    return assemble(drawn, np.arange(len(drawn)), position)
+
+
 def _pairs_of(corpora: Sequence[StoredCorpus], *, seed: int, epoch: int) -> Indices:
     """The pairs of an epoch: of weight 2.3 each pair twice, and three tenths of them once more."""
     taken = []

@@ -13,10 +13,10 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process, resource_tracker
@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from data.cleaning import CleaningReport, Rule, cleaning_rules, reason_to_drop
 from data.config import DataConfig
@@ -43,6 +42,7 @@ from data.token_store import (
 from data.tokenization import Tokenizer, train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.files import read_json, sha256_of, sync, write_json
+from seq2seq.locks import held
 
 CHUNK = 2000  # pairs handed to a worker at once
 SMALL = 20_000  # pairs below which worker processes cost more than they bring
@@ -162,22 +162,18 @@ class _WorkingFolder:
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(f"{store.name}.partial")
-        self._lock = FileLock(store.with_name(f".{store.name}.lock"))
+        lock = store.with_name(f".{store.name}.lock")
+        self._held = held(lock, f"{store} is being prepared", remove=True)
 
     def __enter__(self) -> Path:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-            self.path.mkdir(exist_ok=True)
-        except Timeout as error:
-            if not Path(self._lock.lock_file).exists():  # not held: it could not be made
-                raise ResourceError(
-                    f"{self.path.parent} cannot be written to",
-                    hint="choose a store path in a folder of yours",
-                ) from error
-            raise ResourceError(
-                f"another process is preparing {self.path.stem}", hint="wait until it is done"
-            ) from error
+            self._held.__enter__()
+            try:
+                self.path.mkdir(exist_ok=True)
+            except OSError:
+                self._held.__exit__(None, None, None)
+                raise
         except OSError as error:
             raise ResourceError(
                 f"{self.path.parent} cannot be written to: {error.strerror}",
@@ -186,10 +182,11 @@ class _WorkingFolder:
         return self.path
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self.path.is_dir() and not (self.path / PIECES).exists():
-            shutil.rmtree(self.path)  # nothing in it is worth keeping
-        self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        try:
+            if self.path.is_dir() and not (self.path / PIECES).exists():
+                shutil.rmtree(self.path)  # nothing in it is worth keeping
+        finally:
+            self._held.__exit__(None, None, None)
 
 
 def _pieces_found(folder: Path, store: Path, key: str) -> bool:
@@ -336,9 +333,17 @@ def _chunks(corpus: Corpus) -> Iterator[_Chunk]:
 _worker_encoder: _Encoder  # of a worker process
 
 
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
 def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) -> None:
     global _worker_encoder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # a terminal sends them to all; the parent decides
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # SIGTERM still ends it
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _worker_encoder = _Encoder(source_model, target_model, config)
 
@@ -350,11 +355,11 @@ def _interrupts_held() -> Iterator[None]:
     They inherit the mask, so it never reaches them.
     """
     resource_tracker.ensure_running()  # it lifts the mask when it is started
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _leave_with_parent() -> None:
@@ -404,10 +409,12 @@ class _Encoding:
         with writing_split(self._folder, split, dtype=dtype) as writer:
             for corpus in corpora:
                 report, pairs, tokens = CleaningReport(), writer.pairs, writer.tokens
-                for chunk in self._encoded(_chunks(corpus), lines[corpus.name], clean):
-                    writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
-                    report.add(chunk.report)
-                    self._progress(split, whole.read + report.read, sum(lines.values()))
+                # Closed here and now: workers that outlive a signal fail with tracebacks.
+                with closing(self._encoded(_chunks(corpus), lines[corpus.name], clean)) as chunks:
+                    for chunk in chunks:
+                        writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
+                        report.add(chunk.report)
+                        self._progress(split, whole.read + report.read, sum(lines.values()))
                 if writer.pairs == pairs:
                     raise _unusable(corpus.files, report)
                 facts.append(
@@ -428,7 +435,7 @@ class _Encoding:
 
     def _encoded(
         self, chunks: Iterable[_Chunk], lines: int, clean: bool
-    ) -> Iterator[_EncodedChunk]:
+    ) -> Generator[_EncodedChunk, None, None]:
         if lines < SMALL or self._processes == 1:
             encoder = _Encoder(self._models[0], self._models[1], self._config)
             yield from (encoder.encode(chunk, clean=clean) for chunk in chunks)
@@ -454,7 +461,8 @@ class _Encoding:
                     hint="run it again with fewer of them, as in --threads 1",
                 ) from error
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                # Waited for: a worker that is being made finds nothing where its parent has left.
+                pool.shutdown(cancel_futures=True)
                 raise
 
 

@@ -45,6 +45,11 @@ class Batch:
         """What the decoder should write, EOS last. [B, T]"""
         return self.target_ids[:, 1:]
 
+    def shape(self) -> str:
+        """In words, as an error names it."""
+        pairs, source = self.source_ids.shape
+        return f"a batch of {pairs} pairs, {source} source by {self.labels.shape[1]} target pieces"
+
     def to(self, device: str) -> Batch:
         return Batch(
             self.source_ids.to(device),

@@ -14,6 +14,7 @@ from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
 from seq2seq.losses import batch_loss
+from seq2seq.memory import memory_for
 from seq2seq.model import EncoderDecoder
 from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import learning_rate
@@ -134,10 +135,11 @@ def fit(
     kind = product_type(config.precision, device)
     began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
     while True:
-        ended = _end_of(state, config)
+        ended = end_of(state, config)
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
             with part("validation"), average.in_place() if average else nullcontext():
+                refuse_non_finite_weights(model, state)
                 measured = validate()
             validation = _validated(measured, state, config, ends=bool(ended))
             state = replace(
@@ -149,7 +151,7 @@ def fit(
                 restore()
                 state = replace(state, measured=None)  # these weights were measured before
             yield replace(validation, state=state)
-            ended = ended or _end_of(state, config)
+            ended = ended or end_of(state, config)
         if ended:
             yield Finished(state, ended)
             return
@@ -166,17 +168,18 @@ def fit(
         own, chance = config.scheduled_sampling * progress, update_chance(config.seed, update)
         nats, smoothed = 0.0, 0.0
         for batch in gathered:
-            with part("scheduled sampling"), products_in(kind, device):
-                read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
-            with part("loss"), products_in(kind, device):
-                loss = batch_loss(
-                    model, read, smoothing=config.label_smoothing, coverage=config.coverage_loss
-                )
-            with part("backward"):
-                (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
-            nats += loss.nats.item()
-            smoothed += loss.smoothed_nats.item()
-        with part("optimizer"):
+            with memory_for(f"{batch.shape()}, at update {update:,}"):
+                with part("scheduled sampling"), products_in(kind, device):
+                    read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
+                with part("loss"), products_in(kind, device):
+                    loss = batch_loss(
+                        model, read, smoothing=config.label_smoothing, coverage=config.coverage_loss
+                    )
+                with part("backward"):
+                    (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
+                nats += loss.nats.item()
+                smoothed += loss.smoothed_nats.item()
+        with part("optimizer"), memory_for(f"the optimizer's step of update {update:,}"):
             norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
             _refuse_divergence(smoothed / tokens, norm, update=update, group=gathered)
             optimizer.step()
@@ -204,6 +207,45 @@ def fit(
         )
 
 
+def try_batch(
+    model: EncoderDecoder, batch: Batch, config: TrainingConfig, *, device: str = "cpu"
+) -> None:
+    """Take a batch forward and backward and forget it, so that memory runs out now or not at all.
+
+    Weights, chance and mode are afterwards as they were, and there is no gradient. Raises
+    ResourceError where memory does not suffice.
+    """
+    chance, was_training = torch.get_rng_state(), model.training
+    model.train()
+    try:
+        with memory_for(f"the largest batch: {batch.shape()}"):
+            with products_in(product_type(config.precision, device), device):
+                loss = batch_loss(
+                    model,
+                    batch.to(device),
+                    smoothing=config.label_smoothing,
+                    coverage=config.coverage_loss,
+                )
+            loss.smoothed_nats.backward()  # type: ignore[no-untyped-call]
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+        torch.set_rng_state(chance)
+
+
+def refuse_non_finite_weights(model: EncoderDecoder, state: TrainingState) -> None:
+    """A step from a finite gradient can still leave the numbers there are: at a great rate.
+
+    Raises DivergenceError; what is saved and measured goes through here.
+    """
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise DivergenceError(
+                f"the weights {name} are not finite after update {state.update:,}",
+                hint="lower training.learning_rate; the checkpoints from before are intact",
+            )
+
+
 def seed_update(seed: int, update: int) -> None:
     """Give an update a stream of chance of its own, so that a resumed update is the same update."""
     digest = hashlib.blake2b(f"update:{seed}:{update}".encode(), digest_size=8).digest()
@@ -217,8 +259,9 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
     nats, tokens = 0.0, 0
     with torch.inference_mode():
         for batch in batches:
-            loss = batch_loss(model, batch.to(device))
-            nats += loss.nats.item()
+            with memory_for(f"validation, in {batch.shape()}"):
+                loss = batch_loss(model, batch.to(device))
+                nats += loss.nats.item()
             tokens += loss.tokens
     model.train(was_training)
     return nats / tokens
@@ -269,7 +312,7 @@ def _progress(state: TrainingState, config: TrainingConfig) -> float:
     return min(done, 1.0)
 
 
-def _end_of(state: TrainingState, config: TrainingConfig) -> str | None:
+def end_of(state: TrainingState, config: TrainingConfig) -> str | None:
     if state.update >= config.updates:
         return f"all {config.updates:,} updates are done"
     if config.minutes is not None and state.seconds >= 60 * config.minutes:

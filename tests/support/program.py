@@ -81,8 +81,9 @@ def call(*arguments: object, given: bytes = b"") -> Ended:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -276,7 +276,7 @@ def test_two_at_once_are_one_too_many(corpus, tmp_path):
     def progress(stage: str, done: int, total: int) -> None:
         if stage == "train" and not seen:
             seen.append(stage)
-            with pytest.raises(ResourceError, match="another process"):
+            with pytest.raises(ResourceError, match="is being prepared by process"):
                 made(corpus, tmp_path / "store")
 
     made(corpus, tmp_path / "store", progress=progress)

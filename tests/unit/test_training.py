@@ -769,7 +769,7 @@ def test_two_trainings_of_one_run_are_one_too_many(tmp_path, store):
     with run.lock(), pytest.raises(ResourceError, match="is being trained by process"):
         train(RunDirectory(run.path), store)
     train(run, store)
-    assert not (run.path / "lock.json").exists()
+    assert (run.path / ".lock").read_text() == ""
 
 
 def test_the_batches_of_a_resumed_run_begin_at_its_position(store):

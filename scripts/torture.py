@@ -1,0 +1,293 @@
+"""Kills one tiny training again and again, and compares what is left with one that was let be.
+
+    python scripts/torture.py --kills 100 [--fancy] [--seed 1] [--folder DIR]
+
+Every attempt is the program's own `train`, in a process forked from this one, which has imported
+torch already and started no thread; it is killed with SIGKILL and goes on with `--resume` alone.
+Half of the moments are drawn over the time that an attempt takes, the others inside start-up, an
+update, a validation, a save and, with --fancy, averaging, which are short. A training that ends is
+compared and the next one begun, until there were so many kills.
+
+Weights, moments, metrics.jsonl and samples.jsonl must be those of a training that nobody killed,
+byte for byte. Ends with 1 where they are not.
+"""
+
+import argparse
+import hashlib
+import mmap
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # a process that has threads must not be forked
+
+PHASES = ("start-up", "update", "validation", "save", "averaging", "the end")
+PLAIN = {
+    "training.updates": 120,
+    "training.validate_every": 8,
+    "training.log_every": 1,
+    "training.batch_tokens": 120,
+    "training.validation_sentences": 12,
+    "training.patience": 0,
+    "training.learning_rate": 0.01,
+    "training.warmup": 10,
+    "model.embedding_size": 16,
+    "model.encoder_size": 8,
+    "model.decoder_size": 16,
+    "model.attention_size": 8,
+}
+FANCY = {
+    "training.decay": "plateau",
+    "training.plateau_patience": 2,
+    "training.plateau_times": 50,
+    "training.ema": 0.9,
+    "training.keep_best": 3,
+    "training.keep_last": 3,
+    "training.average": "best",
+    "training.accumulate": 2,
+    "training.source_subword_sampling": 0.1,
+    "training.target_subword_sampling": 0.1,
+    "training.scheduled_sampling": 0.2,
+    "training.metric": "chrf",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--fancy", action="store_true", help="with all settings that keep state")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--folder", type=Path, help="keep everything here, a new folder")
+    arguments = parser.parse_args()
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="torture-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    warm_up()
+    try:
+        same = torture(folder, arguments.kills, fancy=arguments.fancy, seed=arguments.seed)
+    finally:
+        if not arguments.folder:
+            shutil.rmtree(folder)
+    sys.exit(0 if same else 1)
+
+
+def warm_up() -> None:
+    """Import all that a training imports, so that an attempt is a fork and nothing more."""
+    import torch
+
+    import seq2seq.checkpoint
+    import seq2seq.evaluation.quality
+    import seq2seq.search.translation  # noqa: F401
+
+    torch.set_num_threads(1)
+    assert threading.active_count() == 1
+
+
+def torture(folder: Path, kills: int, *, fancy: bool, seed: int) -> bool:
+    """Whether every training that was killed ended as the one that was not."""
+    chance, began = random.Random(f"torture:{seed}"), time.monotonic()
+    store = prepared(folder)
+    settings = PLAIN | (FANCY if fancy else {})
+    options = ["--recipe", "tiny", "--threads", "1", "--device", "cpu"]
+    options += [f"--set={name}={value}" for name, value in settings.items()]
+    reference = folder / "reference"
+    started = time.monotonic()
+    finish(Attempt(["train", store, reference, *options], folder / "reference.log"))
+    whole = time.monotonic() - started
+    expected, hit = remains(reference), Counter[str]()
+    attempts, trainings, different = 0, 0, []
+    while sum(hit.values()) < kills or not trainings:
+        trainings += 1
+        run, log = folder / f"run-{trainings}", folder / f"run-{trainings}.log"
+        while True:
+            again = (run / "config.toml").exists()
+            rest = ["--resume", "--threads", "1", "--device", "cpu"] if again else options
+            attempt = Attempt(["train", store, run, *rest], log)
+            attempts += 1
+            if sum(hit.values()) < kills and (phase := kill(attempt, chance, whole, fancy=fancy)):
+                hit[phase] += 1
+                continue
+            finish(attempt)
+            break
+        found = remains(run)
+        wrong = sorted(n for n in expected | found if expected.get(n) != found.get(n))
+        different += [f"{run}: {name} differs" for name in wrong]
+        if not wrong:
+            shutil.rmtree(run)
+    report(hit, attempts, trainings, time.monotonic() - began)
+    print("\n".join(different) or "every training ended with the bytes of one that nobody killed")
+    return not different
+
+
+class Attempt:
+    """The program in a forked process, which says in one shared byte where it is."""
+
+    def __init__(self, arguments: Sequence[object], log: Path) -> None:
+        self._phase = mmap.mmap(-1, 1)
+        self._log = log
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os._exit(self._run(list(map(str, arguments))))
+
+    @property
+    def phase(self) -> str:
+        return PHASES[self._phase[0]]
+
+    def ended(self) -> int | None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+    def _run(self, arguments: list[str]) -> int:
+        from cli.app import main as program
+
+        with self._log.open("ab", buffering=0) as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        sys.argv = ["seq2seq", *arguments]
+        self._watch()
+        try:
+            program()
+        except SystemExit as error:
+            return error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            return 70
+        return 71
+
+    def _watch(self) -> None:
+        """Note in the shared byte what is entered; nothing else is changed."""
+        from cli import training_report, training_run
+        from cli.training_log import PlainReporter
+        from cli.validation import Validator
+
+        recorder: Any = training_run._Recorder
+        for owner, name, phase in (
+            (Validator, "measure", "validation"),
+            (recorder, "save", "save"),
+            (recorder, "average", "averaging"),
+            (training_report, "write_report", "the end"),
+        ):
+            setattr(owner, name, self._noting(getattr(owner, name), phase))
+        start = PlainReporter.start
+
+        def started(reporter: Any, *arguments: Any) -> None:
+            start(reporter, *arguments)
+            self._phase[0] = PHASES.index("update")
+
+        PlainReporter.start = started  # type: ignore[method-assign]
+
+    def _noting(self, call: Callable[..., Any], phase: str) -> Callable[..., Any]:
+        def noted(*arguments: Any, **named: Any) -> Any:
+            before = self._phase[0]
+            self._phase[0] = max(PHASES.index(phase), before)  # averaging validates too
+            try:
+                return call(*arguments, **named)
+            finally:
+                self._phase[0] = before
+
+        return noted
+
+
+def kill(attempt: Attempt, chance: random.Random, whole: float, *, fancy: bool) -> str | None:
+    """Kill at a moment that is drawn; returns where it hit, or None where the attempt had ended."""
+    began, wanted = time.monotonic(), None
+    if chance.random() < 0.5:
+        moment = began + chance.uniform(0, whole / 2)
+    else:
+        wanted = chance.choice(PHASES[: len(PHASES) if fancy else 4])
+        moment = began + chance.uniform(0, whole / 3)  # from then on, at the first time it is there
+    while attempt.ended() is None:
+        now = time.monotonic()
+        if wanted and (attempt.phase == wanted or (wanted == "start-up" and now > moment)):
+            late = {"averaging": 0.03, "start-up": 0.05}.get(wanted, 0.004)
+            if now > moment or wanted in ("averaging", "the end", "start-up"):
+                wanted, moment = None, now + chance.uniform(0, late)
+        elif not wanted and now >= moment:
+            phase = attempt.phase
+            os.kill(attempt.pid, signal.SIGKILL)
+            os.waitpid(attempt.pid, 0)
+            return phase
+        else:
+            time.sleep(0.0005)
+    attempt.ended = lambda: 0  # type: ignore[method-assign]
+    return None
+
+
+def finish(attempt: Attempt) -> None:
+    while (code := attempt.ended()) is None:
+        time.sleep(0.002)
+    if code:
+        sys.stderr.write(attempt._log.read_text(errors="replace")[-3000:])
+        raise SystemExit(f"an attempt ended with {code}, see {attempt._log}")
+
+
+def prepared(folder: Path) -> Path:
+    """A token store of sentences and the same ones with each word spelt backwards."""
+    chance = random.Random("corpus")
+    words = [
+        "red",
+        "green",
+        "dog",
+        "cat",
+        "bird",
+        "sees",
+        "finds",
+        "the",
+        "a",
+        "small",
+        "big",
+        "house",
+    ]
+    for name, count in (("train", 400), ("valid", 24)):
+        lines = [" ".join(chance.choices(words, k=chance.randint(2, 6))) for _ in range(count)]
+        (folder / f"{name}.en").write_text("".join(f"{line}\n" for line in lines))
+        turned = (" ".join(word[::-1] for word in line.split()) for line in lines)
+        (folder / f"{name}.xx").write_text("".join(f"{line}\n" for line in turned))
+    text = [folder / name for name in ("train.en", "train.xx", "store")]
+    valid = ["--valid-source", folder / "valid.en", "--valid-target", folder / "valid.xx"]
+    made = Attempt(
+        ["preprocess", *text, *valid, "--vocabulary-size", 350, "--threads", 1],
+        folder / "store.log",
+    )
+    finish(made)
+    return folder / "store"
+
+
+def remains(run: Path) -> dict[str, str]:
+    """Hashes of all that must not depend on kills."""
+    found = {}
+    for name in ("last", "best"):
+        checkpoint = run / "checkpoints" / (run / "checkpoints" / name).read_text().strip()
+        for path in checkpoint.glob("*.safetensors"):
+            found[f"{name}/{path.name}"] = sha256(path)
+    averaged = run / "checkpoints" / "averaged" / "model.safetensors"
+    for path in (averaged, run / "metrics.jsonl", run / "samples.jsonl"):
+        if path.exists():
+            found[path.name if path != averaged else "averaged"] = sha256(path)
+    return found
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def report(hit: Counter[str], attempts: int, trainings: int, seconds: float) -> None:
+    kills = sum(hit.values())
+    print(f"{'kills':<12}{kills:>6}")
+    for phase in PHASES:
+        print(f"  {phase:<10}{hit[phase]:>6}")
+    print(f"{'resumes':<12}{attempts - trainings:>6}")
+    print(f"{'trainings':<12}{trainings:>6}")
+    print(f"{'seconds':<12}{seconds:>6.0f}   ({60 * kills / seconds:.0f} kills a minute)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Real signals to the installed program, at every moment of its work; kills, locks, terminals."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from journey import train
+from program import ENVIRONMENT, PROGRAM, call, seq2seq, succeed
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture(scope="module")
+def slow_store(corpus, tmp_path_factory):
+    """Its validation set is the training set: a validation takes seconds."""
+    store = tmp_path_factory.mktemp("slow") / "store"
+    valid = ("--valid-source", corpus.train[0], "--valid-target", corpus.train[1])
+    succeed("preprocess", *corpus.train, store, *valid, "--vocabulary-size", 350)
+    return store
+
+
+def validating(store, run):
+    """A training that validates after every fifth update, slowly: first losses, then decoding."""
+    rest = ("training.validate_every=5", "training.validation_sentences=1000")
+    sets = [f"--set={each}" for each in (*rest, "search.batch_sentences=1")]
+    return train(store, run, *sets)
+
+
+class Running:
+    """The program while it runs."""
+
+    def __init__(self, *arguments, **options):
+        self.process = subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            **options,
+        )
+        self.told = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.communicate()
+
+    def until(self, text):
+        while text not in self.told:
+            line = self.process.stderr.readline()
+            assert line, self.told
+            self.told += line
+
+    def end(self, *signals):
+        """Send them; returns the exit code and the seconds that leaving took."""
+        began = time.monotonic()
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(0.05)
+        self.told += self.process.communicate(timeout=30)[1]
+        assert "Traceback" not in self.told
+        return self.process.returncode, time.monotonic() - began
+
+
+def updates_saved(run):
+    return json.loads(next((run / "checkpoints").glob("*/state.json")).read_text())["update"]
+
+
+def nothing_half_written(folder):
+    return not list(folder.rglob("*partial*"))
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@pytest.mark.parametrize("wait", [0.0, 1.5], ids=["losses", "decoding"])
+def test_a_signal_in_a_validation_saves_and_leaves(slow_store, tmp_path, number, wait):
+    run = tmp_path / "run"
+    with Running(*validating(slow_store, run)) as program:
+        program.until("update 5 ")
+        time.sleep(wait)
+        code, seconds = program.end(number)
+    assert (code, updates_saved(run)) == (CODES[number], 5), program.told
+    assert "validation after update" not in program.told
+    assert "all of it is saved. Go on with: seq2seq train" in program.told.splitlines()[-1]
+    assert seconds < 5 and nothing_half_written(tmp_path)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_a_second_signal_leaves_at_once(slow_store, tmp_path, second):
+    run = tmp_path / "run"
+    with Running(*validating(slow_store, run)) as program:
+        program.until("update 5 ")
+        code, _ = program.end(signal.SIGINT, second)
+    assert code in (130, CODES[second])
+    assert "--resume" in program.told
+    assert nothing_half_written(tmp_path)
+    assert call("train", slow_store, run, "--resume", "--set", "training.updates=5").code == 0
+
+
+def test_a_signal_at_start_up_leaves_nothing_behind(prepared, tmp_path):
+    with Running(*train(prepared, tmp_path / "run")) as program:
+        time.sleep(0.5)
+        code, _ = program.end(signal.SIGTERM)
+    assert code in (143, -signal.SIGTERM)
+    assert not list(tmp_path.iterdir()) or "--resume" in program.told
+
+
+def test_nohup_outlives_its_terminal(prepared, tmp_path):
+    run = tmp_path / "run"
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with Running(*train(prepared, run, updates=30), **ignored) as program:
+        program.until("update 5 ")
+        code, _ = program.end(signal.SIGHUP)
+    assert code == 0, program.told
+    assert "all 30 updates are done" in program.told
+
+
+def test_a_closed_terminal_saves_and_leaves(slow_store, tmp_path):
+    """The terminal is gone: its reads and writes fail, and SIGHUP comes."""
+    run = tmp_path / "run"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(
+            PROGRAM,
+            ["seq2seq", *map(str, validating(slow_store, run))],
+            ENVIRONMENT | {"TERM": "xterm"},
+        )
+    seen = b""
+    while not (run / "metrics.jsonl").exists() or "update" not in (run / "metrics.jsonl").read_text(
+        encoding="utf-8"
+    ):
+        seen += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 129, seen
+    assert updates_saved(run) == 5
+    assert nothing_half_written(tmp_path)
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_signal_while_data_are_prepared(corpus, tmp_path, number):
+    many = [tmp_path / path.name for path in corpus.train]
+    for path, source in zip(many, corpus.train, strict=True):
+        path.write_bytes(source.read_bytes() * 60)
+    valid = ("--valid-source", corpus.valid[0], "--valid-target", corpus.valid[1])
+    arguments = ("preprocess", *many, tmp_path / "store", *valid, "--vocabulary-size", 350)
+    with Running(*arguments, "--threads", 2) as program:
+        while not (tmp_path / "store.partial" / "pieces.json").exists():
+            time.sleep(0.01)
+            assert program.process.poll() is None
+        time.sleep(0.5)
+        code, seconds = program.end(number)
+    assert (code, seconds < 10) == (CODES[number], True), program.told
+    assert not (tmp_path / "store").exists()
+    again = seq2seq(*arguments, "--threads", 2)
+    assert again.code == 0 and "learnt already" in again.err
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_filter_leaves_with_the_code_of_its_signal(run, number):
+    with Running("translate", run, "--threads", 1) as program:
+        program.process.stdin.write("red dog\n")
+        program.process.stdin.flush()
+        assert program.process.stdout.readline().endswith("\n")
+        code, _ = program.end(number)
+    assert code == CODES[number]
+    assert program.told.count("\n") == 1
+
+
+def test_a_second_training_names_the_first_and_a_killed_one_blocks_nobody(slow_store, tmp_path):
+    run = tmp_path / "run"
+    with Running(*validating(slow_store, run)) as program:
+        program.until("update 5 ")
+        second = seq2seq("train", slow_store, run, "--resume")
+        assert second.code == 6
+        assert f"is being trained by process {program.process.pid} on " in second.err
+        assert (run / "metrics.jsonl").exists()
+        program.end(signal.SIGKILL)
+    assert call("train", slow_store, run, "--resume", "--set", "training.updates=3").code == 0
+
+
+def test_a_finished_run_is_resumed_without_a_byte_written(run, prepared, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+
+    def content():
+        return {
+            path: (path.stat().st_mtime_ns, path.read_bytes())
+            for path in copy.rglob("*")
+            if path.is_file()
+        }
+
+    before = content()
+    ended = call("train", prepared, copy, "--resume")
+    assert (ended.code, "is finished already" in ended.err) == (0, True)
+    assert content() == before
+
+
+def test_ten_kills_change_no_byte():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "torture.py", "--kills", "10"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONWARNINGS": "default"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
