@@ -154,7 +154,7 @@ def _told(error: BaseException) -> int:
     match error:
         case UserError():
             report_error(error)
-            return EXIT_CODES[type(error)]
+            return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case KeyboardInterrupt():
             note("interrupted")
             return 130

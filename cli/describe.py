@@ -210,9 +210,10 @@ def _run_facts(path: Path) -> dict[str, Any]:
 
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
     from cli.training_run import figures
-    from seq2seq.checkpoint import MODEL, load_state, verify
+    from seq2seq.checkpoint import MODEL, verify
 
-    hashes, state = verify(path), load_state(path)
+    verified = verify(path)
+    state = verified.state
     size = sum(file.stat().st_size for file in path.iterdir())
     return {
         "path": str(path),
@@ -222,7 +223,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         "best_update": state.best_update,
         "best_nats_per_token": state.best_nats,
         "measured": figures(state.measured) if state.measured else {},
-        "model_sha256": hashes[MODEL],
+        "model_sha256": verified.hashes[MODEL],
         "megabytes": round(size / 1e6, 1),
         "verified": True,
     }
