@@ -123,6 +123,8 @@ def train_run(
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             recorder.save()
             raise
+        except OSError as error:
+            raise _cannot_be_written(run, error.filename or run.path, error) from error
         finally:
             reporter.close()
             recorder.close()
@@ -317,6 +319,15 @@ def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
             "training.keep_best or training.keep_last"
         )
     return lines
+
+
+def _cannot_be_written(run: RunDirectory, path: str | Path, error: OSError) -> ResourceError:
+    return ResourceError(
+        f"{path}: {error.strerror or error}; {_megabytes(shutil.disk_usage(run.path).free)} are "
+        "free",
+        hint="the last checkpoint is whole: free space or mend permissions, then go on with "
+        "--resume",
+    )
 
 
 def _megabytes(size: int) -> str:
