@@ -63,7 +63,8 @@ class RunDirectory:
                 write_json(partial / "provenance.json", _provenance(config, store))
         except OSError as error:
             raise ResourceError(
-                f"{path} cannot be made: {error.strerror}", hint="choose a folder of yours"
+                f"{path} cannot be made: {error.strerror}",
+                hint="free space, or choose a folder of yours",
             ) from error
         return cls(path)
 

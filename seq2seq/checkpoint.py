@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seq2seq.batch import BatchPosition
-from seq2seq.errors import CheckpointError, ResourceError
+from seq2seq.errors import CheckpointError
 from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, sync, write_json
 from seq2seq.moving_average import MovingAverage
 from seq2seq.training import Measured, TrainingState
@@ -212,14 +213,18 @@ def _write(
         for name, values in tensors.items():
             try:
                 save_file(values, partial / name, metadata=_metadata())
-            except safetensors.SafetensorError as error:  # what a full disk is, written from Rust
-                raise ResourceError(
-                    f"{path} cannot be written: {error}", hint="check free space and permissions"
-                ) from error
+            except safetensors.SafetensorError as error:  # what Rust makes of a full disk
+                raise _as_os_error(error, path) from error
         write_json(partial / STATE, asdict(state))
         hashes = {name: sha256_of(partial / name) for name in (*tensors, STATE)}
         manifest = {"format_version": FORMAT_VERSION, "sha256": hashes} | (facts or {})
         write_json(partial / MANIFEST, manifest | {_OWN_HASH: _own_hash(manifest)})
+
+
+def _as_os_error(error: safetensors.SafetensorError, path: Path) -> OSError:
+    number = re.search(r"os error (\d+)", str(error))
+    code = int(number.group(1)) if number else errno.EIO
+    return OSError(code, os.strerror(code), str(path))
 
 
 def _own_hash(manifest: Mapping[str, Any]) -> str:

@@ -126,7 +126,8 @@ def test_a_model_that_is_none_is_told_as_damage(tmp_path, content):
 
 
 WAYS_IN = (
-    r"import pickle|pickle\.", r"\btorch\.load\b", r"\bmarshal\b", r"\bshelve\b", r"\bjoblib\b", r"\bdill\b",
+    r"import pickle|pickle\.\w", r"\btorch\.load\b", r"\bmarshal\b", r"\bshelve\b",
+    r"\bjoblib\b", r"\bdill\b",
     r"(?<![\w.])eval\(", r"(?<![\w.])exec\(", r"(?<![\w.])compile\(", r"\b__import__\b",
     r"\bimportlib\.import_module\b", r"\bimport yaml\b", r"\ballow_pickle\s*=\s*True",
     r"\bnp\.load\b", r"\bshell\s*=\s*True", r"\bos\.(system|popen|exec|spawn)", r"\bextractall\b",
