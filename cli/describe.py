@@ -71,7 +71,8 @@ def _verify(path: Path, *, as_json: bool) -> None:
     for part, check in _checks(path):
         problem: str | None = None
         try:
-            problem = check()
+            found = check()
+            problem = found if isinstance(found, str) else None
         except (CheckpointError, CorpusError, OSError) as error:
             problem = error.message if isinstance(error, UserError) else str(error)
         parts.append({"part": part, "problem": problem})
@@ -87,7 +88,8 @@ def _verify(path: Path, *, as_json: bool) -> None:
         )
 
 
-Check = Callable[[], str | None]
+Check = Callable[[], object]
+"""Says in a string how something is damaged, or raises it."""
 
 
 def _checks(path: Path) -> Iterator[tuple[str, Check]]:
@@ -98,7 +100,7 @@ def _checks(path: Path) -> Iterator[tuple[str, Check]]:
     from seq2seq.checkpoint import MANIFEST, verify
 
     def checkpoint(folder: Path) -> Check:
-        return lambda: verify(folder) and None
+        return lambda: verify(folder)
 
     def parsed(model: Path) -> Check:
         return lambda: probe(model)
@@ -115,7 +117,7 @@ def _checks(path: Path) -> Iterator[tuple[str, Check]]:
         yield path.name, checkpoint(path)
         return
     run = RunDirectory.open(path)
-    yield "config.toml and provenance.json", lambda: run.config and run.provenance and None
+    yield "config.toml and provenance.json", lambda: (run.config, run.provenance)
     for name, digest in sorted(run.provenance["pieces_sha256"].items()):
         yield f"{name}, by its SHA-256", _hashed(path / name, digest)
         if (path / name).is_file():
@@ -125,8 +127,8 @@ def _checks(path: Path) -> Iterator[tuple[str, Check]]:
             yield f"checkpoints/{name}", _named(run, name)
     for folder in sorted((*run.checkpoints.glob("update-*"), *run.checkpoints.glob("averaged"))):
         yield f"checkpoints/{folder.name}", checkpoint(folder)
-    yield "metrics.jsonl", lambda: run.read_metrics() and None
-    yield "samples.jsonl", lambda: run.read_samples() and None
+    yield "metrics.jsonl", run.read_metrics
+    yield "samples.jsonl", run.read_samples
 
 
 def _hashed(path: Path, digest: str) -> Check:
