@@ -7,7 +7,8 @@ metrics.jsonl       one line an event; the same bytes when the same run is repea
 samples.jsonl       a few validation sentences and their translations at every validation
 train.log           what was told while training
 report.txt          how training went and what to try next, once it has ended
-checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`
+checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`;
+                    damaged-update-N/ where one was found damaged
 """
 
 import json

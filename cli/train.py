@@ -119,8 +119,8 @@ def train(
     except (Interrupted, KeyboardInterrupt) as error:
         leave(error, run, store)
     except Exception:
-        if not opened.metrics.exists():  # not even begun: too large a model, for example
-            shutil.rmtree(run)
+        if not resume and not opened.metrics.exists():  # not even begun: too large a model, perhaps
+            shutil.rmtree(run, ignore_errors=True)
         raise
 
 

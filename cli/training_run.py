@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -112,19 +113,20 @@ def train_run(
                     reporter.finished(event)
                     return Outcome(event.reason, event.state, event.state != state or averaged)
                 if isinstance(event, Update):
-                    recorder.update(event)
+                    with _writing(run):
+                        recorder.update(event)
                     reporter.update(event)
                 else:
-                    recorder.validation(event, validator.samples)
+                    with _writing(run):
+                        recorder.validation(event, validator.samples)
                     reporter.validation(event, validator.samples)
                     if event.reduced:
                         reporter.tell(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
-            recorder.save()
+            with _writing(run):
+                recorder.save()
             raise
-        except OSError as error:
-            raise _cannot_be_written(run, error.filename or run.path, error) from error
         finally:
             reporter.close()
             recorder.close()
@@ -251,11 +253,12 @@ class _Recorder:
         if len(chosen) < 2:
             reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
             return False
-        updates = [checkpoint.load_state(each).update for each in chosen]
+        verified = [checkpoint.verify(each) for each in chosen]
+        updates = [each.state.update for each in verified]
         made = updates != checkpoint.averaged_updates(folder)
         if made:
             model = self._trained.model
-            checkpoint.load_average(chosen, model)
+            checkpoint.load_average(verified, model)
             state = replace(self._state, measured=validate())
             checkpoint.save_average(folder, model, state, updates=updates)
         path = folder / checkpoint.AVERAGED
@@ -273,7 +276,8 @@ class _Recorder:
         return made
 
     def close(self) -> None:
-        self._metrics.close()
+        with suppress(OSError):  # each line was flushed, and a disk that refused one has been told
+            self._metrics.close()
 
     def _write(self, **values: object) -> None:
         self._metrics.write(json.dumps(values) + "\n")
@@ -321,13 +325,18 @@ def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
     return lines
 
 
-def _cannot_be_written(run: RunDirectory, path: str | Path, error: OSError) -> ResourceError:
-    return ResourceError(
-        f"{path}: {error.strerror or error}; {_megabytes(shutil.disk_usage(run.path).free)} are "
-        "free",
-        hint="the last checkpoint is whole: free space or mend permissions, then go on with "
-        "--resume",
-    )
+@contextmanager
+def _writing(run: RunDirectory) -> Iterator[None]:
+    """Say of a disk that is full or fails what is left, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        free = _megabytes(shutil.disk_usage(run.path).free)
+        raise ResourceError(
+            f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
+            hint="the last checkpoint is whole: free space or mend permissions, then go on with "
+            "--resume",
+        ) from error
 
 
 def _megabytes(size: int) -> str:

@@ -165,21 +165,21 @@ def averaged_updates(folder: Path) -> list[int]:
     return list(verify(path).averaged)
 
 
-def load_average(paths: Sequence[Path], model: nn.Module) -> None:
+def load_average(checkpoints: Sequence[VerifiedCheckpoint], model: nn.Module) -> None:
     """Fill a model with the mean of checkpoints' weights, summed in float64."""
-    if not paths:
+    if not checkpoints:
         raise ValueError("no checkpoints to average")
     sums = {
         name: parameter.new_zeros(parameter.shape, dtype=torch.float64, device="cpu")
         for name, parameter in model.named_parameters()
     }
-    for path in paths:
-        load_weights(path, model)
+    for each in checkpoints:
+        each.load_weights(model)
         for name, parameter in model.named_parameters():
             sums[name] += parameter.detach().cpu().double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(sums[name] / len(paths))
+            parameter.copy_(sums[name] / len(checkpoints))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -245,8 +245,16 @@ def _read_state(path: Path) -> TrainingState:
         if values.get("measured") is not None:
             values["measured"] = Measured(**values["measured"])
         return TrainingState(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(path / STATE) from error
+
+
+def _state_if_any(path: Path) -> TrainingState:
+    """As it is written, not verified; for what cannot be read, that of a run not begun."""
+    try:
+        return _read_state(path)
+    except (CheckpointError, OSError):
+        return TrainingState()
 
 
 def verify(path: Path) -> VerifiedCheckpoint:
@@ -267,10 +275,10 @@ def verify(path: Path) -> VerifiedCheckpoint:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path) from error
-    except IsADirectoryError as error:
-        raise _damaged(path) from error
     except OSError as error:
-        raise _unless_damaged(path / MANIFEST, error) from error
+        if error.errno not in _UNREADABLE:
+            raise
+        raise _damaged(path) from error
     if version != FORMAT_VERSION and sound:
         raise CheckpointError(
             f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
@@ -284,22 +292,24 @@ def verify(path: Path) -> VerifiedCheckpoint:
         try:
             whole = (path / name).is_file() and sha256_of(path / name) == hashes[name]
         except OSError as error:
-            raise _unless_damaged(path / name, error) from error
+            if error.errno not in _UNREADABLE:
+                raise
+            whole = False
         if not whole:
             raise _damaged(path / name)
     return VerifiedCheckpoint(path, hashes, _read_state(path), averaged)
 
 
-_ANOTHER = "use another checkpoint of the run (--checkpoint last or best)"
+_ANOTHER = (
+    "use another checkpoint of the run (--checkpoint last or best); "
+    "`seq2seq describe RUN --verify` says which are whole"
+)
+_UNREADABLE = {errno.EIO, errno.EISDIR, errno.ELOOP}
+"""What damage makes of reading; other troubles, such as permissions, are for the user to end."""
 
 
 def _damaged(path: Path) -> DamagedCheckpointError:
     return DamagedCheckpointError(f"{path} is damaged", hint=_ANOTHER)
-
-
-def _unless_damaged(path: Path, error: OSError) -> Exception:
-    """A disk that cannot read a file has damaged it; other troubles are for the user to end."""
-    return _damaged(path) if error.errno in (errno.EIO, errno.ELOOP) else error
 
 
 def point(folder: Path, name: str, checkpoint: Path) -> None:
@@ -353,6 +363,8 @@ def recover(folder: Path, *, metric: str, tell: Callable[[str], None]) -> Verifi
             told.message if told else f"{folder / 'last'} names no checkpoint, and there is none",
             hint="no checkpoint of the run is whole: restore one from a copy, or train a new run",
         )
+    for path in there:  # what is kept for an average, too, is found damaged now and not at the end
+        whole(path)
     if named is None and (folder / "last").exists():
         tell(f"{folder / 'last'} names no checkpoint that is there")
     if named != last.path:
@@ -378,11 +390,7 @@ def recover(folder: Path, *, metric: str, tell: Callable[[str], None]) -> Verifi
 def _age(path: Path) -> tuple[int, int, str]:
     """Of two checkpoints of one update, that which was validated is the later one."""
     number = path.name.split("-")[1]
-    try:
-        validated = _read_state(path).validated
-    except (CheckpointError, OSError):
-        validated = -1
-    return int(number) if number.isdecimal() else -1, validated, path.name
+    return int(number) if number.isdecimal() else -1, _state_if_any(path).validated, path.name
 
 
 def _merit(
@@ -417,7 +425,7 @@ def kept_checkpoints(
     validated: dict[int, tuple[Path, Measured]] = {}
     named = {pointed(folder, "best"), pointed(folder, "last")}
     for path in sorted(folder.glob("update-*"), key=lambda path: (path in named, path.name)):
-        state = _read_state(path) if (path / STATE).is_file() else TrainingState()
+        state = _state_if_any(path)
         if state.measured is not None:
             validated[state.update] = path, state.measured  # one an update, a named one if any
     ranked = sorted(validated, reverse=True)
@@ -447,6 +455,8 @@ def prune(
     for path in folder.glob(".*.partial"):
         if path.is_dir():
             shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _remove(path: Path) -> None:
@@ -476,7 +486,8 @@ def end_average(folder: Path, state: TrainingState) -> None:
     """
     if pointed(folder, "best") == folder / AVERAGED:
         for path in folder.glob("update-*"):
-            if _read_state(path).update == state.best_update and _read_state(path).measured:
+            found = _state_if_any(path)
+            if found.update == state.best_update and found.measured:
                 point(folder, "best", path)
     if (folder / AVERAGED).exists() and pointed(folder, "best") != folder / AVERAGED:
         _remove(folder / AVERAGED)

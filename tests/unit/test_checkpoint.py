@@ -267,11 +267,11 @@ def test_an_average_is_the_mean_in_float64(tmp_path):
         redraw(model, seed=number, spread=10.0**number)
         paths.append(save_checkpoint(tmp_path, model, optimizer, TrainingState(update=number)))
         drawn.append(weights(model))
-    load_average(paths, model)
+    load_average([verify(path) for path in paths], model)
     for name, mean in weights(model).items():
         exact = sum(each[name].double() for each in drawn) / 3
         assert torch.equal(mean, exact.float())
-    load_average(paths[:1], model)
+    load_average([verify(paths[0])], model)
     assert_equal(weights(model), drawn[0])
 
 

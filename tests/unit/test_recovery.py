@@ -9,7 +9,7 @@ from reruns import new_run, remains, train
 
 from cli.run_directory import RunDirectory
 from data.token_store import TokenStore
-from seq2seq.checkpoint import load_state, point, pointed, verify
+from seq2seq.checkpoint import averaged_updates, load_state, point, pointed, verify
 from seq2seq.errors import CheckpointError, ResourceError
 
 SETTINGS = {"learning_rate": 0.05}
@@ -133,6 +133,41 @@ def test_a_checkpoint_of_a_newer_program_is_not_taken_for_a_damaged_one(run, sto
     with pytest.raises(CheckpointError, match="has format version 2"):
         train(run, store)
     assert not list(run.checkpoints.glob("damaged-*"))
+
+
+def test_damage_to_what_is_kept_for_an_average_is_found_on_the_way(tmp_path, store):
+    settings = SETTINGS | {"keep_last": 3, "average": "last"}
+    run = new_run(tmp_path / "run", store, training=settings | {"updates": 18, "decay": "none"})
+    train(run, store)
+    harmed = run.checkpoints / "update-000000012"
+    (harmed / "state.json").write_text("{}")
+    longer = run.config.training.model_copy(update={"updates": 30})
+    run.write_config(run.config.model_copy(update={"training": longer}))
+    _, reporter = train(run, store)
+    assert f"{harmed / 'state.json'} is damaged" in "\n".join(reporter.told)
+    assert averaged_updates(run.checkpoints) == [18, 24, 30]
+
+
+def test_a_full_disk_under_the_metrics_is_told_and_costs_nothing(tmp_path, whole, store):
+    run = new_run(tmp_path / "run", store, training=SETTINGS)
+    run.metrics.symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match="No space left on device") as caught:
+        train(run, store)
+    assert "--resume" in caught.value.hint
+    verify(run.checkpoint("last"))
+    run.metrics.unlink()
+    train(run, store)
+    assert remains(run) == remains(whole)
+
+
+def test_a_resume_that_is_refused_removes_nothing(run, store):
+    run.metrics.unlink()
+    for path in run.checkpoints.glob("update-*"):
+        flip(path / "model.safetensors")
+    before = sorted(run.path.rglob("*"))
+    ended = call("train", store.path, run.path, "--resume")
+    assert ended.code == 4, ended.err
+    assert {*before} <= {*run.path.rglob("*")}
 
 
 # Translating
