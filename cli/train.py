@@ -119,8 +119,9 @@ def train(
     except (Interrupted, KeyboardInterrupt) as error:
         leave(error, run, store)
     except Exception:
-        if not resume and not opened.metrics.exists():  # not even begun: too large a model, perhaps
-            shutil.rmtree(run, ignore_errors=True)
+        # Not even begun: too large a model, for example. One that was there may be another's.
+        if not resume and not opened.metrics.exists():
+            shutil.rmtree(run)
         raise
 
 

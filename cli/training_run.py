@@ -42,6 +42,11 @@ def train_run(
     A checkpoint follows every validation, and the first SIGINT or SIGTERM, which then raises
     Interrupted. Raises DivergenceError at the first loss or gradient that is not finite.
     """
+    with run.lock():  # before it is read where the run stands: another may just be moving it on
+        return _train(run, store, device=device, reporter=reporter)
+
+
+def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
     import torch
 
     from data.batching import token_budget_batches
@@ -57,16 +62,16 @@ def train_run(
     model = run.build_model().to(device)
     optimizer = build_optimizer(model, config)
     average = MovingAverage(model, decay=config.ema) if config.ema else None
+    warnings: list[str] = []
+    found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
+    if found:
+        found.load_training(model, optimizer, average)
+    state = found.state if found else TrainingState()
     stopwatch = Stopwatch() if config.profile else None
     if stopwatch:
         stopwatch.watch(model)
     train, validator = store.split("train"), Validator(run, store, device=device)
-    warnings: list[str] = []
-    with run.lock(), stop_requests() as stop:
-        found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
-        if found:
-            found.load_training(model, optimizer, average)
-        state = found.state if found else TrainingState()
+    with stop_requests() as stop:
         batches = token_budget_batches(
             train,
             budget=config.batch_tokens,
