@@ -1,13 +1,17 @@
 """The command `describe`: what a store, run or checkpoint holds, or what a preset is."""
 
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seq2seq.errors import UserError
+
 if TYPE_CHECKING:
     from cli.preset import Preset
+    from cli.run_directory import RunDirectory
 
 WIDTH = 100  # columns that a preset's prose is wrapped to; its equations are never wider
 
@@ -20,11 +24,20 @@ def describe(
     samples: Annotated[
         bool, typer.Option("--samples", help="How a run's samples were translated over time.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Prove every file to be what was written.")
+    ] = False,
 ) -> None:
-    """Say what a store, run or checkpoint holds, and verify it; or what a preset is."""
+    """Say what a store, run or checkpoint holds, and verify it; or what a preset is.
+
+    With --verify, exit code 4 where anything of it is damaged.
+    """
     from cli.console import write_json, write_line
     from cli.preset import preset_names, read_preset
 
+    if verify:
+        _verify(path, as_json=json)
+        return
     if samples:
         course = _samples(path)
         if json:
@@ -47,6 +60,89 @@ def describe(
         return
     for line in _lines(facts):
         write_line(line)
+
+
+def _verify(path: Path, *, as_json: bool) -> None:
+    """Say of each part of a store, run or checkpoint whether it is whole."""
+    from cli.console import write_json, write_line
+    from seq2seq.errors import CheckpointError, CorpusError
+
+    parts: list[dict[str, str | None]] = []
+    for part, check in _checks(path):
+        problem: str | None = None
+        try:
+            found = check()
+            problem = found if isinstance(found, str) else None
+        except (CheckpointError, CorpusError, OSError) as error:
+            problem = error.message if isinstance(error, UserError) else str(error)
+        parts.append({"part": part, "problem": problem})
+        if not as_json:
+            write_line(f"damaged  {part}: {problem}" if problem else f"whole    {part}")
+    damaged = [each for each in parts if each["problem"]]
+    if as_json:
+        write_json({"schema_version": 1, "kind": "verification", "parts": parts})
+    if damaged:
+        raise CheckpointError(
+            f"{len(damaged)} of {len(parts)} parts of {path} are damaged",
+            hint="what is whole can still be used; restore the rest from a copy",
+        )
+
+
+Check = Callable[[], object]
+"""Says in a string how something is damaged, or raises it."""
+
+
+def _checks(path: Path) -> Iterator[tuple[str, Check]]:
+    """The parts of what is at a path, each with what says or raises how it is damaged."""
+    from cli.run_directory import RunDirectory
+    from data.token_store import META, TokenStore
+    from data.tokenization import probe
+    from seq2seq.checkpoint import MANIFEST, verify
+
+    def checkpoint(folder: Path) -> Check:
+        return lambda: verify(folder)
+
+    def parsed(model: Path) -> Check:
+        return lambda: probe(model)
+
+    if (path / META).is_file():
+        store = TokenStore.open(path)
+        yield "every file of the store, by its SHA-256", store.verify
+        for model in sorted(path.glob("*.model")):
+            yield f"{model.name}, parsed in a process of its own", parsed(model)
+        return
+    if not (path / "config.toml").is_file():
+        if not (path / MANIFEST).is_file():
+            _facts(path)  # says what it should be
+        yield path.name, checkpoint(path)
+        return
+    run = RunDirectory.open(path)
+    yield "config.toml and provenance.json", lambda: (run.config, run.provenance)
+    for name, digest in sorted(run.provenance["pieces_sha256"].items()):
+        yield f"{name}, by its SHA-256", _hashed(path / name, digest)
+        if (path / name).is_file():
+            yield f"{name}, parsed in a process of its own", parsed(path / name)
+    for name in ("best", "last"):
+        if (run.checkpoints / name).exists():
+            yield f"checkpoints/{name}", _named(run, name)
+    for folder in sorted((*run.checkpoints.glob("update-*"), *run.checkpoints.glob("averaged"))):
+        yield f"checkpoints/{folder.name}", checkpoint(folder)
+    yield "metrics.jsonl", run.read_metrics
+    yield "samples.jsonl", run.read_samples
+
+
+def _hashed(path: Path, digest: str) -> Check:
+    from seq2seq.files import sha256_of
+
+    return lambda: (
+        None if path.is_file() and sha256_of(path) == digest else f"{path} is missing or damaged"
+    )
+
+
+def _named(run: "RunDirectory", name: str) -> Check:
+    from seq2seq.checkpoint import pointed
+
+    return lambda: None if pointed(run.checkpoints, name) else "it names no checkpoint"
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -210,9 +306,10 @@ def _run_facts(path: Path) -> dict[str, Any]:
 
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
     from cli.training_run import figures
-    from seq2seq.checkpoint import MODEL, load_state, verify
+    from seq2seq.checkpoint import MODEL, verify
 
-    hashes, state = verify(path), load_state(path)
+    verified = verify(path)
+    state = verified.state
     size = sum(file.stat().st_size for file in path.iterdir())
     return {
         "path": str(path),
@@ -222,7 +319,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         "best_update": state.best_update,
         "best_nats_per_token": state.best_nats,
         "measured": figures(state.measured) if state.measured else {},
-        "model_sha256": hashes[MODEL],
+        "model_sha256": verified.hashes[MODEL],
         "megabytes": round(size / 1e6, 1),
         "verified": True,
     }

@@ -69,7 +69,7 @@ def evaluate(
     )
     warn_of_doubts(report)
     if json:
-        write_json(_as_json(report, opened, checkpoint, translator, seconds))
+        write_json(_as_json(report, opened, translator, seconds))
         return
     show_quality(report)
     note(f"{len(lines):,} sentences in {seconds:.1f} s, beam {translator.search.beam}")
@@ -140,18 +140,18 @@ def _read(source: Path, references: list[Path]) -> tuple[list[str], list[list[st
 def _as_json(
     report: "QualityReport",
     run: Any,
-    checkpoint: str,
     translator: "Translator",
     seconds: float,
 ) -> dict[str, Any]:
     from cli.score import quality_json
-    from seq2seq.checkpoint import MODEL, verify
+    from seq2seq.checkpoint import MODEL
 
-    path = run.checkpoint(checkpoint)
+    checkpoint = translator.checkpoint
+    assert checkpoint is not None
     return quality_json(report) | {
         "run": str(run.path),
-        "checkpoint": path.name,
-        "model_sha256": verify(path)[MODEL],
+        "checkpoint": checkpoint.path.name,
+        "model_sha256": checkpoint.hashes[MODEL],
         "search": translator.search.model_dump(),
         "seconds": round(seconds, 3),
     }

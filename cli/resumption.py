@@ -97,6 +97,6 @@ def _asked(
 def _update_of(run: "RunDirectory") -> int:
     """By the name of the last checkpoint, which may be damaged: training says so, and not this."""
     pointer = run.checkpoints / "last"
-    name = pointer.read_text(encoding="utf-8") if pointer.is_file() else ""
+    name = pointer.read_text(encoding="utf-8", errors="replace") if pointer.is_file() else ""
     found = re.match(r"update-(\d+)", name)
     return int(found[1]) if found else 0

@@ -8,7 +8,8 @@ metrics.jsonl       one line an event; the same bytes when the same run is repea
 samples.jsonl       a few validation sentences and their translations at every validation
 train.log           what was told while training
 report.txt          how training went and what to try next, once it has ended
-checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`
+checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`;
+                    damaged-update-N/ where one was found damaged
 """
 
 import json
@@ -31,6 +32,7 @@ from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, 
 if TYPE_CHECKING:
     from data.token_store import Side, TokenStore
     from data.tokenization import Tokenizer
+    from seq2seq.checkpoint import VerifiedCheckpoint
     from seq2seq.model import EncoderDecoder
     from seq2seq.training import TrainingState
 
@@ -61,7 +63,8 @@ class RunDirectory:
                 write_json(partial / "provenance.json", _provenance(config, store))
         except OSError as error:
             raise ResourceError(
-                f"{path} cannot be made: {error.strerror}", hint="choose a folder of yours"
+                f"{path} cannot be made: {error.strerror}",
+                hint="free space, or choose a folder of yours",
             ) from error
         return cls(path)
 
@@ -162,13 +165,47 @@ class RunDirectory:
 
         if found := pointed(self.checkpoints, name):
             return found
-        names = sorted(p.parent.name for p in self.checkpoints.glob("*/MANIFEST.json"))
+        names = [each for each in ("best", "last") if pointed(self.checkpoints, each)]
+        names += sorted(p.parent.name for p in self.checkpoints.glob("[ua]*/MANIFEST.json"))
         raise CheckpointError(
             f"{self.path} has no checkpoint {name!r}",
-            hint=f"there are best, last, {', '.join(names)}"
+            hint=f"there are {', '.join(names)}"
             if names
             else "training ended before its first checkpoint: go on with --resume",
         )
+
+    def verified(self, name: str = "best") -> "VerifiedCheckpoint":
+        """A checkpoint that was proved to be what was written.
+
+        Where it is damaged it is refused, and the hint names one that is whole: which weights
+        translate is not for the program to choose.
+        """
+        from seq2seq.checkpoint import DamagedCheckpointError, verify
+
+        path = self.checkpoint(name)
+        while True:
+            try:
+                return verify(path)
+            except DamagedCheckpointError as error:
+                if (now := self.checkpoint(name)) != path:  # replaced by a training that goes on
+                    path = now
+                    continue
+                raise DamagedCheckpointError(error.message, hint=self._instead_of(path)) from error
+
+    def _instead_of(self, damaged: Path) -> str:
+        from seq2seq.checkpoint import DamagedCheckpointError, pointed, verify
+
+        names = sorted((p.name for p in self.checkpoints.glob("update-*")), reverse=True)
+        for name in ("best", "last", *names):
+            path = pointed(self.checkpoints, name)
+            if path is None or path == damaged:
+                continue
+            try:
+                verify(path)
+            except DamagedCheckpointError:
+                continue
+            return f"{path.name} is whole: use --checkpoint {name}, or train on with --resume"
+        return "no checkpoint of the run is whole: restore one from a copy, or train again"
 
     def write_config(self, config: RunConfig) -> None:
         with replacing(self.path / "config.toml") as partial:

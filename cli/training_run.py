@@ -1,7 +1,9 @@
 """Training into a run directory: what `fit` reports is logged, saved and shown here."""
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -11,7 +13,8 @@ from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
 from cli.training_log import Reporter, describe_measured
 from cli.validation import Sample, Validator
-from seq2seq.errors import ConfigError, DivergenceError
+from seq2seq.errors import ConfigError, DivergenceError, ResourceError
+from seq2seq.files import sync
 from seq2seq.memory import memory_for
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
 
     from data.batching import largest_batch, token_budget_batches
     from data.subword_sampling import subword_sampling
-    from seq2seq.checkpoint import load_state, load_training
+    from seq2seq.checkpoint import recover
     from seq2seq.moving_average import MovingAverage
     from seq2seq.optimization import build_optimizer
     from seq2seq.stopwatch import Stopwatch, untimed
@@ -74,11 +77,11 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
     model = run.build_model().to(device)
     optimizer = build_optimizer(model, config)
     average = MovingAverage(model, decay=config.ema) if config.ema else None
-    state = TrainingState()
-    if (run.checkpoints / "last").exists():
-        last = run.checkpoint("last")  # raises when it names what is gone: never start anew
-        state = load_state(last)
-        load_training(last, model, optimizer, average)
+    warnings: list[str] = []
+    found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
+    if found:
+        found.load_training(model, optimizer, average)
+    state = found.state if found else TrainingState()
     stopwatch = Stopwatch() if config.profile else None
     train, validator = store.split("train"), Validator(run, store, device=device)
     with stop_requests() as stop:
@@ -123,13 +126,18 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
             config,
             state=state,
             average=average,
-            restore=lambda: load_training(run.checkpoint("best"), model, optimizer, average),
+            restore=lambda: run.verified("best").load_training(model, optimizer, average),
             part=stopwatch.part if stopwatch else untimed,
             device=device,
         )
-        recorder = _Recorder(run, Trained(model, optimizer, average), state)
+        room = refuse_full_disk(run, model)
+        recorder = _Recorder(run, Trained(model, optimizer, average), state, begins=not found)
         try:
             reporter.start(model, state)
+            for line in warnings:
+                reporter.tell(f"warning: {line}")
+            for line in room if not found else room[1:]:
+                reporter.tell(line)
             for event in events:
                 if stopwatch and not isinstance(event, Update) and event.state != state:
                     reporter.tell(stopwatch.describe())
@@ -138,17 +146,20 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
                     reporter.finished(event)
                     return Outcome(event.reason, event.state, event.state != state or averaged)
                 if isinstance(event, Update):
-                    recorder.update(event)
+                    with _writing(run):
+                        recorder.update(event)
                     reporter.update(event)
                 else:
-                    recorder.validation(event, validator.samples)
+                    with _writing(run):
+                        recorder.validation(event, validator.samples)
                     reporter.validation(event, validator.samples)
                     if event.reduced:
                         reporter.tell(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             refuse_non_finite_weights(model, recorder.state)
-            recorder.save()
+            with _writing(run):
+                recorder.save()
             raise
         finally:
             reporter.close()
@@ -178,11 +189,17 @@ class _Recorder:
         run: RunDirectory,
         trained: Trained,
         state: "TrainingState",
+        *,
+        begins: bool,
     ) -> None:
+        """Where training begins, its first weights are saved before anything else is done: what
+        cannot be written to is found out now."""
         self._run, self._trained = run, trained
         self._state = self._saved = state
         self._config = run.config.training
         self._every = self._config.log_every
+        if begins:
+            self._save()
         run.rewind(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
@@ -228,14 +245,24 @@ class _Recorder:
 
     def save(self) -> None:
         """A checkpoint of where training stands, unless there is one already."""
-        from seq2seq.checkpoint import point, prune, save_checkpoint
-
         if self._state == self._saved:
             return
+        # What is told must not be behind the checkpoint, even if the power fails.
+        for path in (self._run.metrics, self._run.samples):
+            if path.is_file():
+                sync(path)
+        sync(self._run.path)
+        self._save()
+
+    def _save(self) -> None:
+        from seq2seq.checkpoint import point, prune, save_checkpoint
+
         folder, config = self._run.checkpoints, self._config
         model, optimizer, average = self._trained
         path = save_checkpoint(folder, model, optimizer, self._state, average)
-        if self._state.best_update == self._state.update == self._state.validated:
+        if self._state.update and (
+            self._state.best_update == self._state.update == self._state.validated
+        ):
             point(folder, "best", path)
         point(folder, "last", path)
         prune(
@@ -265,11 +292,12 @@ class _Recorder:
         if len(chosen) < 2:
             reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
             return False
-        updates = [checkpoint.load_state(each).update for each in chosen]
+        verified = [checkpoint.verify(each) for each in chosen]
+        updates = [each.state.update for each in verified]
         made = updates != checkpoint.averaged_updates(folder)
         if made:
             model = self._trained.model
-            checkpoint.load_average(chosen, model)
+            checkpoint.load_average(verified, model)
             state = replace(self._state, measured=validate())
             checkpoint.save_average(folder, model, state, updates=updates)
         path = folder / checkpoint.AVERAGED
@@ -287,7 +315,8 @@ class _Recorder:
         return made
 
     def close(self) -> None:
-        self._metrics.close()
+        with suppress(OSError):  # each line was flushed, and a disk that refused one has been told
+            self._metrics.close()
 
     def _write(self, **values: object) -> None:
         self._metrics.write(json.dumps(values) + "\n")
@@ -301,6 +330,56 @@ def figures(measured: "Measured") -> dict[str, float]:
         if (value := getattr(measured, name)) is not None:
             found[name] = value
     return found
+
+
+def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
+    """What checkpoints will take, told before training; raises ResourceError where two do not fit.
+
+    A run that has checkpoints already needs room for one more, beside those it replaces.
+    """
+    from seq2seq.checkpoint import FEWEST, most_kept, size_of
+
+    config = run.config.training
+    kept = most_kept(
+        keep_best=config.keep_best,
+        keep_last=config.keep_last,
+        averaged=config.average != "none",
+    )
+    size = size_of(model, average=bool(config.ema))
+    there = len([*run.checkpoints.glob("update-*")])
+    free = shutil.disk_usage(run.checkpoints).free
+    least, most = (max(1, count - there) * size for count in (FEWEST, kept + 1))
+    told = f"{_megabytes(free)} are free at {run.checkpoints}"
+    if free < least:
+        raise ResourceError(
+            f"{told}, and the first checkpoints need {_megabytes(least)}",
+            hint="free space, or use another disk or a smaller model",
+        )
+    lines = [f"checkpoints: up to {kept} kept, about {_megabytes(size)} each"]
+    if free < most:
+        lines.append(
+            f"warning: {told}, and all checkpoints need {_megabytes(most)}: free space, or lower "
+            "training.keep_best or training.keep_last"
+        )
+    return lines
+
+
+@contextmanager
+def _writing(run: RunDirectory) -> Iterator[None]:
+    """Say of a disk that is full or fails what is left, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        free = _megabytes(shutil.disk_usage(run.path).free)
+        raise ResourceError(
+            f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
+            hint="the last checkpoint is whole: free space or mend permissions, then go on with "
+            "--resume",
+        ) from error
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
 
 
 def check_resumable(run: RunDirectory, store: "TokenStore") -> None:

@@ -10,6 +10,7 @@ from seq2seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from data.tokenization import Tokenizer
+    from seq2seq.checkpoint import VerifiedCheckpoint
     from seq2seq.config import SearchConfig
     from seq2seq.evaluation.alignment import Alignment
     from seq2seq.model import EncoderDecoder
@@ -53,8 +54,10 @@ class Translator:
         *,
         tag: str | None = None,
         device: str = "cpu",
+        checkpoint: "VerifiedCheckpoint | None" = None,
     ) -> None:
         """Raises ConfigError for a tag that the sources of training did not have."""
+        self.checkpoint = checkpoint  # that the weights came from, if they were loaded
         self.model, self.search = model, search
         self._source, self._target = source, target
         self._front = [] if tag is None else [_tag_id(source, tag)]  # of every source
@@ -79,14 +82,13 @@ class Translator:
         from cli.config import build_section
         from cli.device import choose_device
         from data.corpora import NO_TAG
-        from seq2seq.checkpoint import load_weights
 
         run = RunDirectory.open(path)
         settings = build_section("search", run.config.search.model_dump() | (search or {}))
-        weights = run.checkpoint(checkpoint)
+        verified = run.verified(checkpoint)
         chosen = choose_device(device, threads)
         model = run.build_model()
-        load_weights(weights, model)
+        verified.load_weights(model)
         return cls(
             model.to(chosen),
             run.tokenizer("source"),
@@ -94,6 +96,7 @@ class Translator:
             settings,
             tag=run.main_tag if tag is None else None if tag == NO_TAG else tag,
             device=chosen,
+            checkpoint=verified,
         )
 
     @property

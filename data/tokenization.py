@@ -1,6 +1,9 @@
 """Subword pieces: the only module that knows SentencePiece."""
 
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -111,6 +114,37 @@ class Tokenizer:
         """One line of text: special ids are left out, and a line end spelt in bytes is a space."""
         text = self._processor.DecodeIds([int(i) for i in ids if i not in (PAD, BOS, EOS)])
         return str(text).replace("\n", " ").replace("\r", " ")
+
+
+_PROBE = """
+import sys
+from pathlib import Path
+from data.tokenization import Tokenizer
+from seq2seq.errors import CheckpointError
+try:
+    tokenizer = Tokenizer.load(Path(sys.argv[1]))
+    tokenizer.decode(tokenizer.encode("probe"))
+except CheckpointError as error:
+    print(error.message)
+    sys.exit(3)
+"""
+
+
+def probe(path: Path, *, seconds: float = 60.0) -> str | None:
+    """Why a SentencePiece model cannot be used; None where it can.
+
+    It is parsed in a process of its own: a model from a stranger may crash its parser.
+    """
+    command = [sys.executable, "-P", "-c", _PROBE, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{path} is damaged: it is not parsed in {seconds:.0f} s"
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"{path} is damaged: parsing it dies of {signal.Signals(-done.returncode).name}"
+    return done.stdout.decode(errors="replace").strip() or f"{path} is damaged: it cannot be parsed"
 
 
 def train_tokenizer(

@@ -274,9 +274,14 @@ def test_a_damaged_run(name, run, prepared, tmp_path):
     DAMAGE[name](copy / name.format(last=last))
     told = name.format(last=last).removesuffix("/MANIFEST.json")
     refused(call("translate", copy, given=b"red dog\n"), 4, told, "damaged")
-    if name != "pieces.model":
-        more = call("train", prepared, copy, "--resume", "--set=training.updates=130")
-        refused(more, 4, told, "damaged")
+    more = ("train", prepared, copy, "--resume", "--set=training.updates=130")
+    if name.startswith("checkpoints"):
+        ended = call(*more)  # goes on from the checkpoint before
+        assert ended.code == 0, ended.err
+        assert told in ended.err and "damaged" in ended.err and f"damaged-{last}" in ended.err
+        assert len(call("translate", copy, given=b"red dog\n").lines) == 1
+    elif name != "pieces.model":
+        refused(call(*more), 4, told, "damaged")
 
 
 @pytest.mark.parametrize("rate", ["1e6", "1e38"])
