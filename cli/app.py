@@ -27,7 +27,7 @@ from cli import (
     translate,
 )
 from cli.console import note, report_error
-from cli.interruption import Terminated, stop_at_once
+from cli.interruption import Terminated, ignore_from_here, stop_at_once
 from seq2seq.errors import (
     CheckpointError,
     ConfigError,
@@ -121,7 +121,9 @@ def main() -> NoReturn:
         code = _told(error.__cause__)
     except BaseException as error:
         code = _told(error)
-    sys.exit(_flushed(code))
+    code = _flushed(code)
+    ignore_from_here()
+    sys.exit(code)
 
 
 def _open_standard_streams() -> None:
