@@ -74,7 +74,8 @@ class Running:
 
 
 def updates_saved(run):
-    return json.loads(next((run / "checkpoints").glob("*/state.json")).read_text())["update"]
+    last = (run / "checkpoints" / "last").read_text().strip()
+    return json.loads((run / "checkpoints" / last / "state.json").read_text())["update"]
 
 
 def nothing_half_written(folder):

@@ -81,7 +81,8 @@ def call(*arguments: object, given: bytes = b"") -> Ended:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
     finally:
