@@ -113,7 +113,8 @@ def test_a_signal_at_start_up_leaves_nothing_behind(prepared, tmp_path):
     with Running(*train(prepared, tmp_path / "run")) as program:
         time.sleep(0.5)
         code, _ = program.end(signal.SIGTERM)
-    assert code in (143, -signal.SIGTERM)
+    # -SIGABRT: torch ends the process itself when its import is broken off in its C++ part
+    assert code in (143, -signal.SIGTERM, -signal.SIGABRT)
     assert not list(tmp_path.iterdir()) or "--resume" in program.told
 
 
