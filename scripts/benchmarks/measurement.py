@@ -80,19 +80,19 @@ def rounds(jobs: dict[str, tuple[Job, Path]], count: int) -> list[Measurement]:
     """A B C A B C ...: what slows the machine down for a while then slows all of them."""
     measured = []
     for number in range(1, count + 1):
-        for system, (job, python) in jobs.items():
+        for name, (job, python) in jobs.items():
             folder = job.folder / f"round-{number}"
-            measured.append(measure(replace(job, folder=folder, seed=number), python, number))
+            measured.append(measure(name, replace(job, folder=folder, seed=number), python, number))
             last = measured[-1]
-            say(f"round {number}: {system} {last.tokens_per_second:,.0f} target tokens/s")
+            say(f"round {number}: {name} {last.tokens_per_second:,.0f} target tokens/s")
     return measured
 
 
-def measure(job: Job, python: Path, number: int) -> Measurement:
-    load, busy = machine.load(), disturbances(f"{job.system} begins")
+def measure(name: str, job: Job, python: Path, number: int) -> Measurement:
+    load, busy = machine.load(), disturbances(f"{name} begins")
     result = run(job, python)
     return Measurement(
-        system=job.system,
+        system=name,
         round=number,
         parameters=result["parameters"],
         seconds=result["seconds"],
@@ -167,9 +167,13 @@ def differences(measured: Sequence[Measurement], *, sentences: int, tokens: int)
     return list(dict.fromkeys(note for note in checked if note))
 
 
-def product_limit(measured: Sequence[Measurement], job: Job) -> dict[str, Any]:
+def systems(measured: Sequence[Measurement]) -> list[str]:
+    return list(dict.fromkeys(m.system for m in measured))
+
+
+def product_limit(measured: Sequence[Measurement], name: str, job: Job) -> dict[str, Any]:
     """What the matrix products of our mean update take alone, and how near we are to that."""
-    batch = next(m for m in measured if m.system == "ours").mean_batch
+    batch = next(m for m in measured if m.system == name).mean_batch
     listed = products.update(job.sizes, batch, job.order)
     busy = disturbances("the products are timed")
     seconds = products.seconds(listed, precision=job.precision, threads=job.threads)
@@ -181,17 +185,17 @@ def product_limit(measured: Sequence[Measurement], job: Job) -> dict[str, Any]:
         "tokens_per_second": limit,
         "million_multiply_adds_a_token_forward": there / batch.target_tokens / 1e6,
         "others": busy,
-        "share_reached": speed(measured, "ours").median / limit,
+        "share_reached": speed(measured, name).median / limit,
     }
 
 
-def as_values(measured: Sequence[Measurement]) -> dict[str, Any]:
+def as_values(measured: Sequence[Measurement], ours: Sequence[str]) -> dict[str, Any]:
     """Everything, for JSON."""
-    systems = list(dict.fromkeys(m.system for m in measured))
+    names = systems(measured)
     return {
         "measurements": [asdict(m) | {"tokens_per_second": m.tokens_per_second} for m in measured],
-        "tokens_per_second": {s: asdict(speed(measured, s)) for s in systems},
-        "ours_over": {s: asdict(ratio(measured, "ours", s)) for s in systems},
+        "tokens_per_second": {s: asdict(speed(measured, s)) for s in names},
+        "over": {o: {s: asdict(ratio(measured, o, s)) for s in names} for o in ours},
     }
 
 

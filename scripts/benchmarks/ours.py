@@ -44,20 +44,9 @@ def settings(job: Job) -> dict[str, Any]:
             "decay": "none",
             "label_smoothing": regime.label_smoothing,
             "clip_norm": regime.clip_norm,
-            **precision(job.precision),
+            "precision": job.precision,
         },
     }
-
-
-def precision(wanted: str) -> dict[str, str]:
-    """Where the program has no such setting it computes in float32."""
-    from seq2seq.config import TrainingConfig
-
-    if "precision" in TrainingConfig.model_fields:
-        return {"precision": wanted}
-    if wanted != "float32":
-        raise ValueError(f"this seq2seq has no training.precision, so {wanted} cannot be measured")
-    return {}
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -112,7 +101,7 @@ def count(batch: Batch) -> Counts:
 
 def training(job: Job, run: Path, *, recipe: str, minutes: float) -> list[str]:
     """The command that trains for so many minutes, at a recipe's own settings."""
-    settings = {"updates": 10**6} | precision(job.precision)  # only the minutes are to end it
+    settings = {"updates": 10**6, "precision": job.precision}  # only the minutes are to end it
     told = [
         word for name, value in settings.items() for word in ("--set", f"training.{name}={value}")
     ]

@@ -68,8 +68,17 @@ def peer_jobs(
     }
 
 
-def our_job(job: Job) -> dict[str, tuple[Job, Path]]:
-    return {"ours": (of_system(job, "ours"), Path(sys.executable))}
+def our_jobs(job: Job, precisions: Sequence[str]) -> dict[str, tuple[Job, Path]]:
+    """Our trainings by name, one for each precision."""
+    return {
+        f"ours in {precision}": (_our_job(job, precision), Path(sys.executable))
+        for precision in precisions
+    }
+
+
+def _our_job(job: Job, precision: str) -> Job:
+    ours = of_system(job, "ours")
+    return replace(ours, folder=ours.folder / precision, precision=precision)
 
 
 def chosen_peers(asked: Sequence[str] | None, order: str) -> list[str]:

@@ -56,7 +56,7 @@ def of_peer(job: Job, python: Path, test: TestSet, tokenizer: Tokenizer) -> list
     for mark in job.marks:
         texts = corpus.desegmented(translated(job, python, mark, pieces), tokenizer)
         updates = result["marks"][f"{mark:g}"]["updates"]
-        rows.append(row(job, mark / 60, updates, test.scored(texts)))
+        rows.append(row(job.system, mark / 60, updates, test.scored(texts)))
     return rows
 
 
@@ -78,7 +78,14 @@ def of_ours(job: Job, recipe: str, minutes: Sequence[float], test: TestSet) -> l
         run, texts = job.folder / f"run-{mark:g}", job.folder / f"translations-{mark:g}"
         command(ours.training(job, run, recipe=recipe, minutes=mark), job, beside(run))
         command(ours.translation(job, run, test.sources, references, texts), job, beside(texts))
-        rows.append(row(job, mark, last_update(run), test.scored(list(read_lines(texts)))))
+        rows.append(
+            row(
+                f"ours in {job.precision}",
+                mark,
+                last_update(run),
+                test.scored(list(read_lines(texts))),
+            )
+        )
     return rows
 
 
@@ -92,9 +99,9 @@ def last_update(run: Path) -> int:
     return int(json.loads(told[-1])["update"])
 
 
-def row(job: Job, minutes: float, updates: int, scored: dict[str, Any]) -> dict[str, Any]:
-    found = {"system": job.system, "minutes": minutes, "updates": updates, **scored}
-    measurement.say(f"{job.system}: {scored['bleu']:.1f} BLEU after {minutes:g} minutes")
+def row(name: str, minutes: float, updates: int, scored: dict[str, Any]) -> dict[str, Any]:
+    found = {"system": name, "minutes": minutes, "updates": updates, **scored}
+    measurement.say(f"{name}: {scored['bleu']:.1f} BLEU after {minutes:g} minutes")
     return found
 
 
@@ -123,8 +130,8 @@ def rows_of(
     rows = []
     tokenizer = store.tokenizer("source")
     marks = tuple(60 * m for m in minutes)
-    for system, (job, python) in jobs.items():
-        if system == "ours":
+    for job, python in jobs.values():
+        if job.system == "ours":
             rows += of_ours(job, recipe, minutes, test)
         else:
             rows += of_peer(replace(job, marks=marks), python, test, tokenizer)

@@ -12,25 +12,35 @@ from rich.table import Table
 
 from benchmarks import machine
 from benchmarks.job import Job
-from benchmarks.measurement import Measurement, ratio, speed
+from benchmarks.measurement import Measurement, ratio, speed, systems
 
 
 def show_training(
-    measured: Sequence[Measurement], notes: Sequence[str], limit: dict[str, Any], job: Job
+    measured: Sequence[Measurement],
+    notes: Sequence[str],
+    limits: dict[str, dict[str, Any]],
+    job: Job,
 ) -> None:
     """The table, how near ours is to its products alone, and all that a reader must know."""
-    console, batch = _console(), limit["mean_batch"]
-    console.print(training_table(measured))
+    console = _console()
+    console.print(training_table(measured, list(limits)))
     _lines(
         console,
-        f"order {job.order}, {job.pairs:,} pairs, {job.threads} threads, ours in {job.precision} "
-        f"with batches of {job.batch_tokens:,} padded tokens, peers in float32",
-        f"matrix products alone: {limit['milliseconds_an_update']:.0f} ms for an update of "
-        f"{batch['sentences']} sentences of {batch['source']} source and {batch['target']} target "
-        f"tokens, {limit['tokens_per_second']:,.0f} target tokens/s; ours reaches "
-        f"{100 * limit['share_reached']:.0f} % of that",
+        f"order {job.order}, {job.pairs:,} pairs, {job.threads} threads, peers in float32, ours "
+        f"with batches of {job.batch_tokens:,} padded tokens",
+        *(_limit(name, limit) for name, limit in limits.items()),
         f"load average before each run: {', '.join(f'{m.load:.2f}' for m in measured)}",
         *notes,
+    )
+
+
+def _limit(name: str, limit: dict[str, Any]) -> str:
+    batch = limit["mean_batch"]
+    return (
+        f"matrix products alone: {limit['milliseconds_an_update']:.0f} ms for an update of "
+        f"{batch['sentences']} sentences of {batch['source']} source and {batch['target']} target "
+        f"tokens, {limit['tokens_per_second']:,.0f} target tokens/s; {name} reaches "
+        f"{100 * limit['share_reached']:.0f} % of that"
     )
 
 
@@ -39,7 +49,7 @@ def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str) -> No
     console.print(quality_table(rows))
     _lines(
         console,
-        f"{job.pairs:,} pairs, {job.threads} threads; ours: recipe {recipe} in {job.precision}, a "
+        f"{job.pairs:,} pairs, {job.threads} threads; ours: recipe {recipe}, a "
         "run of its own for each mark, since its learning rate decays towards the end; peers: one "
         "run, their rates halve when perplexity stalls",
         f"BLEU {rows[0]['signature']}",
@@ -58,25 +68,29 @@ def _console() -> Console:
 
 
 def name_of(system: str) -> str:
-    return str(import_module(f"benchmarks.{system}").NAME)
+    """Of a peer's module its name; of ours with its precision too."""
+    module, *precision = system.split()
+    return " ".join([import_module(f"benchmarks.{module}").NAME, *precision])
 
 
-def training_table(measured: Sequence[Measurement]) -> Table:
+def training_table(measured: Sequence[Measurement], ours: Sequence[str]) -> Table:
     table = Table(title="Training, real target tokens a second")
     table.add_column("system")
     for heading in (
         "parameters", "sentences\na batch", "target tokens\na batch", "padding",
-        "target tokens/s\nmedian", "min to max", "ours / system\nmedian", "min to max",
+        "target tokens/s\nmedian", "min to max",
+        *(f"{name}\n/ system" for name in ours),
     ):  # fmt: skip
         table.add_column(heading, justify="right")
-    for system in dict.fromkeys(m.system for m in measured):
-        table.add_row(*_row(measured, system))
+    for system in systems(measured):
+        table.add_row(*_row(measured, system, ours))
     return table
 
 
-def _row(measured: Sequence[Measurement], system: str) -> list[str]:
+def _row(measured: Sequence[Measurement], system: str, ours: Sequence[str]) -> list[str]:
     first = next(m for m in measured if m.system == system)
-    inside, found, over = first.inside, speed(measured, system), ratio(measured, "ours", system)
+    inside, found = first.inside, speed(measured, system)
+    over = [ratio(measured, name, system) for name in ours]
     padding = 1 - inside.target_tokens / inside.padded_target_tokens
     return [
         name_of(system),
@@ -86,8 +100,7 @@ def _row(measured: Sequence[Measurement], system: str) -> list[str]:
         f"{100 * padding:.0f} %",
         f"{found.median:,.0f}",
         f"{found.least:,.0f} to {found.most:,.0f}",
-        f"{over.median:.2f}",
-        f"{over.least:.2f} to {over.most:.2f}",
+        *(f"{o.median:.2f} ({o.least:.2f} to {o.most:.2f})" for o in over),
     ]
 
 

@@ -7,7 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from benchmarks import corpus, eole, joey, measurement, opennmt, ours, peers, products
+from benchmarks import (
+    corpus,
+    eole,
+    joey,
+    measurement,
+    opennmt,
+    ours,
+    peers,
+    preparation,
+    products,
+    report,
+)  # fmt: skip
 from benchmarks.job import Job, Regime, Sizes
 from benchmarks.measurement import Measurement, Spread
 from benchmarks.window import Counts, Enough, Window, one_epoch, until_marks
@@ -263,13 +274,25 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
     assert Job.read(one.write()) == one
 
 
-def test_a_precision_that_cannot_be_had_is_refused(tmp_path):
-    if "precision" in TrainingConfig.model_fields:
-        assert ours.precision("bfloat16") == {"precision": "bfloat16"}
-    else:
-        assert ours.precision("float32") == {}
-        with pytest.raises(ValueError, match="bfloat16"):
-            ours.precision("bfloat16")
+def test_each_precision_of_ours_is_a_training_of_its_own(tmp_path):
+    ours_in = preparation.our_jobs(job(tmp_path), ["float32", "bfloat16"])
+    assert [told.precision for told, _ in ours_in.values()] == ["float32", "bfloat16"]
+    assert len({told.folder for told, _ in ours_in.values()}) == 2
+    assert ours.settings(ours_in["ours in bfloat16"][0])["training"]["precision"] == "bfloat16"
+
+
+def test_the_table_has_a_ratio_to_each_precision_of_ours():
+    names = ["ours in float32", "ours in bfloat16"]
+    rounds = [
+        measured(names[0], 1, tokens=200), measured(names[1], 1, tokens=400),
+        measured("joey", 1, tokens=100),
+    ]  # fmt: skip
+    table = report.training_table(rounds, names)
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert [row[0] for row in rows] == [
+        "seq2seq in float32", "seq2seq in bfloat16", "Joey NMT",
+    ]  # fmt: skip
+    assert rows[2][-2:] == ("2.00 (2.00 to 2.00)", "4.00 (4.00 to 4.00)")
 
 
 # --- the corpus
