@@ -18,6 +18,7 @@ from data.subword_sampling import SubwordSampling
 from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
 
+MULTIPLE = 8  # of pairs a batch holds: libraries prepare a product of each new shape anew
 POOL = 128  # batches whose pairs are grouped anew by the lengths of sampled pieces
 Curriculum = Literal["none", "length"]
 
@@ -77,7 +78,7 @@ def epoch_plan(
     pairs = _pairs_of(corpora, seed=seed, epoch=epoch) if corpora else np.arange(len(split))
     shuffled = generator.permutation(pairs)  # breaks ties of length anew each epoch
     by_length = shuffled[length_order(split, shuffled)]
-    runs = cut(padded_lengths(split)[by_length], budget=budget)
+    runs = cut(padded_lengths(split)[by_length], budget=budget, multiple=MULTIPLE)
     batches = [by_length[begin:end] for begin, end in runs]
     return _ordered(batches, split, generator, short_first=curriculum == "length" and epoch == 1)
 
@@ -191,14 +192,20 @@ def padded_lengths(split: TokenizedSplit) -> Indices:
     return np.maximum(split.source_lengths, split.target_lengths) + 1
 
 
-def cut(lengths: Indices, *, budget: int) -> list[tuple[int, int]]:
-    """Runs [begin, end) of pairs whose padded tokens stay within the budget; at least one each."""
+def cut(lengths: Indices, *, budget: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """Runs [begin, end) of pairs whose padded tokens stay within the budget; at least one each.
+
+    A run that could hold more than `multiple` pairs is cut to a multiple of it; the last run need
+    not be.
+    """
     runs, begin, longest = [], 0, 0
     for index, length in enumerate(lengths.tolist()):
         longest = max(longest, length)
         if index > begin and longest * (index - begin + 1) > budget:
-            runs.append((begin, index))
-            begin, longest = index, length
+            count = index - begin
+            end = index - count % multiple if count > multiple else index
+            runs.append((begin, end))
+            begin, longest = end, int(lengths[end : index + 1].max())
     if len(lengths):
         runs.append((begin, len(lengths)))
     return runs

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.job import write_json
-from data.batching import cut, padded_lengths
+from data.batching import MULTIPLE, cut, padded_lengths
 from data.token_store import Side, TokenizedSplit, TokenStore, writing_split
 from data.tokenization import Tokenizer
 from seq2seq.batch import BOS, EOS, PAD, UNK
@@ -59,7 +59,7 @@ def budget_for(split: TokenizedSplit, sentences: int) -> int:
     low, high = 1, int(lengths.max()) * sentences
     while low < high:
         middle = (low + high) // 2
-        if len(lengths) / len(cut(lengths, budget=middle)) >= min(sentences, len(lengths)):
+        if len(lengths) / len(cut(lengths, budget=middle, multiple=MULTIPLE)) >= min(sentences, len(lengths)):
             high = middle
         else:
             low = middle + 1

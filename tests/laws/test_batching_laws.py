@@ -77,6 +77,24 @@ def test_batches_are_as_full_as_they_can_be(split, budget):
 
 
 @some
+@given(splits, budgets, st.integers(2, 5))
+def test_batches_of_more_than_a_multiple_hold_one(split, budget, multiple):
+    lengths = np.sort(padded_lengths(split))
+    runs = cut(lengths, budget=budget, multiple=multiple)
+    assert [0, *(end for _, end in runs)] == [*(begin for begin, _ in runs), len(lengths)]
+    for begin, end in runs[:-1]:
+        count = end - begin
+        assert count <= multiple or count % multiple == 0
+        fitting = max(
+            n
+            for n in range(1, len(lengths) - begin + 1)
+            if n == 1 or lengths[begin + n - 1] * n <= budget
+        )
+        assert fitting - count < multiple
+    assert all(lengths[e - 1] * (e - b) <= budget or e - b == 1 for b, e in runs)
+
+
+@some
 @given(splits, budgets, seeds, epochs, st.integers(0, 2**32 - 1))
 def test_order_is_a_function_of_seed_and_epoch_alone(split, budget, seed, epoch, elsewhere):
     def plan() -> list[list[int]]:
