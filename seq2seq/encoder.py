@@ -6,21 +6,8 @@ from typing import Literal, NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2seq.cells import (
-    LAYERS,
-    QUIET,
-    Cell,
-    CellKind,
-    CellNoise,
-    CellState,
-    GRUCell,
-    LSTMCell,
-    RecurrentLayer,
-    initialise_recurrent,
-    library_weights,
-)
+from seq2seq.cells import LAYERS, QUIET, CellKind, CellNoise, CellState, RecurrentLayer
 from seq2seq.dropout import Dropout, WordDropout
 from seq2seq.masks import length_mask
 
@@ -99,9 +86,8 @@ class Encoder(nn.Module):
         self.dropout = Dropout(dropout, variational=variational)
         joined = 2 if self.halves else 1
         read_sizes = [embedding.embedding_dim, *(joined * size for size in self.last_sizes[:-1])]
-        reader = PackedReader if cell in ("lstm", "gru") else SteppingReader
         self.layers = nn.ModuleList(
-            reader(
+            Reader(
                 cell=cell,
                 input_size=read,
                 hidden_size=hidden_size,
@@ -169,51 +155,12 @@ class Encoder(nn.Module):
         return self.dropout(hidden)  # type: ignore[no-any-return]
 
 
-class PackedReader(nn.Module):
-    """A layer of PyTorch's own, over packed sequences: one library call, which skips padding.
+class Reader(nn.Module):
+    """A layer that reads one way or both.
 
-    States that are to be disturbed need a loop of ours.
+    Backwards a sentence is turned round within its length, so that padding stands behind what is
+    read either way and no state that is kept has seen any.
     """
-
-    def __init__(
-        self,
-        *,
-        cell: CellKind,
-        input_size: int,
-        hidden_size: int,
-        ways: int,
-        biases: bool,
-        noise: CellNoise = QUIET,
-    ) -> None:
-        super().__init__()
-        self.noise = noise
-        library = nn.LSTM if cell == "lstm" else nn.GRU
-        self.rnn = library(
-            input_size, hidden_size, bias=biases, batch_first=True, bidirectional=ways == 2
-        )
-        initialise_recurrent(self.rnn)
-
-    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
-        """inputs [B, S, I] -> states [B, S, D], 0 where there is padding, and the last one."""
-        if self.noise.acts(training=self.training):
-            return read_ways(self._cells(), inputs, lengths)
-        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        packed, last = self.rnn(packed)
-        outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=inputs.shape[1])
-        parts = last if isinstance(last, tuple) else (last,)  # [directions, B, H] each
-        hidden, *cell = [torch.cat(part.unbind(0), dim=-1) for part in parts]  # [B, D] each
-        return outputs, CellState(hidden, cell[0] if cell else None)
-
-    def _cells(self) -> list[Cell]:
-        kind = LSTMCell if isinstance(self.rnn, nn.LSTM) else GRUCell
-        return [
-            self.noise.around(kind, library_weights(self.rnn, each), training=self.training)
-            for each in self.rnn.all_weights
-        ]
-
-
-class SteppingReader(nn.Module):
-    """A layer of ours: a loop in each direction, its state held where there is padding."""
 
     def __init__(
         self,
@@ -233,45 +180,30 @@ class SteppingReader(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
         """inputs [B, S, I] -> states [B, S, D], 0 where there is padding, and the last one."""
-        layers = cast(list[RecurrentLayer], list(self.directions))
-        return read_ways([layer.cell() for layer in layers], inputs, lengths)
+        forwards, *backwards = cast(list[RecurrentLayer], list(self.directions))
+        states, last = forwards.read(inputs, lengths)
+        for layer in backwards:
+            turned = turning_order(lengths, inputs.shape[1]).to(inputs.device).unsqueeze(-1)
+            others, other_last = layer.read(inputs.take_along_dim(turned, dim=1), lengths)
+            states = torch.cat([states, others.take_along_dim(turned, dim=1)], dim=-1)  # [B, S, D]
+            last = _joined([last, other_last])
+        real = length_mask(lengths.to(states.device), states.shape[1])
+        return states.masked_fill(~real.unsqueeze(-1), 0.0), last
 
 
-def read_ways(cells: Sequence[Cell], inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
-    """Forwards, and with two cells backwards too, in a loop: states [B, S, D] and the last one."""
-    mask = length_mask(lengths.to(inputs.device), inputs.shape[1])
-    sides = [
-        read_held(cell, inputs, mask, backward=number == 1) for number, cell in enumerate(cells)
-    ]
-    states = torch.cat([hidden for hidden, _ in sides], dim=-1)  # [B, S, D]
-    return states * mask.unsqueeze(-1), _joined([last for _, last in sides])
+def turning_order(lengths: Tensor, width: int) -> Tensor:
+    """Where each place reads from when all goes from the last to the first; its own inverse.
 
-
-def read_held(
-    cell: Cell, inputs: Tensor, mask: Tensor, *, backward: bool
-) -> tuple[Tensor, CellState]:
-    """One direction's states, each where its input is, and the last one read.
-
-    Padding leaves the state as it was. inputs [B, S, I], mask [B, S] -> [B, S, H]
+    Padding keeps its place. lengths [B] -> [B, width]
     """
-    state = cell.start(inputs)
-    projected = cell.project(inputs).unbind(1)  # [B, G] each
-    steps = list(zip(projected, mask.unsqueeze(-1).unbind(1), strict=True))
-    hidden = []
-    for given, real in reversed(steps) if backward else steps:
-        state = cell.advance(given, state).where(real, state)
-        hidden.append(state.hidden)
-    return torch.stack(hidden[::-1] if backward else hidden, dim=1), state
+    places = torch.arange(width, device=lengths.device)
+    ends = lengths.unsqueeze(1)  # [B, 1]
+    return torch.where(places < ends, ends - 1 - places, places)
 
 
 def reading_order(lengths: Tensor, width: int) -> Tensor:
-    """Where each place reads from when words go from the last to the first; its own inverse.
-
-    The end-of-sentence symbol and padding keep their places. lengths [B] -> [B, width]
-    """
-    places = torch.arange(width, device=lengths.device)
-    words = lengths.unsqueeze(1) - 1  # [B, 1]
-    return torch.where(places < words, words - 1 - places, places)
+    """As `turning_order` for the words alone: the end-of-sentence symbol keeps its place."""
+    return turning_order(lengths - 1, width)
 
 
 def join_pairs(states: Tensor) -> Tensor:

@@ -89,11 +89,15 @@ class Weights:
         return self.values.get(self.prefix + name, np.zeros(len(like)))
 
 
-def library(weights, suffix=""):
+def library(weights):
     """A layer of PyTorch's own: W, U and the sum or pair of its biases."""
-    w, u = weights(f"rnn.weight_ih_l0{suffix}"), weights(f"rnn.weight_hh_l0{suffix}")
-    b = weights.bias(f"rnn.bias_ih_l0{suffix}", w)
-    return w, u, b, weights.bias(f"rnn.bias_hh_l0{suffix}", w)
+    w, u = weights("rnn.weight_ih_l0"), weights("rnn.weight_hh_l0")
+    return w, u, weights.bias("rnn.bias_ih_l0", w), weights.bias("rnn.bias_hh_l0", w)
+
+
+def read_by(layer, direction=0):
+    """A layer of the encoder in one of its directions."""
+    return library(layer / f"directions.{direction}")
 
 
 def lstm(layer, x, h, m):
@@ -172,7 +176,7 @@ def reversed_stack(w, layers, size):
     inputs = embedded((w / "encoder")("embedding.weight"), SOURCE[::-1])
     last = []
     for number in range(layers):
-        layer = library(w / f"encoder.layers.{number}")
+        layer = read_by(w / f"encoder.layers.{number}")
         inputs, m = run(lambda x, h, m, layer=layer: lstm(layer, x, h, m), inputs, size)
         last.append((inputs[-1], m))
     return inputs, last
@@ -279,7 +283,7 @@ def nematus_cgru(w, config):
     encoder = w / "encoder.layers.0"
     steps = [
         lambda x, h, m, layer=layer: (gru_after(layer, x, h), m)
-        for layer in (library(encoder), library(encoder, "_reverse"))
+        for layer in (read_by(encoder), read_by(encoder, 1))
     ]
     words = embedded(w("encoder.embedding.weight"), [*SOURCE, EOS])
     memory = both_ways(*steps, words, config.encoder_size)
@@ -306,11 +310,11 @@ def gnmt(w, config):
     lowest = w / "encoder.layers.0"
     steps = [
         lambda x, h, m, layer=layer: lstm(layer, x, h, m)
-        for layer in (library(lowest), library(lowest, "_reverse"))
+        for layer in (read_by(lowest), read_by(lowest, 1))
     ]
     inputs = both_ways(*steps, inputs, size)
     for number in (1, 2):
-        layer = library(w / f"encoder.layers.{number}")
+        layer = read_by(w / f"encoder.layers.{number}")
         made, _ = run(lambda x, h, m, layer=layer: lstm(layer, x, h, m), inputs, size)
         residual = number + 1 >= 3
         inputs = [new + old if residual else new for new, old in zip(made, inputs, strict=True)]

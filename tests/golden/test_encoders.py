@@ -11,7 +11,7 @@ from tiny import redraw
 from torch import Tensor, nn
 
 from seq2seq.cells import LAYERS, CellKind
-from seq2seq.encoder import Encoded, Encoder, EncoderKind, PackedReader
+from seq2seq.encoder import Encoded, Encoder, EncoderKind
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 EMBEDDING, HIDDEN = 4, 3
@@ -51,14 +51,7 @@ def encoded(encoder: Encoder, sentences: list[list[int]] = SENTENCES, **padding:
 
 def steps_of(cell: CellKind, reader: nn.Module) -> list[references.Step]:
     """The paper's step function for each direction in which a layer reads."""
-    if isinstance(reader, PackedReader):
-        parameters = dict(reader.rnn.named_parameters())
-        backward = {name: each for name, each in parameters.items() if "reverse" in name}
-        forward = {name: each for name, each in parameters.items() if "reverse" not in name}
-        directions = [forward, backward] if backward else [forward]
-    else:
-        directions = [dict(each.named_parameters()) for each in reader.directions]
-    return [references.step_of(cell, parameters) for parameters in directions]
+    return [references.step_of(cell, dict(each.named_parameters())) for each in reader.directions]
 
 
 def referenced(encoder: Encoder, cell: CellKind, ids: list[int], **how):

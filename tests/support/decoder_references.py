@@ -96,14 +96,10 @@ class SlowModel:
         )
 
     def _directions(self, reader: Any) -> list[rr.Step]:
-        if hasattr(reader, "directions"):
-            each = [dict(direction.named_parameters()) for direction in reader.directions]
-        else:
-            found = dict(reader.rnn.named_parameters())
-            back = {name: value for name, value in found.items() if name.endswith("reverse")}
-            forward = {name: value for name, value in found.items() if name not in back}
-            each = [forward, back] if back else [forward]
-        return [rr.step_of(self.config.cell, parameters) for parameters in each]
+        return [
+            rr.step_of(self.config.cell, dict(direction.named_parameters()))
+            for direction in reader.directions
+        ]
 
     # The decoder's parts
 

@@ -102,6 +102,7 @@ def remains(run: RunDirectory) -> dict[str, str]:
         f"{name}/{part}": hashlib.sha256((path / part).read_bytes()).hexdigest()
         for name, path in (("last", last), ("best", best))
         for part in ("model.safetensors", "optimizer.safetensors")
+        if (path / part).exists()  # an average has no optimizer
     }
     state = json.loads((last / "state.json").read_text())
     for clock in ("seconds", "processor_seconds"):
