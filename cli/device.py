@@ -4,9 +4,12 @@ from seq2seq.errors import ConfigError, ResourceError
 
 
 def choose_device(name: str, threads: int | None = None) -> str:
-    """ "cpu" or "cuda" for auto, or the device asked for; sets torch's threads."""
+    """ "cpu" or "cuda" for auto, or the device asked for; sets up torch, too."""
     import torch
 
+    # Numbers under 1e-38 count as 0: processors take a hundred times as long for them, and a model
+    # that learns to look sharply is full of them. Threads that torch starts later do the same.
+    torch.set_flush_denormal(True)
     if threads is not None:
         torch.set_num_threads(threads)
     if name == "auto":

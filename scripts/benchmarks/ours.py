@@ -53,12 +53,14 @@ def train(job: Job) -> dict[str, Any]:
     """One epoch under the clock of its peers."""
     import torch
 
+    from cli.device import choose_device
     from data.token_store import TokenStore
     from seq2seq.config import ModelConfig, TrainingConfig
     from seq2seq.model import build_model, count_parameters
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import TrainingState, fit
 
+    choose_device("cpu", job.threads)
     chosen = settings(job)
     config = TrainingConfig(**chosen["training"])
     store = TokenStore.open(job.store)
