@@ -5,16 +5,17 @@ Nothing here knows of translation. A mask is boolean, True = may look, [..., N] 
 A query that may look nowhere gets weights and context 0.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.dropout import Dropout
+from seq2seq.looped import LoopedMatrices
 from seq2seq.masks import masked_softmax, read_mask
 from seq2seq.normalizers import NORMALIZERS
 from seq2seq.scopes import Scope
-from seq2seq.scores import EQUAL_WIDTHS, Score, Widths, build_score, glorot
+from seq2seq.scores import EQUAL_WIDTHS, ProductScore, Score, Widths, build_score, glorot
 
 
 class Attended(NamedTuple):
@@ -45,11 +46,19 @@ def attend(
     return Attended(weights @ values, weights)
 
 
+class LoopedMemory(NamedTuple):
+    """What every step of a loop multiplies by."""
+
+    keys: LoopedMatrices | None  # transposed; None where a score is no product with the keys
+    values: LoopedMatrices
+
+
 class Prepared(NamedTuple):
     """Memory as an attention sees it, made once however many queries follow."""
 
     keys: Tensor  # [..., N, P], [..., heads, N, P]
     values: Tensor  # [..., N, D_v], [..., heads, N, D_v]
+    loop: LoopedMemory | None = None  # products with both, for the length of one unroll
 
     def select(self, rows: Tensor) -> "Prepared":
         return Prepared(self.keys[rows], self.values[rows])
@@ -100,6 +109,12 @@ class Attention(nn.Module):
         """P, the width of prepared keys."""
         return self.score.prepared_size(key_size)
 
+    def looped(self, memory: Prepared) -> Prepared:
+        """The same memory for a loop that asks it at every step, and then learns."""
+        by_product = isinstance(self.score, ProductScore)
+        keys = LoopedMatrices(memory.keys.transpose(-1, -2)) if by_product else None
+        return memory._replace(loop=LoopedMemory(keys, LoopedMatrices(memory.values)))
+
     def look(
         self,
         query: Tensor,
@@ -114,8 +129,7 @@ class Attention(nn.Module):
         steps [..., M] numbers the queries from 1, for a scope that goes by it (left out: 1 to M);
         shift [..., N, P] is added to the prepared keys, as coverage does.
         """
-        keys = memory.keys if shift is None else memory.keys + shift
-        scores = self.score(query, keys)  # [..., M, N]
+        scores = self._compare(query, memory, shift)  # [..., M, N]
         bias, visible = read_mask(mask, scores)
         if bias is not None:
             scores = scores + bias
@@ -125,7 +139,18 @@ class Attention(nn.Module):
         weights = self.normalize(scores, visible)
         if prior is not None:
             weights = weights * prior
-        return Attended(self.dropout(weights) @ memory.values, weights)
+        mixed = self.dropout(weights)
+        return Attended(
+            mixed @ memory.values if memory.loop is None else memory.loop.values(mixed), weights
+        )
+
+    def _compare(self, query: Tensor, memory: Prepared, shift: Tensor | None) -> Tensor:
+        if shift is not None:
+            return cast(Tensor, self.score(query, memory.keys + shift))
+        if memory.loop is not None and memory.loop.keys is not None:
+            assert isinstance(self.score, ProductScore)
+            return memory.loop.keys(self.score.scaled(query))
+        return cast(Tensor, self.score(query, memory.keys))
 
     def _narrowed(
         self, query: Tensor, scores: Tensor, visible: Tensor | None, steps: Tensor | None
@@ -213,6 +238,10 @@ class MultiHeadAttention(nn.Module):
         return self.attention.prepare(
             self._split(keys, self.key_weight), self._split(values, self.value_weight)
         )
+
+    def looped(self, memory: Prepared) -> Prepared:
+        """As `Attention.looped`."""
+        return self.attention.looped(memory)
 
     def prepared_size(self, key_size: int) -> int:
         """P, the width of a head's prepared keys."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seq2seq.dropout import keep_mask
+from seq2seq.precision import working_type
 
 
 class LoopedLinear:
@@ -25,7 +26,7 @@ class LoopedLinear:
         """weight [O, I]"""
         self._dropout = dropout
         self._mask: Tensor | None = None
-        self._weight = _working_type(weight)
+        self._weight = weight.to(working_type(weight))
         self._uses = _Uses() if torch.is_grad_enabled() and weight.requires_grad else None
         if self._uses is not None:
             self._shared = _Shared.apply(self._weight, self._uses)  # type: ignore[no-untyped-call]
@@ -43,16 +44,34 @@ class LoopedLinear:
         return _Use.apply(inputs, given, self._weight, self._shared, self._uses)  # type: ignore[no-any-return, no-untyped-call]
 
 
+class LoopedMatrices:
+    """x M with a matrix for each sentence, for the length of one unroll; as `LoopedLinear`."""
+
+    def __init__(self, matrices: Tensor) -> None:
+        """matrices [..., I, O]"""
+        self._matrices = matrices.to(working_type(matrices))
+        self._uses = _Uses() if torch.is_grad_enabled() and matrices.requires_grad else None
+        if self._uses is not None:
+            self._shared = _Shared.apply(self._matrices.transpose(-1, -2), self._uses)  # type: ignore[no-untyped-call]
+            self._matrices = self._matrices.detach()
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """inputs [..., M, I] -> [..., M, O]"""
+        if self._uses is None:
+            return inputs @ self._matrices
+        return _UseOfMatrices.apply(inputs, self._matrices, self._shared, self._uses)  # type: ignore[no-any-return, no-untyped-call]
+
+
 class _Uses:
-    """What the gradient of a weight is made of, gathered step by step in the backward pass."""
+    """What a gradient is made of, gathered step by step in the backward pass."""
 
     def __init__(self) -> None:
-        self.inputs: list[Tensor] = []  # [n, I] each
-        self.gradients: list[Tensor] = []  # [n, O] each
+        self.inputs: list[Tensor] = []  # [..., n, I] each
+        self.gradients: list[Tensor] = []  # [..., n, O] each
 
 
 class _Shared(torch.autograd.Function):
-    """The weight as the loop sees it: autograd comes here when every step has been gone through."""
+    """What is shared, as the loop sees it: autograd comes here when all steps are gone through."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, uses: _Uses) -> Tensor:
@@ -66,9 +85,9 @@ class _Shared(torch.autograd.Function):
         uses: _Uses = ctx.uses
         if not uses.inputs:
             return None, None
-        inputs, gradients = torch.cat(uses.inputs), torch.cat(uses.gradients)
+        inputs, gradients = torch.cat(uses.inputs, dim=-2), torch.cat(uses.gradients, dim=-2)
         uses.inputs, uses.gradients = [], []
-        return gradients.t() @ inputs, None
+        return gradients.transpose(-1, -2) @ inputs, None  # [..., O, I]
 
 
 class _Use(torch.autograd.Function):
@@ -97,9 +116,21 @@ class _Use(torch.autograd.Function):
         return before, gradient if ctx.needs_input_grad[1] else None, None, None, None
 
 
-def _working_type(weight: Tensor) -> Tensor:
-    """The weight as autocast would make it for each product: cast once, not once a step."""
-    device = weight.device.type
-    if not torch.is_autocast_enabled(device):
-        return weight
-    return weight.to(torch.get_autocast_dtype(device))
+class _UseOfMatrices(torch.autograd.Function):
+    """One step's products, which leave their part of the matrices' gradient to `_Shared`."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, matrices: Tensor, shared: Tensor, uses: _Uses) -> Tensor:
+        inputs = inputs.to(matrices.dtype)
+        ctx.save_for_backward(inputs, matrices)
+        ctx.uses = uses
+        return inputs @ matrices
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, matrices = ctx.saved_tensors
+        ctx.uses.inputs.append(inputs)
+        ctx.uses.gradients.append(gradient)
+        before = gradient @ matrices.transpose(-1, -2) if ctx.needs_input_grad[0] else None
+        return before, None, None, None

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _BFLOAT16_PRODUCTS = ("avx512_bf16", "amx_bf16", "bf16")  # on x86 and on Arm
 
@@ -41,3 +42,11 @@ def products_in(kind: torch.dtype, device: str) -> AbstractContextManager[Any]:
     if kind == torch.float32:
         return nullcontext()
     return torch.autocast(device.partition(":")[0], dtype=kind)
+
+
+def working_type(tensor: Tensor) -> torch.dtype:
+    """The type of a product that this tensor enters: autocast's, which leaves float64 alone."""
+    device = tensor.device.type
+    if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return tensor.dtype
+    return torch.get_autocast_dtype(device)

@@ -34,21 +34,29 @@ class Score(nn.Module, ABC):
         """query [..., M, D_q], prepared [..., N, P] -> [..., M, N]"""
 
 
-class DotScore(Score):
+class ProductScore(Score):
+    """A score that is a product of queries with prepared keys."""
+
+    def scaled(self, query: Tensor) -> Tensor:
+        """What of a query meets the keys."""
+        return query
+
+    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
+        return self.scaled(query) @ prepared.transpose(-1, -2)
+
+
+class DotScore(ProductScore):
     """score(q, k) = q . k, "dot" in Luong et al. (2015), section 3.1; equal widths."""
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return query @ prepared.transpose(-1, -2)
 
-
-class ScaledDotScore(Score):
+class ScaledDotScore(ProductScore):
     """score(q, k) = q . k / sqrt(n), Vaswani et al. (2017), equation 1; equal widths n."""
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return (query / math.sqrt(query.shape[-1])) @ prepared.transpose(-1, -2)
+    def scaled(self, query: Tensor) -> Tensor:
+        return query / math.sqrt(query.shape[-1])
 
 
-class GeneralScore(Score):
+class GeneralScore(ProductScore):
     """score(q, k) = q^T W k, "general" in Luong et al. (2015), section 3.1."""
 
     def __init__(self, *, query_size: int, key_size: int, heads: int | None = None) -> None:
@@ -60,9 +68,6 @@ class GeneralScore(Score):
 
     def prepared_size(self, key_size: int) -> int:
         return self.weight.shape[-2]
-
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return query @ prepared.transpose(-1, -2)
 
 
 class ConcatScore(Score):

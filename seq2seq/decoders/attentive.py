@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -99,6 +100,8 @@ class AttentiveDecoder(nn.Module, ABC):
         return self.attention.prepare(values, self.context_dropout(values))
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
+        assert memory.prepared is not None
+        memory = replace(memory, prepared=self.attention.looped(memory.prepared))
         embedded = self.embedding_dropout(self.embedding(decoder_input))  # [B, T, E]
         stepping, state = self.stepping(), self.start(memory)
         states, contexts, readouts, weights = [], [], [], []
