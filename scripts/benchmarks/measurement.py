@@ -135,6 +135,7 @@ def surroundings(threads: int, *, ours: bool) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "CUDA_VISIBLE_DEVICES": "",
+        **({"GOMP_SPINCOUNT": "1000"} if ours else {}),  # as `cli.app.main` sets it
     }
 
 

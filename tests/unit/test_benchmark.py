@@ -1,7 +1,6 @@
 """The benchmark's own arithmetic: what is counted, timed, listed and written for the peers."""
 
 import json
-
 from pathlib import Path
 from types import SimpleNamespace
 
