@@ -105,11 +105,8 @@ def options(
 def main() -> NoReturn:
     """Run the program and leave with a documented exit code."""
     _open_standard_streams()
-    # Before torch loads: threads that spin while they wait made training on a busy machine of two
-    # cores 40 times slower, with the same losses. A short spin costs 1 % on a quiet machine, none
-    # at all (OMP_WAIT_POLICY=passive) 5 %.
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch loads
     stop_at_once()
     try:
         app()

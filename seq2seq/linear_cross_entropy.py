@@ -1,9 +1,10 @@
 """The output layer and its loss as one: logits are made, read once and gone, a part at a time.
 
-A batch has tens of millions of logits. Here as many rows as stay in cache are made at a time; from
+A batch has tens of millions of logits. Here as many rows as stay in cache are read at a time; from
 them come the loss and at once its gradients, so that no logit is written to memory and read again.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -13,11 +14,10 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq.precision import working_type
 
-_CACHED = 2**21  # logits made at a time on a CPU: 8 MB stay in its cache
-_ROWS = 256  # at least, so that the products are large enough
+_CACHED = 2**21  # logits read at a time on a CPU: 8 MB stay in its cache
 _CACHED_CUDA = 2**26
-_GATHERED = 2**25  # entries of the logits' gradient kept for one product, in bfloat16: 64 MB
-_ALIGNED = 64  # rows of a product in bfloat16: one of a new shape is prepared for longer
+_MADE = 2**25  # logits of two bytes made at a time: 64 MB
+_ALIGNED = 256  # rows of a product: enough of them, and one of a new shape is prepared for longer
 
 
 class CrossEntropy(NamedTuple):
@@ -44,8 +44,6 @@ def linear_cross_entropy(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """The gradient of the logits is p - (1 - smoothing) [label] - smoothing / V."""
-
     @staticmethod
     def forward(
         ctx: Any,
@@ -60,43 +58,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         read, matrix = inputs.to(kind), weight.to(kind)
         needed = training and any(ctx.needs_input_grad)
         ctx.before = torch.empty_like(read) if needed else None
-        ctx.weight = torch.zeros_like(weight) if needed else None
-        ctx.bias = torch.zeros_like(bias) if needed and bias is not None else None
-        weight_gradient = _WeightGradient(ctx.weight, read) if needed else None
-        wide = torch.promote_types(kind, torch.float32)
-        nats, spread = inputs.new_zeros(2, dtype=wide).unbind(0)
-        for begin in range(0, len(read), _rows(weight)):
-            part = slice(begin, begin + _rows(weight))
-            count = len(labels[part])
-            logits = torch.mm(_aligned(read[part]), matrix.t())[:count].to(wide)  # [n, V]
-            if bias is not None:
-                logits += bias
-            chosen = labels[part].unsqueeze(-1)  # [n, 1]
-            at_label = logits.gather(-1, chosen)
-            total = logits.sum() if smoothing else 0.0
-            top = logits.amax(-1, keepdim=True)
-            masses = logits.sub_(top).exp_()
-            mass = masses.sum(-1, keepdim=True)
-            normalizer = top + mass.log()  # [n, 1]
-            nats = nats + (normalizer - at_label).sum()
-            spread = spread + (normalizer.sum() - total / weight.shape[0])
-            if weight_gradient is not None:
-                gradient = masses.div_(mass)
-                if smoothing:
-                    gradient.sub_(smoothing / weight.shape[0])
-                gradient.scatter_add_(
-                    -1, chosen, gradient.new_full((), smoothing - 1).expand_as(chosen)
-                )
-                if ctx.bias is not None:
-                    ctx.bias += gradient.sum(0)
-                rounded = weight_gradient.add(gradient, read[part])
-                ctx.before[part] = torch.mm(_aligned(rounded), matrix)[:count]
-        if weight_gradient is not None:
-            weight_gradient.flush()
-        smoothed = (1 - smoothing) * nats + smoothing * spread if smoothing else nats.clone()
-        ctx.mark_non_differentiable(nats)
+        ctx.weight = ctx.bias = None
+        loss = _Loss(bias, smoothing, vocabulary=weight.shape[0], like=read)
+        for part in _parts(len(read), _rows_made(weight, kind)):
+            rows, expected = _aligned(read[part]), labels[part]
+            made = torch.mm(rows, matrix.t())  # [n, V]; rows of zeros stay so
+            logits = made[: len(expected)]
+            for cached in _parts(len(expected), _rows_read(weight)):
+                loss.read(logits[cached], expected[cached], with_gradient=needed)
+            if needed:  # the logits are gradients now
+                ctx.before[part] = torch.mm(made, matrix)[: len(expected)]
+                ctx.weight = _added(ctx.weight, made, rows, weight.dtype)
+        ctx.bias = loss.bias_gradient if needed else None
+        ctx.mark_non_differentiable(loss.nats)
         ctx.set_materialize_grads(False)
-        return nats, smoothed
+        return loss.nats, loss.smoothed()
 
     @staticmethod
     @once_differentiable
@@ -107,49 +83,90 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return *(None if part is None else part * scale for part in parts), None, None, None
 
 
-class _WeightGradient:
-    """The sum of g^T x over all rows, in the weight's type.
+class _Loss:
+    """The sums over all rows that are read."""
 
-    A product in bfloat16 cannot be added to a float32 sum on the way, and an addition reads and
-    writes the whole weight: there the logits' gradients are gathered for few large products.
-    """
+    def __init__(
+        self, bias: Tensor | None, smoothing: float, *, vocabulary: int, like: Tensor
+    ) -> None:
+        self._bias = bias
+        self._smoothing = smoothing
+        self._vocabulary = vocabulary
+        self._wide = torch.promote_types(like.dtype, torch.float32)
+        self._space: Tensor | None = None
+        self.nats, self._spread = like.new_zeros(2, dtype=self._wide).unbind(0)
+        self.bias_gradient = None if bias is None else torch.zeros_like(bias)
 
-    def __init__(self, total: Tensor, read: Tensor) -> None:
-        """total [V, R], which is added to, and all rows that are read [N, R]"""
-        self._total = total
-        self._gathers = total.dtype != read.dtype
-        rows = min(_up(len(read), _ROWS), max(_ROWS, _GATHERED // len(total)))
-        rows = rows if self._gathers else 0
-        self._gradients = read.new_empty(rows, len(total))
-        self._inputs = read.new_empty(rows, read.shape[1])
-        self._filled = 0
+    def smoothed(self) -> Tensor:
+        share = self._smoothing
+        return (1 - share) * self.nats + share * self._spread if share else self.nats.clone()
 
-    def add(self, gradient: Tensor, inputs: Tensor) -> Tensor:
-        """gradient [n, V], inputs [n, R]; returns the gradient in the type of products."""
-        if not self._gathers:
-            self._total.addmm_(gradient.t(), inputs)
-            return gradient
-        if self._filled + len(inputs) > len(self._inputs):
-            self.flush()
-        place = slice(self._filled, self._filled + len(inputs))
-        self._inputs[place] = inputs
-        self._filled = place.stop
-        return self._gradients[place].copy_(gradient)
+    def read(self, logits: Tensor, labels: Tensor, *, with_gradient: bool) -> None:
+        """logits [n, V] without bias, labels [n]; the gradient, if any, takes the logits' place.
 
-    def flush(self) -> None:
-        if self._filled:
-            rows = min(_up(self._filled, _ROWS), len(self._inputs))
-            filled = slice(rows)
-            self._gradients[self._filled : rows] = 0
-            self._inputs[self._filled : rows] = 0
-            self._total += self._gradients[filled].t() @ self._inputs[filled]
-        self._filled = 0
+        It is p - (1 - smoothing) [label] - smoothing / V.
+        """
+        wide = self._widened(logits)
+        if self._bias is not None:
+            wide += self._bias
+        chosen = labels.unsqueeze(-1)  # [n, 1]
+        at_label = wide.gather(-1, chosen)
+        total = wide.sum() if self._smoothing else 0.0
+        top = wide.amax(-1, keepdim=True)
+        masses = wide.sub_(top).exp_()
+        mass = masses.sum(-1, keepdim=True)
+        normalizer = top + mass.log()  # [n, 1]
+        self.nats = self.nats + (normalizer - at_label).sum()
+        self._spread = self._spread + (normalizer.sum() - total / self._vocabulary)
+        if not with_gradient:
+            return
+        gradient = masses.div_(mass)
+        if self._smoothing:
+            gradient.sub_(self._smoothing / self._vocabulary)
+        at_labels = gradient.new_full((), self._smoothing - 1).expand_as(chosen)
+        gradient.scatter_add_(-1, chosen, at_labels)
+        if self.bias_gradient is not None:
+            self.bias_gradient += gradient.sum(0)
+        if gradient is not logits:
+            logits.copy_(gradient)
+
+    def _widened(self, logits: Tensor) -> Tensor:
+        """The logits in the type of sums, in a place that is used again and again."""
+        if logits.dtype == self._wide:
+            return logits
+        if self._space is None or len(self._space) < len(logits):
+            self._space = logits.new_empty(logits.shape, dtype=self._wide)
+        return self._space[: len(logits)].copy_(logits)
 
 
-def _rows(weight: Tensor) -> int:
-    """How many rows of logits are made at a time."""
+def _added(total: Tensor | None, gradient: Tensor, inputs: Tensor, kind: torch.dtype) -> Tensor:
+    """total + g^T x, in the weight's type. total [V, R], g [n, V], x [n, R]"""
+    if total is None:
+        return torch.mm(gradient.t(), inputs).to(kind)
+    if gradient.dtype == kind:
+        return total.addmm_(gradient.t(), inputs)
+    return total.add_(torch.mm(gradient.t(), inputs))
+
+
+def _parts(rows: int, at_a_time: int) -> Iterator[slice]:
+    return (slice(begin, begin + at_a_time) for begin in range(0, rows, at_a_time))
+
+
+def _rows_read(weight: Tensor) -> int:
+    """How many rows of logits are read at a time."""
     cached = _CACHED_CUDA if weight.is_cuda else _CACHED
-    return max(_ROWS, cached // weight.shape[0] // _ALIGNED * _ALIGNED)
+    return max(_ALIGNED, cached // weight.shape[0] // _ALIGNED * _ALIGNED)
+
+
+def _rows_made(weight: Tensor, kind: torch.dtype) -> int:
+    """How many rows of logits are made at a time.
+
+    Logits of two bytes cannot be read as they are, and products of them cannot be added to a
+    float32 sum on the way: there products are as large as memory allows.
+    """
+    if kind == weight.dtype:
+        return _rows_read(weight)
+    return max(_rows_read(weight), _MADE // weight.shape[0] // _ALIGNED * _ALIGNED)
 
 
 def _aligned(rows: Tensor) -> Tensor:
@@ -157,7 +174,3 @@ def _aligned(rows: Tensor) -> Tensor:
     if rows.dtype != torch.bfloat16 or rows.is_cuda:
         return rows
     return F.pad(rows, (0, 0, 0, -len(rows) % _ALIGNED))
-
-
-def _up(count: int, multiple: int) -> int:
-    return count + -count % multiple

@@ -129,13 +129,15 @@ def run(job: Job, python: Path) -> dict[str, Any]:
 
 def surroundings(threads: int, *, ours: bool) -> dict[str, str]:
     """Environment variables of a child; a peer's finds this package and nothing else of ours."""
+    from cli.device import SPINS
+
     path = [SCRIPTS, SCRIPTS.parent] if ours else [SCRIPTS]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "CUDA_VISIBLE_DEVICES": "",
-        **({"GOMP_SPINCOUNT": "1000"} if ours else {}),  # as `cli.app.main` sets it
+        **({"GOMP_SPINCOUNT": SPINS} if ours else {}),  # as the program sets it
     }
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seq2seq.looped import LoopedLinear
+from seq2seq.looped import LoopedLinear, LoopedMatrices
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
@@ -35,6 +35,19 @@ def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
     made, expected = looped(*layer), plain(*layer)
     torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
     slope = drawn(*expected.shape, seed=4)
+    gradients = torch.autograd.grad(made, layer, slope)
+    for gradient, right in zip(gradients, torch.autograd.grad(expected, layer, slope), strict=True):
+        torch.testing.assert_close(gradient, right, rtol=1e-12, atol=1e-12)
+
+
+def test_matrices_and_their_gradients_are_those_of_the_plain_products():
+    inputs, matrices = drawn(2, 3, 1, 4, seed=1), drawn(2, 3, 4, 4, seed=2)
+    looped = LoopedMatrices(matrices)
+    made = looped(looped(inputs).tanh())
+    expected = (inputs @ matrices).tanh() @ matrices
+    torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
+    slope = drawn(*expected.shape, seed=3)
+    layer = inputs, matrices
     gradients = torch.autograd.grad(made, layer, slope)
     for gradient, right in zip(gradients, torch.autograd.grad(expected, layer, slope), strict=True):
         torch.testing.assert_close(gradient, right, rtol=1e-12, atol=1e-12)

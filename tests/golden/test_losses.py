@@ -29,11 +29,13 @@ def drawn_layer(tokens: int, width: int, vocabulary: int) -> tuple[torch.Tensor,
     return inputs.reshape(tokens, width), weight.reshape(vocabulary, width), bias, labels
 
 
-@pytest.fixture(params=["whole", "in parts"])
+@pytest.fixture(params=[None, (2, 2), (4, 2)], ids=["whole", "in parts", "in parts of parts"])
 def parts(request, monkeypatch):
-    """Logits made all at once, or two rows at a time."""
-    if request.param == "in parts":
-        monkeypatch.setattr("seq2seq.linear_cross_entropy._rows", lambda weight: 2)
+    """Logits made all at once, or a few rows at a time, of which some are read at a time."""
+    if request.param is not None:
+        made, read = request.param
+        monkeypatch.setattr("seq2seq.linear_cross_entropy._rows_made", lambda *_: made)
+        monkeypatch.setattr("seq2seq.linear_cross_entropy._rows_read", lambda _: read)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
@@ -67,6 +69,22 @@ def test_the_gradient_of_the_loss_is_right(smoothing, biased, parts):
 
     layer = [each.requires_grad_() for each in layer[: 3 if biased else 2]]
     assert torch.autograd.gradcheck(smoothed, tuple(layer))
+
+
+def test_products_in_bfloat16_change_the_loss_and_its_gradient_little(parts):
+    *layer, labels = drawn_layer(7, 16, 9)
+    wide = [(each / 4).requires_grad_() for each in layer]
+    rounded = [each.detach().float().requires_grad_() for each in wide]
+    loss = linear_cross_entropy(*wide, labels, smoothing=0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = linear_cross_entropy(*rounded, labels, smoothing=0.1)
+    assert near.nats.dtype == torch.float32
+    assert near.nats.item() == pytest.approx(loss.nats.item(), rel=0.01)
+    assert near.smoothed_nats.item() == pytest.approx(loss.smoothed_nats.item(), rel=0.01)
+    loss.smoothed_nats.backward()
+    near.smoothed_nats.backward()
+    for exact, each in zip(wide, rounded, strict=True):
+        torch.testing.assert_close(each.grad.double(), exact.grad, rtol=0.02, atol=0.01)
 
 
 def test_logits_far_from_zero_do_not_overflow(parts):
