@@ -27,6 +27,7 @@ from cli import (
     translate,
 )
 from cli.console import note, report_error
+from cli.device import SPINS
 from cli.interruption import Terminated, ignore_from_here, stop_at_once
 from seq2seq.errors import (
     CheckpointError,
