@@ -2,7 +2,6 @@
 
 from seq2seq.errors import ConfigError, ResourceError
 
-
 # How often a thread looks for work before it sleeps. A sleeping one takes 50 microseconds to wake,
 # as long as a step's small products: 1,000 cost a third of the speed on two quiet cores. One that
 # never sleeps holds the core that another program needs: the library's own 300,000 made training

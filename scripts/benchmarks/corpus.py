@@ -59,7 +59,8 @@ def budget_for(split: TokenizedSplit, sentences: int) -> int:
     low, high = 1, int(lengths.max()) * sentences
     while low < high:
         middle = (low + high) // 2
-        if len(lengths) / len(cut(lengths, budget=middle, multiple=MULTIPLE)) >= min(sentences, len(lengths)):
+        batches = cut(lengths, budget=middle, multiple=MULTIPLE)
+        if len(lengths) / len(batches) >= min(sentences, len(lengths)):
             high = middle
         else:
             low = middle + 1
