@@ -5,6 +5,7 @@ Nothing here knows of translation. A mask is boolean, True = may look, [..., N] 
 A query that may look nowhere gets weights and context 0.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -15,7 +16,7 @@ from seq2seq.looped import LoopedMatrices
 from seq2seq.masks import masked_softmax, read_mask
 from seq2seq.normalizers import NORMALIZERS
 from seq2seq.scopes import Scope
-from seq2seq.scores import EQUAL_WIDTHS, ProductScore, Score, Widths, build_score, glorot
+from seq2seq.scores import EQUAL_WIDTHS, Score, Widths, build_score, glorot
 
 
 class Attended(NamedTuple):
@@ -47,9 +48,9 @@ def attend(
 
 
 class LoopedMemory(NamedTuple):
-    """What every step of a loop multiplies by."""
+    """What every step of a loop compares with and multiplies by."""
 
-    keys: LoopedMatrices | None  # transposed; None where a score is no product with the keys
+    score: Callable[[Tensor], Tensor]  # queries [..., M, D_q] -> [..., M, N]
     values: LoopedMatrices
 
 
@@ -111,9 +112,8 @@ class Attention(nn.Module):
 
     def looped(self, memory: Prepared) -> Prepared:
         """The same memory for a loop that asks it at every step, and then learns."""
-        by_product = isinstance(self.score, ProductScore)
-        keys = LoopedMatrices(memory.keys.transpose(-1, -2)) if by_product else None
-        return memory._replace(loop=LoopedMemory(keys, LoopedMatrices(memory.values)))
+        score = self.score.looped(memory.keys)
+        return memory._replace(loop=LoopedMemory(score, LoopedMatrices(memory.values)))
 
     def look(
         self,
@@ -147,9 +147,8 @@ class Attention(nn.Module):
     def _compare(self, query: Tensor, memory: Prepared, shift: Tensor | None) -> Tensor:
         if shift is not None:
             return cast(Tensor, self.score(query, memory.keys + shift))
-        if memory.loop is not None and memory.loop.keys is not None:
-            assert isinstance(self.score, ProductScore)
-            return memory.loop.keys(self.score.scaled(query))
+        if memory.loop is not None:
+            return memory.loop.score(query)
         return cast(Tensor, self.score(query, memory.keys))
 
     def _narrowed(

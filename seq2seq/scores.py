@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.looped import LoopedLinear, LoopedMatrices
+
 
 class Score(nn.Module, ABC):
     """f(Q, K): queries [..., M, D_q] and keys [..., N, D_k] -> scores [..., M, N]."""
@@ -33,6 +35,10 @@ class Score(nn.Module, ABC):
     def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
         """query [..., M, D_q], prepared [..., N, P] -> [..., M, N]"""
 
+    def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same for a loop that asks one memory at every step, and then learns."""
+        return lambda query: self(query, prepared)  # type: ignore[no-any-return]
+
 
 class ProductScore(Score):
     """A score that is a product of queries with prepared keys."""
@@ -43,6 +49,37 @@ class ProductScore(Score):
 
     def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
         return self.scaled(query) @ prepared.transpose(-1, -2)
+
+    def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
+        compare = LoopedMatrices(prepared.transpose(-1, -2))
+        return lambda query: compare(self.scaled(query))
+
+
+class TanhScore(Score):
+    """score(q, k) = w^T tanh(W q + k'), k' the prepared key: a layer for both, and a sum."""
+
+    reduction: Tensor  # w [A] or [heads, A]
+
+    @abstractmethod
+    def for_queries(self) -> Tensor:
+        """W [A, D_q] or [heads, A, D_q]"""
+
+    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
+        return self._reduced(query @ self.for_queries().transpose(-1, -2), prepared)
+
+    def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
+        weight = self.for_queries()
+        if weight.dim() > 2:
+            return super().looped(prepared)
+        project = LoopedLinear(weight)
+        return lambda query: self._reduced(project(query), prepared)
+
+    def _reduced(self, query: Tensor, keys: Tensor) -> Tensor:
+        """query [..., M, A], keys [..., N, A] -> [..., M, N]"""
+        energy = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # [..., M, N, A]
+        if self.reduction.dim() == 1:
+            return energy @ self.reduction
+        return (energy @ self.reduction[:, None, :, None]).squeeze(-1)
 
 
 class DotScore(ProductScore):
@@ -70,7 +107,7 @@ class GeneralScore(ProductScore):
         return self.weight.shape[-2]
 
 
-class ConcatScore(Score):
+class ConcatScore(TanhScore):
     """score(q, k) = w_A^T tanh(W_B q + W_C k): Bahdanau et al. (2015), appendix A.1.2.
 
     The lecture's "concatenation". No biases, as published.
@@ -90,11 +127,11 @@ class ConcatScore(Score):
     def prepared_size(self, key_size: int) -> int:
         return self.reduction.shape[-1]
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return _reduced_tanh(query @ self.query_weight.transpose(-1, -2), prepared, self.reduction)
+    def for_queries(self) -> Tensor:
+        return self.query_weight
 
 
-class AdditiveScore(Score):
+class AdditiveScore(TanhScore):
     """score(q, k) = w_A^T tanh(W_B [q ; k]): the lecture's "additive".
 
     The same function as "concat" with one matrix for both: W_B is split by columns, so that the
@@ -115,12 +152,11 @@ class AdditiveScore(Score):
     def prepared_size(self, key_size: int) -> int:
         return self.reduction.shape[-1]
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        query_half = self.weight[..., : self.query_size].transpose(-1, -2)
-        return _reduced_tanh(query @ query_half, prepared, self.reduction)
+    def for_queries(self) -> Tensor:
+        return self.weight[..., : self.query_size]
 
 
-class FixedConcatScore(Score):
+class FixedConcatScore(TanhScore):
     """score(q, k) = w^T tanh(W q + k): "concat" as Luong's published code computes it.
 
     The paper (Luong et al., 2015, section 3.1) has W [q ; k]; the code keeps the half of W that
@@ -132,8 +168,8 @@ class FixedConcatScore(Score):
         self.query_weight = nn.Parameter(glorot(heads, key_size, query_size))  # W [D_k, D_q]
         self.reduction = nn.Parameter(_reduction(heads, key_size))  # w [D_k]
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return _reduced_tanh(query @ self.query_weight.transpose(-1, -2), prepared, self.reduction)
+    def for_queries(self) -> Tensor:
+        return self.query_weight
 
 
 class LocationScore(Score):
@@ -205,11 +241,3 @@ def glorot(heads: int | None, rows: int, columns: int) -> Tensor:
 
 def _reduction(heads: int | None, size: int) -> Tensor:
     return glorot(heads, 1, size).squeeze(-2)  # [A] or [heads, A]
-
-
-def _reduced_tanh(query: Tensor, keys: Tensor, reduction: Tensor) -> Tensor:
-    """query [..., M, A], keys [..., N, A], reduction [A] or [heads, A] -> [..., M, N]"""
-    energy = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # [..., M, N, A]
-    if reduction.dim() == 1:
-        return energy @ reduction
-    return (energy @ reduction[:, None, :, None]).squeeze(-1)

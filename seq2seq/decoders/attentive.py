@@ -103,7 +103,7 @@ class AttentiveDecoder(nn.Module, ABC):
         assert memory.prepared is not None
         memory = replace(memory, prepared=self.attention.looped(memory.prepared))
         embedded = self.embedding_dropout(self.embedding(decoder_input))  # [B, T, E]
-        stepping, state = self.stepping(), self.start(memory)
+        stepping, state, read = self.stepping(), self.start(memory), self.readout.looped()
         states, contexts, readouts, weights = [], [], [], []
         for gates, word in zip(
             stepping.project(embedded).unbind(1), embedded.unbind(1), strict=True
@@ -113,7 +113,7 @@ class AttentiveDecoder(nn.Module, ABC):
             contexts.append(moved.look.context)
             weights.append(moved.look.weights)
             if self.feeds == "readout":
-                readouts.append(self.readout(states[-1], moved.look.context, word))
+                readouts.append(read(states[-1], moved.look.context, word))
             state = self._next(state, moved, readouts[-1] if readouts else None)
         joined = (
             torch.stack(readouts, dim=1)

@@ -1,9 +1,12 @@
 """The readout: what the output layer reads at a step."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from seq2seq.looped import LoopedLinear
 
 
 class Readout(nn.Module):
@@ -35,16 +38,31 @@ class Readout(nn.Module):
 
     def forward(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         """[..., H], [..., C], [..., E] -> [..., R]"""
+        joined = self._joined(state, context, embedded)
+        return joined if self.linear is None else self._activated(self.linear(joined))
+
+    def looped(self) -> Callable[[Tensor, Tensor | None, Tensor], Tensor]:
+        """The same for the length of one unroll, as `LoopedLinear`."""
+        if self.linear is None:
+            return self
+        linear, bias = LoopedLinear(self.linear.weight), self.linear.bias
+
+        def step(state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
+            made = linear(self._joined(state, context, embedded))
+            return self._activated(made if bias is None else made + bias)
+
+        return step
+
+    def _joined(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         parts = [state]
         if self.reads_context:
             assert context is not None
             parts.append(context)
         if self.reads_embedding:
             parts.append(embedded)
-        joined = torch.cat(parts, dim=-1)
-        if self.linear is None:
-            return joined
+        return torch.cat(parts, dim=-1)
+
+    def _activated(self, units: Tensor) -> Tensor:
         if self.kind == "tanh":
-            return torch.tanh(self.linear(joined))
-        units: Tensor = self.linear(joined)  # [..., 2R]
-        return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)
+            return torch.tanh(units)
+        return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)  # of [..., 2R]
