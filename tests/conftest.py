@@ -24,7 +24,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(autouse=True)
 def small_numbers() -> Iterator[None]:
-    """A command that ran within a test leaves numbers below 1e-38 as zero; Hypothesis draws such."""
+    """A command run within a test leaves numbers below 1e-38 as zero; Hypothesis draws such."""
     yield
     torch.set_flush_denormal(False)
 
