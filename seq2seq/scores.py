@@ -37,7 +37,7 @@ class Score(nn.Module, ABC):
 
     def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
         """The same for a loop that asks one memory at every step, and then learns."""
-        return lambda query: self(query, prepared)  # type: ignore[no-any-return]
+        return lambda query: self(query, prepared)
 
 
 class ProductScore(Score):
