@@ -19,6 +19,7 @@ from data.token_store import TokenStore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("fuzz", max_examples=4000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -1,5 +1,6 @@
 """A damaged checkpoint costs nothing but time: the newest whole one is used, and all is told."""
 
+import os
 import shutil
 from collections import namedtuple
 
@@ -76,6 +77,20 @@ def test_a_damaged_last_checkpoint_is_named_and_set_aside_and_the_one_before_is_
     assert str(last) in told and aside.name in told
     assert {file.name: file.read_bytes() for file in aside.iterdir()} == left
     verify(run.checkpoint("last"))
+
+
+def test_clocks_that_jump_change_nothing(run, whole, store):
+    """What is newest goes by updates: files may be from tomorrow, or from 1970."""
+    checkpoints = sorted(run.checkpoints.glob("update-*"))
+    for day, path in zip((2**31 + 86_400, 0), checkpoints, strict=True):  # in 2038, in 1970
+        for file in (*path.iterdir(), path):
+            os.utime(file, (day, day))
+    harmed = run.checkpoint("last")
+    assert harmed == checkpoints[-1]
+    flip(harmed / "model.safetensors")
+    outcome, reporter = train(run, store)
+    assert reporter.began.update < outcome.state.update == 20
+    assert remains(run) == remains(whole)
 
 
 @pytest.mark.parametrize("content", POINTERS)

@@ -1,0 +1,56 @@
+"""The trials of docs/trials.md that take too long for every commit; says what it saw.
+
+    python scripts/trials.py [--kills 100] [--seed 1]
+
+Kills one tiny training 100 times, and one with everything on as often (scripts/torture.py); then
+gives 20,000 odd inputs and more to everything that reads or draws. Ends with 1 if any of it failed.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TORTURE = [sys.executable, "scripts/torture.py"]
+FUZZ = [
+    *(sys.executable, "-m", "pytest", "-q", "--hypothesis-show-statistics"),
+    *("tests/laws/test_reader_laws.py", "tests/laws/test_rendering_laws.py"),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--kills", type=int, default=100, help="of each training")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    chosen = parser.parse_args(arguments)
+    kills = [f"--kills={chosen.kills}", f"--seed={chosen.seed}"]
+    outcomes = [
+        tried("kills, a plain training", [*TORTURE, *kills]),
+        tried("kills, one with everything on", [*TORTURE, *kills, "--fancy"]),
+        tried("odd inputs", FUZZ, HYPOTHESIS_PROFILE="fuzz"),
+    ]
+    return 0 if all(outcomes) else 1
+
+
+def tried(what: str, command: Sequence[str], **variables: str) -> bool:
+    began = time.monotonic()
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | variables, text=True, capture_output=True, check=False
+    )
+    inputs = sum(map(int, re.findall(r"(\d+) passing examples", done.stdout)))
+    seen = f"{inputs:,} inputs" if inputs else done.stdout.strip()
+    verdict = "held" if done.returncode == 0 else f"FAILED ({done.returncode})"
+    sys.stdout.write(f"{what}: {verdict}, {time.monotonic() - began:.0f} s\n{seen}\n\n")
+    if done.returncode:
+        sys.stdout.write(done.stdout + done.stderr)
+    sys.stdout.flush()
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

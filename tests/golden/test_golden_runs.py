@@ -1,0 +1,40 @@
+"""Runs of earlier versions, kept as they were written: tests/support/golden_run.py made them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from program import call
+
+from seq2seq.checkpoint import load_state
+
+RUNS = sorted((Path(__file__).parent / "runs").iterdir())
+
+
+@pytest.fixture(params=RUNS, ids=lambda path: path.name)
+def golden(request, tmp_path):
+    return shutil.copytree(request.param, tmp_path / request.param.name)
+
+
+def test_a_run_of_an_earlier_version_still_works(golden):
+    given = (golden / "source.txt").read_bytes()
+    translated = call("translate", golden / "run", "--n-best", 2, given=given)
+    assert translated.code == 0, translated.err
+    assert translated.out == (golden / "translations.txt").read_text(encoding="utf-8")
+    for part in ("store", "run"):
+        described = call("describe", golden / part, "--verify")
+        assert described.code == 0, described.out + described.err
+
+    before = load_state(golden / "run" / "checkpoints" / "update-000000300")
+    more = ("--resume", "--set=training.updates=310", "--threads", 1)
+    resumed = call("train", golden / "store", golden / "run", *more)
+    assert resumed.code == 0, resumed.err
+    after = load_state(golden / "run" / "checkpoints" / "update-000000310")
+    assert (before.update, after.update) == (300, 310)
+    assert after.measured.nats < 1.1 * before.measured.nats
+
+
+def test_there_is_a_run_of_every_format():
+    from cli.run_directory import FORMAT_VERSION
+
+    assert [path.name for path in RUNS] == [f"format-{n}" for n in range(1, FORMAT_VERSION + 1)]

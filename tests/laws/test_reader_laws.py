@@ -1,0 +1,255 @@
+"""Laws of everything that reads: whatever the bytes, they are read or refused in words.
+
+`python scripts/trials.py` tries 4,000 inputs each, new ones every time.
+"""
+
+import gzip
+import io
+import json
+import shutil
+import sys
+import tomllib
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import Kind, tiny_model
+
+from cli.config import RunConfig, dump_config, load_config, parse_settings, read_recipe, resolve
+from cli.preset import read_preset
+from cli.prompt import converse
+from data.corpora import read_manifest
+from data.corpus import read_lines, survey
+from data.token_store import TokenStore
+from data.tokenization import probe
+from seq2seq.checkpoint import MANIFEST, save_checkpoint, verify
+from seq2seq.config import SearchConfig, TrainingConfig
+from seq2seq.errors import CheckpointError, ConfigError, CorpusError, UserError
+from seq2seq.optimization import build_optimizer
+from seq2seq.training import TrainingState
+
+SLOW = settings(max_examples=max(4, settings.default.max_examples // 25))  # a process for each
+
+odd = st.sampled_from(
+    [b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b", b"\xe2\x80\xa8"]
+    + [b"[" * 5000, b'{"a":' * 5000, b"9" * 5000, b"1e999", b"nan", b"-1", b"null", b'"', b"'''"]
+    + [b"\x1b]0;x\x07", b"\xc2\x9b2J", b"\xed\xa0\x80", b"= = ", b"a.b.c=", b"1979-99-99", b"a" * 9999]
+)
+chunks = st.binary(max_size=12) | odd
+texts = st.lists(chunks | st.text(max_size=8).map(lambda t: t.encode("utf-8", "replace"))).map(
+    b"".join
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@st.composite
+def damaged(draw, whole: bytes) -> bytes:
+    """The same bytes but for some that were changed, lost, doubled or put in between."""
+    found = whole
+    for _ in range(draw(st.integers(1, 3))):
+        begin = draw(st.integers(0, len(found)))
+        end = min(len(found), begin + draw(st.sampled_from([0, 1, 2, 8, 64, len(found)])))
+        found = found[:begin] + draw(chunks | st.just(2 * found[begin:end])) + found[end:]
+    return found
+
+
+@st.composite
+def swapped(draw, whole):
+    """The same JSON value but for one part of it."""
+    if not isinstance(whole, dict | list) or not whole or draw(st.integers(0, 3)) == 0:
+        return draw(json_values)
+    copy = whole.copy()
+    key = draw(st.sampled_from(sorted(copy) if isinstance(copy, dict) else range(len(copy))))
+    if draw(st.booleans()):
+        copy[key] = draw(swapped(copy[key]))
+    else:
+        del copy[key]
+    return copy
+
+
+def refused(error: UserError) -> None:
+    """Words, and a remedy."""
+    assert error.message.strip() and error.hint
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("odd") / "file"
+
+
+@given(content=texts, packed=st.booleans())
+def test_text_has_as_many_lines_as_line_feeds_or_is_refused(place, content, packed):
+    path = place.with_suffix(".gz" if packed else ".txt")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    try:
+        lines = list(read_lines(path))
+    except CorpusError as error:
+        refused(error)
+        with pytest.raises(CorpusError):
+            survey(path)
+        return
+    assert len(lines) == content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
+    assert not any("\n" in line for line in lines)
+    if lines:
+        assert survey(path).lines == len(lines)
+
+
+@given(content=damaged(gzip.compress(b"one\ntwo\n" * 40)))
+def test_gzip_that_is_damaged_is_text_or_refused(place, content):
+    path = place.with_suffix(".gz")
+    path.write_bytes(content)
+    try:
+        assert all(isinstance(line, str) for line in read_lines(path))
+    except CorpusError as error:
+        refused(error)
+
+
+CONFIG = dump_config(RunConfig()).encode()
+
+
+@given(content=damaged(CONFIG) | texts)
+def test_a_config_is_read_or_refused(place, content):
+    path = place.with_suffix(".toml")
+    path.write_bytes(content)
+    try:
+        config = load_config(path)
+    except CheckpointError as error:
+        refused(error)
+    else:
+        path.write_text(dump_config(config), encoding="utf-8")
+        assert load_config(path) == config
+    try:
+        resolve(read_recipe(str(path)))
+    except ConfigError as error:
+        refused(error)
+    try:
+        read_preset(str(path))
+    except ConfigError as error:
+        refused(error)
+
+
+@given(st.lists(st.text(max_size=30) | texts.map(lambda t: t.decode("latin-1")), max_size=3))
+def test_settings_of_the_command_line_are_read_or_refused(given):
+    for each in (given, [f"training.updates={text}" for text in given]):
+        try:
+            resolve(parse_settings(each))
+        except ConfigError as error:
+            refused(error)
+
+
+CORPORA = b'[main]\nweight = 1\n[back]\nsource = "a.de"\ntarget = "a.en"\nweight = 0.5\ntag = "back"\n'
+
+
+@given(content=damaged(CORPORA) | texts)
+def test_a_file_of_corpora_is_read_or_refused(place, content):
+    path = place.with_suffix(".corpora")
+    path.write_bytes(content)
+    try:
+        read_manifest(path)
+    except ConfigError as error:
+        refused(error)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    model = tiny_model(Kind("none"))
+    optimizer = build_optimizer(model, TrainingConfig())
+    folder = tmp_path_factory.mktemp("checkpoints")
+    path = save_checkpoint(folder, model, optimizer, TrainingState(update=3))
+    return path, (path / MANIFEST).read_bytes()
+
+
+@given(data=st.data())
+def test_a_manifest_is_whole_or_refused(saved, data):
+    path, whole = saved
+    as_json = swapped(json.loads(whole)).map(lambda value: json.dumps(value).encode())
+    content = data.draw(damaged(whole) | as_json)
+    (path / MANIFEST).write_bytes(content)
+    try:
+        verify(path)
+    except CheckpointError as error:
+        refused(error)
+    else:
+        assert json.loads(content)["sha256"] == json.loads(whole)["sha256"]
+
+
+@pytest.fixture(scope="module")
+def a_store(tmp_path_factory, store_path):
+    path = tmp_path_factory.mktemp("stores") / "store"
+    shutil.copytree(store_path, path)
+    return path, (path / "meta.json").read_bytes()
+
+
+@given(data=st.data())
+def test_a_store_is_opened_or_refused(a_store, data):
+    path, whole = a_store
+    as_json = swapped(json.loads(whole)).map(lambda value: json.dumps(value).encode())
+    (path / "meta.json").write_bytes(data.draw(damaged(whole) | as_json))
+    try:
+        store = TokenStore.open(path)
+        store.verify()
+        split = store.split("train")
+        assert len(split.source(0)) == split.source_lengths[0]
+        assert store.tokenizer("source").encode("a")
+    except UserError as error:
+        refused(error)
+
+
+@SLOW
+@given(data=st.data())
+def test_pieces_are_parsed_or_refused_and_never_end_the_program(store_path, place, data):
+    whole = next(store_path.glob("*.model")).read_bytes()
+    path = place.with_suffix(".model")
+    path.write_bytes(data.draw(damaged(whole) | texts))
+    told = probe(path)
+    assert told is None or told.strip()
+
+
+class Echo:
+    """A translator whose model is a mirror."""
+
+    search = SearchConfig()
+
+    def translate(self, lines, *, n_best=1):
+        candidates = [SimpleNamespace(text=lines[0], score=-1.0, alignment=None)] * n_best
+        return [SimpleNamespace(truncated=False, candidates=candidates)]
+
+    def force(self, source, target):
+        return SimpleNamespace(candidates=[])
+
+    def require_attention(self):
+        raise ConfigError("a mirror pays no attention")
+
+
+commands = st.sampled_from(
+    ["/beam ", "/n-best ", "/alignments ", "/force ", "/help", "/", "//", "/beam 3", "/n-best 2"]
+)
+
+
+@given(lines=st.lists(st.tuples(commands | st.just(""), st.text(max_size=20)).map("".join)))
+def test_whatever_is_typed_is_answered(monkeypatch_module, lines):
+    shown = io.StringIO()
+    monkeypatch_module.setattr("cli.prompt._typed", lambda: iter(lines))
+    monkeypatch_module.setattr(sys, "stdout", shown)
+    monkeypatch_module.setattr(sys, "stderr", io.StringIO())
+    try:
+        converse(Echo())
+    finally:
+        monkeypatch_module.undo()
+    answered = [line for line in lines if line.strip() and not line.startswith("/")]
+    assert shown.getvalue().count("\n") >= len(answered)
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def test_what_is_damaged_here_was_whole():
+    assert tomllib.loads(CONFIG.decode()) and tomllib.loads(CORPORA.decode())

@@ -1,0 +1,53 @@
+"""Makes the run that every later version must still read: `python tests/support/golden_run.py`.
+
+It lies in tests/golden/runs/format-N with its store, some sentences and their translations. A new
+one is made only when the format of a store or a run gets a new number; the old one stays.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+from journey import Corpus, pairs, train
+from program import succeed
+
+RUNS = Path(__file__).parents[1] / "golden" / "runs"
+SMALLER = {
+    "model.embedding_size": 24,
+    "model.encoder_size": 12,
+    "model.decoder_size": 24,
+    "training.updates": 300,
+    "training.validate_every": 100,
+    "training.ema": 0.9,
+    "training.precision": "float32",
+}
+
+
+def write_pairs(folder: Path, name: str, count: int) -> None:
+    lines = list(pairs(count, seed=name))
+    for suffix, side in ((".en", 0), (".xx", 1)):
+        text = "".join(f"{pair[side]}\n" for pair in lines)
+        (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
+
+
+def make(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)  # what is written names no folder of this machine
+        corpus = Corpus(Path())
+        write_pairs(corpus.folder, "train", 400)
+        write_pairs(corpus.folder, "valid", 20)
+        succeed(*corpus.preprocess(folder / "store"))
+        sets = [f"--set={name}={value}" for name, value in SMALLER.items()]
+        succeed(*train(folder / "store", folder / "run", *sets))
+    source = "".join(f"{sentence}\n" for sentence, _ in pairs(20, seed="golden")).encode()
+    (folder / "source.txt").write_bytes(source)
+    translated = succeed("translate", folder / "run", "--n-best", 2, given=source)
+    (folder / "translations.txt").write_text(translated.out, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    make(RUNS / sys.argv[1])
