@@ -4,7 +4,7 @@ It lies in tests/golden/runs/format-N with its store, some sentences and their t
 one is made only when the format of a store or a run gets a new number; the old one stays.
 """
 
-import os
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -35,8 +35,8 @@ def write_pairs(folder: Path, name: str, count: int) -> None:
 
 def make(folder: Path) -> None:
     folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        os.chdir(scratch)  # what is written names no folder of this machine
+    # What is written names no folder of this machine.
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         corpus = Corpus(Path())
         write_pairs(corpus.folder, "train", 400)
         write_pairs(corpus.folder, "valid", 20)
