@@ -16,11 +16,26 @@ def golden(request, tmp_path):
     return shutil.copytree(request.param, tmp_path / request.param.name)
 
 
+def candidates(text):
+    return [line.split(" ||| ") for line in text.splitlines()]
+
+
+def words(candidate):
+    return candidate[:2]
+
+
+def score(candidate):
+    return float(candidate[2])
+
+
 def test_a_run_of_an_earlier_version_still_works(golden):
     given = (golden / "source.txt").read_bytes()
     translated = call("translate", golden / "run", "--n-best", 2, given=given)
     assert translated.code == 0, translated.err
-    assert translated.out == (golden / "translations.txt").read_text(encoding="utf-8")
+    kept = (golden / "translations.txt").read_text(encoding="utf-8")
+    assert list(map(words, candidates(translated.out))) == list(map(words, candidates(kept)))
+    scores = [list(map(score, candidates(text))) for text in (translated.out, kept)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)  # processors round in their own ways
     for part in ("store", "run"):
         described = call("describe", golden / part, "--verify")
         assert described.code == 0, described.out + described.err

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-from journey import Corpus, pairs, train
-from program import succeed
+from journey import Corpus, pairs, train  # noqa: E402
+from program import succeed  # noqa: E402
 
 RUNS = Path(__file__).parents[1] / "golden" / "runs"
 SMALLER = {
