@@ -142,7 +142,7 @@ def _toml_line(name: str, value: Any) -> str:
 def _parse(text: str, *, place: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
         raise ConfigError(
             f"{place} is not valid TOML: {error}",
             hint="write sections as [training] and settings as learning_rate = 1e-3",
@@ -180,7 +180,7 @@ def unknown(what: str, name: str, known: list[str]) -> ConfigError:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
 
 

@@ -13,21 +13,18 @@ checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `l
 """
 
 import json
-import platform
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.config import RunConfig, dump_config, load_config
+from cli.provenance import provenance_of, read_provenance
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
-from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, write_json
+from seq2seq.files import replacing, replacing_directory, sha256_of, write_json
 
 if TYPE_CHECKING:
     from data.token_store import Side, TokenStore
@@ -35,12 +32,6 @@ if TYPE_CHECKING:
     from seq2seq.checkpoint import VerifiedCheckpoint
     from seq2seq.model import EncoderDecoder
     from seq2seq.training import TrainingState
-
-FORMAT_VERSION = 1
-_NEEDED = (
-    "store", "pieces_sha256", "source_language", "target_language", "source_vocabulary",
-    "target_vocabulary",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class RunDirectory:
                 (partial / "config.toml").write_text(dump_config(config), encoding="utf-8")
                 for model in store.path.glob("*.model"):
                     shutil.copy(model, partial / model.name)
-                write_json(partial / "provenance.json", _provenance(config, store))
+                write_json(partial / "provenance.json", provenance_of(config, store))
         except OSError as error:
             raise ResourceError(
                 f"{path} cannot be made: {error.strerror}",
@@ -83,12 +74,7 @@ class RunDirectory:
             raise CheckpointError(
                 f"{path} is not a run directory", hint="make one with `seq2seq train`"
             )
-        if run.provenance.get("format_version") != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path} has format version {run.provenance.get('format_version')}, this program "
-                f"reads {FORMAT_VERSION}",
-                hint="use the version of seq2seq that wrote it",
-            )
+        _ = run.provenance
         return run
 
     @cached_property
@@ -97,16 +83,7 @@ class RunDirectory:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        try:
-            found = dict(read_json(self.path / "provenance.json"))
-            if found["format_version"] == FORMAT_VERSION:
-                _ = [found[name] for name in _NEEDED]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.path / 'provenance.json'} is missing or damaged",
-                hint="restore the run directory",
-            ) from error
-        return found
+        return read_provenance(self.path / "provenance.json")
 
     @property
     def languages(self) -> tuple[str | None, str | None]:
@@ -144,7 +121,7 @@ class RunDirectory:
         from data.tokenization import Tokenizer
 
         path = self.path / model_name(side, joint=self.config.data.joint)
-        if not path.is_file() or sha256_of(path) != self.provenance["pieces_sha256"][path.name]:
+        if not path.is_file() or sha256_of(path) != self.provenance["pieces_sha256"].get(path.name):
             raise CheckpointError(f"{path} is missing or damaged", hint="restore the run directory")
         return Tokenizer.load(path)
 
@@ -266,33 +243,3 @@ def _told_by(line: str, state: "TrainingState") -> bool:
         return bool(values["update"] <= done)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False  # a line cut short by a crash
-
-
-def _provenance(config: RunConfig, store: "TokenStore") -> dict[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "created": _now(),
-        "command_line": sys.argv,
-        "seed": config.training.seed,
-        "versions": {
-            "seq2seq": version("seq2seq-trainer"),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "sentencepiece", "numpy", "safetensors")},
-        },
-        "machine": platform.platform(),
-        "source_language": store.languages[0],
-        "target_language": store.languages[1],
-        "source_vocabulary": store.meta["source_vocabulary"],
-        "target_vocabulary": store.meta["target_vocabulary"],
-        "store": {"path": str(store.path.absolute()), "sha256": store.sha256},
-        "inputs": store.meta["inputs"],
-        "corpora": [
-            {"name": c.name, "pairs": len(c.pairs), "weight": c.weight, "tag": c.tag}
-            for c in store.corpora(config.training.corpus_weights)
-        ],
-        "pieces_sha256": {path.name: sha256_of(path) for path in store.path.glob("*.model")},
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

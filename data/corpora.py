@@ -88,7 +88,7 @@ def read_manifest(path: Path) -> Manifest:
     """Raises ConfigError for what is no such file, with the name of the corpus it is about."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", hint=_EXAMPLE) from error
     for name, table in tables.items():
         if not isinstance(table, dict) or not _NAME.fullmatch(name):

@@ -50,7 +50,7 @@ class StoreDescription(_Facts):
     target_vocabulary: int = Field(ge=1)
     dtype: Literal["uint16", "uint32"]
     splits: _Splits
-    corpora: list[_Corpus] | None = Field(default=None, min_length=1)
+    corpora: list[_Corpus] = Field(default=[], min_length=1)
     sha256: dict[str, str]
 
     @model_validator(mode="after")

@@ -245,7 +245,7 @@ def _read_state(path: Path) -> TrainingState:
         if values.get("measured") is not None:
             values["measured"] = Measured(**values["measured"])
         return TrainingState(**values)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(path / STATE) from error
 
 

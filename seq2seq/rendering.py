@@ -122,7 +122,7 @@ def shorten(text: str, width: int) -> str:
         return text
     kept = ""
     for grapheme in iter_graphemes(text):
-        if cell_width(kept + grapheme) > width - 1:
+        if cell_width(f"{kept}{grapheme}…") > width:  # a joiner may take in what follows
             break
         kept += grapheme
     return kept + "…" if width > 0 else ""

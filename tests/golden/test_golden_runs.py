@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from program import call
 
+from cli.provenance import FORMAT_VERSION
 from seq2seq.checkpoint import load_state
 
 RUNS = sorted((Path(__file__).parent / "runs").iterdir())
@@ -17,15 +18,9 @@ def golden(request, tmp_path):
 
 
 def candidates(text):
-    return [line.split(" ||| ") for line in text.splitlines()]
-
-
-def words(candidate):
-    return candidate[:2]
-
-
-def score(candidate):
-    return float(candidate[2])
+    """The words of each, behind the number of their sentence; and their scores."""
+    lines = [line.split(" ||| ") for line in text.splitlines()]
+    return [words for *words, _ in lines], [float(score) for *_, score in lines]
 
 
 def test_a_run_of_an_earlier_version_still_works(golden):
@@ -33,9 +28,9 @@ def test_a_run_of_an_earlier_version_still_works(golden):
     translated = call("translate", golden / "run", "--n-best", 2, given=given)
     assert translated.code == 0, translated.err
     kept = (golden / "translations.txt").read_text(encoding="utf-8")
-    assert list(map(words, candidates(translated.out))) == list(map(words, candidates(kept)))
-    scores = [list(map(score, candidates(text))) for text in (translated.out, kept)]
-    assert scores[0] == pytest.approx(scores[1], abs=1e-3)  # processors round in their own ways
+    (words, scores), (kept_words, kept_scores) = candidates(translated.out), candidates(kept)
+    assert words == kept_words
+    assert scores == pytest.approx(kept_scores, abs=1e-3)  # processors round in their own ways
     for part in ("store", "run"):
         described = call("describe", golden / part, "--verify")
         assert described.code == 0, described.out + described.err
@@ -50,6 +45,4 @@ def test_a_run_of_an_earlier_version_still_works(golden):
 
 
 def test_there_is_a_run_of_every_format():
-    from cli.run_directory import FORMAT_VERSION
-
     assert [path.name for path in RUNS] == [f"format-{n}" for n in range(1, FORMAT_VERSION + 1)]

@@ -3,17 +3,14 @@
 from pathlib import Path
 
 import pytest
-from journey import Corpus, pairs, train
+from journey import Corpus, train
 from program import Ended, succeed
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     made = Corpus(tmp_path_factory.mktemp("journey"))
-    for files, count in ((made.train, 1000), (made.valid, 40)):
-        sides = zip(*pairs(count, seed=files[0].name), strict=True)
-        for path, lines in zip(files, sides, strict=True):
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    made.write(train=1000, valid=40)
     return made
 
 

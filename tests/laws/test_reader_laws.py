@@ -12,13 +12,14 @@ import tomllib
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny import Kind, tiny_model
 
 from cli.config import RunConfig, dump_config, load_config, parse_settings, read_recipe, resolve
 from cli.preset import read_preset
 from cli.prompt import converse
+from cli.run_directory import RunDirectory
 from data.corpora import read_manifest
 from data.corpus import read_lines, survey
 from data.token_store import TokenStore
@@ -41,7 +42,8 @@ LINE_ENDS_AND_MARKS = (
     b"\xff\xfe",
     b"\x1f\x8b",
 )
-VALUES = (b"[" * 5000, b'{"a":' * 5000, b"9" * 5000, b"1e999", b"nan", b"-1", b"null", b'"', b"'''")
+DIGITS = b"9" * 5000  # too many for an int of Python
+VALUES = (b"[" * 5000, b'{"a":' * 5000, DIGITS, b"1e999", b"nan", b"-1", b"null", b'"', b"'''")
 UNTYPED = (
     b"\x1b]0;x\x07",
     b"\xc2\x9b2J",
@@ -88,6 +90,11 @@ def swapped(draw, whole):
     return copy
 
 
+def damaged_json(whole: bytes):
+    """Damaged as bytes, or as a value."""
+    return damaged(whole) | swapped(json.loads(whole)).map(lambda value: json.dumps(value).encode())
+
+
 def refused(error: UserError) -> None:
     """Words, and a remedy."""
     assert error.message.strip() and error.hint
@@ -128,6 +135,8 @@ def test_gzip_that_is_damaged_is_text_or_refused(place, content):
 CONFIG = dump_config(RunConfig()).encode()
 
 
+@example(b"[training]\nupdates = " + DIGITS)
+@example(b"[" * 5000)
 @given(content=damaged(CONFIG) | texts)
 def test_a_config_is_read_or_refused(place, content):
     path = place.with_suffix(".toml")
@@ -149,6 +158,7 @@ def test_a_config_is_read_or_refused(place, content):
         refused(error)
 
 
+@example([DIGITS.decode()])
 @given(st.lists(st.text(max_size=30) | texts.map(lambda t: t.decode("latin-1")), max_size=3))
 def test_settings_of_the_command_line_are_read_or_refused(given):
     for each in (given, [f"training.updates={text}" for text in given]):
@@ -163,6 +173,8 @@ CORPORA = (
 )
 
 
+@example(b"main = " + DIGITS)
+@example(b"main = " + b"[" * 5000)
 @given(content=damaged(CORPORA) | texts)
 def test_a_file_of_corpora_is_read_or_refused(place, content):
     path = place.with_suffix(".corpora")
@@ -185,8 +197,7 @@ def saved(tmp_path_factory):
 @given(data=st.data())
 def test_a_manifest_is_whole_or_refused(saved, data):
     path, whole = saved
-    as_json = swapped(json.loads(whole)).map(lambda value: json.dumps(value).encode())
-    content = data.draw(damaged(whole) | as_json)
+    content = data.draw(damaged_json(whole))
     (path / MANIFEST).write_bytes(content)
     try:
         verify(path)
@@ -206,14 +217,35 @@ def a_store(tmp_path_factory, store_path):
 @given(data=st.data())
 def test_a_store_is_opened_or_refused(a_store, data):
     path, whole = a_store
-    as_json = swapped(json.loads(whole)).map(lambda value: json.dumps(value).encode())
-    (path / "meta.json").write_bytes(data.draw(damaged(whole) | as_json))
+    (path / "meta.json").write_bytes(data.draw(damaged_json(whole)))
     try:
         store = TokenStore.open(path)
         store.verify()
         split = store.split("train")
         assert len(split.source(0)) == split.source_lengths[0]
         assert store.tokenizer("source").encode("a")
+    except UserError as error:
+        refused(error)
+
+
+@pytest.fixture(scope="module")
+def a_run(tmp_path_factory, store_path):
+    config = resolve(read_recipe("tiny"))
+    path = tmp_path_factory.mktemp("runs") / "run"
+    RunDirectory.create(path, config, TokenStore.open(store_path))
+    return path, (path / "provenance.json").read_bytes()
+
+
+@given(data=st.data())
+def test_a_run_is_opened_or_refused(a_run, data):
+    path, whole = a_run
+    (path / "provenance.json").write_bytes(data.draw(damaged_json(whole)))
+    try:
+        run = RunDirectory.open(path)
+        assert run.tokenizer("source").encode("a")
+        assert run.main_tag is None or isinstance(run.main_tag, str)
+        run.note_changes([{"setting": "training.updates"}])
+        assert RunDirectory.open(path).provenance["changes"][-1]["setting"]
     except UserError as error:
         refused(error)
 
@@ -250,23 +282,15 @@ commands = st.sampled_from(
 
 
 @given(lines=st.lists(st.tuples(commands | st.just(""), st.text(max_size=20)).map("".join)))
-def test_whatever_is_typed_is_answered(monkeypatch_module, lines):
+def test_whatever_is_typed_is_answered(lines):
     shown = io.StringIO()
-    monkeypatch_module.setattr("cli.prompt._typed", lambda: iter(lines))
-    monkeypatch_module.setattr(sys, "stdout", shown)
-    monkeypatch_module.setattr(sys, "stderr", io.StringIO())
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cli.prompt._typed", lambda: iter(lines))
+        patch.setattr(sys, "stdout", shown)
+        patch.setattr(sys, "stderr", io.StringIO())
         converse(Echo())
-    finally:
-        monkeypatch_module.undo()
     answered = [line for line in lines if line.strip() and not line.startswith("/")]
     assert shown.getvalue().count("\n") >= len(answered)
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
 
 
 def test_what_is_damaged_here_was_whole():

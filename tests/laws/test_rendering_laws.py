@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rich.console import Console
@@ -50,6 +50,7 @@ def alignments(draw_from):
 
 
 @settings(deadline=None)
+@example(table=(["\u200d0\u094d0"], [], np.empty((1, 0))), width=0, values=False, note=None)
 @given(
     table=tables(any_float),
     width=st.integers(-1, 120),

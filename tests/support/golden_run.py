@@ -26,20 +26,12 @@ SMALLER = {
 }
 
 
-def write_pairs(folder: Path, name: str, count: int) -> None:
-    lines = list(pairs(count, seed=name))
-    for suffix, side in ((".en", 0), (".xx", 1)):
-        text = "".join(f"{pair[side]}\n" for pair in lines)
-        (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
-
-
 def make(folder: Path) -> None:
     folder.mkdir(parents=True)
     # What is written names no folder of this machine.
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         corpus = Corpus(Path())
-        write_pairs(corpus.folder, "train", 400)
-        write_pairs(corpus.folder, "valid", 20)
+        corpus.write(train=400, valid=20)
         succeed(*corpus.preprocess(folder / "store"))
         sets = [f"--set={name}={value}" for name, value in SMALLER.items()]
         succeed(*train(folder / "store", folder / "run", *sets))

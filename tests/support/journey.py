@@ -23,6 +23,13 @@ class Corpus:
     def valid(self) -> tuple[Path, Path]:
         return self.folder / "valid.en", self.folder / "valid.xx"
 
+    def write(self, *, train: int, valid: int) -> None:
+        """As many pairs in each split; no two splits are of the same ones."""
+        for files, count in ((self.train, train), (self.valid, valid)):
+            sides = zip(*pairs(count, seed=files[0].name), strict=True)
+            for path, lines in zip(files, sides, strict=True):
+                path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
     def preprocess(self, store: Path, *options: object) -> tuple[object, ...]:
         """The arguments that make a store of it."""
         valid = ("--valid-source", self.valid[0], "--valid-target", self.valid[1])

@@ -403,7 +403,7 @@ def test_weights_can_be_others_than_those_of_the_store(corpus, manifest, tmp_pat
 
 def test_a_description_of_corpora_that_does_not_add_up_is_damaged(corpus, manifest, tmp_path):
     store = made(corpus, tmp_path / "store", manifest=manifest).store
-    for damage in ([], store.meta["corpora"][:2], [{}], 3):
+    for damage in ([], store.meta["corpora"][:2], [{}], 3, None):
         (store.path / "meta.json").write_text(json.dumps(store.meta | {"corpora": damage}))
         with pytest.raises(CorpusError, match="damaged"):
             TokenStore.open(store.path)

@@ -8,7 +8,8 @@ import torch
 from reruns import new_run, train
 
 from cli.config import resolve
-from cli.run_directory import FORMAT_VERSION, RunDirectory
+from cli.provenance import FORMAT_VERSION
+from cli.run_directory import RunDirectory
 from seq2seq.checkpoint import load_weights
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 from seq2seq.training import TrainingState

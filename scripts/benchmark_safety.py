@@ -1,0 +1,130 @@
+"""What safety costs a training: the time of a save, and of all that makes resuming exact.
+
+    python scripts/benchmark_safety.py STORE --recipe small --updates 240
+
+Trains a recipe for a while as the program does, with six saves, and times from outside what a
+training that promised nothing would leave out: its saves (written, synced, hashed, renamed,
+pruned), an update's stream of chance, and metrics that are flushed with every line. Shares are of
+the time that updates take alone; that of a save is told for the recipe's own interval.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+import cli.training_run as training_run
+import seq2seq.training as training
+from cli.config import read_recipe, resolve
+from cli.run_directory import RunDirectory
+from cli.training_log import PlainReporter
+from data.token_store import TokenStore
+
+SAVES = 6
+WARM_UP = 20  # updates that are not timed
+RECORDER: Any = training_run._Recorder
+
+
+class Meter:
+    """Seconds of each outermost call into some functions."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._within = False
+
+    @contextmanager
+    def watching(self, owner: Any, *names: str) -> Iterator[None]:
+        plain = {name: getattr(owner, name) for name in names}
+        for name, function in plain.items():
+            setattr(owner, name, self._timed(function))
+        try:
+            yield
+        finally:
+            for name, function in plain.items():
+                setattr(owner, name, function)
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self._within:
+                return function(*arguments, **named)
+            self._within, began = True, time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self._within = False
+                self.seconds.append(time.perf_counter() - began)
+
+        return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--recipe", default="small")
+    parser.add_argument("--updates", type=int, default=240)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="on the disk that a run would lie on")
+    chosen = parser.parse_args()
+    if chosen.updates // SAVES <= WARM_UP:
+        parser.error(f"--updates: more than {SAVES * (WARM_UP + 1)}")
+    torch.set_num_threads(chosen.threads)
+    with tempfile.TemporaryDirectory(prefix="safety-", dir=chosen.folder) as folder:
+        measure(TokenStore.open(chosen.store), Path(folder), chosen.recipe, chosen.updates)
+
+
+def measure(store: TokenStore, folder: Path, recipe: str, updates: int) -> None:
+    usual = resolve(read_recipe(recipe)).training.validate_every
+    often = {"updates": updates, "validate_every": updates // SAVES, "validation_sentences": 10}
+    config = resolve(read_recipe(recipe), {"data": store.meta["config"]}, {"training": often})
+    run = RunDirectory.create(folder / "run", config, store)
+    saves, chance, lines = Meter(), Meter(), Meter()
+    with (
+        saves.watching(RECORDER, "save", "_save"),
+        chance.watching(training, "seed_update", "update_chance"),
+        lines.watching(RECORDER, "update"),
+    ):
+        reporter = Marks(lambda line: None, run.log, config.training)
+        training_run.train_run(run, store, device="cpu", reporter=reporter)
+    size = sum(file.stat().st_size for file in run.checkpoint("last").iterdir())
+    update = median(reporter.seconds)
+    save = median(saves.seconds[1:])  # the first is made before training begins
+    exact = (sum(chance.seconds) + sum(lines.seconds)) / updates
+    told = (
+        f"an update of {recipe}    {1e3 * update:8.1f} ms",
+        f"a save of {size / 1e6:.0f} MB      {1e3 * save:8.1f} ms",
+        f"  every {usual} updates: {save / (usual * update):8.2%} of training",
+        f"exact resume           {1e3 * exact:8.3f} ms an update",
+        f"                       {exact / update:8.3%} of training",
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in told))
+
+
+class Marks(PlainReporter):
+    """Seconds between updates that follow each other with nothing in between."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.seconds: list[float] = []
+        self._before: float | None = None
+
+    def update(self, event: Any) -> None:
+        now = time.perf_counter()
+        if self._before is not None and event.state.update > WARM_UP:
+            self.seconds.append(now - self._before)
+        super().update(event)
+        self._before = time.perf_counter()
+
+    def validation(self, event: Any, samples: Any) -> None:
+        super().validation(event, samples)
+        self._before = None
+
+
+if __name__ == "__main__":
+    main()
