@@ -1,7 +1,6 @@
 """Recipe, file and --set overrides become one frozen RunConfig; what does not fit is refused."""
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from data.config import DataConfig
 from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.files import parse_toml
 
 
 class RunConfig(BaseModel):
@@ -141,8 +141,8 @@ def _toml_line(name: str, value: Any) -> str:
 
 def _parse(text: str, *, place: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
+        return parse_toml(text)
+    except ValueError as error:
         raise ConfigError(
             f"{place} is not valid TOML: {error}",
             hint="write sections as [training] and settings as learning_rate = 1e-3",
@@ -179,8 +179,8 @@ def unknown(what: str, name: str, known: list[str]) -> ConfigError:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cli.config import RunConfig
+from data.store_description import Facts
 from seq2seq.errors import CheckpointError
 from seq2seq.files import read_json, sha256_of
 
@@ -20,22 +21,16 @@ FORMAT_VERSION = 1
 _PACKAGES = ("torch", "sentencepiece", "numpy", "safetensors")
 
 
-class _Facts(BaseModel):
-    """JSON's own types, as they were written; facts that nothing reads may be anything."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class _Store(_Facts):
+class _Store(Facts):
     path: str
     sha256: str
 
 
-class _Corpus(_Facts):
+class _Corpus(Facts):
     tag: str | None
 
 
-class _Provenance(_Facts):
+class _Provenance(Facts):
     created: str
     command_line: list[str]
     versions: dict[str, str]
@@ -45,9 +40,9 @@ class _Provenance(_Facts):
     target_vocabulary: int = Field(ge=1)
     store: _Store
     inputs: dict[str, Any]
-    corpora: list[_Corpus] = []  # runs from before there were several have none
+    corpora: list[_Corpus] = Field(default=[])  # runs from before there were several have none
     pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
-    changes: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = Field(default=[])
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `l
                     damaged-update-N/ where one was found damaged
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from cli.config import RunConfig, dump_config, load_config
 from cli.provenance import provenance_of, read_provenance
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
-from seq2seq.files import replacing, replacing_directory, sha256_of, write_json
+from seq2seq.files import parse_json, replacing, replacing_directory, sha256_of, write_json
 
 if TYPE_CHECKING:
     from data.token_store import Side, TokenStore
@@ -228,7 +227,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         with path.open(encoding="utf-8", newline="\n") as stream:
-            return [dict(json.loads(line)) for line in stream]
+            return [dict(parse_json(line)) for line in stream]
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged", hint="restore the run directory") from error
 
@@ -236,7 +235,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 def _told_by(line: str, state: "TrainingState") -> bool:
     """Whether a line of metrics or samples tells of something that lies behind a state."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         if values.get("event") == "average":
             return False  # told anew wherever a run ends
         done = state.update if values.get("event") == "update" else state.validated

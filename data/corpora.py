@@ -14,7 +14,6 @@ A tag tells the model what kind of pair it reads: text that was translated back 
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from seq2seq.errors import ConfigError
+from seq2seq.files import parse_toml
 
 MAIN = "main"
 """The corpus that `preprocess` is given beside its store; the validation set belongs to it."""
@@ -87,8 +87,8 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Raises ConfigError for what is no such file, with the name of the corpus it is about."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        tables = parse_toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", hint=_EXAMPLE) from error
     for name, table in tables.items():
         if not isinstance(table, dict) or not _NAME.fullmatch(name):

@@ -7,38 +7,38 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.config import DataConfig
 
 
-class _Facts(BaseModel):
+class Facts(BaseModel):
     """JSON's own types, as they were written; facts that nothing reads may be anything."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class _Cleaning(_Facts):
+class _Cleaning(Facts):
     read: int = Field(ge=0)
     kept: int = Field(ge=0)
     reasons: dict[str, int]
 
 
-class _Split(_Facts):
+class _Split(Facts):
     pairs: int = Field(ge=0)
     tokens: int = Field(ge=0)
     sha256: dict[Literal["ids", "offsets", "lines"], str] = Field(min_length=3)
     cleaning: _Cleaning
 
 
-class _Splits(_Facts):
+class _Splits(Facts):
     train: _Split
     valid: _Split
 
 
-class _Corpus(_Facts):
+class _Corpus(Facts):
     name: str
     pairs: int = Field(ge=0)
     weight: float = Field(ge=0)
     tag: str | None
 
 
-class StoreDescription(_Facts):
+class StoreDescription(Facts):
     """Format versions 1 and 2."""
 
     key: str

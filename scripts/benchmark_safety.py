@@ -12,11 +12,12 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -39,16 +40,9 @@ class Meter:
         self.seconds: list[float] = []
         self._within = False
 
-    @contextmanager
-    def watching(self, owner: Any, *names: str) -> Iterator[None]:
-        plain = {name: getattr(owner, name) for name in names}
-        for name, function in plain.items():
-            setattr(owner, name, self._timed(function))
-        try:
-            yield
-        finally:
-            for name, function in plain.items():
-                setattr(owner, name, function)
+    def watching(self, owner: Any, *names: str) -> AbstractContextManager[Any]:
+        timed = {name: self._timed(getattr(owner, name)) for name in names}
+        return patch.multiple(owner, **timed)
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -73,7 +67,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="on the disk that a run would lie on")
     chosen = parser.parse_args()
     if chosen.updates // SAVES <= WARM_UP:
-        parser.error(f"--updates: more than {SAVES * (WARM_UP + 1)}")
+        parser.error(f"--updates: at least {SAVES * (WARM_UP + 1)}")
     torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory(prefix="safety-", dir=chosen.folder) as folder:
         measure(TokenStore.open(chosen.store), Path(folder), chosen.recipe, chosen.updates)

@@ -42,7 +42,7 @@ def tried(what: str, command: Sequence[str], **variables: str) -> bool:
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | variables, text=True, capture_output=True, check=False
     )
-    inputs = sum(map(int, re.findall(r"(\d+) passing examples", done.stdout)))
+    inputs = sum(map(int, re.findall(r"(\d+) passing,", done.stdout)))
     seen = f"{inputs:,} inputs" if inputs else done.stdout.strip()
     verdict = "held" if done.returncode == 0 else f"FAILED ({done.returncode})"
     sys.stdout.write(f"{what}: {verdict}, {time.monotonic() - began:.0f} s\n{seen}\n\n")

@@ -29,7 +29,15 @@ from torch import Tensor, nn
 
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
-from seq2seq.files import read_json, replacing, replacing_directory, sha256_of, sync, write_json
+from seq2seq.files import (
+    parse_json,
+    read_json,
+    replacing,
+    replacing_directory,
+    sha256_of,
+    sync,
+    write_json,
+)
 from seq2seq.moving_average import MovingAverage
 from seq2seq.training import Measured, TrainingState
 
@@ -265,7 +273,7 @@ def verify(path: Path) -> VerifiedCheckpoint:
     """
     try:
         text = (path / MANIFEST).read_text(encoding="utf-8")
-        manifest = json.loads(text)
+        manifest = parse_json(text)
         version, hashes = manifest["format_version"], dict(manifest["sha256"])
         averaged = tuple(manifest.get("averaged", ()))
         sound = manifest.get(_OWN_HASH, _own_hash(manifest)) == _own_hash(manifest)
@@ -273,7 +281,7 @@ def verify(path: Path) -> VerifiedCheckpoint:
         raise DamagedCheckpointError(
             f"{path} is not a checkpoint: it has no {MANIFEST}", hint=_ANOTHER
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
     except OSError as error:
         if error.errno not in _UNREADABLE:

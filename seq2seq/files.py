@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seq2seq.errors import ResourceError
+
+Parsed = TypeVar("Parsed")
 
 
 @contextmanager
@@ -75,7 +78,21 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> Any:
     """Raises ValueError, and OSError, for what cannot be read."""
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """Raises ValueError for all that cannot be read, for what is nested too deep too."""
+    return _parsed(json.loads, text)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Raises ValueError for all that cannot be read: deep nesting and long numbers too."""
+    return _parsed(tomllib.loads, text)
+
+
+def _parsed(parse: Callable[[str], Parsed], text: str) -> Parsed:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse(text)
     except RecursionError as error:
-        raise ValueError(f"{path} is nested too deep") from error
+        raise ValueError("it is nested too deep") from error
