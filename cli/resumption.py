@@ -20,8 +20,8 @@ RECORDED = (
     "training.learning_rate", "training.warmup", "training.decay",
     "training.plateau_factor", "training.plateau_patience", "training.plateau_times",
     "training.plateau_restart", "training.weight_decay", "training.clip_norm",
-    "training.label_smoothing", "training.coverage_loss", "training.scheduled_sampling",
-    "training.precision",
+    "training.label_smoothing", "training.r_drop", "training.coverage_loss",
+    "training.scheduled_sampling", "training.precision",
     "search.batch_sentences",
 )  # fmt: skip
 """Changed where a --set or a flag asks for it, and noted in provenance.json: the run is no longer

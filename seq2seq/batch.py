@@ -50,6 +50,19 @@ class Batch:
         pairs, source = self.source_ids.shape
         return f"a batch of {pairs} pairs, {source} source by {self.labels.shape[1]} target pieces"
 
+    def repeated(self, times: int) -> Batch:
+        """The same pairs so many times, one copy of all below the other."""
+        if times == 1:
+            return self
+        return Batch(
+            self.source_ids.repeat(times, 1),
+            self.source_lengths.repeat(times),
+            self.target_ids.repeat(times, 1),
+            self.lines * times,
+            self.position,
+            None if self.read_ids is None else self.read_ids.repeat(times, 1),
+        )
+
     def to(self, device: str) -> Batch:
         return Batch(
             self.source_ids.to(device),

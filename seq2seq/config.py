@@ -380,6 +380,10 @@ class TrainingConfig(Section):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability spread evenly over the vocabulary in the training target (Szegedy et al.,
     2016)."""
+    r_drop: float = Field(default=0.0, ge=0)
+    """Weight of R-Drop (Liang et al., 2021, equation 4, where it is alpha): every batch is read
+    twice, each time with other dropout, and the Kullback-Leibler divergences between both
+    predictions are trained to be small. An update costs about twice as much."""
     coverage_loss: float = Field(default=0.0, ge=0)
     """Weight of the coverage loss, sum over j of min(a_tj, what j had before) a target token (See
     et al., 2017, equation 12); with any attention."""

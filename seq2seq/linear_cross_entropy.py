@@ -29,18 +29,32 @@ class CrossEntropy(NamedTuple):
 
 
 def linear_cross_entropy(
-    inputs: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, smoothing: float = 0.0
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    *,
+    smoothing: float = 0.0,
+    agreement: float = 0.0,
 ) -> CrossEntropy:
-    """inputs [N, R], weight [V, R], bias [V], labels [N]: the loss of inputs W^T + b.
+    """inputs [N, R] or [2, N, R], weight [V, R], bias [V], labels [N]: the loss of inputs W^T + b.
 
     The smoothed target puts 1 - smoothing on the label and spreads the rest evenly over all V
     entries, the label included (Szegedy et al., 2016, section 7). Under autocast the products are
     made in its type; softmax and sums are float32 at least.
+
+    Of two readings of the same tokens the loss is the mean, and what is trained has half of
+    agreement / 2 (KL(p_1 || p_2) + KL(p_2 || p_1)) added: R-Drop (Liang et al., 2021, equations 2
+    to 4), halved.
     """
+    readings = inputs if inputs.dim() == 3 else inputs.unsqueeze(0)
     nats, smoothed = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        inputs, weight, bias, labels, smoothing, torch.is_grad_enabled()
+        readings, weight, bias, labels, smoothing, agreement, torch.is_grad_enabled()
     )
-    return CrossEntropy(nats, smoothed) if smoothing else CrossEntropy(smoothed, smoothed)
+    if len(readings) > 1:
+        nats, smoothed = nats / len(readings), smoothed / len(readings)
+    same = not smoothing and not agreement
+    return CrossEntropy(smoothed if same else nats, smoothed)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -52,6 +66,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         bias: Tensor | None,
         labels: Tensor,
         smoothing: float,
+        agreement: float,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
         kind = working_type(inputs)
@@ -59,15 +74,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         needed = training and any(ctx.needs_input_grad)
         ctx.before = torch.empty_like(read) if needed else None
         ctx.weight = ctx.bias = None
-        loss = _Loss(bias, smoothing, vocabulary=weight.shape[0], like=read)
-        for part in _parts(len(read), _rows_made(weight, kind)):
-            rows, expected = _aligned(read[part]), labels[part]
+        loss = _Loss(bias, smoothing, agreement, vocabulary=weight.shape[0], like=read)
+        count = len(read)
+        for part in _parts(len(labels), _rows_made(weight, kind) // count):
+            expected = labels[part]
+            real = count * len(expected)
+            rows = _aligned(read[:, part].reshape(real, -1))
             made = torch.mm(rows, matrix.t())  # [n, V]; rows of zeros stay so
-            logits = made[: len(expected)]
-            for cached in _parts(len(expected), _rows_read(weight)):
-                loss.read(logits[cached], expected[cached], with_gradient=needed)
+            logits = made[:real].view(count, len(expected), -1)
+            for cached in _parts(len(expected), _rows_read(weight) // count):
+                loss.read(logits[:, cached], expected[cached], with_gradient=needed)
             if needed:  # the logits are gradients now
-                ctx.before[part] = torch.mm(made, matrix)[: len(expected)]
+                ctx.before[:, part] = torch.mm(made, matrix)[:real].view(count, len(expected), -1)
                 ctx.weight = _added(ctx.weight, made, rows, weight.dtype)
         ctx.bias = loss.bias_gradient if needed else None
         ctx.mark_non_differentiable(loss.nats)
@@ -78,55 +96,72 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: None, scale: Tensor | None) -> tuple[Tensor | None, ...]:
         if scale is None:
-            return (None,) * 6
+            return (None,) * 7
         parts = (ctx.before, ctx.weight, ctx.bias)
-        return *(None if part is None else part * scale for part in parts), None, None, None
+        return *(None if part is None else part * scale for part in parts), None, None, None, None
 
 
 class _Loss:
     """The sums over all rows that are read."""
 
     def __init__(
-        self, bias: Tensor | None, smoothing: float, *, vocabulary: int, like: Tensor
+        self,
+        bias: Tensor | None,
+        smoothing: float,
+        agreement: float,
+        *,
+        vocabulary: int,
+        like: Tensor,
     ) -> None:
         self._bias = bias
         self._smoothing = smoothing
+        self._agreement = agreement
         self._vocabulary = vocabulary
         self._wide = torch.promote_types(like.dtype, torch.float32)
         self._space: Tensor | None = None
-        self.nats, self._spread = like.new_zeros(2, dtype=self._wide).unbind(0)
+        self.nats, self._spread, self._apart = like.new_zeros(3, dtype=self._wide).unbind(0)
         self.bias_gradient = None if bias is None else torch.zeros_like(bias)
 
     def smoothed(self) -> Tensor:
         share = self._smoothing
-        return (1 - share) * self.nats + share * self._spread if share else self.nats.clone()
+        trained = (1 - share) * self.nats + share * self._spread if share else self.nats.clone()
+        return trained + self._agreement / 2 * self._apart if self._agreement else trained
 
     def read(self, logits: Tensor, labels: Tensor, *, with_gradient: bool) -> None:
-        """logits [n, V] without bias, labels [n]; the gradient, if any, takes the logits' place.
+        """logits [K, n, V] without bias, labels [n]; the gradient, if any, takes the logits' place.
 
-        It is p - (1 - smoothing) [label] - smoothing / V.
+        It is p - (1 - smoothing) [label] - smoothing / V, and what agreement adds to it.
         """
         wide = self._widened(logits)
         if self._bias is not None:
             wide += self._bias
-        chosen = labels.unsqueeze(-1)  # [n, 1]
+        chosen = labels.expand(len(wide), -1).unsqueeze(-1)  # [K, n, 1]
         at_label = wide.gather(-1, chosen)
         total = wide.sum() if self._smoothing else 0.0
+        between = wide[0] - wide[1] if self._agreement else None
         top = wide.amax(-1, keepdim=True)
         masses = wide.sub_(top).exp_()
         mass = masses.sum(-1, keepdim=True)
-        normalizer = top + mass.log()  # [n, 1]
+        normalizer = top + mass.log()  # [K, n, 1]
         self.nats = self.nats + (normalizer - at_label).sum()
         self._spread = self._spread + (normalizer.sum() - total / self._vocabulary)
+        if between is None and not with_gradient:
+            return
+        gradient, pull = masses.div_(mass), None
+        if between is not None:
+            between -= normalizer[0] - normalizer[1]
+            apart, pull = _divergence(gradient, between)
+            self._apart = self._apart + apart
         if not with_gradient:
             return
-        gradient = masses.div_(mass)
+        if pull is not None:
+            gradient.add_(pull, alpha=self._agreement / 2)
         if self._smoothing:
             gradient.sub_(self._smoothing / self._vocabulary)
         at_labels = gradient.new_full((), self._smoothing - 1).expand_as(chosen)
         gradient.scatter_add_(-1, chosen, at_labels)
         if self.bias_gradient is not None:
-            self.bias_gradient += gradient.sum(0)
+            self.bias_gradient += gradient.sum((0, 1))
         if gradient is not logits:
             logits.copy_(gradient)
 
@@ -134,9 +169,24 @@ class _Loss:
         """The logits in the type of sums, in a place that is used again and again."""
         if logits.dtype == self._wide:
             return logits
-        if self._space is None or len(self._space) < len(logits):
+        if self._space is None or self._space.shape[1] < logits.shape[1]:
             self._space = logits.new_empty(logits.shape, dtype=self._wide)
-        return self._space[: len(logits)].copy_(logits)
+        return self._space[:, : logits.shape[1]].copy_(logits)
+
+
+def _divergence(chances: Tensor, between: Tensor) -> tuple[Tensor, Tensor]:
+    """KL(p_1 || p_2) + KL(p_2 || p_1), summed, and its gradient with respect to the logits.
+
+    chances [2, n, V], between [n, V]: log p_1 - log p_2 -> [], [2, n, V]
+    """
+    one, other = chances.unbind(0)
+    forth = (one * between).sum(-1, keepdim=True)  # [n, 1]
+    back = -(other * between).sum(-1, keepdim=True)
+    difference = one - other
+    pull = torch.stack(
+        [one * (between - forth) + difference, other * (-between - back) - difference]
+    )
+    return forth.sum() + back.sum(), pull
 
 
 def _added(total: Tensor | None, gradient: Tensor, inputs: Tensor, kind: torch.dtype) -> Tensor:

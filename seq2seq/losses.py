@@ -29,16 +29,31 @@ def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
 
 
 def batch_loss(
-    model: EncoderDecoder, batch: Batch, *, smoothing: float = 0.0, coverage: float = 0.0
+    model: EncoderDecoder,
+    batch: Batch,
+    *,
+    smoothing: float = 0.0,
+    coverage: float = 0.0,
+    r_drop: float = 0.0,
 ) -> TokenLoss:
     """The loss of a batch; the output layer sees real tokens only.
 
-    `coverage` is the weight of the coverage loss in what is trained.
+    `coverage` is the weight of the coverage loss in what is trained. With `r_drop` the model reads
+    the batch twice, each time with other dropout, and what is trained is the mean of both and how
+    far apart they are (`linear_cross_entropy`).
     """
+    readings = 2 if r_drop else 1
     real = batch.labels != PAD  # [B, T]
-    readouts, weights = model.unroll(batch)
     labels = batch.labels[real]  # [N]
-    nats, trained = model.output.loss(readouts[real], labels, smoothing=smoothing)
+    readouts, weights = model.unroll(batch.repeated(readings))  # [B, T, R] or [2B, T, R]
+    real = real.repeat(readings, 1)
+    read = readouts[real]  # [N, R] or [2N, R]
+    nats, trained = model.output.loss(
+        read.unflatten(0, (readings, -1)) if r_drop else read,
+        labels,
+        smoothing=smoothing,
+        agreement=r_drop,
+    )
     if coverage and weights is not None:
-        trained = trained + coverage * coverage_loss(weights, real)
+        trained = trained + coverage * coverage_loss(weights, real) / readings
     return TokenLoss(nats, trained, len(labels))

@@ -63,11 +63,18 @@ class OutputLayer(nn.Module):
         """[..., R] -> [..., V]"""
         return self.vocabulary(self._narrowed(readouts))  # type: ignore[no-any-return]
 
-    def loss(self, readouts: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> CrossEntropy:
-        """The same and its loss at N tokens, without logits in memory. [N, R], [N]"""
+    def loss(
+        self, readouts: Tensor, labels: Tensor, *, smoothing: float = 0.0, agreement: float = 0.0
+    ) -> CrossEntropy:
+        """The same and its loss at N tokens, without logits in memory. [N, R] or [2, N, R], [N]"""
         linear = self.vocabulary
         return linear_cross_entropy(
-            self._narrowed(readouts), linear.weight, linear.bias, labels, smoothing=smoothing
+            self._narrowed(readouts),
+            linear.weight,
+            linear.bias,
+            labels,
+            smoothing=smoothing,
+            agreement=agreement,
         )
 
     def _narrowed(self, readouts: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
-from seq2seq.losses import batch_loss
+from seq2seq.losses import TokenLoss, batch_loss
 from seq2seq.memory import memory_for
 from seq2seq.model import EncoderDecoder
 from seq2seq.moving_average import MovingAverage
@@ -172,9 +172,7 @@ def fit(
                 with part("scheduled sampling"), products_in(kind, device):
                     read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
                 with part("loss"), products_in(kind, device):
-                    loss = batch_loss(
-                        model, read, smoothing=config.label_smoothing, coverage=config.coverage_loss
-                    )
+                    loss = _trained_loss(model, read, config)
                 with part("backward"):
                     (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
                 nats += loss.nats.item()
@@ -220,17 +218,22 @@ def try_batch(
     try:
         with memory_for(f"the largest batch: {batch.shape()}"):
             with products_in(product_type(config.precision, device), device):
-                loss = batch_loss(
-                    model,
-                    batch.to(device),
-                    smoothing=config.label_smoothing,
-                    coverage=config.coverage_loss,
-                )
+                loss = _trained_loss(model, batch.to(device), config)
             loss.smoothed_nats.backward()  # type: ignore[no-untyped-call]
     finally:
         model.zero_grad(set_to_none=True)
         model.train(was_training)
         torch.set_rng_state(chance)
+
+
+def _trained_loss(model: EncoderDecoder, batch: Batch, config: TrainingConfig) -> TokenLoss:
+    return batch_loss(
+        model,
+        batch,
+        smoothing=config.label_smoothing,
+        coverage=config.coverage_loss,
+        r_drop=config.r_drop,
+    )
 
 
 def refuse_non_finite_weights(model: EncoderDecoder, state: TrainingState) -> None:

@@ -71,6 +71,80 @@ def test_the_gradient_of_the_loss_is_right(smoothing, biased, parts):
     assert torch.autograd.gradcheck(smoothed, tuple(layer))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("agreement", [0.0, 0.7, 5.0])
+def test_the_loss_of_two_readings_is_that_of_r_drop(smoothing, agreement, parts):
+    inputs, weight, bias, labels = drawn_layer(6, 4, 7)
+    twice, labels = inputs.view(2, 3, 4), labels[:3]
+    loss = linear_cross_entropy(
+        twice, weight, bias, labels, smoothing=smoothing, agreement=agreement
+    )
+    one, other = (reading.numpy() @ weight.numpy().T + bias.numpy() for reading in twice)
+    trained = references.r_drop(one, other, labels.tolist(), smoothing, agreement)
+    plain = references.r_drop(one, other, labels.tolist(), 0.0, 0.0)
+    assert loss.smoothed_nats.item() == pytest.approx(trained, abs=1e-10)
+    assert loss.nats.item() == pytest.approx(plain, abs=1e-10)
+
+
+def test_two_readings_apart_worked_out_by_hand():
+    # by hand: p = [3/4, 1/4] and q = [1/4, 3/4]; KL(p || q) = KL(q || p) = ln 3 / 2; label 0:
+    # (ln 4/3 + ln 4) / 2 + 3/4 * (ln 3 / 2 + ln 3 / 2)
+    logits = torch.tensor([[[3.0, 1.0]], [[1.0, 3.0]]], dtype=torch.float64).log()
+    same = torch.eye(2, dtype=torch.float64)
+    loss = linear_cross_entropy(logits, same, None, torch.tensor([0]), agreement=3.0)
+    plain = (math.log(4 / 3) + math.log(4)) / 2
+    assert loss.nats.item() == pytest.approx(plain)
+    assert loss.smoothed_nats.item() == pytest.approx(plain + 3 / 4 * math.log(3))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_gradient_of_the_loss_of_two_readings_is_right(smoothing, parts):
+    inputs, weight, bias, labels = drawn_layer(6, 4, 7)
+
+    def trained(inputs, weight, bias):
+        loss = linear_cross_entropy(
+            inputs, weight, bias, labels[:3], smoothing=smoothing, agreement=2.0
+        )
+        return loss.smoothed_nats
+
+    layer = [each.requires_grad_() for each in (inputs.view(2, 3, 4).clone(), weight, bias)]
+    assert torch.autograd.gradcheck(trained, tuple(layer))
+
+
+@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[0], BAHDANAU[0], CONDITIONAL[0]], ids=str)
+def test_two_readings_without_dropout_are_one(kind):
+    model, batch = tiny_model(kind), padded(PAIRS, wider=2, longer=3)
+    once = batch_loss(model, batch, smoothing=0.1, coverage=0.5)
+    twice = batch_loss(model, batch, smoothing=0.1, coverage=0.5, r_drop=5.0)
+    assert twice.tokens == once.tokens
+    for name in ("nats", "smoothed_nats"):
+        expected = getattr(once, name).item()
+        assert getattr(twice, name).item() == pytest.approx(expected, rel=1e-12)
+    gradients = [
+        torch.autograd.grad(loss.smoothed_nats, [*model.parameters()], allow_unused=True)
+        for loss in (once, twice)
+    ]
+    for expected, made in zip(*gradients, strict=True):
+        if expected is not None:
+            torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_two_readings_with_dropout_are_apart_and_learn_to_agree():
+    model = tiny_model(LUONG[0], embedding_dropout=0.4).train()
+    batch = padded(PAIRS)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    apart = []
+    for update in range(60):
+        torch.manual_seed(update % 4)
+        loss = batch_loss(model, batch, r_drop=1000.0)
+        apart.append((loss.smoothed_nats - loss.nats).item() / 1000)
+        optimizer.zero_grad()
+        loss.smoothed_nats.backward()
+        optimizer.step()
+    assert min(apart) > 0
+    assert sum(apart[-4:]) < sum(apart[:4]) / 2
+
+
 def test_products_in_bfloat16_change_the_loss_and_its_gradient_little(parts):
     *layer, labels = drawn_layer(7, 16, 9)
     wide = [(each / 4).requires_grad_() for each in layer]

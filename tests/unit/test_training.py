@@ -526,6 +526,7 @@ STRONG = {
     "everything": {
         "decay": "cosine", "accumulate": 2, "weight_decay": 0.1, "ema": 0.9, "metric": "chrf",
         "keep_last": 3, "average": "last", "validate_every": 4, "scheduled_sampling": 0.8,
+        "r_drop": 2.0,
     },
 }  # fmt: skip
 
