@@ -383,7 +383,8 @@ class TrainingConfig(Section):
     r_drop: float = Field(default=0.0, ge=0)
     """Weight of R-Drop (Liang et al., 2021, equation 4, where it is alpha): every batch is read
     twice, each time with other dropout, and the Kullback-Leibler divergences between both
-    predictions are trained to be small. An update costs about twice as much."""
+    predictions are trained to be small. An update costs about twice as much; without dropout there
+    is nothing to agree on."""
     coverage_loss: float = Field(default=0.0, ge=0)
     """Weight of the coverage loss, sum over j of min(a_tj, what j had before) a target token (See
     et al., 2017, equation 12); with any attention."""

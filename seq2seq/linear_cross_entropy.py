@@ -17,7 +17,7 @@ from seq2seq.precision import working_type
 _CACHED = 2**21  # logits read at a time on a CPU: 8 MB stay in its cache
 _CACHED_CUDA = 2**26
 _MADE = 2**25  # logits of two bytes made at a time: 64 MB
-_ALIGNED = 256  # rows of a product: enough of them, and one of a new shape is prepared for longer
+_ALIGNED = 64  # rows of a product: the library prepares itself for every number that is new
 
 
 class CrossEntropy(NamedTuple):

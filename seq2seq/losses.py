@@ -49,7 +49,7 @@ def batch_loss(
     real = real.repeat(readings, 1)
     read = readouts[real]  # [N, R] or [2N, R]
     nats, trained = model.output.loss(
-        read.unflatten(0, (readings, -1)) if r_drop else read,
+        read.view(2, len(labels), -1) if r_drop else read,
         labels,
         smoothing=smoothing,
         agreement=r_drop,
