@@ -10,6 +10,7 @@ in PyTorch's order, i f g o or r z n, and the update gate z keeps the old state,
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -62,8 +63,12 @@ class Cell(ABC):
 
     def __init__(self, weights: GateWeights) -> None:
         self.weights = weights
-        self.recurrent = LoopedLinear(weights.recurrent, dropout=weights.dropout)
         self.fed = None if weights.fed is None else LoopedLinear(weights.fed)
+
+    @cached_property
+    def recurrent(self) -> LoopedLinear:
+        """U h"""
+        return LoopedLinear(self.weights.recurrent, dropout=self.weights.dropout)
 
     def start(self, like: Tensor) -> CellState:
         """A state of zeros for as many sentences as `like` has rows, of its type and device."""

@@ -67,6 +67,13 @@ class WordDropout(nn.Module):
         return embedded * (drawn >= self.p).unsqueeze(-1)
 
 
+class EmbeddingDropout(nn.Sequential):
+    """Word dropout, then dropout of what is left."""
+
+    def __init__(self, p: float, *, words: float, variational: bool) -> None:
+        super().__init__(WordDropout(words), Dropout(p, variational=variational))
+
+
 def keep_mask(shape: list[int], p: float, like: Tensor) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0, in the type and on the device of `like`."""
     if like.device.type != "cpu":

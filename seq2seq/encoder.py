@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.cells import LAYERS, QUIET, CellKind, CellNoise, CellState, RecurrentLayer
-from seq2seq.dropout import Dropout, WordDropout
+from seq2seq.dropout import Dropout, EmbeddingDropout
 from seq2seq.masks import length_mask
 
 EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
@@ -80,8 +80,8 @@ class Encoder(nn.Module):
         self.summary = summary
         self.hidden_size = hidden_size
         self.embedding = embedding
-        self.embedding_dropout = nn.Sequential(
-            WordDropout(word_dropout), Dropout(embedding_dropout, variational=variational)
+        self.embedding_dropout = EmbeddingDropout(
+            embedding_dropout, words=word_dropout, variational=variational
         )
         self.dropout = Dropout(dropout, variational=variational)
         joined = 2 if self.halves else 1

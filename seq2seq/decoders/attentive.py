@@ -13,7 +13,7 @@ from seq2seq.cells import CellState
 from seq2seq.coverage import Coverage, CoverageState
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
-from seq2seq.dropout import Dropout, WordDropout
+from seq2seq.dropout import Dropout, EmbeddingDropout
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.self_attention import SelfAttention
 
@@ -75,8 +75,8 @@ class AttentiveDecoder(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.embedding_dropout = nn.Sequential(
-            WordDropout(word_dropout), Dropout(embedding_dropout, variational=variational)
+        self.embedding_dropout = EmbeddingDropout(
+            embedding_dropout, words=word_dropout, variational=variational
         )
         self.dropout = Dropout(dropout, variational=variational)
         self.bridge = bridge

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
-from seq2seq.dropout import Dropout, WordDropout
+from seq2seq.dropout import Dropout, EmbeddingDropout
 from seq2seq.recurrence import Bridge, RecurrentStack
 from seq2seq.self_attention import SelfAttention
 
@@ -37,8 +37,8 @@ class PlainDecoder(nn.Module):
         super().__init__()
         self.context = context
         self.embedding = embedding
-        self.embedding_dropout = nn.Sequential(
-            WordDropout(word_dropout), Dropout(embedding_dropout, variational=variational)
+        self.embedding_dropout = EmbeddingDropout(
+            embedding_dropout, words=word_dropout, variational=variational
         )
         self.dropout = Dropout(dropout, variational=variational)
         self.bridge = bridge
