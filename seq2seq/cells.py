@@ -503,7 +503,8 @@ def _split_fed(weight: Tensor, fed_size: int) -> tuple[Tensor, Tensor | None]:
     """[G, I + F] -> [G, I], [G, F]"""
     if not fed_size:
         return weight, None
-    return weight[:, :-fed_size], weight[:, -fed_size:]
+    inputs, fed = torch.split(weight, [weight.shape[1] - fed_size, fed_size], dim=1)
+    return inputs, fed
 
 
 def _sum(one: Tensor, other: Tensor | None) -> Tensor:
