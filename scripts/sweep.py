@@ -220,7 +220,7 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield ""
     yield "What each trial sets:"
     yield ""
-    for name in by_name:
+    for name in (name for name, made in by_name.items() if made):
         trial = next(each for each in plan.trials if each.name == name)
         yield f"* {name}: " + ", ".join(f"`{each}`" for each in trial.settings[len(plan.base) :])
 
