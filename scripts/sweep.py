@@ -197,8 +197,9 @@ def write_table(arguments: argparse.Namespace) -> None:
 def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The results as Markdown, trials in the plan's order, the first one the measure."""
     names = list(dict.fromkeys(trial.name for trial in plan.trials))
-    by_name = {name: [each for each in results if each["name"] == name] for name in names}
-    if not by_name[names[0]]:
+    everything = {name: [each for each in results if each["name"] == name] for name in names}
+    by_name = {name: made for name, made in everything.items() if made}
+    if names[0] not in by_name:
         raise SystemExit(f"there is no result of {names[0]!r}, which all others are measured by")
     first = mean(by_name[names[0]], "bleu"), mean(by_name[names[0]], "nats_per_sentence")
     yield f"# {plan.title}"
@@ -215,12 +216,11 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "| trial | why | BLEU | against the first | nats a sentence | parameters |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for name, made in by_name.items():
-        if made:
-            yield row(plan, name, made, first)
+        yield row(plan, name, made, first)
     yield ""
     yield "What each trial sets:"
     yield ""
-    for name in (name for name, made in by_name.items() if made):
+    for name in by_name:
         trial = next(each for each in plan.trials if each.name == name)
         yield f"* {name}: " + ", ".join(f"`{each}`" for each in trial.settings[len(plan.base) :])
 

@@ -147,15 +147,14 @@ class _Loss:
         self._spread = self._spread + (normalizer.sum() - total / self._vocabulary)
         if between is None and not with_gradient:
             return
-        gradient, pull = masses.div_(mass), None
+        gradient = masses.div_(mass)
         if between is not None:
             between -= normalizer[0] - normalizer[1]
             apart, pull = _divergence(gradient, between)
             self._apart = self._apart + apart
+            gradient.add_(pull, alpha=self._agreement / 2)
         if not with_gradient:
             return
-        if pull is not None:
-            gradient.add_(pull, alpha=self._agreement / 2)
         if self._smoothing:
             gradient.sub_(self._smoothing / self._vocabulary)
         at_labels = gradient.new_full((), self._smoothing - 1).expand_as(chosen)

@@ -66,7 +66,7 @@ class OutputLayer(nn.Module):
     def loss(
         self, readouts: Tensor, labels: Tensor, *, smoothing: float = 0.0, agreement: float = 0.0
     ) -> CrossEntropy:
-        """The same and its loss at N tokens, without logits in memory. [N, R] or [2, N, R], [N]"""
+        """The same and its loss at N tokens; no logits are kept. [N, R] or [2, N, R], [N]"""
         linear = self.vocabulary
         return linear_cross_entropy(
             self._narrowed(readouts),

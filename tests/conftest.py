@@ -18,7 +18,8 @@ from data.token_store import TokenStore
 # A background job ignores Ctrl-C, and under nohup that its terminal is gone, and so would every
 # program that a test starts from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("fuzz", max_examples=4000, deadline=None, print_blob=True)
