@@ -95,6 +95,12 @@ class RunDirectory:
         return corpora[0]["tag"] if corpora else None
 
     @property
+    def tags(self) -> set[str]:
+        """All tags that its sources may have; their symbols follow EOS."""
+        corpora = self.provenance.get("corpora") or []
+        return {corpus["tag"] for corpus in corpora if corpus["tag"]}
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -133,6 +139,7 @@ class RunDirectory:
             source_vocabulary=self.provenance["source_vocabulary"],
             target_vocabulary=self.provenance["target_vocabulary"],
             joint=self.config.data.joint,
+            tags=len(self.tags),
         )
 
     def checkpoint(self, name: str = "best") -> Path:

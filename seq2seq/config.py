@@ -146,7 +146,7 @@ class ModelConfig(Section):
     """Dropout on embeddings."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of words whose whole embedding is zeroed, in source and target (Sennrich & Zhang, 2019,
-    section 3.2)."""
+    section 3.2); tags are never dropped."""
     target_word_dropout: float | None = Field(default=None, ge=0, lt=1)
     """The same in the target alone; left out: word_dropout."""
     dropout: float = Field(default=0.3, ge=0, lt=1)

@@ -59,19 +59,27 @@ class WordDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, embedded: Tensor) -> Tensor:
-        """embedded [..., E]"""
+    def forward(self, embedded: Tensor, spared: Tensor | None = None) -> Tensor:
+        """embedded [..., E]; spared [...] bool, places that are never dropped"""
         if not self.training or not self.p:
             return embedded
-        drawn = torch.rand(embedded.shape[:-1], device=embedded.device)
-        return embedded * (drawn >= self.p).unsqueeze(-1)
+        stays = torch.rand(embedded.shape[:-1], device=embedded.device) >= self.p
+        if spared is not None:
+            stays |= spared
+        return embedded * stays.unsqueeze(-1)
 
 
-class EmbeddingDropout(nn.Sequential):
+class EmbeddingDropout(nn.Module):
     """Word dropout, then dropout of what is left."""
 
     def __init__(self, p: float, *, words: float, variational: bool) -> None:
-        super().__init__(WordDropout(words), Dropout(p, variational=variational))
+        super().__init__()
+        self.words = WordDropout(words)
+        self.entries = Dropout(p, variational=variational)
+
+    def forward(self, embedded: Tensor, spared: Tensor | None = None) -> Tensor:
+        """embedded [B, ..., E]; spared [B, ...] bool, places that word dropout passes over"""
+        return self.entries(self.words(embedded, spared))  # type: ignore[no-any-return]
 
 
 def keep_mask(shape: list[int], p: float, like: Tensor) -> Tensor:

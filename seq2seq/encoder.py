@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.batch import EOS
 from seq2seq.cells import LAYERS, QUIET, CellKind, CellNoise, CellState, RecurrentLayer
 from seq2seq.dropout import Dropout, EmbeddingDropout
 from seq2seq.masks import length_mask
@@ -41,6 +42,8 @@ class Encoder(nn.Module):
     dropout, wherever both are equally wide. `projection` is the width of a linear map of the top
     states (Chen et al., 2018, RNMT+), and `self_attention` are layers over what it gives.
 
+    The `tags` ids behind EOS say what kind of sentence follows: word dropout leaves them alone.
+
     The summary is the top layer's last state (last), of its backward direction alone (backward:
     at the first word, Bahdanau et al., 2015, appendix A.2.2), or the mean of the memory (mean:
     Nematus, Sennrich et al., 2017).
@@ -63,6 +66,7 @@ class Encoder(nn.Module):
         biases: bool = True,
         embedding_dropout: float = 0.0,
         word_dropout: float = 0.0,
+        tags: int = 0,
         dropout: float = 0.0,
         variational: bool = False,
         noise: CellNoise = QUIET,
@@ -80,6 +84,7 @@ class Encoder(nn.Module):
         self.summary = summary
         self.hidden_size = hidden_size
         self.embedding = embedding
+        self.tags = tags
         self.embedding_dropout = EmbeddingDropout(
             embedding_dropout, words=word_dropout, variational=variational
         )
@@ -123,7 +128,10 @@ class Encoder(nn.Module):
     def _read(self, source_ids: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[CellState, ...]]:
         """The top layer's states [B, S', M], 0 where there is padding, and all last states."""
         real = length_mask(lengths.to(source_ids.device), source_ids.shape[1]).unsqueeze(-1)
-        outputs = self.embedding_dropout(self.embedding(source_ids)) * real  # [B, S, E]
+        outputs = self.embedding_dropout(
+            self.embedding(source_ids), self._tagged(source_ids) if self.tags else None
+        )
+        outputs = outputs * real  # [B, S, E]
         last = []
         for number, layer in enumerate(self.layers, start=1):
             if self.halves and number > 1:
@@ -135,6 +143,10 @@ class Encoder(nn.Module):
                 outputs = outputs + inputs
             last.append(state)
         return outputs, tuple(last)
+
+    def _tagged(self, source_ids: Tensor) -> Tensor:
+        """[B, S] -> [B, S] bool"""
+        return (source_ids > EOS) & (source_ids <= EOS + self.tags)
 
     def _is_residual(self, number: int) -> bool:
         return self.residual_from is not None and number >= self.residual_from

@@ -118,10 +118,16 @@ class EncoderDecoder(nn.Module):
 
 
 def build_model(
-    config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, joint: bool
+    config: ModelConfig,
+    *,
+    source_vocabulary: int,
+    target_vocabulary: int,
+    joint: bool,
+    tags: int = 0,
 ) -> EncoderDecoder:
     """Lay out the model that the configuration describes, with fresh weights.
 
+    `tags` symbols behind EOS may stand in front of a source, and are no words to be dropped.
     Raises ConfigError when all embeddings are to be tied but the vocabularies are separate.
     """
     if config.tie_embeddings == "all" and not joint:
@@ -135,7 +141,7 @@ def build_model(
         if config.tie_embeddings == "all"
         else _embedding(config, source_vocabulary)
     )
-    encoder = _build_encoder(config, source_embedding)
+    encoder = _build_encoder(config, source_embedding, tags=tags)
     readout = _build_readout(config, encoder)
     output = OutputLayer(
         readout_size=readout.size,
@@ -151,7 +157,7 @@ def build_model(
     )
 
 
-def _build_encoder(config: ModelConfig, embedding: nn.Embedding) -> Encoder:
+def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -> Encoder:
     return Encoder(
         embedding=embedding,
         hidden_size=config.encoder_size,
@@ -174,6 +180,7 @@ def _build_encoder(config: ModelConfig, embedding: nn.Embedding) -> Encoder:
         biases=config.recurrent_biases,
         embedding_dropout=config.embedding_dropout,
         word_dropout=config.word_dropout,
+        tags=tags,
         dropout=config.dropout,
         variational=config.variational_dropout,
         noise=_noise(config),

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from seq2seq.batch import EOS
 from seq2seq.cells import CellNoise, CellState, LSTMLayer
+from seq2seq.config import ModelConfig
 from seq2seq.dropout import Dropout, WordDropout
 from seq2seq.looped import LoopedLinear
+from seq2seq.model import build_model
 
 ONES = torch.ones(40, 50, 20, dtype=torch.float64)
 
@@ -57,6 +60,28 @@ def test_a_dropped_word_loses_its_whole_embedding_and_no_other_is_scaled():
     whole = dropped.sum(-1)  # 20 or 0
     assert set(whole.unique().tolist()) == {0.0, 20.0}
     assert (whole == 0).double().mean().item() == pytest.approx(0.4, abs=0.06)
+
+
+def test_word_dropout_passes_over_what_is_spared():
+    spared = torch.zeros(ONES.shape[:-1], dtype=torch.bool)
+    spared[:, 0] = True
+    whole = WordDropout(0.9).train()(ONES, spared).sum(-1)
+    assert (whole[:, 0] == 20).all()
+    assert (whole[:, 1:] == 0).double().mean().item() == pytest.approx(0.9, abs=0.04)
+
+
+def test_an_encoder_drops_words_but_no_tag():
+    """A source without its tag might ask for any language."""
+    config = ModelConfig(word_dropout=0.95, embedding_dropout=0.0, dropout=0.0)
+    model = build_model(config, source_vocabulary=9, target_vocabulary=9, joint=True, tags=2)
+    seen = []
+    model.encoder.layers[0].register_forward_hook(lambda _, given, made: seen.append(given[0]))
+    torch.manual_seed(1)
+    tag, word = EOS + 2, EOS + 3
+    model.train().encode(torch.tensor([[tag, *[word] * 50, EOS]] * 40), torch.tensor([52] * 40))
+    there = seen[0].abs().sum(-1) > 0  # [B, S]
+    assert there[:, 0].all()
+    assert there[:, 1:].double().mean().item() == pytest.approx(0.05, abs=0.03)
 
 
 def test_recurrent_weights_read_a_state_with_the_same_entries_dropped_at_every_step():
