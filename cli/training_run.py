@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from data.token_store import TokenStore
+    from seq2seq.batch import Batch
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
     from seq2seq.moving_average import MovingAverage
@@ -53,96 +54,45 @@ def train_run(
 
 
 def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
-    import torch
-
-    from data.batching import largest_batch, token_budget_batches
-    from data.subword_sampling import subword_sampling
-    from seq2seq.checkpoint import recover
-    from seq2seq.moving_average import MovingAverage
-    from seq2seq.optimization import build_optimizer
     from seq2seq.stopwatch import Stopwatch, untimed
-    from seq2seq.training import (
-        Finished,
-        Measured,
-        TrainingState,
-        Update,
-        end_of,
-        fit,
-        refuse_non_finite_weights,
-        try_batch,
-    )
+    from seq2seq.training import Finished, Measured, Update, fit, refuse_non_finite_weights
 
     config = run.config.training
-    torch.manual_seed(config.seed)
-    model = run.build_model().to(device)
-    optimizer = build_optimizer(model, config)
-    average = MovingAverage(model, decay=config.ema) if config.ema else None
-    warnings: list[str] = []
-    found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
-    if found:
-        found.load_training(model, optimizer, average)
-    state = found.state if found else TrainingState()
+    trained, state, begins, warnings = _recovered(run, device)
     stopwatch = Stopwatch() if config.profile else None
-    train, validator = store.split("train"), Validator(run, store, device=device)
+    validator = Validator(run, store, device=device)
     with stop_requests() as stop:
-        planned: dict[str, Any] = {
-            "budget": config.batch_tokens,
-            "seed": config.seed,
-            "corpora": store.corpora(config.corpus_weights),
-            "curriculum": config.curriculum,
-            "sampling": subword_sampling(
-                store,
-                source=config.source_subword_sampling,
-                target=config.target_subword_sampling,
-                seed=config.seed,
-            ),
-        }
-        if not end_of(state, config):
-            # Now, not hours from now. After a resume too: another machine may have less memory.
-            largest = largest_batch(train, epoch=state.position.epoch, **planned)
-            try_batch(model, largest, config, device=device)
+        batches = _batches(store, config, trained, state, device)
         if stopwatch:
-            stopwatch.watch(model)
-        batches = token_budget_batches(train, start=state.position, **planned)
+            stopwatch.watch(trained.model)
 
         def validate() -> Measured:
             with memory_for("the translations of a validation", hint=TRANSLATING):
-                return validator.measure(model, stop)
-
-        def validate_average() -> Measured:
-            measured = validate()
-            if not isfinite(measured.nats_per_token):
-                raise DivergenceError(
-                    f"the averaged weights have a validation loss of {measured.nats_per_token}",
-                    hint="the checkpoints they are made of are intact",
-                )
-            return measured
+                return validator.measure(trained.model, stop)
 
         events = fit(
-            model,
-            optimizer,
+            trained.model,
+            trained.optimizer,
             batches,
             validate,
             config,
             state=state,
-            average=average,
-            restore=lambda: run.verified("best").load_training(model, optimizer, average),
+            average=trained.average,
+            restore=lambda: run.verified("best").load_training(*trained),
             part=stopwatch.part if stopwatch else untimed,
             device=device,
         )
-        room = refuse_full_disk(run, model)
-        recorder = _Recorder(run, Trained(model, optimizer, average), state, begins=not found)
+        room = refuse_full_disk(run, trained.model)
+        recorder = _Recorder(run, trained, state, begins=begins)
         try:
-            reporter.start(model, state)
-            for line in warnings:
-                reporter.tell(f"warning: {line}")
-            for line in room if not found else room[1:]:
+            reporter.start(trained.model, state)
+            for line in (*warnings, *(room if begins else room[1:])):
                 reporter.tell(line)
             for event in events:
                 if stopwatch and not isinstance(event, Update) and event.state != state:
                     reporter.tell(stopwatch.describe())
                 if isinstance(event, Finished):
-                    averaged = recorder.average(validate_average, reporter)
+                    averaged = recorder.average(validate, reporter)
                     reporter.finished(event)
                     return Outcome(event.reason, event.state, event.state != state or averaged)
                 if isinstance(event, Update):
@@ -157,7 +107,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
                         reporter.tell(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
-            refuse_non_finite_weights(model, recorder.state)
+            refuse_non_finite_weights(trained.model, recorder.state)
             with _writing(run):
                 recorder.save()
             raise
@@ -165,6 +115,68 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
             reporter.close()
             recorder.close()
     raise AssertionError("fit ends with Finished")
+
+
+class _Standing(NamedTuple):
+    """Where a run stands when its training is begun or gone on with."""
+
+    trained: "Trained"
+    state: "TrainingState"
+    begins: bool  # there is no checkpoint yet
+    warnings: list[str]  # of checkpoints that were found damaged
+
+
+def _recovered(run: RunDirectory, device: str) -> _Standing:
+    import torch
+
+    from seq2seq.checkpoint import recover
+    from seq2seq.moving_average import MovingAverage
+    from seq2seq.optimization import build_optimizer
+    from seq2seq.training import TrainingState
+
+    config = run.config.training
+    torch.manual_seed(config.seed)
+    model = run.build_model().to(device)
+    average = MovingAverage(model, decay=config.ema) if config.ema else None
+    trained = Trained(model, build_optimizer(model, config), average)
+    warnings: list[str] = []
+    found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
+    if found:
+        found.load_training(*trained)
+    state = found.state if found else TrainingState()
+    return _Standing(trained, state, not found, [f"warning: {line}" for line in warnings])
+
+
+def _batches(
+    store: "TokenStore",
+    config: "TrainingConfig",
+    trained: "Trained",
+    state: "TrainingState",
+    device: str,
+) -> "Iterator[Batch]":
+    """The endless stream from where the run stands, after its largest batch has been tried."""
+    from data.batching import largest_batch, token_budget_batches
+    from data.subword_sampling import subword_sampling
+    from seq2seq.training import end_of, try_batch
+
+    train = store.split("train")
+    planned: dict[str, Any] = {
+        "budget": config.batch_tokens,
+        "seed": config.seed,
+        "corpora": store.corpora(config.corpus_weights),
+        "curriculum": config.curriculum,
+        "sampling": subword_sampling(
+            store,
+            source=config.source_subword_sampling,
+            target=config.target_subword_sampling,
+            seed=config.seed,
+        ),
+    }
+    if not end_of(state, config):
+        # Now, not hours from now. After a resume too: another machine may have less memory.
+        largest = largest_batch(train, epoch=state.position.epoch, **planned)
+        try_batch(trained.model, largest, config, device=device)
+    return token_budget_batches(train, start=state.position, **planned)
 
 
 def _told_plateau(state: "TrainingState", config: "TrainingConfig") -> str:
@@ -298,18 +310,24 @@ class _Recorder:
         if made:
             model = self._trained.model
             checkpoint.load_average(verified, model)
-            state = replace(self._state, measured=validate())
+            measured = validate()
+            if not isfinite(measured.nats_per_token):
+                raise DivergenceError(
+                    f"the averaged weights have a validation loss of {measured.nats_per_token}",
+                    hint="the checkpoints they are made of are intact",
+                )
+            state = replace(self._state, measured=measured)
             checkpoint.save_average(folder, model, state, updates=updates)
         path = folder / checkpoint.AVERAGED
-        measured = checkpoint.load_state(path).measured
-        assert measured is not None
-        better = is_better(measured, self._state, config.metric)
+        told = checkpoint.load_state(path).measured
+        assert told is not None
+        better = is_better(told, self._state, config.metric)
         if better:
             checkpoint.point(folder, "best", path)
-        self._write(event="average", updates=updates, **figures(measured), better=better)
+        self._write(event="average", updates=updates, **figures(told), better=better)
         if made:
             reporter.tell(
-                f"average of {len(chosen)} checkpoints: {describe_measured(measured)} "
+                f"average of {len(chosen)} checkpoints: {describe_measured(told)} "
                 + ("(best now names it)" if better else "(no better than the best of them)")
             )
         return made

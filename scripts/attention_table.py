@@ -13,7 +13,6 @@ already in the folder of runs is not done again.
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from installed import program, told
 
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
 SIZES = {
@@ -87,9 +87,9 @@ def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
             "training.updates": arguments.updates,
             "training.validate_every": max(1, arguments.updates // 6),
         }
-        told = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        chosen = told([f"{name}={value}" for name, value in settings.items()])
         seed, threads = ["--seed", str(arguments.seed)], ["--threads", "1"]
-        start = ["--resume"] if run.exists() else ["--recipe", "small", *told, *seed]
+        start = ["--resume"] if run.exists() else ["--recipe", "small", *chosen, *seed]
         program("train", str(arguments.store), str(run), *start, *threads)
         test = [str(arguments.source), str(arguments.reference)]
         found = program("evaluate", str(run), *test, "--json", *threads)
@@ -98,14 +98,6 @@ def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
     facts["described"] = json.loads(program("describe", str(run), "--json"))
     print(f"{row.name} is done", file=sys.stderr, flush=True)
     return {"row": row} | facts
-
-
-def program(*arguments: str) -> str:
-    """What the installed program prints on stdout; raises when it fails."""
-    command = [str(Path(sys.executable).with_name("seq2seq")), *arguments]
-    return subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ).stdout
 
 
 def report(results: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> str:

@@ -14,9 +14,7 @@ import argparse
 import hashlib
 import json
 import platform
-import shlex
 import statistics
-import subprocess
 import sys
 import time
 import tomllib
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from installed import program, told
 
 
 @dataclass(frozen=True)
@@ -170,20 +169,6 @@ def target_tokens(store: Path) -> int:
 
     split = TokenStore.open(store).split("valid")
     return int(split.target_lengths.sum()) + len(split)
-
-
-def program(*arguments: str) -> str:
-    """What the installed program prints on stdout; raises when it fails, after showing why."""
-    command = [str(Path(sys.executable).with_name("seq2seq")), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        print(f"$ {shlex.join(command)}\n{done.stderr[-2000:]}", file=sys.stderr)
-        raise subprocess.CalledProcessError(done.returncode, command)
-    return done.stdout
-
-
-def told(settings: Sequence[str]) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
 
 
 def write_table(arguments: argparse.Namespace) -> None:

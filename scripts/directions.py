@@ -1,0 +1,244 @@
+"""BLEU on Multi30k in several directions and from several seeds, single models and averages.
+
+    python scripts/directions.py run work --results results.jsonl --minutes 60
+    python scripts/directions.py run work --results results.jsonl --updates 12000 --jobs 2
+    python scripts/directions.py table results.jsonl --output docs/multi30k.md
+
+Every model is prepared, trained and evaluated by the installed program, on `val` and on
+test_2016_flickr, and what is in the results already is not done again. Scores are cased and
+detokenised (sacreBLEU's 13a). Beside them stands what published Multi30k systems report, such as
+LIUM-CVC (Caglayan et al., 2017): lowercased, normalised and tokenised text, hyphens split, on both
+sides. `--from` names a folder with the files of the corpus where there is no network.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from installed import program, told
+from sacrebleu.metrics.bleu import BLEU
+
+DIRECTIONS = ("de-en", "en-de", "en-fr")
+KEPT = 5  # checkpoints that an average is made of
+WEIGHTS = {"last": "single model", "averaged": f"average of {KEPT} checkpoints"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model of the table."""
+
+    direction: str
+    seed: int
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        source, target = self.direction.split("-")
+        return source, target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="train and evaluate what is not in the results yet")
+    run.add_argument("work", type=Path, help="a folder for corpora, stores and runs")
+    run.add_argument("--results", type=Path, required=True, help="JSON lines, one a model")
+    run.add_argument("--from", dest="origin", type=Path, help="a folder with Multi30k's files")
+    run.add_argument("--direction", action="append", choices=DIRECTIONS, help="again for more")
+    run.add_argument("--seeds", default="1,2,3")
+    run.add_argument("--recipe", default="small")
+    run.add_argument("--vocabulary-size", type=int, default=4000)
+    run.add_argument("--set", dest="settings", action="append", default=[], help="as in train")
+    run.add_argument("--minutes", type=float, help="of training, on all threads")
+    run.add_argument("--updates", type=int, help="in place of minutes")
+    run.add_argument("--jobs", type=int, default=1, help="trainings at a time, sharing two threads")
+    run.set_defaults(does=run_all)
+    table = commands.add_parser("table", help="write the results as a page")
+    table.add_argument("results", type=Path)
+    table.add_argument("--output", type=Path, help="a Markdown file; left out: standard output")
+    table.set_defaults(does=write_table)
+    arguments = parser.parse_args()
+    arguments.does(arguments)
+
+
+def run_all(arguments: argparse.Namespace) -> None:
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    known = {(each["direction"], each["seed"]) for each in read_results(arguments.results)}
+    waiting = [
+        Training(direction, seed)
+        for seed in map(int, arguments.seeds.split(","))
+        for direction in arguments.direction or DIRECTIONS
+        if (direction, seed) not in known
+    ]
+    for direction in dict.fromkeys(each.direction for each in waiting):
+        prepared(direction, arguments)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for made in pool.map(lambda training: measured(training, arguments), waiting):
+            with arguments.results.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(made, ensure_ascii=False) + "\n")
+            print(f"{made['direction']}, seed {made['seed']}: done", file=sys.stderr, flush=True)
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def prepared(direction: str, arguments: argparse.Namespace) -> Path:
+    """The token store of a direction, its corpus beside it."""
+    source, target = direction.split("-")
+    corpus, store = arguments.work / direction, arguments.work / f"{direction}.store"
+    if not corpus.exists():
+        origin = ["--from", str(arguments.origin)] if arguments.origin else []
+        sides = ["--source-language", source, "--target-language", target]
+        program("corpus", "get", "multi30k", str(corpus), *sides, *origin)
+    program(
+        "preprocess", f"{corpus}/train.{source}", f"{corpus}/train.{target}", str(store),
+        "--valid-source", f"{corpus}/valid.{source}", "--valid-target", f"{corpus}/valid.{target}",
+        "--vocabulary-size", str(arguments.vocabulary_size),
+    )  # fmt: skip
+    return store
+
+
+def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train one model, as far as that is not done, and translate with its last weights and the
+    average of the last few."""
+    run = arguments.work / f"{training.direction}.run-{training.seed}"
+    store = arguments.work / f"{training.direction}.store"
+    threads = ["--threads", str(max(1, 2 // arguments.jobs))]
+    settings = ["training.average=last", f"training.keep_last={KEPT}", *arguments.settings]
+    if arguments.updates:
+        settings.append(f"training.updates={arguments.updates}")
+    else:
+        settings.append("training.updates=1000000")
+    timed = ["--minutes", f"{arguments.minutes:g}"] if arguments.minutes else []
+    start = ["--recipe", arguments.recipe, "--seed", str(training.seed), *timed, *told(settings)]
+    program("train", str(store), str(run), *(["--resume"] if run.exists() else start), *threads)
+    described = json.loads(program("describe", str(run), "--json"))
+    last = described["checkpoints"]["last"]
+    return {
+        "direction": training.direction,
+        "seed": training.seed,
+        "recipe": arguments.recipe,
+        "settings": settings,
+        "minutes": round(last["seconds"] / 60, 1),
+        "updates": last["update"],
+        "parameters": described["parameters"],
+        "scores": {
+            weights: {split: scored(training, run, weights, split) for split in ("valid", "test")}
+            for weights in WEIGHTS
+        },
+        "jobs": arguments.jobs,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, torch {torch.__version__}",
+        "precision": described["config"]["training"]["precision"],
+    }
+
+
+def scored(training: Training, run: Path, weights: str, split: str) -> dict[str, Any]:
+    """Translate one set with the weights of one checkpoint, beam 5, and score in both ways."""
+    source, target = training.languages
+    corpus = run.parent / training.direction
+    texts = run / f"{split}.{weights}.{target}"
+    gold = corpus / f"{split}.{target}"
+    told = json.loads(
+        program(
+            "evaluate", str(run), f"{corpus}/{split}.{source}", str(gold), "--json",
+            "--checkpoint", weights, "--output", str(texts),
+        )
+    )  # fmt: skip
+    hypotheses, references = (path.read_text("utf-8").split("\n")[:-1] for path in (texts, gold))
+    return {
+        "bleu": told["bleu"]["score"],
+        "signature": told["bleu"]["signature"],
+        "chrf": told["chrf"]["score"],
+        **tokenised_bleu(hypotheses, references, target),
+    }
+
+
+def tokenised_bleu(
+    hypotheses: Sequence[str], references: Sequence[str], language: str
+) -> dict[str, Any]:
+    """BLEU of lowercased, normalised, tokenised text, as Multi30k's published systems have it."""
+    from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
+    normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
+
+    def tokenised(line: str) -> str:
+        normal = normalizer.normalize(line.lower())
+        return str(tokenizer.tokenize(normal, aggressive_dash_splits=True, return_str=True))
+
+    metric = BLEU(tokenize="none", force=True)
+    score = metric.corpus_score([*map(tokenised, hypotheses)], [[*map(tokenised, references)]])
+    return {"tokenised_bleu": score.score, "tokenised_signature": str(metric.get_signature())}
+
+
+def write_table(arguments: argparse.Namespace) -> None:
+    page = "\n".join(page_lines(read_results(arguments.results))) + "\n"
+    if arguments.output:
+        arguments.output.write_text(page, encoding="utf-8")
+    else:
+        print(page, end="")
+
+
+def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The results as Markdown: a row for each direction and kind of weights."""
+    first = results[0]
+    settings = " ".join(f"`{each}`" for each in first["settings"])
+    each = "" if first["jobs"] == 1 else f", {first['jobs']} at a time, a thread each"
+    yield "# Multi30k in three directions"
+    yield ""
+    yield (
+        "Made by `python scripts/directions.py`, whose docstring has the commands. Recipe "
+        f"`{first['recipe']}` with {settings}{each}; beam 5. Mean and standard deviation over "
+        "seeds. Cased: sacreBLEU, detokenised. Tokenised: lowercased, normalised, tokenised with "
+        "hyphens split, as published systems on Multi30k are scored."
+    )
+    yield ""
+    yield f"{first['date']}, {first['machine']}, precision {first['precision']}."
+    scores = first["scores"]["last"]["test"]
+    yield f"Signatures: cased `{scores['signature']}`, tokenised `{scores['tokenised_signature']}`."
+    yield ""
+    yield (
+        "| direction | weights | seeds | validation | test_2016_flickr | test, tokenised | minutes "
+        "| updates | parameters |"
+    )
+    yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for direction in dict.fromkeys(each["direction"] for each in results):
+        made = [each for each in results if each["direction"] == direction]
+        for weights in WEIGHTS:
+            yield row(direction, weights, made)
+
+
+def row(direction: str, weights: str, made: Sequence[dict[str, Any]]) -> str:
+    scores = [each["scores"][weights] for each in made]
+    figures = (
+        spread([each["valid"]["bleu"] for each in scores]),
+        spread([each["test"]["bleu"] for each in scores]),
+        spread([each["test"]["tokenised_bleu"] for each in scores]),
+        f"{statistics.fmean(each['minutes'] for each in made):.0f}",
+        f"{statistics.fmean(each['updates'] for each in made):,.0f}",
+        f"{made[0]['parameters'] / 1e6:.1f} M",
+    )
+    seeds = ", ".join(str(each["seed"]) for each in made)
+    return f"| {direction} | {WEIGHTS[weights]} | {seeds} | " + " | ".join(figures) + " |"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and, of several, the standard deviation."""
+    mean = f"{statistics.fmean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+if __name__ == "__main__":
+    main()
