@@ -298,6 +298,7 @@ def _run_facts(path: Path) -> dict[str, Any]:
         "command_line": run.provenance["command_line"],
         "versions": run.provenance["versions"],
         "store": run.provenance["store"],
+        "started_from": run.provenance.get("started_from") or {},
         "tags": list(run.tokenizer("source").tags),
         "inputs": run.provenance["inputs"],
         "config": run.config.model_dump(),

@@ -26,6 +26,10 @@ def preprocess(
     separate: Annotated[
         bool, typer.Option("--separate", help="A SentencePiece model for each language.")
     ] = False,
+    pieces_of: Annotated[
+        Path | None,
+        typer.Option(help="A store or run whose pieces to use; for `train --start-from`."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="data.NAME=VALUE", help="Any setting.")
     ] = None,
@@ -58,6 +62,11 @@ def preprocess(
         values["vocabulary_size"] = vocabulary_size
     if separate:
         values["joint"] = False
+    pieces: list[Path] = []
+    if pieces_of:
+        pieces, of_pieces = _pieces_of(pieces_of)
+        _refuse_other_pieces(values, of_pieces, pieces_of)
+        values |= of_pieces
     config: DataConfig = build_section("data", values)
     manifest = read_manifest(corpora) if corpora else Manifest()
     with rereadable(source) as readable, _Bars() as bars:
@@ -69,6 +78,7 @@ def preprocess(
             source_language=source_language or _language_of(source),
             target_language=target_language or _language_of(target),
             manifest=manifest,
+            pieces=pieces,
             processes=threads,
             overwrite=overwrite,
             progress=bars.show,
@@ -82,6 +92,37 @@ def preprocess(
     elif prepared.stages_reused:
         note("the pieces were learnt already and have been used again")
     note(f"next: seq2seq train {store} RUN --recipe small")
+
+
+_OF_PIECES = ("vocabulary_size", "joint", "piece_model", "character_coverage", "normalization")
+
+
+def _pieces_of(path: Path) -> tuple[list[Path], dict[str, Any]]:
+    """The SentencePiece models of a store or run, and the settings that made them."""
+    from cli.run_directory import RunDirectory
+    from data.token_store import TokenStore
+
+    if (path / "config.toml").is_file():
+        run = RunDirectory.open(path)
+        _ = run.tokenizer("source"), run.tokenizer("target")  # refuses those that are damaged
+        config, models = run.config.data, path.glob("*.model")
+    else:
+        store = TokenStore.open(path)
+        store.verify()
+        config, models = store.config, path.glob("*.model")
+    return sorted(models), {name: getattr(config, name) for name in _OF_PIECES}
+
+
+def _refuse_other_pieces(values: dict[str, Any], taken: dict[str, Any], origin: Path) -> None:
+    from seq2seq.errors import ConfigError
+
+    for name, value in taken.items():
+        if name in values and values[name] != value:
+            raise ConfigError(
+                f"data.{name} is to be {values[name]}, but the pieces of {origin} were learnt with "
+                f"{value}",
+                hint="leave it out, or learn new pieces without --pieces-of",
+            )
 
 
 def only_section(values: dict[str, dict[str, Any]], section: str) -> dict[str, Any]:

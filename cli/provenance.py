@@ -12,7 +12,7 @@ from pydantic import Field
 from cli.config import RunConfig
 from data.store_description import Facts
 from seq2seq.errors import CheckpointError
-from seq2seq.files import read_json, sha256_of
+from seq2seq.files import read_json
 
 if TYPE_CHECKING:
     from data.token_store import TokenStore
@@ -30,6 +30,12 @@ class _Corpus(Facts):
     tag: str | None
 
 
+class _Origin(Facts):
+    run: str
+    update: int
+    model_sha256: str
+
+
 class _Provenance(Facts):
     created: str
     command_line: list[str]
@@ -42,6 +48,7 @@ class _Provenance(Facts):
     inputs: dict[str, Any]
     corpora: list[_Corpus] = Field(default=[])  # runs from before there were several have none
     pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
+    started_from: _Origin | None = Field(default=None)
     changes: list[dict[str, Any]] = Field(default=[])
 
 
@@ -64,8 +71,10 @@ def read_provenance(path: Path) -> dict[str, Any]:
     return found
 
 
-def provenance_of(config: RunConfig, store: "TokenStore") -> dict[str, Any]:
-    """Of a run that begins now."""
+def provenance_of(
+    config: RunConfig, store: "TokenStore", *, started_from: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Of a run that begins now, perhaps with the weights of another."""
     return {
         "format_version": FORMAT_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,5 +96,6 @@ def provenance_of(config: RunConfig, store: "TokenStore") -> dict[str, Any]:
             {"name": c.name, "pairs": len(c.pairs), "weight": c.weight, "tag": c.tag}
             for c in store.corpora(config.training.corpus_weights)
         ],
-        "pieces_sha256": {path.name: sha256_of(path) for path in store.path.glob("*.model")},
+        "pieces_sha256": store.pieces_sha256,
+        **({"started_from": started_from} if started_from else {}),
     }

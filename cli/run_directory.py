@@ -40,8 +40,16 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig, store: "TokenStore") -> "RunDirectory":
-        """Make a run that is ready to be trained; raises ConfigError if the path exists."""
+    def create(
+        cls,
+        path: Path,
+        config: RunConfig,
+        store: "TokenStore",
+        *,
+        started_from: dict[str, Any] | None = None,
+    ) -> "RunDirectory":
+        """Make a run that is ready to be trained, perhaps from the weights of another; raises
+        ConfigError if the path exists."""
         cls.refuse_existing(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +58,8 @@ class RunDirectory:
                 (partial / "config.toml").write_text(dump_config(config), encoding="utf-8")
                 for model in store.path.glob("*.model"):
                     shutil.copy(model, partial / model.name)
-                write_json(partial / "provenance.json", provenance_of(config, store))
+                provenance = provenance_of(config, store, started_from=started_from)
+                write_json(partial / "provenance.json", provenance)
         except OSError as error:
             raise ResourceError(
                 f"{path} cannot be made: {error.strerror}",

@@ -3,12 +3,13 @@
 import shutil
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     from cli.run_directory import RunDirectory
+    from cli.warm_start import Origin
     from data.token_store import TokenStore
 
 
@@ -34,6 +35,7 @@ class ScoreName(StrEnum):
 
 
 DEFAULT_RECIPE = "small"
+Settings = dict[str, dict[str, Any]]  # by section
 
 
 def train(
@@ -61,6 +63,10 @@ def train(
             "--set", metavar="SECTION.NAME=VALUE", help="Any setting; docs/settings.md has them."
         ),
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the model and best weights of this run, on other data."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN stopped.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Training time at most.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout.")] = None,
@@ -70,68 +76,127 @@ def train(
     """Train a model, with validation and checkpoints.
 
     A later one of recipe, preset, --set and the other options wins. The first Ctrl-C saves and
-    leaves; `--resume` goes on from there.
+    leaves; `--resume` goes on from there. `--start-from` takes the whole model of another run,
+    whose pieces the store must have (`preprocess --pieces-of`); of the recipe the training counts.
     """
-    from cli.config import parse_settings, read_recipe, resolve
+    from cli.config import parse_settings
     from cli.console import note
-    from cli.device import choose_device
     from cli.interruption import Interrupted, Terminated
+
+    flags: Settings = {"model": {}, "training": {}}
+    flags["model"] |= {"attention": attention.value} if attention else {}
+    flags["model"] |= {"score": score.value} if score else {}
+    flags["training"] |= {"minutes": minutes} if minutes is not None else {}
+    flags["training"] |= {"seed": seed} if seed is not None else {}
+    asked = (parse_settings(set_ or []), flags)
+    if resume:
+        _refuse_choices(
+            {
+                "--recipe": recipe,
+                "--preset": preset,
+                "--paper-sizes": paper_sizes or None,
+                "--start-from": start_from,
+            }
+        )
+        ready = _reopened(run, store, *asked, device=device, threads=threads)
+        if isinstance(ready, str):
+            note(f"{run} is finished already: {ready}; nothing was done")
+            note(f"next: seq2seq translate {run} --interactive")
+            return
+    else:
+        ready = _made(
+            run,
+            store,
+            recipe=recipe or DEFAULT_RECIPE,
+            preset=_preset_values(preset, paper_sizes=paper_sizes),
+            start_from=start_from,
+            asked=asked,
+            device=device,
+            threads=threads,
+        )
+    try:
+        _train(ready)
+    except (Interrupted, KeyboardInterrupt, Terminated) as error:
+        leave(error, run, store)
+    except Exception:
+        # Not even begun: too large a model, for example. One that was there may be another's.
+        if not resume and not ready.run.metrics.exists():
+            shutil.rmtree(run)
+        raise
+
+
+class _Ready(NamedTuple):
+    """All that training needs."""
+
+    run: "RunDirectory"
+    store: "TokenStore"
+    device: str
+
+
+def _reopened(
+    run: Path, store: Path, settings: Settings, flags: Settings, *, device: str, threads: int | None
+) -> _Ready | str:
+    """A run to go on with, its settings changed as asked; or why nothing is left to do."""
+    from cli.device import choose_device
     from cli.resumption import change, finished
     from cli.run_directory import RunDirectory
     from cli.training_run import check_resumable
     from data.token_store import TokenStore
 
-    flags: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
-    flags["model"] |= {"attention": attention.value} if attention else {}
-    flags["model"] |= {"score": score.value} if score else {}
-    flags["training"] |= {"minutes": minutes} if minutes is not None else {}
-    flags["training"] |= {"seed": seed} if seed is not None else {}
-    settings = parse_settings(set_ or [])
-    if resume:
-        _refuse_choices(
-            {"--recipe": recipe, "--preset": preset, "--paper-sizes": paper_sizes or None}
-        )
-        opened = RunDirectory.open(run)
-        tokens = TokenStore.open(store)
-        check_resumable(opened, tokens)
-        tokens.verify()
-        chosen = choose_device(device, threads)
-        if reason := finished(opened, settings, flags):
-            note(f"{run} is finished already: {reason}; nothing was done")
-            note(f"next: seq2seq translate {run} --interactive")
-            return
-        with opened.lock():
-            change(opened, settings, flags)
-    else:
-        RunDirectory.refuse_existing(run)
-        chosen_preset = _preset_values(preset, paper_sizes=paper_sizes)
-        layers = (read_recipe(recipe or DEFAULT_RECIPE), chosen_preset, settings, flags)
-        _refuse_data_settings(layers)
-        resolve(*layers)  # every setting is checked before the data is opened
-        tokens = TokenStore.open(store)
-        _check_tying(resolve(*layers).model.tie_embeddings, tokens)
-        tokens.corpora(resolve(*layers).training.corpus_weights)  # refuses what it does not have
-        tokens.verify()
-        chosen = choose_device(device, threads)
-        config = resolve(*layers, {"data": tokens.meta["config"]})
-        opened = RunDirectory.create(run, config, tokens)
-    try:
-        _train(opened, tokens, device=chosen)
-    except (Interrupted, KeyboardInterrupt, Terminated) as error:
-        leave(error, run, store)
-    except Exception:
-        # Not even begun: too large a model, for example. One that was there may be another's.
-        if not resume and not opened.metrics.exists():
-            shutil.rmtree(run)
-        raise
+    opened = RunDirectory.open(run)
+    tokens = TokenStore.open(store)
+    check_resumable(opened, tokens)
+    tokens.verify()
+    chosen = choose_device(device, threads)
+    if reason := finished(opened, settings, flags):
+        return reason
+    with opened.lock():
+        change(opened, settings, flags)
+    return _Ready(opened, tokens, chosen)
 
 
-def _train(run: "RunDirectory", store: "TokenStore", *, device: str) -> None:
+def _made(
+    run: Path,
+    store: Path,
+    *,
+    recipe: str,
+    preset: Settings,
+    start_from: Path | None,
+    asked: tuple[Settings, Settings],
+    device: str,
+    threads: int | None,
+) -> _Ready:
+    """A new run, once everything that was asked for is known to go together."""
+    from cli.config import read_recipe, resolve
+    from cli.device import choose_device
+    from cli.run_directory import RunDirectory
+    from data.token_store import TokenStore
+
+    RunDirectory.refuse_existing(run)
+    layers = (read_recipe(recipe), preset, *asked)
+    _refuse_data_settings(layers)
+    resolve(*layers)  # every setting is checked before the data is opened
+    tokens = TokenStore.open(store)
+    origin = _origin(start_from, tokens, preset)
+    if origin:
+        layers = (read_recipe(recipe), origin.settings, *asked)
+        origin.refuse_other_model(resolve(*layers))
+    _check_tying(resolve(*layers).model.tie_embeddings, tokens)
+    tokens.corpora(resolve(*layers).training.corpus_weights)  # refuses what it does not have
+    tokens.verify()
+    chosen = choose_device(device, threads)
+    config = resolve(*layers, {"data": tokens.meta["config"]})
+    started = origin.provenance() if origin else None
+    return _Ready(RunDirectory.create(run, config, tokens, started_from=started), tokens, chosen)
+
+
+def _train(ready: _Ready) -> None:
     from cli.console import note
     from cli.live import training_reporter
     from cli.training_report import write_report
     from cli.training_run import train_run
 
+    run, store, device = ready
     outcome = train_run(run, store, device=device, reporter=training_reporter(run))
     if not outcome.trained:
         note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
@@ -139,6 +204,19 @@ def _train(run: "RunDirectory", store: "TokenStore", *, device: str) -> None:
         for line in write_report(run, store, outcome):
             note(line)
     note(f"next: seq2seq translate {run.path} --interactive")
+
+
+def _origin(path: Path | None, store: "TokenStore", preset: Settings) -> "Origin | None":
+    from cli.warm_start import Origin
+    from seq2seq.errors import ConfigError
+
+    if path is None:
+        return None
+    if preset:
+        raise ConfigError(
+            "--start-from and --preset both say what the model is", hint="leave out one of them"
+        )
+    return Origin.open(path, store)
 
 
 def _check_tying(tie: str, store: "TokenStore") -> None:

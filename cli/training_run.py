@@ -13,6 +13,7 @@ from cli.interruption import Interrupted, stop_requests
 from cli.run_directory import RunDirectory
 from cli.training_log import Reporter, describe_measured
 from cli.validation import Sample, Validator
+from cli.warm_start import load_origin
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError
 from seq2seq.files import sync
 from seq2seq.memory import memory_for
@@ -137,10 +138,12 @@ def _recovered(run: RunDirectory, device: str) -> _Standing:
     config = run.config.training
     torch.manual_seed(config.seed)
     model = run.build_model().to(device)
-    average = MovingAverage(model, decay=config.ema) if config.ema else None
-    trained = Trained(model, build_optimizer(model, config), average)
     warnings: list[str] = []
     found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
+    if not found:
+        load_origin(run, model)
+    average = MovingAverage(model, decay=config.ema) if config.ema else None
+    trained = Trained(model, build_optimizer(model, config), average)
     if found:
         found.load_training(*trained)
     state = found.state if found else TrainingState()

@@ -68,14 +68,17 @@ def prepare(
     source_language: str | None = None,
     target_language: str | None = None,
     manifest: Manifest = ALONE,
+    pieces: Sequence[Path] = (),
     processes: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> Prepared:
     """Write the token store of a corpus, or find it written already.
 
-    Pairs of further corpora, which the manifest names, follow those of `train`. Raises CorpusError
-    for unusable text, ConfigError when `store` holds something else.
+    Pairs of further corpora, which the manifest names, follow those of `train`. `pieces` are the
+    SentencePiece models of another store or run, used in place of new ones; `config` must say of
+    pieces what that one's says. Raises CorpusError for unusable text, ConfigError when `store`
+    holds something else or the given pieces lack a tag.
     """
     corpora = manifest.with_main(train)
     surveys = {corpus.name: survey_pair(*corpus.files) for corpus in corpora}
@@ -87,9 +90,11 @@ def prepare(
     languages = {"source_language": source_language, "target_language": target_language}
     tags = sorted({corpus.tag for corpus in corpora if corpus.tag})
     texts = [each for name, each in inputs.items() if name != "valid"]
-    piece_key = _key(*texts, *([tags] if tags else []), config.model_dump(include=_PIECE_SETTINGS))
+    given = {model.name: sha256_of(model) for model in pieces}
+    made_from = [given] if given else [*texts, *([tags] if tags else [])]
+    piece_key = _key(*made_from, config.model_dump(include=_PIECE_SETTINGS))
     told = [] if manifest == ALONE else [[(c.name, c.weight, c.tag) for c in corpora]]
-    store_key = _key(inputs, config.model_dump(), languages, *told)
+    store_key = _key(inputs, config.model_dump(), languages, *told, *([given] if given else []))
     if store.exists() and not overwrite:
         return _already_prepared(store, store_key)
     _refuse_foreign(store)
@@ -99,7 +104,10 @@ def prepare(
             progress("pieces", 0, 0)
             for left in folder.iterdir():  # by an interrupted run with other settings
                 left.unlink()
-            _train_pieces(folder, corpora, sum(lines.values()), config, tags)
+            if pieces:
+                _take_pieces(folder, pieces, config, tags)
+            else:
+                _train_pieces(folder, corpora, sum(lines.values()), config, tags)
             _note_pieces(folder, piece_key)
         meta: dict[str, Any] = {
             "format_version": PLAIN_VERSION if manifest == ALONE else FORMAT_VERSION,
@@ -240,6 +248,19 @@ def _train_pieces(
         learnt = {"source.model": (sources, tags), "target.model": (targets, [])}
     for name, (sentences, symbols) in learnt.items():
         (folder / name).write_bytes(train_tokenizer(sentences, config, tags=symbols).model)
+
+
+def _take_pieces(folder: Path, pieces: Sequence[Path], config: DataConfig, tags: list[str]) -> None:
+    for model in pieces:
+        shutil.copy(model, folder / model.name)
+    known = Tokenizer.load(folder / model_name("source", joint=config.joint)).tags
+    if missing := [tag for tag in tags if tag not in known]:
+        raise ConfigError(
+            f"the pieces of {pieces[0].parent} have no tag {', '.join(missing)}",
+            hint=f"they have {', '.join(known)}"
+            if known
+            else "tags come into pieces when these are learnt: learn them from all corpora",
+        )
 
 
 def _sampled(

@@ -135,6 +135,11 @@ class TokenStore:
         """Of meta.json, which holds the hash of everything else."""
         return sha256_of(self.path / META)
 
+    @property
+    def pieces_sha256(self) -> dict[str, str]:
+        """The SentencePiece models' hashes by file name."""
+        return {path.name: sha256_of(path) for path in self.path.glob("*.model")}
+
     def tokenizer(self, side: Side) -> Tokenizer:
         return Tokenizer.load(self.path / model_name(side, joint=self.joint))
 

@@ -1,0 +1,142 @@
+"""Going on with other data: pieces of one store for another, weights of one run for another."""
+
+import json
+import shutil
+
+import pytest
+from journey import Corpus, train
+from program import call
+
+from seq2seq.checkpoint import MODEL
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory) -> Corpus:
+    """Text that the first corpus has none of: its words are spelt twice."""
+    corpus = Corpus(tmp_path_factory.mktemp("other"))
+    corpus.write(train=300, valid=40)
+    for path in (*corpus.train, *corpus.valid):
+        path.write_text(path.read_text().replace("dog", "dogdog").replace("god", "godgod"))
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def store(other, run):
+    """The other corpus in the pieces of a run; read only."""
+    path = other.folder / "store"
+    ended = call(*without_size(other.preprocess(path, "--pieces-of", run)))
+    assert ended.code == 0, ended.err
+    return path
+
+
+def without_size(arguments):
+    place = arguments.index("--vocabulary-size")
+    return [*arguments[:place], *arguments[place + 2 :]]
+
+
+def first_weights(run):
+    checkpoints = sorted((run / "checkpoints").glob("update-*"))
+    return (checkpoints[0] / MODEL).read_bytes()
+
+
+def test_pieces_of_a_run_and_of_its_store_are_the_same(prepared, run, store, other, tmp_path):
+    assert (store / "pieces.model").read_bytes() == (prepared / "pieces.model").read_bytes()
+    again = call(*without_size(other.preprocess(tmp_path / "again", "--pieces-of", prepared)))
+    assert again.code == 0, again.err
+    assert (tmp_path / "again/meta.json").read_bytes() == (store / "meta.json").read_bytes()
+    noted = call(*without_size(other.preprocess(store, "--pieces-of", run)))
+    assert "prepared already" in noted.err
+
+
+def test_training_begins_with_the_weights_and_learns_the_rest(run, store, other, tmp_path):
+    cold = call(*train(store, tmp_path / "cold", updates=40))
+    warm = call(*train(store, tmp_path / "warm", "--start-from", run, updates=40))
+    assert cold.code == warm.code == 0, cold.err + warm.err
+    assert perplexity(tmp_path / "warm") < perplexity(tmp_path / "cold") / 2
+    assert perplexity(tmp_path / "warm") < untrained_perplexity(run, store, tmp_path)
+    told = json.loads(call("describe", tmp_path / "warm", "--json").out)["started_from"]
+    best = json.loads(call("describe", run, "--json").out)["checkpoints"]["best"]
+    assert told["run"] == str(run) and told["model_sha256"] == best["model_sha256"]
+
+
+def perplexity(run) -> float:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return min(json.loads(line).get("perplexity", float("inf")) for line in lines)
+
+
+def untrained_perplexity(run, store, folder) -> float:
+    """Of the first weights on the other corpus: one update at a rate of nothing."""
+    still = folder / "still"
+    ended = call(
+        *train(store, still, "--start-from", run, "--set=training.learning_rate=1e-12", updates=1)
+    )
+    assert ended.code == 0, ended.err
+    return perplexity(still)
+
+
+def test_a_warm_start_that_never_began_is_begun_with_the_same_weights(run, store, tmp_path):
+    """A run directory without a checkpoint: the machine went down before the first was written."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert call(*train(store, whole, "--start-from", run, updates=10)).code == 0
+    shutil.copytree(whole, cut)
+    shutil.rmtree(cut / "checkpoints")
+    (cut / "checkpoints").mkdir()
+    for left in ("metrics.jsonl", "samples.jsonl", "report.txt"):
+        (cut / left).unlink(missing_ok=True)
+    ended = call("train", store, cut, "--resume", "--threads", 1)
+    assert ended.code == 0, ended.err
+    assert (cut / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_weights_that_are_gone_are_missed(run, store, tmp_path):
+    origin, path = tmp_path / "origin", tmp_path / "run"
+    shutil.copytree(run, origin)
+    assert call(*train(store, path, "--start-from", origin, updates=10)).code == 0
+    shutil.rmtree(path / "checkpoints")
+    (path / "checkpoints").mkdir()
+    shutil.rmtree(origin)
+    ended = call("train", store, path, "--resume", "--threads", 1)
+    assert ended.code == 4 and str(origin) in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set=model.encoder_size=20"], "model.encoder_size is 20"),
+        (["--score", "dot"], "model.score is 'dot'"),
+        (["--preset", "bahdanau2015"], "both say what the model is"),
+    ],
+)
+def test_another_model_is_refused(run, store, tmp_path, options, message):
+    ended = call("train", store, tmp_path / "run", "--start-from", run, *options)
+    assert ended.code == 2 and message in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_dropout_may_be_another(run, store, tmp_path):
+    ended = call(
+        *train(store, tmp_path / "run", "--start-from", run, "--set=model.dropout=0.4", updates=5)
+    )
+    assert ended.code == 0, ended.err
+
+
+def test_other_pieces_are_refused(run, other, tmp_path):
+    assert call(*other.preprocess(tmp_path / "store")).code == 0
+    ended = call("train", tmp_path / "store", tmp_path / "run", "--start-from", run)
+    assert ended.code == 2 and "other pieces" in ended.err and "--pieces-of" in ended.err
+    contradictory = call(*other.preprocess(tmp_path / "another", "--pieces-of", run, "--separate"))
+    assert contradictory.code == 2 and "data.joint is to be False" in contradictory.err
+
+
+def test_pieces_without_a_tag_cannot_have_it(run, other, tmp_path):
+    manifest = tmp_path / "corpora.toml"
+    manifest.write_text('[main]\ntag = "2xx"\n')
+    command = other.preprocess(tmp_path / "store", "--pieces-of", run, "--corpora", manifest)
+    ended = call(*without_size(command))
+    assert ended.code == 2 and "no tag 2xx" in ended.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_run_that_is_resumed_has_begun_already(run, store, tmp_path):
+    ended = call("train", store, run, "--resume", "--start-from", run)
+    assert ended.code == 2 and "--start-from" in ended.err
