@@ -2,11 +2,11 @@
 
 from __future__ import annotations  # torch is for type checkers only: workers start without it
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor
 
@@ -54,23 +54,23 @@ class Batch:
         """The same pairs so many times, one copy of all below the other."""
         if times == 1:
             return self
-        return Batch(
-            self.source_ids.repeat(times, 1),
-            self.source_lengths.repeat(times),
-            self.target_ids.repeat(times, 1),
-            self.lines * times,
-            self.position,
-            None if self.read_ids is None else self.read_ids.repeat(times, 1),
+        return self._with_ids(
+            lambda ids: ids.repeat(times, 1),
+            source_lengths=self.source_lengths.repeat(times),
+            lines=self.lines * times,
         )
 
     def to(self, device: str) -> Batch:
-        return Batch(
-            self.source_ids.to(device),
-            self.source_lengths,
-            self.target_ids.to(device),
-            self.lines,
-            self.position,
-            None if self.read_ids is None else self.read_ids.to(device),
+        return self._with_ids(lambda ids: ids.to(device))
+
+    def _with_ids(self, change: Callable[[Tensor], Tensor], **others: Any) -> Batch:
+        """The same change to all that holds ids."""
+        return replace(
+            self,
+            source_ids=change(self.source_ids),
+            target_ids=change(self.target_ids),
+            read_ids=None if self.read_ids is None else change(self.read_ids),
+            **others,
         )
 
 
