@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sacrebleu.metrics import BLEU
 
 from benchmarks import corpus, measurement, ours
 from benchmarks.job import Job
+from cli.config import read_recipe
 from data.corpus import read_lines
 from data.token_store import TokenStore
 from data.tokenization import Tokenizer
 from seq2seq.errors import CorpusError
+from seq2seq.files import read_json, sha256_of, write_json
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,25 +74,17 @@ def translated(job: Job, python: Path, mark: float, pieces: Path) -> list[str]:
     return list(read_lines(output))
 
 
-def of_ours(job: Job, recipe: str, minutes: Sequence[float], test: TestSet) -> list[dict[str, Any]]:
-    """A run of its own for each mark: its learning rate decays towards the end that it is given."""
+def of_ours(job: Job, recipe: str, minutes: float, test: TestSet) -> dict[str, Any]:
+    """A run of its own: its learning rate decays towards the end that it is given."""
     job.folder.mkdir(parents=True, exist_ok=True)
     references = job.folder / "references"
     corpus.write_lines(references, test.references)
-    rows = []
-    for mark in minutes:
-        run, texts = job.folder / f"run-{mark:g}", job.folder / f"translations-{mark:g}"
-        command(ours.training(job, run, recipe=recipe, minutes=mark), job, beside(run))
-        command(ours.translation(job, run, test.sources, references, texts), job, beside(texts))
-        rows.append(
-            row(
-                f"ours in {job.precision}",
-                mark,
-                last_update(run),
-                test.scored(list(read_lines(texts))),
-            )
-        )
-    return rows
+    run, texts = job.folder / f"run-{minutes:g}", job.folder / f"translations-{minutes:g}"
+    shutil.rmtree(run, ignore_errors=True)  # of a benchmark that was broken off
+    command(ours.training(job, run, recipe=recipe, minutes=minutes), job, beside(run))
+    command(ours.translation(job, run, test.sources, references, texts), job, beside(texts))
+    scored = test.scored(list(read_lines(texts)))
+    return row(f"ours in {job.precision}", minutes, last_update(run), scored)
 
 
 def beside(path: Path) -> Path:
@@ -126,13 +124,34 @@ def rows_of(
     minutes: Sequence[float],
     test: TestSet,
 ) -> list[dict[str, Any]]:
-    """One system after the other; the store is the one that all of them train on."""
+    """One system after the other; the store is the one that all of them train on.
+
+    What a benchmark that was broken off has measured in the same folder is not measured again.
+    """
     rows = []
     tokenizer = store.tokenizer("source")
     marks = tuple(60 * m for m in minutes)
+    about = {"store": store.sha256, "test": sha256_of(test.sources), "recipe": read_recipe(recipe)}
     for job, python in jobs.values():
+        asked = replace(job, marks=marks)
         if job.system == "ours":
-            rows += of_ours(job, recipe, minutes, test)
+            for mark in minutes:
+                kept = job.folder / f"row-{mark:g}.json"
+                measure = partial(of_ours, job, recipe, mark, test)
+                rows.append(once(kept, about | {"job": asdict(job)}, measure))
         else:
-            rows += of_peer(replace(job, marks=marks), python, test, tokenizer)
+            measure_all = partial(of_peer, asked, python, test, tokenizer)
+            rows += once(job.folder / "rows.json", about | {"job": asdict(asked)}, measure_all)
     return rows
+
+
+def once(path: Path, asked: dict[str, Any], make: Callable[[], T]) -> T:
+    """What was made of the same request before, or what is made now."""
+    asked = json.loads(json.dumps(asked, default=str))
+    if path.is_file():
+        found = read_json(path)
+        if found["asked"] == asked:
+            return found["made"]  # type: ignore[no-any-return]
+    made = make()
+    write_json(path, {"asked": asked, "made": made})
+    return made

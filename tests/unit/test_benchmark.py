@@ -16,6 +16,7 @@ from benchmarks import (
     peers,
     preparation,
     products,
+    quality,
     report,
 )  # fmt: skip
 from benchmarks.job import Job, Regime, Sizes
@@ -352,3 +353,16 @@ def test_every_requirement_of_every_peer_is_pinned():
     for peer in peers.PEERS:
         assert all("==" in requirement for requirement in peer.requirements)
         assert not any(requirement.startswith("torch==") for requirement in peer.requirements)
+
+
+def test_what_was_measured_for_the_same_request_is_not_measured_again(tmp_path):
+    made = []
+
+    def measure() -> list[dict]:
+        made.append(1)
+        return [{"bleu": 40.0 + len(made)}]
+
+    path = tmp_path / "rows.json"
+    assert quality.once(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
+    assert quality.once(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
+    assert quality.once(path, {"minutes": 9, "place": tmp_path}, measure) == [{"bleu": 42.0}]
