@@ -27,6 +27,7 @@ import psutil
 import torch
 from installed import program, told
 from sacrebleu.metrics.bleu import BLEU
+from sweep import read_results
 
 DIRECTIONS = ("de-en", "en-de", "en-fr")
 KEPT = 5  # checkpoints that an average is made of
@@ -86,12 +87,6 @@ def run_all(arguments: argparse.Namespace) -> None:
             with arguments.results.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(made, ensure_ascii=False) + "\n")
             print(f"{made['direction']}, seed {made['seed']}: done", file=sys.stderr, flush=True)
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def prepared(direction: str, arguments: argparse.Namespace) -> Path:
