@@ -104,12 +104,6 @@ class RunDirectory:
         return corpora[0]["tag"] if corpora else None
 
     @property
-    def tags(self) -> set[str]:
-        """All tags that its sources may have; their symbols follow EOS."""
-        corpora = self.provenance.get("corpora") or []
-        return {corpus["tag"] for corpus in corpora if corpus["tag"]}
-
-    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -148,7 +142,8 @@ class RunDirectory:
             source_vocabulary=self.provenance["source_vocabulary"],
             target_vocabulary=self.provenance["target_vocabulary"],
             joint=self.config.data.joint,
-            tags=len(self.tags),
+            # of the pieces, which may have more than the corpora use; only word dropout asks
+            tags=len(self.tokenizer("source").tags) if self.config.model.word_dropout else 0,
         )
 
     def checkpoint(self, name: str = "best") -> Path:

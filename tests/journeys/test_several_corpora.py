@@ -6,6 +6,9 @@ import pytest
 from journey import WORDS, train
 from program import call, succeed
 
+from cli.run_directory import RunDirectory
+from seq2seq.batch import EOS
+
 SETTINGS = (
     "--set=training.corpus_weights={reverse = 1.0}",
     "--set=training.curriculum=length",
@@ -138,3 +141,15 @@ def test_the_config_of_a_run_holds_its_weights(run):
     facts = json.loads(call("describe", run, "--json").out)
     assert facts["config"]["training"]["corpus_weights"] == {"reverse": 1.0}
     assert facts["tags"] == ["2en", "2xx"]
+
+
+def test_word_dropout_knows_all_tags_of_the_pieces(corpus, both, tmp_path):
+    """Those of pieces that were taken over, too, of which this corpus uses the last alone."""
+    manifest, store, run = (tmp_path / name for name in ("one.toml", "store", "run"))
+    manifest.write_text('[main]\ntag = "2xx"\n')
+    command = [*corpus.preprocess(store, "--corpora", manifest, "--pieces-of", both)]
+    assert call(*command).code == 0
+    assert call(*train(store, run, "--set=model.word_dropout=0.1", updates=1)).code == 0
+    opened = RunDirectory.open(run)
+    last = opened.tokenizer("source").tags["2xx"]
+    assert last == EOS + opened.build_model().encoder.tags == EOS + 2
