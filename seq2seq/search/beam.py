@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.hypothesis import (
+    Continuations,
     Hypothesis,
     State,
     StepFunction,
@@ -57,90 +58,77 @@ def beam_search(
         raise ValueError(f"beam is {beam}; 1 is greedy search")
     if not 1 <= n_best <= beam:
         raise ValueError(f"n_best is {n_best}; a beam of {beam} gives 1 to {beam} hypotheses")
-    history = _History()
-    endings: list[list[_Ending]] = [[] for _ in range(rows)]  # best first, at most n_best each
+    history, endings = _History(), _Endings(rows, n_best)
     sentences = torch.arange(rows)  # [B] the sentence of each group of rows still searched
     room = torch.tensor(max_lengths, dtype=torch.int64)  # [B]
     reach = torch.tensor(
         [length_divisor(n, alpha=length_penalty) for n in max_lengths], dtype=torch.float64
     )  # [B] the divisor at the longest length
-    worst = torch.full((rows,), float("-inf"), dtype=torch.float64)  # [B] score of the n-th ending
     totals = torch.zeros(rows, 1, dtype=torch.float64)  # [B, K] nats; -inf where no one lives
     previous = torch.full((rows,), bos, device=device)  # [B * K]
     length = 0
     while len(sentences):
         made = step(previous, state)
-        divisor = length_divisor(length + 1, alpha=length_penalty)
         best = best_continuations(made.logits, count=beam + 1, forbidden=forbidden)
-        batch, places = totals.shape
-        branches = best.ids.shape[1]
-        lives = totals > float("-inf")  # [B, K]
-        gains = best.log_probabilities.reshape(batch, places, branches)  # [B, K, C]
-        gains = gains.masked_fill(~lives.unsqueeze(-1), float("-inf"))
-        check_numbers(best._replace(log_probabilities=gains))
+        gains = _gains(best, totals)  # [B, K, C]
+        own = torch.arange(totals.numel()).reshape_as(totals)  # [B, K] rows
 
-        stuck = lives & (gains.amax(dim=-1) == float("-inf"))  # [B, K]
-        if bool(stuck.any()):
-            here = length_divisor(length, alpha=length_penalty)
-            for group, place in stuck.nonzero().tolist():
-                total = float(totals[group, place])
-                row = group * places + place
-                ending = _Ending(total / here, total, length, row, None)
-                _keep(ending, endings[int(sentences[group])], n_best)
+        stuck = (totals > float("-inf")) & (gains.amax(dim=-1) == float("-inf"))  # [B, K]
+        scores = totals / length_divisor(length, alpha=length_penalty)  # [B, K]
+        endings.add(stuck, sentences, scores, totals, length, own)
 
         ranked, order = (totals.unsqueeze(-1) + gains).flatten(1).sort(descending=True, stable=True)
         ranked, order = ranked[:, : 2 * beam], order[:, : 2 * beam]  # [B, 2K]
-        origin = torch.arange(batch).unsqueeze(1) * places + order // branches  # [B, 2K] rows
-        chosen = best.ids.reshape(batch, -1).gather(1, order)  # [B, 2K]
-        possible = ranked > float("-inf")
-        ends = possible & (chosen == eos)
-        ends[:, beam:] = False
-        full = ends.sum(dim=1, keepdim=True) == beam  # [B, 1]
-        goes_on = possible & (chosen != eos) & ~full
-        goes_on &= goes_on.cumsum(dim=1) <= beam  # [B, 2K]
+        origin = own.gather(1, order // gains.shape[-1])  # [B, 2K] rows
+        ids = best.ids.reshape(len(sentences), -1).gather(1, order)  # [B, 2K]
         last = (room == length + 1).unsqueeze(1)  # [B, 1]
-        ends |= goes_on & last
-        goes_on &= ~last
+        ends, lives = _fates(ranked, ids, eos=eos, beam=beam, last=last)  # [B, 2K]
+        scores = ranked / length_divisor(length + 1, alpha=length_penalty)  # [B, 2K]
+        endings.add(ends, sentences, scores, ranked, length, origin, ids)
 
-        scores = ranked / divisor  # [B, 2K]
-        ends &= scores > worst.unsqueeze(1)
-        groups, columns = ends.nonzero(as_tuple=True)
-        if len(groups):
-            for sentence, score, total, row, new in zip(
-                sentences[groups].tolist(),
-                scores[groups, columns].tolist(),
-                ranked[groups, columns].tolist(),
-                origin[groups, columns].tolist(),
-                chosen[groups, columns].tolist(),
-                strict=True,
-            ):
-                _keep(_Ending(score, total, length, row, new), endings[sentence], n_best)
-        if len(groups) or bool(stuck.any()):
-            worst = torch.tensor(
-                [
-                    endings[i][-1].score if len(endings[i]) == n_best else float("-inf")
-                    for i in sentences.tolist()
-                ],
-                dtype=torch.float64,
-            )
-
-        width = int(goes_on.sum(dim=1).max())
-        living = goes_on.to(torch.int8).sort(dim=1, descending=True, stable=True).indices
-        living = living[:, :width]  # [B, K] columns, those of no one last
-        totals = ranked.gather(1, living).masked_fill(~goes_on.gather(1, living), float("-inf"))
-        stays = torch.zeros(batch, dtype=torch.bool)
-        if width:
-            stays = (totals[:, 0] > float("-inf")) & (totals[:, 0] / reach > worst)  # [B]
-        parents = origin.gather(1, living)[stays].flatten()  # [B' * K]
-        ids = chosen.gather(1, living)[stays].flatten()  # [B' * K]
-        history.add(parents, ids, made.weights)
-        sentences, room, reach, worst = (x[stays] for x in (sentences, room, reach, worst))
-        totals = totals[stays]  # [B', K]
+        places = _first(lives)  # [B, K]
+        totals = ranked.gather(1, places).masked_fill(~lives.gather(1, places), float("-inf"))
+        # The first is the best: what no longer length would lift above the endings is over.
+        stays = (totals[:, :1] / reach.unsqueeze(1) > endings.worst(sentences)).any(dim=1)  # [B]
+        parents = origin.gather(1, places)[stays].flatten()  # [B' * K]
+        written = ids.gather(1, places)[stays].flatten()  # [B' * K]
+        history.add(parents, written, made.weights)
+        sentences, room, reach, totals = (x[stays] for x in (sentences, room, reach, totals))
         length += 1
         if len(sentences):
             state = made.state.select(parents.to(made.logits.device))
-            previous = ids.to(made.logits.device)
-    return history.hypotheses(endings)
+            previous = written.to(made.logits.device)
+    return history.hypotheses(endings.kept)
+
+
+def _gains(best: Continuations, totals: Tensor) -> Tensor:
+    """The log-probabilities [R, C] as [B, K, C], -inf where no one lives; checked."""
+    gains = best.log_probabilities.reshape(*totals.shape, -1)
+    gains = gains.masked_fill((totals == float("-inf")).unsqueeze(-1), float("-inf"))
+    check_numbers(best._replace(log_probabilities=gains))
+    return gains
+
+
+def _fates(
+    ranked: Tensor, ids: Tensor, *, eos: int, beam: int, last: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Which continuations end a hypothesis, and which live on. [B, C], best first -> [B, C] each.
+
+    Where `last` [B, 1], what would live on ends as it is.
+    """
+    possible = ranked > float("-inf")
+    ends = possible & (ids == eos)
+    ends[:, beam:] = False
+    full = ends.sum(dim=1, keepdim=True) == beam  # [B, 1]
+    lives = possible & (ids != eos) & ~full
+    lives &= lives.cumsum(dim=1) <= beam
+    return ends | (lives & last), lives & ~last
+
+
+def _first(lives: Tensor) -> Tensor:
+    """Columns of the living, in their order, then of others: [B, C] -> [B, K], K the most alive."""
+    width = int(lives.sum(dim=1).max())
+    return lives.to(torch.int8).sort(dim=1, descending=True, stable=True).indices[:, :width]
 
 
 class _Ending(NamedTuple):
@@ -153,10 +141,45 @@ class _Ending(NamedTuple):
     id: int | None  # what it wrote there; None if there was nothing it could write
 
 
-def _keep(ending: _Ending, endings: list[_Ending], n_best: int) -> None:
-    """Insert behind its equals, and let the worst go."""
-    insort_right(endings, ending, key=lambda kept: -kept.score)
-    del endings[n_best:]
+class _Endings:
+    """The best endings of each sentence, `n_best` at most."""
+
+    def __init__(self, sentences: int, n_best: int) -> None:
+        self.kept: list[list[_Ending]] = [[] for _ in range(sentences)]  # best first
+        self._n_best = n_best
+
+    def worst(self, sentences: Tensor) -> Tensor:
+        """[B] -> [B, 1] what an ending must be better than to be kept."""
+        kept = [self.kept[sentence] for sentence in sentences.tolist()]
+        scores = [e[-1].score if len(e) == self._n_best else float("-inf") for e in kept]
+        return torch.tensor(scores, dtype=torch.float64).unsqueeze(1)
+
+    def add(
+        self,
+        which: Tensor,
+        sentences: Tensor,
+        scores: Tensor,
+        totals: Tensor,
+        step: int,
+        rows: Tensor,
+        ids: Tensor | None = None,
+    ) -> None:
+        """Take in those of `which` [B, C], each behind its equals, and let the worst go."""
+        if not bool(which.any()):
+            return
+        which = which & (scores > self.worst(sentences))
+        groups, columns = which.nonzero(as_tuple=True)  # [n]
+        for sentence, score, total, row, new in zip(
+            sentences[groups].tolist(),
+            scores[groups, columns].tolist(),
+            totals[groups, columns].tolist(),
+            rows[groups, columns].tolist(),
+            [None] * len(groups) if ids is None else ids[groups, columns].tolist(),
+            strict=True,
+        ):
+            kept = self.kept[sentence]
+            insort_right(kept, _Ending(score, total, step, row, new), key=lambda e: -e.score)
+            del kept[self._n_best :]
 
 
 class _History:
