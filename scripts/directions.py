@@ -18,7 +18,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from typing import Any
 import psutil
 import torch
 from installed import program, told
+from results import add_page_arguments, gathered, read_results, write_page
 from sacrebleu.metrics.bleu import BLEU
-from sweep import read_results
 
 DIRECTIONS = ("de-en", "en-de", "en-fr")
 KEPT = 5  # checkpoints that an average is made of
@@ -64,8 +63,7 @@ def main() -> None:
     run.add_argument("--jobs", type=int, default=1, help="trainings at a time, sharing two threads")
     run.set_defaults(does=run_all)
     table = commands.add_parser("table", help="write the results as a page")
-    table.add_argument("results", type=Path)
-    table.add_argument("--output", type=Path, help="a Markdown file; left out: standard output")
+    add_page_arguments(table)
     table.set_defaults(does=write_table)
     arguments = parser.parse_args()
     arguments.does(arguments)
@@ -82,11 +80,10 @@ def run_all(arguments: argparse.Namespace) -> None:
     ]
     for direction in dict.fromkeys(each.direction for each in waiting):
         prepared(direction, arguments)
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for made in pool.map(lambda training: measured(training, arguments), waiting):
-            with arguments.results.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(made, ensure_ascii=False) + "\n")
-            print(f"{made['direction']}, seed {made['seed']}: done", file=sys.stderr, flush=True)
+    for made in gathered(
+        waiting, lambda each: measured(each, arguments), arguments.results, jobs=arguments.jobs
+    ):
+        print(f"{made['direction']}, seed {made['seed']}: done", file=sys.stderr, flush=True)
 
 
 def prepared(direction: str, arguments: argparse.Namespace) -> Path:
@@ -179,11 +176,7 @@ def tokenised_bleu(
 
 
 def write_table(arguments: argparse.Namespace) -> None:
-    page = "\n".join(page_lines(read_results(arguments.results))) + "\n"
-    if arguments.output:
-        arguments.output.write_text(page, encoding="utf-8")
-    else:
-        print(page, end="")
+    write_page(page_lines(read_results(arguments.results)), arguments.output)
 
 
 def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -19,13 +19,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 from installed import program, told
+from results import add_page_arguments, gathered, read_results, write_page
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ def main() -> None:
     run.set_defaults(does=run_plan)
     table = commands.add_parser("table", help="write the results as a page")
     table.add_argument("plan", type=Path)
-    table.add_argument("results", type=Path)
-    table.add_argument("--output", type=Path, help="a Markdown file; left out: standard output")
+    add_page_arguments(table)
     table.set_defaults(does=write_table)
     arguments = parser.parse_args()
     arguments.does(arguments)
@@ -99,18 +98,12 @@ def run_plan(arguments: argparse.Namespace) -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     for trial in waiting:  # stores first: two trials may share one
         prepared(trial, arguments.corpus, arguments.work)
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        made = pool.map(lambda t: measured(plan, t, arguments.corpus, arguments.work), waiting)
-        for result in made:
-            with arguments.results.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(result, ensure_ascii=False) + "\n")
-            print(f"{result['name']}: BLEU {result['bleu']:.2f}", file=sys.stderr, flush=True)
 
+    def measure(trial: Trial) -> dict[str, Any]:
+        return measured(plan, trial, arguments.corpus, arguments.work)
 
-def read_results(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for made in gathered(waiting, measure, arguments.results, jobs=arguments.jobs):
+        print(f"{made['name']}: BLEU {made['bleu']:.2f}", file=sys.stderr, flush=True)
 
 
 def languages(corpus: Path) -> tuple[str, str]:
@@ -172,11 +165,8 @@ def target_tokens(store: Path) -> int:
 
 
 def write_table(arguments: argparse.Namespace) -> None:
-    page = "\n".join(page_lines(Plan.read(arguments.plan), read_results(arguments.results))) + "\n"
-    if arguments.output:
-        arguments.output.write_text(page, encoding="utf-8")
-    else:
-        print(page, end="")
+    lines = page_lines(Plan.read(arguments.plan), read_results(arguments.results))
+    write_page(lines, arguments.output)
 
 
 def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
