@@ -28,6 +28,8 @@ from installed import program, told
 from results import add_page_arguments, gathered, read_results, write_page
 from sacrebleu.metrics.bleu import BLEU
 
+from seq2seq.precision import product_type
+
 DIRECTIONS = ("de-en", "en-de", "en-fr")
 KEPT = 5  # checkpoints that an average is made of
 WEIGHTS = {"last": "single model", "averaged": f"average of {KEPT} checkpoints"}
@@ -118,6 +120,7 @@ def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any
     program("train", str(store), str(run), *(["--resume"] if run.exists() else start), *threads)
     described = json.loads(program("describe", str(run), "--json"))
     last = described["checkpoints"]["last"]
+    products = product_type(described["config"]["training"]["precision"], "cpu")
     return {
         "direction": training.direction,
         "seed": training.seed,
@@ -133,7 +136,7 @@ def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any
         "jobs": arguments.jobs,
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, torch {torch.__version__}",
-        "precision": described["config"]["training"]["precision"],
+        "products": str(products).removeprefix("torch."),
     }
 
 
@@ -193,7 +196,7 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
         "hyphens split, as published systems on Multi30k are scored."
     )
     yield ""
-    yield f"{first['date']}, {first['machine']}, precision {first['precision']}."
+    yield f"{first['date']}, {first['machine']}, products in {first['products']}."
     scores = first["scores"]["last"]["test"]
     yield f"Signatures: cased `{scores['signature']}`, tokenised `{scores['tokenised_signature']}`."
     yield ""

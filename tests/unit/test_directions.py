@@ -26,7 +26,7 @@ def result(direction: str, seed: int, test: float) -> dict:
         "jobs": 1,
         "date": "2026-11-25",
         "machine": "a machine",
-        "precision": "auto",
+        "products": "float32",
     }
 
 
