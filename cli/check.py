@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from data.health import CorpusHealth, Distribution, Example, Finding, Histogram
+    from data.health.report import CorpusHealth, Distribution, Example, Finding, Histogram
 
 NARROWEST = 40  # columns; below this, lines are left to the terminal
 WIDEST = 120
@@ -40,7 +40,7 @@ def check(
     from cli.console import progress, write_json
     from cli.preprocess import only_section
     from data.corpus import STDIN, rereadable
-    from data.health import examine
+    from data.health.examination import examine
     from seq2seq.errors import ConfigError
 
     if source == target == STDIN:
@@ -95,7 +95,7 @@ def _print_report(health: "CorpusHealth", source: Path, target: Path) -> None:
 def _report(health: "CorpusHealth", source: Path, target: Path, width: int) -> "Iterator[Text]":
     from rich.text import Text
 
-    from data.health import verdict
+    from data.health.report import verdict
 
     yield from _figures(health)
     yield from _lengths(health)

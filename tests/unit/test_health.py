@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from data.cleaning import cleaning_rules, reason_to_drop
 from data.config import DataConfig
 from data.corpus import SentencePair
-from data.health import CorpusHealth, examine, verdict
+from data.health.examination import examine
+from data.health.report import CorpusHealth, verdict
 from data.shifts import find_stretches, length_correlation, trace_lines
 from seq2seq.errors import CorpusError
 

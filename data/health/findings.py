@@ -1,0 +1,331 @@
+"""What is worth telling of a corpus: faults, warnings and notes, one function a kind."""
+
+from collections.abc import Iterator, Sequence
+
+from data.cleaning import CleaningReport
+from data.health.measures import Copies
+from data.health.report import SEVERITIES, Example, Finding, Severity
+from data.health.side import EXAMPLES, Side
+from data.health.wording import are, counted, have, percent
+from data.shifts import Stretch
+
+# What is worth a warning and not only a note; shares of all pairs.
+MANY_DROPPED = 0.1
+MANY_REPEATED = 0.1
+MANY_IDENTICAL = 0.1
+MANY_SUSPECT_ENCODINGS = 0.001
+FEW_PAIRS = 1000
+NO_CORRELATION = 0.1  # of line lengths, in at least ENOUGH_LINES lines
+ENOUGH_LINES = 200
+
+
+def findings_of(
+    left: Side,
+    right: Side,
+    stretches: Sequence[Stretch],
+    correlation: float | None,
+    copies: Copies,
+    cleaning: CleaningReport,
+    *,
+    same_file: bool,
+) -> list[Finding]:
+    """All of them, the gravest first."""
+    sides = (left,) if same_file else (left, right)
+    pairs = min(left.lines, right.lines)
+    found = [
+        *_readability(sides),
+        *_counts(left, right, stretches),
+        *_shifts(left, right, stretches),
+        *_unrelated(correlation, stretches, pairs),
+        *_sameness(same_file, copies, pairs),
+        *_suspect_encodings(sides),
+        *_losses(cleaning, left, right),
+        *_repetitions(copies, pairs),
+        *_line_breaks(sides),
+        *_remarks(sides, cleaning.kept),
+    ]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _readability(sides: Sequence[Side]) -> Iterator[Finding]:
+    """What training would refuse to read."""
+    for side in sides:
+        if side.utf16:
+            yield Finding(
+                "utf-16",
+                "fault",
+                f"{side.name} looks like UTF-16, not UTF-8",
+                1,
+                "convert it: `iconv -f UTF-16 -t UTF-8 FILE > NEW`",
+            )
+        elif not side.lines:
+            yield Finding(
+                "empty", "fault", f"{side.name} is empty", 1, "give a file with one sentence a line"
+            )
+        elif side.looks_like_utf16:
+            yield Finding(
+                "utf-16",
+                "fault",
+                f"{side.name} looks like UTF-16 without a mark: most lines hold NUL",
+                side.nul.count,
+                "convert it: `iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE)",
+                side.nul.as_examples(),
+            )
+        elif side.invalid.count:
+            yield Finding(
+                "invalid-utf-8",
+                "fault",
+                f"{counted(side.invalid.count, 'line')} of {side.name} "
+                f"{are(side.invalid.count)} not valid UTF-8",
+                side.invalid.count,
+                "convert the file, for example with `iconv -f LATIN1 -t UTF-8`",
+                side.invalid.as_examples(),
+            )
+
+
+def _counts(left: Side, right: Side, stretches: Sequence[Stretch]) -> Iterator[Finding]:
+    surplus = right.lines - left.lines
+    if not surplus or not stretches:
+        return
+    shorter, longer = (left, right) if surplus > 0 else (right, left)
+    extra = counted(abs(surplus), "line")
+    changes = [part for part in stretches[1:] if part.offset is not None]
+    if stretches[0].offset not in (0, None):
+        changes.insert(0, stretches[0])
+    if changes:
+        line = changes[0].first
+        advice = f"{shorter.name} seems to lack {extra} near line {line:,}: compare the two there"
+        if len({part.offset for part in changes}) > 1:
+            places = ", ".join(f"{part.first:,}" for part in changes[:EXAMPLES])
+            advice = f"the sides seem to shift near lines {places}: compare them there"
+        numbers = [line + step for step in (-1, 0, 1)]
+    else:
+        line = min(left.lines, right.lines) + 1
+        advice = (
+            f"the sides seem to run together to the end of {shorter.name}; "
+            f"what is over starts at {longer.name}:{line}"
+        )
+        numbers = [line - 1, line]
+    near = [number for number, _ in shorter.breaks.examples if abs(number - line) < 20]
+    if near:
+        advice += (
+            f"; {shorter.name}:{near[0]} holds a character that some programs take for a line end"
+        )
+    yield Finding(
+        "unequal-counts",
+        "fault",
+        f"{left.name} has {counted(left.lines, 'line')} but {right.name} has {right.lines:,}",
+        abs(surplus),
+        advice,
+        tuple(Example(number) for number in numbers if number > 0),
+    )
+
+
+def _shifts(left: Side, right: Side, stretches: Sequence[Stretch]) -> Iterator[Finding]:
+    """With equal counts, stretches in which the sides do not face each other."""
+    if left.lines != right.lines:
+        return
+    astray = [part for part in stretches if part.offset != 0]
+    if not astray:
+        return
+    lines = sum(part.last - part.first + 1 for part in astray)
+    places = "; ".join(_described(part) for part in astray[:EXAMPLES])
+    more = f"; and {len(astray) - EXAMPLES} more" if len(astray) > EXAMPLES else ""
+    yield Finding(
+        "shifted",
+        "warning",
+        f"the sides do not seem to face each other in {counted(lines, 'line')}: {places}{more}",
+        lines,
+        "compare the sides there: a line lost on one side shifts all that follow",
+        tuple(
+            Example(part.first + step)
+            for part in astray[:1]
+            for step in (-1, 0, 1)
+            if part.first + step > 0
+        ),
+    )
+
+
+def _described(part: Stretch) -> str:
+    where = f"lines {part.first:,} to {part.last:,}"
+    if part.offset is None:
+        return f"{where} fit nowhere near"
+    words = f"{counted(abs(part.offset), 'line')} {'later' if part.offset > 0 else 'earlier'}"
+    return f"{where} fit targets {words}"
+
+
+def _unrelated(
+    correlation: float | None, stretches: Sequence[Stretch], pairs: int
+) -> Iterator[Finding]:
+    if correlation is None or pairs < ENOUGH_LINES or correlation >= NO_CORRELATION:
+        return
+    if [part.offset for part in stretches] != [0]:
+        return  # told already
+    yield Finding(
+        "unrelated",
+        "warning",
+        "long lines do not face long lines, nor short lines short ones "
+        f"(correlation of lengths {correlation:.2f})",
+        pairs,
+        "are these two sides of one corpus, in the same order?",
+        tuple(Example(number) for number in (1, 2, 3)),
+    )
+
+
+def _sameness(same: bool, copies: Copies, pairs: int) -> Iterator[Finding]:
+    count = len(copies.identical)
+    examples = tuple(Example(number) for number in copies.identical[:EXAMPLES].tolist())
+    if same:
+        yield Finding(
+            "same-file",
+            "warning",
+            "source and target are the same file",
+            pairs,
+            "name two files, or go on if the model shall learn to copy",
+        )
+    elif count:
+        share = count / pairs
+        yield Finding(
+            "identical",
+            "warning" if share > MANY_IDENTICAL else "note",
+            f"in {counted(count, 'pair')} ({percent(share)}) source and target are identical",
+            count,
+            "untranslated lines teach a model to copy" if share > MANY_IDENTICAL else "",
+            examples,
+        )
+
+
+def _suspect_encodings(sides: Sequence[Side]) -> Iterator[Finding]:
+    for side in sides:
+        severity: Severity = (
+            "warning" if side.twice.count > MANY_SUSPECT_ENCODINGS * side.lines else "note"
+        )
+        if side.twice.count:
+            yield Finding(
+                "encoded-twice",
+                severity,
+                f"{counted(side.twice.count, 'line')} of {side.name} may be encoded twice",
+                side.twice.count,
+                "UTF-8 was read as Latin-1 or Windows-1252 and written as UTF-8 again: "
+                "undo it with `iconv -f UTF-8 -t CP1252`, or fetch the text anew",
+                side.twice.as_examples(),
+            )
+        if side.lost.count:
+            severity = (
+                "warning" if side.lost.count > MANY_SUSPECT_ENCODINGS * side.lines else "note"
+            )
+            yield Finding(
+                "lost-characters",
+                severity,
+                f"{counted(side.lost.count, 'line')} of {side.name} "
+                "lost characters (U+FFFD) earlier",
+                side.lost.count,
+                "these pairs are dropped; the original text may still have the characters",
+                side.lost.as_examples(),
+            )
+
+
+def _losses(cleaning: CleaningReport, left: Side, right: Side) -> Iterator[Finding]:
+    if not cleaning.read:
+        return
+    if not cleaning.kept:
+        yield Finding(
+            "no-usable-pairs",
+            "fault",
+            f"cleaning would drop every pair ({counted(cleaning.read, 'pair')} read)",
+            cleaning.dropped,
+            "the reasons are listed under “cleaning”; the limits are settings of section data",
+        )
+    elif cleaning.dropped > MANY_DROPPED * cleaning.read:
+        yield Finding(
+            "many-dropped",
+            "warning",
+            f"cleaning would drop {counted(cleaning.dropped, 'pair')} "
+            f"({percent(cleaning.dropped / cleaning.read)})",
+            cleaning.dropped,
+            "the reasons are listed under “cleaning”",
+        )
+    for side, other in ((left, right), (right, left)):
+        alone = cleaning.reasons[f"{'source' if side is left else 'target'} blank"]
+        if alone > MANY_SUSPECT_ENCODINGS * cleaning.read and alone > EXAMPLES:
+            yield Finding(
+                "blank-on-one-side",
+                "note",
+                f"{counted(alone, 'line')} of {side.name} {are(alone)} "
+                f"blank where {other.name} is not",
+                alone,
+            )
+
+
+def _repetitions(copies: Copies, pairs: int) -> Iterator[Finding]:
+    if copies.duplicates:
+        share = copies.duplicates / pairs
+        most = Example(copies.commonest, remark=f"{copies.most:,} times")
+        yield Finding(
+            "duplicates",
+            "warning" if share > MANY_REPEATED else "note",
+            f"{counted(copies.duplicates, 'pair')} ({percent(share)}) repeat an earlier pair",
+            copies.duplicates,
+            "repeated pairs are learnt by heart" if share > MANY_REPEATED else "",
+            (most,),
+        )
+    if copies.ambiguous:
+        yield Finding(
+            "ambiguous",
+            "note",
+            f"{counted(copies.ambiguous, 'source line')} {have(copies.ambiguous)} several "
+            "different targets",
+            copies.ambiguous,
+            examples=tuple(Example(number) for number in copies.ambiguous_lines),
+        )
+
+
+def _line_breaks(sides: Sequence[Side]) -> Iterator[Finding]:
+    for side in sides:
+        if side.breaks.count:
+            yield Finding(
+                "line-breaks",
+                "note",
+                f"{counted(side.breaks.count, 'line')} of {side.name} "
+                f"{have(side.breaks.count)} characters that other programs take for line ends",
+                side.breaks.count,
+                "we split at \\n alone; a tool that splits here makes the sides drift apart",
+                side.breaks.as_examples(),
+            )
+        if side.controls.count and not side.looks_like_utf16:
+            yield Finding(
+                "control-characters",
+                "note",
+                f"{counted(side.controls.count, 'line')} of {side.name} "
+                f"{have(side.controls.count)} control characters",
+                side.controls.count,
+                examples=side.controls.as_examples(),
+            )
+
+
+def _remarks(sides: Sequence[Side], usable: int) -> Iterator[Finding]:
+    for side in sides:
+        if side.marked:
+            yield Finding(
+                "byte-order-mark",
+                "note",
+                f"{side.name} starts with a byte-order mark; it is taken off",
+                1,
+            )
+        if side.carriage_returns:
+            yield Finding(
+                "carriage-returns",
+                "note",
+                f"{counted(side.carriage_returns, 'line')} of {side.name} "
+                f"{'ends' if side.carriage_returns == 1 else 'end'} in \\r\\n, "
+                "as on Windows; the \\r is taken off",
+                side.carriage_returns,
+            )
+    if 0 < usable < FEW_PAIRS:
+        yield Finding(
+            "few-pairs",
+            "note",
+            f"{counted(usable, 'usable pair')}: enough to try things out, "
+            "too little to learn a language from",
+            usable,
+        )
