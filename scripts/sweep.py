@@ -52,6 +52,7 @@ class Plan:
 
     title: str
     recipe: str
+    note: str  # for the page
     base: tuple[str, ...]
     trials: tuple[Trial, ...]
 
@@ -64,7 +65,7 @@ class Plan:
             for each in told["trial"]
             for seed in each.get("seeds", told.get("seeds", [1]))
         )
-        return cls(told["title"], told["recipe"], base, trials)
+        return cls(told["title"], told["recipe"], told.get("note", ""), base, trials)
 
 
 def main() -> None:
@@ -186,6 +187,9 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
         "difference of less than a point between single runs may be chance."
     )
     yield ""
+    if plan.note:
+        yield plan.note
+        yield ""
     yield f"Signature: `{results[0]['signature']}`; {results[0]['date']}, {results[0]['machine']}."
     yield ""
     yield "| trial | why | BLEU | against the first | nats a sentence | parameters |"

@@ -10,6 +10,7 @@ PLAN = """
 title = "Experiments"
 recipe = "small"
 seeds = [1, 2]
+note = "A word on how."
 base = ["training.updates=10", "data.vocabulary_size=400"]
 
 [[trial]]
@@ -58,6 +59,7 @@ def test_the_page_compares_means_with_the_first_trial(plan):
     results = [result("first", 1, 30.0, 33.0), result("first", 2, 32.0, 34.0)]
     results.append(result("second", 3, 33.5, 32.0))
     page = list(sweep.page_lines(plan, results))
+    assert "A word on how." in page
     assert "| first |  | 31.0 ± 1.4 | +0.0 | 33.50 (+0.00) | 6.1 M |" in page
     assert "| second | because | 33.5 | +2.5 | 32.00 (-1.50) | 6.1 M |" in page
     assert page[-1] == "* second: `model.dropout=0.5`, `data.vocabulary_size=800`"
