@@ -201,7 +201,8 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield ""
     for name in by_name:
         trial = next(each for each in plan.trials if each.name == name)
-        yield f"* {name}: " + ", ".join(f"`{each}`" for each in trial.settings[len(plan.base) :])
+        own = ", ".join(f"`{each}`" for each in trial.settings[len(plan.base) :])
+        yield f"* {name}: {own or 'nothing more'}"
 
 
 def row(plan: Plan, name: str, made: Sequence[dict[str, Any]], first: tuple[float, float]) -> str:
