@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from data.corpus import SentencePair
     from data.token_store import TokenStore
 
-SMALL_CORPUS = 10_000  # pairs below which the recipe is `tiny` and the vocabulary small
+SMALL_CORPUS = 10_000  # pairs; with fewer, recipe `tiny` suits the few minutes, and few pieces
 SHOWN = 5  # translations shown of each held-out set
 
 
