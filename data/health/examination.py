@@ -89,7 +89,7 @@ def _read(
                 report.drop(reason, line=number)
                 shown = dropped.setdefault(reason, [])
                 if len(shown) < EXAMPLES and index not in unread:  # a finding shows those
-                    shown.append(Example(number, shortened(pair.source), shortened(pair.target)))
+                    shown.append(Example(number, _shortened(pair.source), _shortened(pair.target)))
         advance(len(piece))
     while rest := list(itertools.islice(targets, 4096)):
         right.take(rest)
@@ -97,7 +97,7 @@ def _read(
     return report, dropped
 
 
-def shortened(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -144,7 +144,7 @@ def _chosen_lines(side: Side, numbers: set[int]) -> dict[int, str]:
         return found
     for number, raw in enumerate(read_raw_lines(side.path), start=1):
         if number in numbers:
-            found[number] = shortened(raw.decode("utf-8", errors="replace"))
+            found[number] = _shortened(raw.decode("utf-8", errors="replace"))
         if number >= last:
             break
     return found

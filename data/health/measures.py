@@ -25,9 +25,7 @@ class Copies:
 
 def find_copies(left: Side, right: Side, pairs: int) -> Copies:
     """Equal lines by equal hashes; among ten million lines, one false match in 400,000 corpora."""
-    filled = np.flatnonzero(
-        (left.traces().ending[:pairs] != BLANK) & (right.traces().ending[:pairs] != BLANK)
-    )
+    filled = np.flatnonzero(_filled(left, right, pairs))
     sources = left.hashes()[:pairs][filled].view(np.uint64)
     targets = right.hashes()[:pairs][filled].view(np.uint64)
     identical = filled[sources == targets] + 1
@@ -73,12 +71,16 @@ def length_distributions(
 
 def length_ratio(left: Side, right: Side, pairs: int) -> Distribution | None:
     """Target characters per source character, of pairs with text on both sides."""
-    filled = (left.traces().ending[:pairs] != BLANK) & (right.traces().ending[:pairs] != BLANK)
-    ratios = right.traces().characters[:pairs][filled] / left.traces().characters[:pairs][
-        filled
-    ].astype(np.float32)
+    filled = _filled(left, right, pairs)
+    sources = left.traces().characters[:pairs][filled]
+    ratios = right.traces().characters[:pairs][filled] / sources.astype(np.float32)
     edges = np.exp2(np.linspace(-2, 2, BARS + 1)[:-1])  # a quarter to four times, in equal ratios
     return _distribution(ratios, edges)
+
+
+def _filled(left: Side, right: Side, pairs: int) -> NDArray[np.bool_]:
+    """Which pairs have text on both sides."""
+    return (left.traces().ending[:pairs] != BLANK) & (right.traces().ending[:pairs] != BLANK)
 
 
 def _distribution(

@@ -161,9 +161,6 @@ class Side:
     def words(self) -> NDArray[np.uint16]:
         return np.concatenate(self._words) if self._words else np.zeros(0, np.uint16)
 
-    def characters(self) -> NDArray[np.uint16]:
-        return self.traces().characters
-
     def traces(self) -> LineTraces:
         if len(self._traces) != 1:
             self._traces = [join_traces(self._traces)]

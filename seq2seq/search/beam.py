@@ -88,7 +88,7 @@ def beam_search(
 
         places = _first(lives)  # [B, K]
         totals = ranked.gather(1, places).masked_fill(~lives.gather(1, places), float("-inf"))
-        # The first is the best: what no longer length would lift above the endings is over.
+        # A sentence goes on while its best, the first, may still become better than what is kept.
         stays = (totals[:, :1] / reach.unsqueeze(1) > endings.worst(sentences)).any(dim=1)  # [B]
         parents = origin.gather(1, places)[stays].flatten()  # [B' * K]
         written = ids.gather(1, places)[stays].flatten()  # [B' * K]
