@@ -73,14 +73,17 @@ def length_ratio(left: Side, right: Side, pairs: int) -> Distribution | None:
     """Target characters per source character, of pairs with text on both sides."""
     filled = _filled(left, right, pairs)
     sources = left.traces().characters[:pairs][filled]
-    ratios = right.traces().characters[:pairs][filled] / sources.astype(np.float32)
+    targets = right.traces().characters[:pairs][filled]
+    ratios: NDArray[np.float32] = np.divide(targets, sources, dtype=np.float32)
     edges = np.exp2(np.linspace(-2, 2, BARS + 1)[:-1])  # a quarter to four times, in equal ratios
     return _distribution(ratios, edges)
 
 
 def _filled(left: Side, right: Side, pairs: int) -> NDArray[np.bool_]:
     """Which pairs have text on both sides."""
-    return (left.traces().ending[:pairs] != BLANK) & (right.traces().ending[:pairs] != BLANK)
+    endings = left.traces().ending[:pairs], right.traces().ending[:pairs]
+    filled: NDArray[np.bool_] = (endings[0] != BLANK) & (endings[1] != BLANK)
+    return filled
 
 
 def _distribution(
