@@ -135,7 +135,7 @@ def _preprocess(paths: DemoPaths, pairs: int) -> "TokenStore":
     from cli.console import note
     from data.config import DataConfig
     from data.corpora import CorpusFiles
-    from data.preparation import prepare
+    from data.preparation.pipeline import prepare
 
     config = DataConfig(vocabulary_size=1000 if pairs < SMALL_CORPUS else 8000)
     if paths.target_language in ("ja", "zh", "ko") and pairs < SMALL_CORPUS:

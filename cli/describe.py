@@ -306,7 +306,7 @@ def _run_facts(path: Path) -> dict[str, Any]:
 
 
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
-    from cli.training_run import figures
+    from cli.recorder import figures
     from seq2seq.checkpoint import MODEL, verify
 
     verified = verify(path)

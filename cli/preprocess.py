@@ -55,7 +55,7 @@ def preprocess(
     from data.config import DataConfig
     from data.corpora import CorpusFiles, Manifest, read_manifest
     from data.corpus import rereadable
-    from data.preparation import prepare
+    from data.preparation.pipeline import prepare
 
     values = only_section(parse_settings(set_ or []), "data")
     if vocabulary_size is not None:

@@ -1,33 +1,27 @@
-"""Training into a run directory: what `fit` reports is logged, saved and shown here."""
+"""Training into a run directory: what `fit` reports is recorded and shown here."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from math import isfinite
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cli.interruption import Interrupted, stop_requests
+from cli.recorder import Recorder, Trained
 from cli.run_directory import RunDirectory
-from cli.training_log import Reporter, describe_measured
-from cli.validation import Sample, Validator
+from cli.training_log import Reporter
+from cli.validation import Validator
 from cli.warm_start import load_origin
-from seq2seq.errors import ConfigError, DivergenceError, ResourceError
-from seq2seq.files import sync
+from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.memory import memory_for
 
 if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
     from data.token_store import TokenStore
     from seq2seq.batch import Batch
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.moving_average import MovingAverage
-    from seq2seq.training import Measured, TrainingState, Update, Validation
-
+    from seq2seq.training import TrainingState
 
 TRANSLATING = "lower search.batch_sentences or training.batch_tokens, or the model's sizes"
 
@@ -84,7 +78,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
             device=device,
         )
         room = refuse_full_disk(run, trained.model)
-        recorder = _Recorder(run, trained, state, begins=begins)
+        recorder = Recorder(run, trained, state, begins=begins)
         try:
             reporter.start(trained.model, state)
             for line in (*warnings, *(room if begins else room[1:])):
@@ -121,7 +115,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
 class _Standing(NamedTuple):
     """Where a run stands when its training is begun or gone on with."""
 
-    trained: "Trained"
+    trained: Trained
     state: "TrainingState"
     begins: bool  # there is no checkpoint yet
     warnings: list[str]  # of checkpoints that were found damaged
@@ -153,7 +147,7 @@ def _recovered(run: RunDirectory, device: str) -> _Standing:
 def _batches(
     store: "TokenStore",
     config: "TrainingConfig",
-    trained: "Trained",
+    trained: Trained,
     state: "TrainingState",
     device: str,
 ) -> "Iterator[Batch]":
@@ -186,171 +180,6 @@ def _told_plateau(state: "TrainingState", config: "TrainingConfig") -> str:
     rate = config.learning_rate * config.plateau_factor**state.reductions
     origin = f", from the weights of update {state.best_update:,}" if config.plateau_restart else ""
     return f"a plateau: the learning rate is {rate:.1e} from here on{origin}"
-
-
-class Trained(NamedTuple):
-    """All that changes with an update and is saved with it."""
-
-    model: "EncoderDecoder"
-    optimizer: "Optimizer"
-    average: "MovingAverage | None"
-
-
-class _Recorder:
-    """Writes metrics.jsonl, samples.jsonl and checkpoints."""
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        trained: Trained,
-        state: "TrainingState",
-        *,
-        begins: bool,
-    ) -> None:
-        """Where training begins, its first weights are saved before anything else is done: what
-        cannot be written to is found out now."""
-        self._run, self._trained = run, trained
-        self._state = self._saved = state
-        self._config = run.config.training
-        self._every = self._config.log_every
-        if begins:
-            self._save()
-        run.rewind(state)
-        self._metrics = run.metrics.open("a", encoding="utf-8")
-
-    @property
-    def state(self) -> "TrainingState":
-        """What was reported last."""
-        return self._state
-
-    def update(self, event: "Update") -> None:
-        from seq2seq.checkpoint import end_average
-
-        if self._state == self._saved:
-            end_average(self._run.checkpoints, self._state)
-        self._state = event.state
-        if event.state.update % self._every == 0:
-            self._write(
-                event="update",
-                update=event.state.update,
-                epoch=event.batch.epoch,
-                batch=event.batch.batch,
-                tokens=event.tokens,
-                nats_per_token=event.nats_per_token,
-                smoothed_nats_per_token=event.smoothed_nats_per_token,
-                gradient_norm=event.gradient_norm,
-                learning_rate=event.learning_rate,
-            )
-
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
-        from cli.console import json_line
-
-        self._state = event.state
-        self._write(
-            event="validation",
-            update=event.state.update,
-            **figures(event.measured),
-            best_update=event.state.best_update,
-            **({"reduced": True} if event.reduced else {}),
-        )
-        if samples:
-            with self._run.samples.open("a", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(json_line(each.as_json(event.state.update)) for each in samples)
-        self.save()
-
-    def save(self) -> None:
-        """A checkpoint of where training stands, unless there is one already."""
-        if self._state == self._saved:
-            return
-        # What is told must not be behind the checkpoint, even if the power fails.
-        for path in (self._run.metrics, self._run.samples):
-            if path.is_file():
-                sync(path)
-        sync(self._run.path)
-        self._save()
-
-    def _save(self) -> None:
-        from seq2seq.checkpoint import point, prune, save_checkpoint
-
-        folder, config = self._run.checkpoints, self._config
-        model, optimizer, average = self._trained
-        path = save_checkpoint(folder, model, optimizer, self._state, average)
-        if self._state.update and (
-            self._state.best_update == self._state.update == self._state.validated
-        ):
-            point(folder, "best", path)
-        point(folder, "last", path)
-        prune(
-            folder,
-            keep_best=config.keep_best,
-            keep_last=config.keep_last,
-            metric=config.metric,
-        )
-        self._saved = self._state
-
-    def average(self, validate: Callable[[], "Measured"], reporter: Reporter) -> bool:
-        """At the end of training, average what was kept; whether there was anything to do.
-
-        An average that is there already, from a run that ended here before, is the one to keep.
-        The model has averaged weights afterwards.
-        """
-        from seq2seq import checkpoint
-        from seq2seq.training import is_better
-
-        folder, config = self._run.checkpoints, self._config
-        if config.average == "none" or not self._state.update:
-            return False
-        count = config.keep_best if config.average == "best" else config.keep_last
-        chosen = checkpoint.kept_checkpoints(
-            folder, by=config.average, count=count, metric=config.metric
-        )
-        if len(chosen) < 2:
-            reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
-            return False
-        verified = [checkpoint.verify(each) for each in chosen]
-        updates = [each.state.update for each in verified]
-        made = updates != checkpoint.averaged_updates(folder)
-        if made:
-            model = self._trained.model
-            checkpoint.load_average(verified, model)
-            measured = validate()
-            if not isfinite(measured.nats_per_token):
-                raise DivergenceError(
-                    f"the averaged weights have a validation loss of {measured.nats_per_token}",
-                    hint="the checkpoints they are made of are intact",
-                )
-            state = replace(self._state, measured=measured)
-            checkpoint.save_average(folder, model, state, updates=updates)
-        path = folder / checkpoint.AVERAGED
-        told = checkpoint.load_state(path).measured
-        assert told is not None
-        better = is_better(told, self._state, config.metric)
-        if better:
-            checkpoint.point(folder, "best", path)
-        self._write(event="average", updates=updates, **figures(told), better=better)
-        if made:
-            reporter.tell(
-                f"average of {len(chosen)} checkpoints: {describe_measured(told)} "
-                + ("(best now names it)" if better else "(no better than the best of them)")
-            )
-        return made
-
-    def close(self) -> None:
-        with suppress(OSError):  # each line was flushed, and a disk that refused one has been told
-            self._metrics.close()
-
-    def _write(self, **values: object) -> None:
-        self._metrics.write(json.dumps(values) + "\n")
-        self._metrics.flush()
-
-
-def figures(measured: "Measured") -> dict[str, float]:
-    """What was measured, by name, without what was not."""
-    found = {"nats_per_token": measured.nats_per_token, "perplexity": measured.perplexity}
-    for name in ("bleu", "chrf", "length_ratio", "copied"):
-        if (value := getattr(measured, name)) is not None:
-            found[name] = value
-    return found
 
 
 def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:

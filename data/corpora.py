@@ -14,13 +14,14 @@ A tag tells the model what kind of pair it reads: text that was translated back 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from data.corpus import read_raw_lines
 from seq2seq.errors import ConfigError
 from seq2seq.files import parse_toml
 
@@ -39,6 +40,10 @@ class CorpusFiles(NamedTuple):
 
     source: Path
     target: Path
+
+    def raw_pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Raises ValueError where one file has more lines; `survey_pair` refuses those before."""
+        return zip(read_raw_lines(self.source), read_raw_lines(self.target), strict=True)
 
 
 @dataclass(frozen=True)

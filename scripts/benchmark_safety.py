@@ -21,16 +21,16 @@ from unittest.mock import patch
 
 import torch
 
-import cli.training_run as training_run
 import seq2seq.training as training
 from cli.config import read_recipe, resolve
+from cli.recorder import Recorder
 from cli.run_directory import RunDirectory
 from cli.training_log import PlainReporter
+from cli.training_run import train_run
 from data.token_store import TokenStore
 
 SAVES = 6
 WARM_UP = 20  # updates that are not timed
-RECORDER: Any = training_run._Recorder
 
 
 class Meter:
@@ -80,12 +80,12 @@ def measure(store: TokenStore, folder: Path, recipe: str, updates: int) -> None:
     run = RunDirectory.create(folder / "run", config, store)
     saves, chance, lines = Meter(), Meter(), Meter()
     with (
-        saves.watching(RECORDER, "save", "_save"),
+        saves.watching(Recorder, "save", "_save"),
         chance.watching(training, "seed_update", "update_chance"),
-        lines.watching(RECORDER, "update"),
+        lines.watching(Recorder, "update"),
     ):
         reporter = Marks(lambda line: None, run.log, config.training)
-        training_run.train_run(run, store, device="cpu", reporter=reporter)
+        train_run(run, store, device="cpu", reporter=reporter)
     size = sum(file.stat().st_size for file in run.checkpoint("last").iterdir())
     update = median(reporter.seconds)
     save = median(saves.seconds[1:])  # the first is made before training begins

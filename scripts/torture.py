@@ -164,15 +164,15 @@ class Attempt:
 
     def _watch(self) -> None:
         """Note in the shared byte what is entered; nothing else is changed."""
-        from cli import training_report, training_run
+        from cli import training_report
+        from cli.recorder import Recorder
         from cli.training_log import PlainReporter
         from cli.validation import Validator
 
-        recorder: Any = training_run._Recorder
         for owner, name, phase in (
             (Validator, "measure", "validation"),
-            (recorder, "save", "save"),
-            (recorder, "average", "averaging"),
+            (Recorder, "save", "save"),
+            (Recorder, "average", "averaging"),
             (training_report, "write_report", "the end"),
         ):
             setattr(owner, name, self._noting(getattr(owner, name), phase))

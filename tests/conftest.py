@@ -12,7 +12,7 @@ from tiny import corpus_lines, write_corpus
 
 from data.config import DataConfig
 from data.corpora import CorpusFiles
-from data.preparation import prepare
+from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 
 # A background job ignores Ctrl-C, and under nohup that its terminal is gone, and so would every

@@ -31,7 +31,7 @@ from cli.training_run import check_resumable, train_run
 from data.batching import epoch_plan, sorted_batches, token_budget_batches
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
-from data.preparation import prepare
+from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
 from seq2seq.checkpoint import verify

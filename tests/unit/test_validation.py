@@ -12,7 +12,8 @@ from cli.training_log import PlainReporter
 from cli.translator import Translator
 from cli.validation import Sample, Validator, shown, spread
 from data.config import DataConfig
-from data.preparation import CorpusFiles, prepare
+from data.corpora import CorpusFiles
+from data.preparation.pipeline import prepare
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus

@@ -1,0 +1,84 @@
+"""Chunks of consecutive lines, and their ids: what a worker process takes and gives."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from data.cleaning import CleaningReport, cleaning_rules, reason_to_drop
+from data.config import DataConfig
+from data.corpora import Corpus
+from data.corpus import SentencePair
+from data.tokenization import Tokenizer
+
+CHUNK = 2000  # pairs
+
+
+class Chunk(NamedTuple):
+    """Consecutive lines of both sides, each as one blob: cheap to hand to another process."""
+
+    first_line: int  # from 1
+    sources: bytes
+    targets: bytes
+    tag: str | None  # in front of each source
+
+
+class EncodedChunk(NamedTuple):
+    ids: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int32]  # [2n]
+    lines: npt.NDArray[np.int64]  # [n]
+    report: CleaningReport
+
+
+def chunks_of(corpus: Corpus) -> Iterator[Chunk]:
+    raw = corpus.files.raw_pairs()
+    first = 1
+    while lines := list(islice(raw, CHUNK)):
+        sources, targets = zip(*lines, strict=True)
+        yield Chunk(first, b"\n".join(sources), b"\n".join(targets), corpus.tag)
+        first += len(lines)
+
+
+class Encoder:
+    """Cleans chunks and turns them into ids."""
+
+    def __init__(self, source_model: bytes, target_model: bytes, config: DataConfig) -> None:
+        self._source = Tokenizer(source_model)
+        self._target = self._source if config.joint else Tokenizer(target_model)
+        self._rules = cleaning_rules(config)
+        self._max_pieces = config.max_pieces
+
+    def encode(self, chunk: Chunk, *, clean: bool) -> EncodedChunk:
+        report = CleaningReport()
+        kept: list[tuple[int, SentencePair]] = []
+        for line, pair in _pairs_of(chunk):
+            report.read += 1
+            reason = reason_to_drop(pair, self._rules if clean else self._rules[:1])
+            if reason:
+                report.drop(reason, line=line)
+            else:
+                kept.append((line, pair))
+        sources = self._source.encode_all([pair.source for _, pair in kept])
+        targets = self._target.encode_all([pair.target for _, pair in kept])
+        front = np.array([self._source.tags[chunk.tag]] if chunk.tag else [], np.int32)
+        ids: list[npt.NDArray[np.int32]] = []
+        lines = []
+        for (line, _), source, target in zip(kept, sources, targets, strict=True):
+            if clean and max(len(source), len(target)) > self._max_pieces:
+                report.drop(f"over {self._max_pieces} pieces", line=line)
+            elif not len(source) or not len(target):
+                report.drop("nothing left after normalisation", line=line)
+            else:
+                ids += (np.concatenate([front, source]), target)
+                lines.append(line)
+        lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
+        joined = np.concatenate(ids) if ids else np.empty(0, np.int32)
+        return EncodedChunk(joined, lengths, np.array(lines, dtype=np.int64), report)
+
+
+def _pairs_of(chunk: Chunk) -> Iterator[tuple[int, SentencePair]]:
+    sources, targets = chunk.sources.decode().split("\n"), chunk.targets.decode().split("\n")
+    for offset, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        yield chunk.first_line + offset, SentencePair(source, target)

@@ -1,0 +1,102 @@
+"""The ids of a split, of one corpus after the other, written to disk as they come."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.cleaning import CleaningReport
+from data.config import DataConfig
+from data.corpora import Corpus, CorpusFiles
+from data.preparation.chunks import EncodedChunk, Encoder, chunks_of
+from data.preparation.workers import encoded_by_workers
+from data.token_store import model_name, writing_split
+from data.tokenization import Tokenizer
+from seq2seq.errors import CorpusError
+
+SMALL = 20_000  # pairs below which worker processes cost more than they bring
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, the pairs done and the pairs in all."""
+
+
+class EncodedSplit(NamedTuple):
+    facts: dict[str, Any]  # counts, hashes and cleaning report
+    corpora: list[dict[str, Any]]  # of each corpus: name, weight, tag, counts, cleaning report
+
+
+class Encoding:
+    """Turns the splits into ids with the pieces in `folder`."""
+
+    def __init__(
+        self, folder: Path, config: DataConfig, processes: int, progress: Progress
+    ) -> None:
+        self._folder, self._config, self._progress = folder, config, progress
+        self._processes = processes
+        self._models = (
+            (folder / model_name("source", joint=config.joint)).read_bytes(),
+            (folder / model_name("target", joint=config.joint)).read_bytes(),
+        )
+        self._sizes = [len(Tokenizer(model)) for model in self._models]
+
+    def describe_pieces(self) -> dict[str, Any]:
+        return {
+            "source_vocabulary": self._sizes[0],
+            "target_vocabulary": self._sizes[1],
+            "dtype": "uint16" if max(self._sizes) <= 1 << 16 else "uint32",
+        }
+
+    def encode(
+        self, split: str, corpora: Sequence[Corpus], lines: Mapping[str, int], *, clean: bool
+    ) -> EncodedSplit:
+        """Write a split, one corpus of so many lines after the other."""
+        whole, facts, before = CleaningReport(), list[dict[str, Any]](), 0
+        dtype = np.dtype(self.describe_pieces()["dtype"])
+        with writing_split(self._folder, split, dtype=dtype) as writer:
+            for corpus in corpora:
+                report, pairs, tokens = CleaningReport(), writer.pairs, writer.tokens
+                # Closed here and now: workers that outlive a signal fail with tracebacks.
+                with closing(self._encoded(corpus, lines[corpus.name], clean)) as chunks:
+                    for chunk in chunks:
+                        writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
+                        report.add(chunk.report)
+                        self._progress(split, whole.read + report.read, sum(lines.values()))
+                if writer.pairs == pairs:
+                    raise _unusable(corpus.files, report)
+                facts.append(
+                    {
+                        "name": corpus.name,
+                        "weight": corpus.weight,
+                        "tag": corpus.tag,
+                        "lines": lines[corpus.name],
+                        "pairs": writer.pairs - pairs,
+                        "tokens": writer.tokens - tokens,
+                        "cleaning": report.as_json(),
+                    }
+                )
+                whole.add(report.moved(before))
+                before += lines[corpus.name]
+        counts = {"pairs": writer.pairs, "tokens": writer.tokens, "sha256": writer.hashes}
+        return EncodedSplit(counts | {"cleaning": whole.as_json()}, facts)
+
+    def _encoded(
+        self, corpus: Corpus, lines: int, clean: bool
+    ) -> Generator[EncodedChunk, None, None]:
+        chunks = chunks_of(corpus)
+        if lines < SMALL or self._processes == 1:
+            encoder = Encoder(*self._models, self._config)
+            yield from (encoder.encode(chunk, clean=clean) for chunk in chunks)
+        else:
+            yield from encoded_by_workers(
+                chunks, self._models, self._config, processes=self._processes, clean=clean
+            )
+
+
+def _unusable(files: CorpusFiles, report: CleaningReport) -> CorpusError:
+    return CorpusError(
+        f"no pair of {files.source} and {files.target} is usable: "
+        + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items()),
+        hint="`seq2seq check` shows example lines",
+    )

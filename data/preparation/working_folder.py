@@ -1,0 +1,80 @@
+"""`STORE.partial`, in which a token store is made until it takes the place of the store."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from data.token_store import META
+from seq2seq.errors import ConfigError, ResourceError
+from seq2seq.files import sha256_of, sync, write_json
+from seq2seq.locks import held
+
+PIECES = "pieces.json"  # pieces are learnt, with this key and these hashes
+
+
+class WorkingFolder:
+    """`STORE.partial`, held by one process; what is in it outlives an interruption."""
+
+    def __init__(self, store: Path) -> None:
+        self.path = store.with_name(f"{store.name}.partial")
+        lock = store.with_name(f".{store.name}.lock")
+        self._held = held(lock, f"{store} is being prepared", remove=True)
+
+    def __enter__(self) -> Path:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._held.__enter__()
+            try:
+                self.path.mkdir(exist_ok=True)
+            except OSError:
+                self._held.__exit__(None, None, None)
+                raise
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path.parent} cannot be written to: {error.strerror}",
+                hint="choose a store path in a folder of yours",
+            ) from error
+        return self.path
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if self.path.is_dir() and not (self.path / PIECES).exists():
+                shutil.rmtree(self.path)  # nothing in it is worth keeping
+        finally:
+            self._held.__exit__(None, None, None)
+
+
+def refuse_foreign(store: Path) -> None:
+    """What is not a token store, or holds more than one, is never replaced."""
+    if not store.exists():
+        return
+    if not (store / META).is_file():
+        raise ConfigError(
+            f"{store} exists already and is not a token store", hint="choose another path"
+        )
+    ours = ("meta.json", "pieces.model", "source.model", "target.model")
+    for path in store.iterdir():
+        if path.name not in ours and not path.name.startswith(("train.", "valid.")):
+            raise ConfigError(
+                f"{store} holds {path.name}, which is no part of a token store",
+                hint="move it away, or choose another path for the store",
+            )
+
+
+def seal(folder: Path, store: Path, meta: dict[str, Any]) -> None:
+    """Seal the working folder and put it in the store's place."""
+    (folder / PIECES).unlink()
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".model", ".txt"))
+    meta["sha256"] = {path.name: sha256_of(path) for path in files}
+    write_json(folder / META, meta)
+    for path in folder.iterdir():
+        sync(path)
+    if store.exists():
+        replaced = store.with_name(f"{store.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        store.rename(replaced)
+        folder.rename(store)
+        shutil.rmtree(replaced)
+    else:
+        folder.rename(store)
+    sync(store.parent)
