@@ -140,7 +140,7 @@ def _hashed(path: Path, digest: str) -> Check:
 
 
 def _named(run: "RunDirectory", name: str) -> Check:
-    from seq2seq.checkpoint import pointed
+    from seq2seq.checkpoint_folder import pointed
 
     return lambda: None if pointed(run.checkpoints, name) else "it names no checkpoint"
 
@@ -277,7 +277,7 @@ def _store_facts(path: Path) -> dict[str, Any]:
 
 def _run_facts(path: Path) -> dict[str, Any]:
     from cli.run_directory import RunDirectory
-    from seq2seq.checkpoint import pointed
+    from seq2seq.checkpoint_folder import pointed
     from seq2seq.model import count_parameters
 
     run = RunDirectory.open(path)

@@ -57,7 +57,7 @@ class Recorder:
         return self._state
 
     def update(self, event: "Update") -> None:
-        from seq2seq.checkpoint import end_average
+        from seq2seq.checkpoint_folder import end_average
 
         if self._state == self._saved:
             end_average(self._run.checkpoints, self._state)
@@ -103,7 +103,7 @@ class Recorder:
         self._save()
 
     def _save(self) -> None:
-        from seq2seq.checkpoint import point, prune, save_checkpoint
+        from seq2seq.checkpoint_folder import point, prune, save_checkpoint
 
         folder, config = self._run.checkpoints, self._config
         model, optimizer, average = self._trained
@@ -127,25 +127,30 @@ class Recorder:
         An average that is there already, from a run that ended here before, is the one to keep.
         The model has averaged weights afterwards.
         """
-        from seq2seq import checkpoint
+        from seq2seq.checkpoint import load_average, load_state, verify
+        from seq2seq.checkpoint_folder import (
+            AVERAGED,
+            averaged_updates,
+            kept_checkpoints,
+            point,
+            save_average,
+        )
         from seq2seq.training import is_better
 
         folder, config = self._run.checkpoints, self._config
         if config.average == "none" or not self._state.update:
             return False
         count = config.keep_best if config.average == "best" else config.keep_last
-        chosen = checkpoint.kept_checkpoints(
-            folder, by=config.average, count=count, metric=config.metric
-        )
+        chosen = kept_checkpoints(folder, by=config.average, count=count, metric=config.metric)
         if len(chosen) < 2:
             reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
             return False
-        verified = [checkpoint.verify(each) for each in chosen]
+        verified = [verify(each) for each in chosen]
         updates = [each.state.update for each in verified]
-        made = updates != checkpoint.averaged_updates(folder)
+        made = updates != averaged_updates(folder)
         if made:
             model = self._trained.model
-            checkpoint.load_average(verified, model)
+            load_average(verified, model)
             measured = validate()
             if not isfinite(measured.nats_per_token):
                 raise DivergenceError(
@@ -153,13 +158,13 @@ class Recorder:
                     hint="the checkpoints they are made of are intact",
                 )
             state = replace(self._state, measured=measured)
-            checkpoint.save_average(folder, model, state, updates=updates)
-        path = folder / checkpoint.AVERAGED
-        told = checkpoint.load_state(path).measured
+            save_average(folder, model, state, updates=updates)
+        path = folder / AVERAGED
+        told = load_state(path).measured
         assert told is not None
         better = is_better(told, self._state, config.metric)
         if better:
-            checkpoint.point(folder, "best", path)
+            point(folder, "best", path)
         self._write(event="average", updates=updates, **figures(told), better=better)
         if made:
             reporter.tell(

@@ -148,7 +148,7 @@ class RunDirectory:
 
     def checkpoint(self, name: str = "best") -> Path:
         """The path of "best", "last" or a checkpoint by its folder's name."""
-        from seq2seq.checkpoint import pointed
+        from seq2seq.checkpoint_folder import pointed
 
         if found := pointed(self.checkpoints, name):
             return found
@@ -180,7 +180,8 @@ class RunDirectory:
                 raise DamagedCheckpointError(error.message, hint=self._instead_of(path)) from error
 
     def _instead_of(self, damaged: Path) -> str:
-        from seq2seq.checkpoint import DamagedCheckpointError, pointed, verify
+        from seq2seq.checkpoint import DamagedCheckpointError, verify
+        from seq2seq.checkpoint_folder import pointed
 
         names = sorted((p.name for p in self.checkpoints.glob("update-*")), reverse=True)
         for name in ("best", "last", *names):

@@ -124,7 +124,7 @@ class _Standing(NamedTuple):
 def _recovered(run: RunDirectory, device: str) -> _Standing:
     import torch
 
-    from seq2seq.checkpoint import recover
+    from seq2seq.checkpoint_folder import recover
     from seq2seq.moving_average import MovingAverage
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import TrainingState
@@ -187,7 +187,8 @@ def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
 
     A run that has checkpoints already needs room for one more, beside those it replaces.
     """
-    from seq2seq.checkpoint import FEWEST, most_kept, size_of
+    from seq2seq.checkpoint import size_of
+    from seq2seq.checkpoint_folder import FEWEST, most_kept
 
     config = run.config.training
     kept = most_kept(

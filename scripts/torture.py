@@ -83,7 +83,7 @@ def warm_up() -> None:
     """Import all that a training imports, so that an attempt is a fork and nothing more."""
     import torch
 
-    import seq2seq.checkpoint
+    import seq2seq.checkpoint_folder
     import seq2seq.evaluation.quality
     import seq2seq.search.translation  # noqa: F401
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention import Attention, MultiHeadAttention
 from seq2seq.batch import PAD, Batch
-from seq2seq.cells import LAYERS, CellNoise
+from seq2seq.cells import CellNoise
 from seq2seq.config import ModelConfig
 from seq2seq.coverage import Coverage, GRUCoverage, LinearCoverage
 from seq2seq.decoders.bahdanau import BahdanauDecoder
@@ -18,6 +18,7 @@ from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.decoders.readout import Readout
 from seq2seq.encoder import Encoder
 from seq2seq.errors import ConfigError
+from seq2seq.layers import LAYERS
 from seq2seq.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 from seq2seq.masks import length_mask
 from seq2seq.recurrence import Bridge, RecurrentStack

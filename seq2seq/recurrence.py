@@ -6,8 +6,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq.cells import LAYERS, QUIET, CellKind, CellNoise, CellState, RecurrentLayer
+from seq2seq.cells import QUIET, CellNoise, CellState
 from seq2seq.dropout import Dropout
+from seq2seq.layers import LAYERS, CellKind, RecurrentLayer
 
 BridgeKind = Literal["zero", "copy", "tanh"]
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from seq2seq.cells import RecurrentLayer
 from seq2seq.decoders.attentive import AttentiveDecoder, Moved, Stepping
 from seq2seq.decoders.contract import DecoderState, Memory
+from seq2seq.layers import RecurrentLayer
 
 
 class ConditionalDecoder(AttentiveDecoder):

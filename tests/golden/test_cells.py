@@ -6,7 +6,8 @@ from pytest import mark, raises
 from tiny import redraw
 from torch import Tensor, nn
 
-from seq2seq.cells import LAYERS, CellKind, CellState, RecurrentLayer
+from seq2seq.cells import CellState
+from seq2seq.layers import LAYERS, CellKind, RecurrentLayer
 from seq2seq.recurrence import Bridge, RecurrentStack
 
 EXACT = {"rtol": 0, "atol": 1e-10}

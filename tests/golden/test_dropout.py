@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from seq2seq.batch import EOS
-from seq2seq.cells import CellNoise, CellState, LSTMLayer
+from seq2seq.cells import CellNoise, CellState
 from seq2seq.config import ModelConfig
 from seq2seq.dropout import Dropout, WordDropout
+from seq2seq.layers import LSTMLayer
 from seq2seq.looped import LoopedLinear
 from seq2seq.model import build_model
 

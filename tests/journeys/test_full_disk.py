@@ -9,7 +9,8 @@ import pytest
 from journey import train
 from program import ENVIRONMENT, PROGRAM, Ended, call
 
-from seq2seq.checkpoint import load_state, pointed, verify
+from seq2seq.checkpoint import load_state, verify
+from seq2seq.checkpoint_folder import pointed
 
 
 def limited(size: int, *arguments: object) -> Ended:

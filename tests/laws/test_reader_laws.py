@@ -24,7 +24,8 @@ from data.corpora import read_manifest
 from data.corpus import read_lines, survey
 from data.token_store import TokenStore
 from data.tokenization import probe
-from seq2seq.checkpoint import MANIFEST, save_checkpoint, verify
+from seq2seq.checkpoint import MANIFEST, verify
+from seq2seq.checkpoint_folder import save_checkpoint
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError, CorpusError, UserError
 from seq2seq.optimization import build_optimizer

@@ -6,10 +6,10 @@ import pytest
 import torch
 from reruns import Crash, interrupt, new_run, remains, train
 
-import seq2seq.checkpoint
 from cli.interruption import Interrupted, StopRequest
 from cli.validation import Validator
-from seq2seq.checkpoint import averaged_updates, load_state, load_weights, pointed
+from seq2seq.checkpoint import load_state, verify
+from seq2seq.checkpoint_folder import averaged_updates, kept_checkpoints, pointed
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 
@@ -18,7 +18,7 @@ AVERAGING = {"keep_last": 3, "keep_best": 2, "average": "last", "samples": 1, "l
 
 def weights_of(run, path) -> dict[str, torch.Tensor]:
     model = run.build_model()
-    load_weights(path, model)
+    verify(path).load_weights(model)
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
@@ -52,7 +52,7 @@ def test_an_average_is_measured_and_named_best_only_if_it_is(whole, store):
     named = pointed(whole.checkpoints, "best").name
     assert named == ("averaged" if line["better"] else f"update-{state.best_update:09d}")
     model = whole.build_model()
-    load_weights(whole.checkpoint("averaged"), model)
+    verify(whole.checkpoint("averaged")).load_weights(model)
 
     measured = Validator(whole, store).measure(model, StopRequest())
     assert measured == load_state(whole.checkpoint("averaged")).measured
@@ -71,14 +71,16 @@ def test_an_interrupted_run_averages_the_same(tmp_path, store, whole, stops):
     assert len(list(run.checkpoints.glob("update-*"))) <= 5
 
 
-@pytest.mark.parametrize("step", ["load_average", "save_average", "verify"])
+@pytest.mark.parametrize(
+    "step", ["checkpoint.load_average", "checkpoint_folder.save_average", "checkpoint.verify"]
+)
 def test_a_crash_while_averaging_is_made_good(tmp_path, store, whole, monkeypatch, step):
     def crash(*arguments, **options):
         raise Crash
 
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     with monkeypatch.context() as patched:
-        patched.setattr(seq2seq.checkpoint, step, crash)
+        patched.setattr(f"seq2seq.{step}", crash)
         with pytest.raises(Crash):
             train(run, store)
     outcome, reporter = train(run, store)
@@ -99,9 +101,7 @@ def test_a_finished_run_may_be_averaged_otherwise(tmp_path, store):
     other = run.config.training.model_copy(update={"average": "best"})
     run.write_config(run.config.model_copy(update={"training": other}))
     outcome, _ = train(run, store)
-    best = seq2seq.checkpoint.kept_checkpoints(
-        run.checkpoints, by="best", count=2, metric="perplexity"
-    )
+    best = kept_checkpoints(run.checkpoints, by="best", count=2, metric="perplexity")
     assert outcome.trained and average_line(run)["updates"] == [load_state(p).update for p in best]
 
 

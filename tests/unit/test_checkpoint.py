@@ -13,21 +13,16 @@ import torch
 from tiny import Kind, padded, redraw, tiny_model
 
 from seq2seq.batch import BatchPosition
-from seq2seq.checkpoint import (
-    MANIFEST,
+from seq2seq.checkpoint import MANIFEST, load_average, load_state, verify
+from seq2seq.checkpoint_folder import (
     averaged_updates,
     end_average,
     kept_checkpoints,
-    load_average,
-    load_optimizer,
-    load_state,
-    load_weights,
     point,
     pointed,
     prune,
     save_average,
     save_checkpoint,
-    verify,
 )
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
@@ -86,8 +81,8 @@ def test_what_is_saved_comes_back_and_steps_on_alike(tmp_path, tie):
     other, _ = trained(tie=tie)
     redraw(other, seed=9)
     other_optimizer = build_optimizer(other, TrainingConfig())
-    load_weights(path, other)
-    load_optimizer(path, other, other_optimizer)
+    verify(path).load_weights(other)
+    verify(path).load_moments(other, other_optimizer)
     assert load_state(path) == STATE
     assert isinstance(load_state(path).position, BatchPosition)
     assert_equal(weights(model), weights(other))
@@ -102,7 +97,7 @@ def test_a_first_state_survives_with_its_infinity(tmp_path):
         tmp_path, model, build_optimizer(model, TrainingConfig()), TrainingState()
     )
     assert load_state(path) == TrainingState()
-    load_optimizer(path, model, build_optimizer(model, TrainingConfig()))
+    verify(path).load_moments(model, build_optimizer(model, TrainingConfig()))
 
 
 def test_tied_weights_are_saved_once(tmp_path):
@@ -140,7 +135,7 @@ def test_a_file_cut_short_is_refused(saved, file, left):
     whole = (saved / file).read_bytes()
     keep = len(whole) - 1 if left == -1 else int(left * len(whole))
     (saved / file).write_bytes(whole[:keep])
-    for load in (verify, load_state, lambda path: load_weights(path, trained()[0])):
+    for load in (verify, load_state, lambda path: verify(path).load_weights(trained()[0])):
         with pytest.raises(CheckpointError) as caught:
             load(saved)
         assert caught.value.hint
@@ -201,8 +196,8 @@ def test_a_pickle_is_refused_and_does_nothing(saved, tmp_path, file):
     vouch(saved)
     model, optimizer = trained()
     with pytest.raises(CheckpointError) as caught:
-        load_weights(saved, model)
-        load_optimizer(saved, model, optimizer)
+        verify(saved).load_weights(model)
+        verify(saved).load_moments(model, optimizer)
         load_state(saved)
     assert caught.value.hint
     assert not marker.exists()
@@ -213,7 +208,7 @@ def test_a_header_that_lies_is_refused(saved, size):
     (saved / "model.safetensors").write_bytes(struct.pack("<Q", size) + b'{"a":')
     vouch(saved)
     with pytest.raises(CheckpointError):
-        load_weights(saved, trained()[0])
+        verify(saved).load_weights(trained()[0])
 
 
 @pytest.mark.parametrize("state", ["{}", "[]", '{"update": 1, "spy": 2}', '{"position": 3}'])
@@ -230,7 +225,7 @@ def test_weights_of_another_model_are_refused(saved, other):
     model = tiny_model(kind, tie_embeddings="all", readout_size=5, **other)
     before = weights(model)
     with pytest.raises(CheckpointError, match="another model than its configuration"):
-        load_weights(saved, model)
+        verify(saved).load_weights(model)
     assert_equal(weights(model), before)
 
 
@@ -281,11 +276,11 @@ def test_a_saved_average_is_verified_and_cannot_be_trained_on(tmp_path):
     assert averaged_updates(tmp_path) == [3, 7]
     other = trained()[0]
     redraw(other, seed=4)
-    load_weights(path, other)
+    verify(path).load_weights(other)
     assert_equal(weights(other), weights(model))
     assert load_state(path) == STATE
     with pytest.raises(CheckpointError, match=r"has no optimizer\.safetensors"):
-        load_optimizer(path, model, optimizer)
+        verify(path).load_moments(model, optimizer)
     (path / "model.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match="is damaged"):
         averaged_updates(tmp_path)

@@ -21,7 +21,8 @@ from reruns import Crash
 from tiny import Kind, tiny_model
 
 import seq2seq.checkpoint
-from seq2seq.checkpoint import point, pointed, prune, recover, save_checkpoint, verify
+from seq2seq.checkpoint import verify
+from seq2seq.checkpoint_folder import point, pointed, prune, recover, save_checkpoint
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ResourceError
 from seq2seq.files import write_json

@@ -7,7 +7,7 @@ from torch import nn
 
 from cli.interruption import Interrupted, StopRequest
 from cli.validation import Validator
-from seq2seq.checkpoint import load_state, load_training, load_weights
+from seq2seq.checkpoint import load_state, verify
 from seq2seq.moving_average import MovingAverage
 from seq2seq.optimization import build_optimizer
 
@@ -68,10 +68,10 @@ def test_training_itself_is_the_same_with_an_average(tmp_path, store, whole):
 def test_what_translates_is_the_average_and_that_is_what_was_validated(store, whole):
     last = whole.checkpoint("last")
     model = whole.build_model()
-    load_weights(last, model)
+    verify(last).load_weights(model)
     assert Validator(whole, store).measure(model, StopRequest()) == load_state(last).measured
     raw, average = whole.build_model(), MovingAverage(whole.build_model(), decay=0.8)
-    load_training(last, raw, build_optimizer(raw, whole.config.training), average)
+    verify(last).load_training(raw, build_optimizer(raw, whole.config.training), average)
     for name, parameter in model.named_parameters():
         assert torch.equal(average.weights[name], parameter)
     assert not torch.equal(dict(raw.named_parameters())[name], parameter)

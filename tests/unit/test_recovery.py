@@ -10,7 +10,8 @@ from reruns import new_run, remains, train
 
 from cli.run_directory import RunDirectory
 from data.token_store import TokenStore
-from seq2seq.checkpoint import averaged_updates, load_state, point, pointed, verify
+from seq2seq.checkpoint import load_state, verify
+from seq2seq.checkpoint_folder import averaged_updates, point, pointed
 from seq2seq.errors import CheckpointError, ResourceError
 
 SETTINGS = {"learning_rate": 0.05}

@@ -10,7 +10,7 @@ from reruns import new_run, train
 from cli.config import resolve
 from cli.provenance import FORMAT_VERSION
 from cli.run_directory import RunDirectory
-from seq2seq.checkpoint import load_weights
+from seq2seq.checkpoint import verify
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 from seq2seq.training import TrainingState
 
@@ -39,14 +39,14 @@ def test_a_run_has_all_that_a_later_command_needs(run, store):
     assert run.provenance["seed"] == run.config.training.seed
     assert {"torch", "python", "seq2seq"} <= set(run.provenance["versions"])
     model = run.build_model()
-    load_weights(run.checkpoint(), model)
+    verify(run.checkpoint()).load_weights(model)
     assert model.output.vocabulary.out_features == store.meta["target_vocabulary"]
     assert all(p.isfinite().all() for p in model.parameters())
 
 
 def test_a_run_may_be_moved_and_its_store_removed(run, tmp_path):
     moved = RunDirectory.open(run.path.rename(tmp_path / "else where [b]"))
-    load_weights(moved.checkpoint("last"), moved.build_model())
+    verify(moved.checkpoint("last")).load_weights(moved.build_model())
     assert moved.tokenizer("target").decode(moved.tokenizer("source").encode("ba ce")) == "ba ce"
 
 

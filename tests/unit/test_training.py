@@ -25,6 +25,7 @@ from tiny import (
 
 import data.batching
 import seq2seq.checkpoint
+import seq2seq.checkpoint_folder
 from cli.interruption import Interrupted
 from cli.run_directory import RunDirectory
 from cli.training_run import check_resumable, train_run
@@ -559,7 +560,7 @@ def test_a_restart_on_a_plateau_has_the_best_weights_and_moments(tmp_path, store
             best = run.checkpoint("best")
             seen.append(event.state.update)
             model = run.build_model()
-            seq2seq.checkpoint.load_weights(best, model)
+            verify(best).load_weights(model)
             raw = verify(best)._tensors("raw.safetensors")
             now = dict(reporter.model.named_parameters())
             assert all(torch.equal(now[name], raw[name]) for name in raw)
@@ -641,7 +642,7 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
         train(run, store, lambda e: interrupt() if e.state.update == 6 else None)
-    calls, original = itertools.count(1), getattr(seq2seq.checkpoint, step)
+    calls, original = itertools.count(1), getattr(seq2seq.checkpoint_folder, step)
 
     def crash(*arguments, **options):
         if next(calls) == nth:
@@ -649,7 +650,7 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
         return original(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(seq2seq.checkpoint, step, crash)
+        patched.setattr(seq2seq.checkpoint_folder, step, crash)
         with pytest.raises(Crash):
             train(run, store)
     assert seq2seq.checkpoint.load_state(run.checkpoint("last")).update >= 6

@@ -16,7 +16,8 @@ import data.tokenization
 from cli.run_directory import RunDirectory
 from data.token_store import TokenStore
 from data.tokenization import probe
-from seq2seq.checkpoint import save_checkpoint, verify
+from seq2seq.checkpoint import verify
+from seq2seq.checkpoint_folder import save_checkpoint
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
 from seq2seq.optimization import build_optimizer
