@@ -133,7 +133,12 @@ def fit(
     if restarts and restore is None:
         raise ValueError("a restart on a plateau needs `restore`")
     kind = product_type(config.precision, device)
+    take_step = _Step(model, optimizer, average, config, part, device, kind)
     began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
+
+    def timed(state: TrainingState) -> TrainingState:
+        return replace(state, seconds=clock() - began, processor_seconds=processor_clock() - spent)
+
     while True:
         ended = end_of(state, config)
         due = ended or state.update % config.validate_every == 0
@@ -142,11 +147,7 @@ def fit(
                 refuse_non_finite_weights(model, state)
                 measured = validate()
             validation = _validated(measured, state, config, ends=bool(ended))
-            state = replace(
-                validation.state,
-                seconds=clock() - began,
-                processor_seconds=processor_clock() - spent,
-            )
+            state = timed(validation.state)
             if validation.reduced and restarts and restore is not None:
                 restore()
                 state = replace(state, measured=None)  # these weights were measured before
@@ -157,52 +158,78 @@ def fit(
             return
         with part("data"):
             gathered = [next(batches) for _ in range(config.accumulate)]
-        tokens = sum(int((batch.labels != PAD).sum()) for batch in gathered)
-        update, progress = state.update + 1, _progress(state, config)
-        rate = learning_rate(config, update=update, progress=progress, reductions=state.reductions)
-        for group in optimizer.param_groups:
+        update = take_step(gathered, state)
+        state = timed(update.state)
+        yield replace(update, state=state, progress=_progress(state, config))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One optimizer step from a batch, or from several as if they were one."""
+
+    model: EncoderDecoder
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage | None
+    config: TrainingConfig
+    part: Part
+    device: str
+    kind: torch.dtype  # of matrix products
+
+    def __call__(self, batches: list[Batch], state: TrainingState) -> Update:
+        """Raises DivergenceError before the step is taken."""
+        config, number, progress = self.config, state.update + 1, _progress(state, self.config)
+        rate = learning_rate(config, update=number, progress=progress, reductions=state.reductions)
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
-        model.train()
-        seed_update(config.seed, update)
-        optimizer.zero_grad()
-        own, chance = config.scheduled_sampling * progress, update_chance(config.seed, update)
-        nats, smoothed = 0.0, 0.0
-        for batch in gathered:
-            with memory_for(f"{batch.shape()}, at update {update:,}"):
-                with part("scheduled sampling"), products_in(kind, device):
-                    read = mixed_batch(model, batch.to(device), probability=own, chance=chance)
-                with part("loss"), products_in(kind, device):
-                    loss = _trained_loss(model, read, config)
-                with part("backward"):
-                    (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
-                nats += loss.nats.item()
-                smoothed += loss.smoothed_nats.item()
-        with part("optimizer"), memory_for(f"the optimizer's step of update {update:,}"):
-            norm = clip_grad_norm_(model.parameters(), config.clip_norm).item()
-            _refuse_divergence(smoothed / tokens, norm, update=update, group=gathered)
-            optimizer.step()
-            if average:
-                average.add(update)
-        last = gathered[-1].position
-        state = replace(
+        self.model.train()
+        seed_update(config.seed, number)
+        self.optimizer.zero_grad()
+        tokens = sum(int((batch.labels != PAD).sum()) for batch in batches)
+        nats, smoothed = self._gradient(batches, tokens, number, progress)
+        with self.part("optimizer"), memory_for(f"the optimizer's step of update {number:,}"):
+            norm = clip_grad_norm_(self.model.parameters(), config.clip_norm).item()
+            _refuse_divergence(smoothed / tokens, norm, update=number, group=batches)
+            self.optimizer.step()
+            if self.average:
+                self.average.add(number)
+        last = batches[-1].position
+        after = replace(
             state,
-            update=update,
+            update=number,
             position=BatchPosition(last.epoch, last.batch + 1),
-            seconds=clock() - began,
-            processor_seconds=processor_clock() - spent,
             tokens=state.tokens + tokens,
             measured=None,
         )
-        yield Update(
-            state=state,
-            batch=gathered[0].position,
+        return Update(
+            state=after,
+            batch=batches[0].position,
             tokens=tokens,
             nats_per_token=nats / tokens,
             smoothed_nats_per_token=smoothed / tokens,
             gradient_norm=norm,
             learning_rate=rate,
-            progress=_progress(state, config),
+            progress=_progress(after, config),
         )
+
+    def _gradient(
+        self, batches: list[Batch], tokens: int, number: int, progress: float
+    ) -> tuple[float, float]:
+        """Accumulate the gradient of the mean over all tokens: the nats of all of them, as they
+        are and smoothed."""
+        config, device, part, kind = self.config, self.device, self.part, self.kind
+        own, chance = config.scheduled_sampling * progress, update_chance(config.seed, number)
+        nats, smoothed = 0.0, 0.0
+        for batch in batches:
+            with memory_for(f"{batch.shape()}, at update {number:,}"):
+                with part("scheduled sampling"), products_in(kind, device):
+                    read = mixed_batch(self.model, batch.to(device), probability=own, chance=chance)
+                with part("loss"), products_in(kind, device):
+                    loss = _trained_loss(self.model, read, config)
+                with part("backward"):
+                    (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
+                nats += loss.nats.item()
+                smoothed += loss.smoothed_nats.item()
+        return nats, smoothed
 
 
 def try_batch(
