@@ -135,7 +135,7 @@ class RunDirectory:
 
     def build_model(self) -> "EncoderDecoder":
         """The model of this run, with fresh weights."""
-        from seq2seq.model import build_model
+        from seq2seq.building import build_model
 
         return build_model(
             self.config.model,

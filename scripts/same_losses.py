@@ -99,9 +99,9 @@ def trained(settings: dict[str, object], updates: int, dropout: float) -> list[f
     """Nats a token of every update, of float32 numbers as they are."""
     import torch
 
+    from seq2seq.building import build_model
     from seq2seq.config import ModelConfig, TrainingConfig
     from seq2seq.losses import batch_loss
-    from seq2seq.model import build_model
     from seq2seq.optimization import build_optimizer
 
     torch.manual_seed(1)

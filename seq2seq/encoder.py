@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from seq2seq.batch import EOS
 from seq2seq.cells import QUIET, CellNoise, CellState
+from seq2seq.config import CellKind
 from seq2seq.dropout import Dropout, EmbeddingDropout
-from seq2seq.layers import LAYERS, CellKind, RecurrentLayer
+from seq2seq.layers import LAYERS, RecurrentLayer
 from seq2seq.masks import length_mask
 
 EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]

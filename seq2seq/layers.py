@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +20,9 @@ from seq2seq.cells import (
     LSTMCell,
     ResetBeforeGRUCell,
 )
+from seq2seq.config import CellKind
 from seq2seq.masks import length_mask
 from seq2seq.precision import library_products
-
-CellKind = Literal["lstm", "gru", "gru_reset_before", "gru_cho", "lstm_layer_norm"]
 
 _ALIGNED = 32
 _SHUT = 1e4  # what makes a sigmoid 0 or 1 exactly, whatever else its gate is given

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.cells import QUIET, CellNoise, CellState
+from seq2seq.config import CellKind
 from seq2seq.dropout import Dropout
-from seq2seq.layers import LAYERS, CellKind, RecurrentLayer
+from seq2seq.layers import LAYERS, RecurrentLayer
 
 BridgeKind = Literal["zero", "copy", "tanh"]
 

@@ -55,8 +55,9 @@ def train(job: Job) -> dict[str, Any]:
 
     from cli.device import choose_device
     from data.token_store import TokenStore
+    from seq2seq.building import build_model
     from seq2seq.config import ModelConfig, TrainingConfig
-    from seq2seq.model import build_model, count_parameters
+    from seq2seq.model import count_parameters
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import TrainingState, fit
 

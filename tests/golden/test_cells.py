@@ -7,7 +7,8 @@ from tiny import redraw
 from torch import Tensor, nn
 
 from seq2seq.cells import CellState
-from seq2seq.layers import LAYERS, CellKind, RecurrentLayer
+from seq2seq.config import CellKind
+from seq2seq.layers import LAYERS, RecurrentLayer
 from seq2seq.recurrence import Bridge, RecurrentStack
 
 EXACT = {"rtol": 0, "atol": 1e-10}

@@ -10,8 +10,9 @@ from pytest import mark, raises
 from tiny import redraw
 from torch import Tensor, nn
 
+from seq2seq.config import CellKind
 from seq2seq.encoder import Encoded, Encoder, EncoderKind
-from seq2seq.layers import LAYERS, CellKind
+from seq2seq.layers import LAYERS
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 EMBEDDING, HIDDEN = 4, 3

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName
 from seq2seq.layers import LAYERS
-from seq2seq.model import EncoderDecoder, build_model
+from seq2seq.model import EncoderDecoder
 
 SCORES = get_args(ScoreName)
 CELLS = tuple(LAYERS)

@@ -18,9 +18,9 @@ from cli.config import (
     recipe_names,
     resolve,
 )
+from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
 from seq2seq.errors import CheckpointError, ConfigError, UserError
-from seq2seq.model import build_model
 
 EVERYTHING = [
     f"{section}.{name}" for section, kind in SECTIONS.items() for name in kind.model_fields

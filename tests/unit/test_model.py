@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
-from seq2seq.model import build_model, count_parameters
+from seq2seq.model import count_parameters
 
 SIZES = {"embedding_size": 8, "encoder_size": 4, "decoder_size": 8, "attention_size": 5}
 BATCH = Batch(

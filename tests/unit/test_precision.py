@@ -5,9 +5,10 @@ import torch
 from tiny import CELLS, EVERY_KIND, padded, tiny_config
 
 from seq2seq.batch import FIRST_BATCH
+from seq2seq.building import build_model
 from seq2seq.config import TrainingConfig
 from seq2seq.losses import batch_loss
-from seq2seq.model import EncoderDecoder, build_model
+from seq2seq.model import EncoderDecoder
 from seq2seq.optimization import build_optimizer
 from seq2seq.precision import has_bfloat16_products, product_type, products_in
 from seq2seq.training import Measured, TrainingState, Update, fit

@@ -35,11 +35,12 @@ from data.corpora import Corpus, CorpusFiles, Manifest
 from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
+from seq2seq.building import build_model
 from seq2seq.checkpoint import verify
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError, DivergenceError, ResourceError
 from seq2seq.losses import batch_loss
-from seq2seq.model import EncoderDecoder, build_model
+from seq2seq.model import EncoderDecoder
 from seq2seq.optimization import build_optimizer
 from seq2seq.search.translation import translate_ids
 from seq2seq.training import (

@@ -1,0 +1,272 @@
+"""A model as its configuration describes it, with fresh weights."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from seq2seq.attention import Attention, MultiHeadAttention
+from seq2seq.batch import PAD
+from seq2seq.cells import CellNoise
+from seq2seq.config import ModelConfig
+from seq2seq.coverage import Coverage, GRUCoverage, LinearCoverage
+from seq2seq.decoders.bahdanau import BahdanauDecoder
+from seq2seq.decoders.conditional import ConditionalDecoder
+from seq2seq.decoders.contract import Decoder
+from seq2seq.decoders.luong import LuongDecoder
+from seq2seq.decoders.plain import PlainDecoder
+from seq2seq.decoders.readout import Readout
+from seq2seq.encoder import Encoder
+from seq2seq.errors import ConfigError
+from seq2seq.layers import LAYERS
+from seq2seq.model import EncoderDecoder, OutputLayer, ScaledEmbedding
+from seq2seq.recurrence import Bridge, RecurrentStack
+from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
+from seq2seq.scores import Widths, build_score
+from seq2seq.self_attention import SelfAttention
+
+
+def build_model(
+    config: ModelConfig,
+    *,
+    source_vocabulary: int,
+    target_vocabulary: int,
+    joint: bool,
+    tags: int = 0,
+) -> EncoderDecoder:
+    """Draw all weights, from torch's own stream of chance.
+
+    `tags` symbols behind EOS may stand in front of a source, and are no words to be dropped.
+    Raises ConfigError when all embeddings are to be tied but the vocabularies are separate.
+    """
+    if config.tie_embeddings == "all" and not joint:
+        raise ConfigError(
+            "model.tie_embeddings is all, but source and target have separate vocabularies",
+            hint="use --set model.tie_embeddings=decoder, or preprocess without --separate",
+        )
+    target_embedding = _embedding(config, target_vocabulary)
+    source_embedding = (
+        target_embedding
+        if config.tie_embeddings == "all"
+        else _embedding(config, source_vocabulary)
+    )
+    encoder = _build_encoder(config, source_embedding, tags=tags)
+    readout = _build_readout(config, encoder)
+    output = OutputLayer(
+        readout_size=readout.size,
+        vocabulary=target_vocabulary,
+        tied=None if config.tie_embeddings == "none" else target_embedding,
+        bias=config.output_bias,
+    )
+    return EncoderDecoder(
+        encoder=encoder,
+        decoder=_build_decoder(config, encoder, target_embedding, readout),
+        output=output,
+        attend_end=config.attend_end,
+    )
+
+
+def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -> Encoder:
+    return Encoder(
+        embedding=embedding,
+        hidden_size=config.encoder_size,
+        layers=config.encoder_layers,
+        cell=config.cell,
+        kind=config.encoder,
+        reverse_source=config.source_order == "reversed",
+        reads_end=config.read_end,
+        residual_from=config.residual_from,
+        projection=config.encoder_projection,
+        self_attention=nn.ModuleList(
+            SelfAttention(
+                size=config.memory_size,
+                heads=config.self_attention_heads,
+                dropout=config.dropout,
+            )
+            for _ in range(config.encoder_self_attention)
+        ),
+        summary=config.summary,
+        biases=config.recurrent_biases,
+        embedding_dropout=config.embedding_dropout,
+        word_dropout=config.word_dropout,
+        tags=tags,
+        dropout=config.dropout,
+        variational=config.variational_dropout,
+        noise=_noise(config),
+    )
+
+
+def _build_decoder(
+    config: ModelConfig, encoder: Encoder, embedding: nn.Embedding, readout: Readout
+) -> Decoder:
+    common: dict[str, Any] = {
+        "embedding": embedding,
+        "bridge": Bridge(
+            kind=config.bridge,
+            summary_size=encoder.summary_size,
+            hidden_size=config.decoder_size,
+            layers=config.decoder_layers,
+            cell=_decoder_cell(config),
+            biases=config.recurrent_biases,
+        ),
+        "readout": readout,
+        "self_attention": SelfAttention(
+            size=config.decoder_size, heads=config.self_attention_heads, dropout=config.dropout
+        )
+        if config.decoder_self_attention
+        else None,
+        "embedding_dropout": config.embedding_dropout,
+        "word_dropout": config.word_dropout
+        if config.target_word_dropout is None
+        else config.target_word_dropout,
+        "dropout": config.dropout if config.readout_dropout is None else config.readout_dropout,
+        "variational": config.variational_dropout,
+    }
+    if config.attention == "none":
+        summary_size = encoder.summary_size if config.context == "input" else 0
+        stack = _build_stack(config, input_size=config.embedding_size, fed_size=summary_size)
+        return PlainDecoder(stack=stack, context=config.context, **common)
+    attention = _build_attention(config)
+    context_size = _context_size(config)
+    fed_size = {"readout": readout.size, "context": context_size}[config.fed] * config.feeds
+    common |= {
+        "attention": attention,
+        "context_size": context_size,
+        "coverage": _build_coverage(config, attention),
+        "feeds": config.fed if config.feeds else None,
+        "query_layer": config.query_layer,
+        "context_to_upper": config.context_to_upper,
+        "reads_previous": config.readout_state == "previous",
+        "context_dropout": config.context_dropout,
+    }
+    if config.attention == "luong":
+        stack = _build_stack(config, input_size=config.embedding_size, fed_size=fed_size)
+        return LuongDecoder(stack=stack, **common)
+    if config.attention == "bahdanau":
+        stack = _build_stack(
+            config, input_size=config.embedding_size, fed_size=context_size + fed_size
+        )
+        return BahdanauDecoder(stack=stack, **common)
+    first = LAYERS[_decoder_cell(config)](
+        input_size=config.embedding_size,
+        hidden_size=config.decoder_size,
+        fed_size=fed_size,
+        biases=config.recurrent_biases,
+        noise=_noise(config),
+    )
+    return ConditionalDecoder(
+        first=first, stack=_build_stack(config, input_size=context_size, fed_size=0), **common
+    )
+
+
+def _build_stack(config: ModelConfig, *, input_size: int, fed_size: int) -> RecurrentStack:
+    return RecurrentStack(
+        cell=_decoder_cell(config),
+        input_size=input_size,
+        hidden_size=config.decoder_size,
+        layers=config.decoder_layers,
+        fed_size=fed_size,
+        upper_fed_size=_context_size(config) if config.context_to_upper else 0,
+        residual_from=config.residual_from,
+        dropout=config.dropout,
+        variational=config.variational_dropout,
+        noise=_noise(config),
+        biases=config.recurrent_biases,
+    )
+
+
+def _noise(config: ModelConfig) -> CellNoise:
+    return CellNoise(state_dropout=config.state_dropout, zoneout=config.zoneout)
+
+
+def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
+    if config.heads == 1 and not config.projects:
+        widths = Widths(
+            query=config.decoder_size,
+            key=config.memory_size,
+            inner=config.attention_size,
+            positions=config.location_positions,
+        )
+        return Attention(
+            build_score(config.score, widths),
+            scope=_build_scope(config, query_size=config.decoder_size, heads=None),
+            normalizer=config.normalizer,
+            dropout=config.attention_dropout,
+        )
+    width = config.attention_size if config.projects else config.decoder_size
+    return MultiHeadAttention(
+        query_size=config.decoder_size,
+        key_size=config.memory_size,
+        value_size=config.memory_size,
+        size=config.attention_size,
+        heads=config.heads,
+        score=config.score,
+        projections=config.projects,
+        project_values=config.project_values,
+        inner_size=config.attention_size,
+        positions=config.location_positions,
+        scope=_build_scope(config, query_size=width // config.heads, heads=config.heads),
+        normalizer=config.normalizer,
+        dropout=config.attention_dropout,
+    )
+
+
+def _build_scope(config: ModelConfig, *, query_size: int, heads: int | None) -> Scope | None:
+    if config.scope == "global":
+        return None
+    if config.scope == "local_m":
+        return LocalMonotonic(window=config.window)
+    return LocalPredictive(
+        query_size=query_size,
+        size=max(1, config.attention_size // (heads or 1)),
+        window=config.window,
+        heads=heads,
+    )
+
+
+def _build_coverage(
+    config: ModelConfig, attention: Attention | MultiHeadAttention
+) -> Coverage | None:
+    if config.coverage == "none":
+        return None
+    common: dict[str, Any] = {
+        "memory_size": config.memory_size,
+        "prepared_size": attention.prepared_size(config.memory_size),
+        "heads": None if isinstance(attention, Attention) else attention.heads,
+    }
+    if config.coverage == "linear":
+        return LinearCoverage(**common)
+    return GRUCoverage(query_size=config.decoder_size, size=config.coverage_size, **common)
+
+
+def _build_readout(config: ModelConfig, encoder: Encoder) -> Readout:
+    summary = encoder.summary_size if config.context == "input" else 0
+    context_size = summary if config.attention == "none" else _context_size(config)
+    return Readout(
+        state_size=config.decoder_size,
+        context_size=context_size if config.reads_context else 0,
+        embedding_size=config.embedding_size if config.reads_embedding else 0,
+        size=config.readout_width,
+        kind=config.readout,
+        bias=config.attention != "luong",  # equation 5 of Luong et al. (2015) has none
+    )
+
+
+def _context_size(config: ModelConfig) -> int:
+    """C: one head's projected values are attention_size wide, several are mapped back by W_O."""
+    projected = config.projects and config.project_values
+    return config.attention_size if projected and config.heads == 1 else config.memory_size
+
+
+def _decoder_cell(config: ModelConfig) -> Any:
+    return config.decoder_cell or config.cell
+
+
+def _embedding(config: ModelConfig, vocabulary: int) -> nn.Embedding:
+    size = config.embedding_size
+    kind = ScaledEmbedding if config.scale_embeddings else nn.Embedding
+    embedding = kind(vocabulary, size, padding_idx=PAD)
+    nn.init.normal_(embedding.weight, std=size**-0.5 if config.scale_embeddings else 0.1)
+    with torch.no_grad():
+        embedding.weight[PAD].zero_()
+    return embedding
