@@ -99,7 +99,10 @@ def trained(settings: dict[str, object], updates: int, dropout: float) -> list[f
     """Nats a token of every update, of float32 numbers as they are."""
     import torch
 
-    from seq2seq.building import build_model
+    try:
+        from seq2seq.building import build_model
+    except ImportError:  # a tree from before it had a file of its own
+        from seq2seq.model import build_model  # type: ignore[attr-defined,no-redef]
     from seq2seq.config import ModelConfig, TrainingConfig
     from seq2seq.losses import batch_loss
     from seq2seq.optimization import build_optimizer
