@@ -132,13 +132,13 @@ def fit(
     restarts = config.decay == "plateau" and config.plateau_restart
     if restarts and restore is None:
         raise ValueError("a restart on a plateau needs `restore`")
-    kind = product_type(config.precision, device)
-    take_step = _Step(model, optimizer, average, config, part, device, kind)
     began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
 
     def timed(state: TrainingState) -> TrainingState:
         return replace(state, seconds=clock() - began, processor_seconds=processor_clock() - spent)
 
+    kind = product_type(config.precision, device)
+    take_step = _Step(model, optimizer, average, config, part, device, kind, timed)
     while True:
         ended = end_of(state, config)
         due = ended or state.update % config.validate_every == 0
@@ -159,8 +159,8 @@ def fit(
         with part("data"):
             gathered = [next(batches) for _ in range(config.accumulate)]
         update = take_step(gathered, state)
-        state = timed(update.state)
-        yield replace(update, state=state, progress=_progress(state, config))
+        state = update.state
+        yield update
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ class _Step:
     part: Part
     device: str
     kind: torch.dtype  # of matrix products
+    timed: Callable[[TrainingState], TrainingState]  # with the time that has passed
 
     def __call__(self, batches: list[Batch], state: TrainingState) -> Update:
         """Raises DivergenceError before the step is taken."""
@@ -193,12 +194,14 @@ class _Step:
             if self.average:
                 self.average.add(number)
         last = batches[-1].position
-        after = replace(
-            state,
-            update=number,
-            position=BatchPosition(last.epoch, last.batch + 1),
-            tokens=state.tokens + tokens,
-            measured=None,
+        after = self.timed(
+            replace(
+                state,
+                update=number,
+                position=BatchPosition(last.epoch, last.batch + 1),
+                tokens=state.tokens + tokens,
+                measured=None,
+            )
         )
         return Update(
             state=after,
