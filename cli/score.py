@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,7 +112,11 @@ def warn_of_doubts(report: QualityReport) -> None:
 
 
 def _interval(metric: Metric) -> str:
-    return "" if metric.low is None else f"95 %: {metric.low:>6.2f} to {metric.high:>6.2f}"
+    """As wide on both sides of the mean, but cut where the metric ends."""
+    if metric.low is None or metric.high is None:
+        return ""
+    end = math.inf if metric.name == "TER" else 100.0
+    return f"95 %: {max(metric.low, 0.0):>6.2f} to {min(metric.high, end):>6.2f}"
 
 
 def _details(metric: Metric) -> str:

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,16 @@ def test_intervals_are_shown_unless_refused_and_one_line_is_enough(tmp_path):
     done = seq2seq("score", system, system)
     assert done.stdout.count(b"95 %:") == 3
     assert done.stdout.startswith(b"1 sentence, 1 reference each\n")
+
+
+def test_an_interval_ends_where_its_metric_does(tmp_path):
+    reference = write(tmp_path / "reference", lines(1))
+    others = [*lines(1)[:-1], "somebody else wrote the last of the lines"]
+    hypotheses = write(tmp_path / "hypotheses", others)
+    told = seq2seq("score", hypotheses, reference, "--json")
+    assert json.loads(told.stdout)["bleu"]["high"] > 100  # sacreBLEU's, the same on both sides
+    shown = seq2seq("score", hypotheses, reference).stdout.decode()
+    assert re.search(r"BLEU .* to 100\.00 ", shown) and re.search(r"TER .* 95 %: +0\.00 to", shown)
 
 
 def test_standard_input_gzip_and_files_give_the_same(tmp_path):
