@@ -1,17 +1,14 @@
 """The command `describe`: what a store, run or checkpoint holds, or what a preset is."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seq2seq.errors import UserError
-
 if TYPE_CHECKING:
     from cli.preset import Preset
-    from cli.run_directory import RunDirectory
 
 WIDTH = 100  # columns that a preset's prose is wrapped to; its equations are never wider
 
@@ -36,132 +33,27 @@ def describe(
     from cli.preset import preset_names, read_preset
 
     if verify:
-        _verify(path, as_json=json)
+        from cli.verification import verify_parts
+
+        verify_parts(path, as_json=json)
         return
+    lines: Iterable[str]
     if samples:
         course = _samples(path)
-        if json:
-            write_json({"schema_version": 1, "kind": "samples", "samples": course})
-            return
-        for line in _sample_course(course):
-            write_line(line)
-        return
-    if str(path) in preset_names() and not path.exists():
+        facts, lines = {"kind": "samples", "samples": course}, _sample_course(course)
+    elif str(path) in preset_names() and not path.exists():
         preset = read_preset(str(path))
-        if json:
-            write_json({"schema_version": 1, **_preset_facts(preset)})
-            return
-        for line in _preset_lines(preset):
-            write_line(line)
-        return
-    facts = _facts(path)
+        facts, lines = _preset_facts(preset), _preset_lines(preset)
+    else:
+        from cli.facts import facts_at
+
+        facts = facts_at(path)
+        lines = _lines(facts)
     if json:
         write_json({"schema_version": 1, **facts})
-        return
-    for line in _lines(facts):
-        write_line(line)
-
-
-def _verify(path: Path, *, as_json: bool) -> None:
-    """Say of each part of a store, run or checkpoint whether it is whole."""
-    from cli.console import write_json, write_line
-    from seq2seq.errors import CheckpointError, CorpusError
-
-    parts: list[dict[str, str | None]] = []
-    for part, check in _checks(path):
-        problem: str | None = None
-        try:
-            found = check()
-            problem = found if isinstance(found, str) else None
-        except (CheckpointError, CorpusError, OSError) as error:
-            problem = error.message if isinstance(error, UserError) else str(error)
-        parts.append({"part": part, "problem": problem})
-        if not as_json:
-            write_line(f"damaged  {part}: {problem}" if problem else f"whole    {part}")
-    damaged = [each for each in parts if each["problem"]]
-    if as_json:
-        write_json({"schema_version": 1, "kind": "verification", "parts": parts})
-    if damaged:
-        raise CheckpointError(
-            f"{len(damaged)} of {len(parts)} parts of {path} are damaged",
-            hint="what is whole can still be used; restore the rest from a copy",
-        )
-
-
-Check = Callable[[], object]
-"""Says in a string how something is damaged, or raises it."""
-
-
-def _checks(path: Path) -> Iterator[tuple[str, Check]]:
-    """The parts of what is at a path, each with what says or raises how it is damaged."""
-    from cli.run_directory import RunDirectory
-    from data.token_store import META, TokenStore
-    from data.tokenization import probe
-    from seq2seq.checkpoint import MANIFEST, verify
-
-    def checkpoint(folder: Path) -> Check:
-        return lambda: verify(folder)
-
-    def parsed(model: Path) -> Check:
-        return lambda: probe(model)
-
-    if (path / META).is_file():
-        store = TokenStore.open(path)
-        yield "every file of the store, by its SHA-256", store.verify
-        for model in sorted(path.glob("*.model")):
-            yield f"{model.name}, parsed in a process of its own", parsed(model)
-        return
-    if not (path / "config.toml").is_file():
-        if not (path / MANIFEST).is_file():
-            _facts(path)  # says what it should be
-        yield path.name, checkpoint(path)
-        return
-    run = RunDirectory.open(path)
-    yield "config.toml and provenance.json", lambda: (run.config, run.provenance)
-    for name, digest in sorted(run.provenance["pieces_sha256"].items()):
-        yield f"{name}, by its SHA-256", _hashed(path / name, digest)
-        if (path / name).is_file():
-            yield f"{name}, parsed in a process of its own", parsed(path / name)
-    for name in ("best", "last"):
-        if (run.checkpoints / name).exists():
-            yield f"checkpoints/{name}", _named(run, name)
-    for folder in sorted((*run.checkpoints.glob("update-*"), *run.checkpoints.glob("averaged"))):
-        yield f"checkpoints/{folder.name}", checkpoint(folder)
-    yield "metrics.jsonl", run.read_metrics
-    yield "samples.jsonl", run.read_samples
-
-
-def _hashed(path: Path, digest: str) -> Check:
-    from seq2seq.files import sha256_of
-
-    return lambda: (
-        None if path.is_file() and sha256_of(path) == digest else f"{path} is missing or damaged"
-    )
-
-
-def _named(run: "RunDirectory", name: str) -> Check:
-    from seq2seq.checkpoint_folder import pointed
-
-    return lambda: None if pointed(run.checkpoints, name) else "it names no checkpoint"
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    from cli.preset import preset_names
-    from data.token_store import META
-    from seq2seq.checkpoint import MANIFEST
-    from seq2seq.errors import CheckpointError
-
-    if (path / META).is_file():
-        return _store_facts(path)
-    if (path / "config.toml").is_file():
-        return _run_facts(path)
-    if (path / MANIFEST).is_file():
-        return {"kind": "checkpoint", **_checkpoint_facts(path)}
-    raise CheckpointError(
-        f"{path} is neither a token store, nor a run directory, nor a checkpoint",
-        hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`; presets are "
-        + ", ".join(preset_names()),
-    )
+    else:
+        for line in lines:
+            write_line(line)
 
 
 def _samples(path: Path) -> list[dict[str, Any]]:
@@ -242,88 +134,6 @@ def _items(texts: list[str]) -> list[str]:
         for text in texts
         for line in textwrap.wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ")
     ]
-
-
-def _store_facts(path: Path) -> dict[str, Any]:
-    from data.token_store import TokenStore
-
-    store = TokenStore.open(path)
-    splits = {
-        name: {
-            "pairs": split["pairs"],
-            "pieces": split["tokens"],
-            "read": split["cleaning"]["read"],
-            "dropped": split["cleaning"]["reasons"],
-        }
-        for name, split in store.meta["splits"].items()
-    }
-    return {
-        "kind": "token store",
-        "path": str(path),
-        "source_language": store.languages[0],
-        "target_language": store.languages[1],
-        "source_vocabulary": store.meta["source_vocabulary"],
-        "target_vocabulary": store.meta["target_vocabulary"],
-        "splits": splits,
-        "corpora": {
-            corpus.name: {"pairs": len(corpus.pairs), "weight": corpus.weight, "tag": corpus.tag}
-            for corpus in store.corpora()
-        },
-        "inputs": store.meta["inputs"],
-        "sha256": store.sha256,
-        "config": {"data": store.config.model_dump()},
-    }
-
-
-def _run_facts(path: Path) -> dict[str, Any]:
-    from cli.run_directory import RunDirectory
-    from seq2seq.checkpoint_folder import pointed
-    from seq2seq.model import count_parameters
-
-    run = RunDirectory.open(path)
-    checkpoints = {
-        name: _checkpoint_facts(found)
-        for name in ("best", "last")
-        if (found := pointed(run.checkpoints, name))
-    }
-    return {
-        "kind": "run",
-        "path": str(path),
-        "source_language": run.languages[0],
-        "target_language": run.languages[1],
-        "parameters": count_parameters(run.build_model()),
-        "checkpoints": checkpoints,
-        "samples": len({each["line"] for each in run.read_samples()}),
-        "created": run.provenance["created"],
-        "command_line": run.provenance["command_line"],
-        "versions": run.provenance["versions"],
-        "store": run.provenance["store"],
-        "started_from": run.provenance.get("started_from") or {},
-        "tags": list(run.tokenizer("source").tags),
-        "inputs": run.provenance["inputs"],
-        "config": run.config.model_dump(),
-    }
-
-
-def _checkpoint_facts(path: Path) -> dict[str, Any]:
-    from cli.recorder import figures
-    from seq2seq.checkpoint import MODEL, verify
-
-    verified = verify(path)
-    state = verified.state
-    size = sum(file.stat().st_size for file in path.iterdir())
-    return {
-        "path": str(path),
-        "update": state.update,
-        "epoch": state.position.epoch,
-        "seconds": round(state.seconds, 1),
-        "best_update": state.best_update,
-        "best_nats_per_token": state.best_nats,
-        "measured": figures(state.measured) if state.measured else {},
-        "model_sha256": verified.hashes[MODEL],
-        "megabytes": round(size / 1e6, 1),
-        "verified": True,
-    }
 
 
 def _lines(facts: dict[str, Any], indent: int = 0) -> list[str]:
