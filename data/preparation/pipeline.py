@@ -1,6 +1,5 @@
 """Writing a token store: what is asked for, what of it is there already, and what is done."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from data.corpus import read_raw_lines
 from data.preparation.encoding import Encoding, Progress
 from data.preparation.ingredients import ALONE, Ingredients
 from data.preparation.pieces import note_pieces, pieces_found, take_pieces, train_pieces
+from data.preparation.workers import usable_cores
 from data.preparation.working_folder import WorkingFolder, refuse_foreign, seal
 from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
 from seq2seq.errors import ConfigError
@@ -69,7 +69,7 @@ def prepare(
             "config": config.model_dump(),
             "inputs": made_of.inputs,
         }
-        encoding = Encoding(folder, config, processes or os.cpu_count() or 1, progress)
+        encoding = Encoding(folder, config, processes or usable_cores(), progress)
         meta |= encoding.describe_pieces()
         trained = encoding.encode("train", made_of.corpora, made_of.lines, clean=True)
         held_out = Corpus(MAIN, valid, tag=manifest.tag)

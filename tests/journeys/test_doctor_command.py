@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cli import doctor
+from cli.doctor import collect
+from cli.doctor.disk import shortened
+from cli.doctor.fact import Fact
+from cli.doctor.versions import dependency
 
 PROGRAM = Path(sys.executable).with_name("seq2seq")
 
@@ -44,6 +47,13 @@ def test_the_block_names_versions_machine_terminal_and_disk():
     assert (
         len({len(line) - len(line.split(":", 1)[1].lstrip()) for line in lines if ":" in line}) == 1
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken away")
+def test_cores_that_this_process_may_not_use_are_not_counted():
+    cores = os.sched_getaffinity(0)
+    done = seq2seq("doctor", "--json", preexec_fn=lambda: os.sched_setaffinity(0, {min(cores)}))
+    assert json.loads(done.stdout)["machine"]["cores"] == 1
 
 
 def test_json_holds_numbers_and_a_verdict():
@@ -89,26 +99,26 @@ def test_a_directory_that_is_gone_is_a_problem_said_in_words(tmp_path):
 
 
 def test_a_missing_or_outdated_dependency_is_a_problem():
-    assert doctor._dependency("no-such-distribution", ">=1").problem == (
+    assert dependency("no-such-distribution", ">=1").problem == (
         "no-such-distribution is not installed"
     )
-    assert "is not <0.1" in doctor._dependency("pytest", "<0.1").problem
-    assert doctor._dependency("pytest", ">=1").problem == ""
+    assert "is not <0.1" in dependency("pytest", "<0.1").problem
+    assert dependency("pytest", ">=1").problem == ""
 
 
 def test_a_section_that_fails_says_so_and_keeps_what_it_had():
     def facts():
-        yield doctor.Fact("first", 1, "1")
+        yield Fact("first", 1, "1")
         raise RuntimeError("no such thing here")
 
-    first, failed = doctor._collect("machine", facts)
+    first, failed = collect("machine", facts)
     assert (first.key, failed.key) == ("first", "failed")
     assert failed.text == "RuntimeError: no such thing here"
     assert failed.problem == ""
-    assert doctor._collect("torch", facts)[-1].problem
+    assert collect("torch", facts)[-1].problem
 
 
 def test_a_path_below_home_is_shown_without_its_owner(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert doctor._shortened(tmp_path / "corpus") == "~/corpus"
-    assert doctor._shortened(Path("/elsewhere")) == "/elsewhere"
+    assert shortened(tmp_path / "corpus") == "~/corpus"
+    assert shortened(Path("/elsewhere")) == "/elsewhere"
