@@ -1,7 +1,6 @@
 """The command `describe`: what a store, run or checkpoint holds, or what a preset is."""
 
 import textwrap
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +36,6 @@ def describe(
 
         verify_parts(path, as_json=json)
         return
-    lines: Iterable[str]
     if samples:
         course = _samples(path)
         facts, lines = {"kind": "samples", "samples": course}, _sample_course(course)

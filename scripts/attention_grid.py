@@ -26,6 +26,7 @@ from typing import Any, get_args
 
 import torch
 
+from cli.doctor.machine import processor
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, pad_sources
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName, SearchConfig, TrainingConfig
@@ -290,16 +291,6 @@ def report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
         *map(row, outcomes),
     ]
     return "\n".join(lines) + "\n"
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -32,14 +32,15 @@ def doctor(
     from cli.doctor.torch_build import torch_build
     from cli.doctor.versions import extras, versions
 
-    sections = {
-        "versions": collect("versions", versions),
-        "extras": collect("extras", extras),
-        "machine": collect("machine", machine),
-        "torch": collect("torch", torch_build),
-        "terminal": collect("terminal", terminal),
-        "disk": collect("disk", disk),
+    finders = {
+        "versions": versions,
+        "extras": extras,
+        "machine": machine,
+        "torch": torch_build,
+        "terminal": terminal,
+        "disk": disk,
     }
+    sections = {name: collect(name, finder) for name, finder in finders.items()}
     problems = [fact.problem for facts in sections.values() for fact in facts if fact.problem]
     if as_json:
         values = {

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cli.doctor.fact import Fact, size
+from data.cores import usable_cores
 
 
 def machine() -> Iterator[Fact]:
-    from data.preparation.workers import usable_cores
-
-    model = _processor()
+    model = processor()
     yield Fact("processor", model, model)
     cores, usable = os.cpu_count(), usable_cores()
     yield Fact("cores", usable, f"{usable} of {cores} usable" if usable != cores else str(cores))
@@ -26,7 +25,8 @@ def machine() -> Iterator[Fact]:
     yield from _memory()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, where the system tells it."""
     for line in _text_of("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":

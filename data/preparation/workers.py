@@ -55,13 +55,6 @@ def encoded_by_workers(
             raise
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, which a container or `taskset` may have cut."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C waits while workers are made: a half-made one would die of it with a traceback.
