@@ -16,6 +16,8 @@ def choose_device(name: str, threads: int | None = None) -> str:
     # Numbers under 1e-38 count as 0: processors take a hundred times as long for them, and a model
     # that learns to look sharply is full of them. Threads that torch starts later do the same.
     torch.set_flush_denormal(True)
+    # float32 is float32: on a GPU recurrent layers would round what they read to ten bits.
+    torch.backends.cudnn.allow_tf32 = False
     if threads is not None:
         torch.set_num_threads(threads)
     if name == "auto":

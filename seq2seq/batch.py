@@ -34,6 +34,7 @@ class Batch:
     lines: tuple[int, ...]  # B line numbers in the corpus, from 1
     position: BatchPosition  # of this batch
     read_ids: Tensor | None = None  # [B, T] read in place of the targets
+    places: Tensor | None = None  # [N], what `real_places` gives, where it is known already
 
     @property
     def decoder_input(self) -> Tensor:
@@ -44,6 +45,13 @@ class Batch:
     def labels(self) -> Tensor:
         """What the decoder should write, EOS last. [B, T]"""
         return self.target_ids[:, 1:]
+
+    @property
+    def real_places(self) -> Tensor:
+        """Where `labels` flattened are not padding. [N]"""
+        if self.places is not None:
+            return self.places
+        return (self.labels != PAD).flatten().nonzero().squeeze(1)
 
     def shape(self) -> str:
         """In words, as an error names it."""
@@ -61,7 +69,11 @@ class Batch:
         )
 
     def to(self, device: str) -> Batch:
-        return self._with_ids(lambda ids: ids.to(device))
+        """On a device. What is real is looked up first: a GPU would have to be waited for."""
+        if device == "cpu" or self.source_ids.is_cuda:
+            return self
+        places = _sent(self.real_places, device)
+        return self._with_ids(lambda ids: _sent(ids, device), places=places)
 
     def _with_ids(self, change: Callable[[Tensor], Tensor], **others: Any) -> Batch:
         """The same change to all that holds ids."""
@@ -72,6 +84,11 @@ class Batch:
             read_ids=None if self.read_ids is None else change(self.read_ids),
             **others,
         )
+
+
+def _sent(ids: Tensor, device: str) -> Tensor:
+    """From memory that is pinned, so that nobody waits until it is there."""
+    return ids.pin_memory().to(device, non_blocking=True)
 
 
 def pad_sources(sources: Sequence[Iterable[int]]) -> tuple[Tensor, Tensor]:

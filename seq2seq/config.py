@@ -439,6 +439,10 @@ class TrainingConfig(Section):
     """Type of the products in training; auto is bfloat16 where the processor or GPU has such
     products, else float32. Weights, softmax and statistics are float32, and so are validation and
     search."""
+    cuda_graphs: bool = True
+    """On a GPU, record what is done with a batch of each size once and replay it, which takes a
+    fraction of the time for small models. Batches are filled up to a few sizes for it. Without
+    effect on a CPU and with scheduled sampling."""
     profile: bool = False
     """Say at each validation and at the end where the time goes: data, encoder, decoder, loss,
     backward pass, optimizer, validation."""

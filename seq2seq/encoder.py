@@ -112,24 +112,28 @@ class Encoder(nn.Module):
         self.summary_size = sizes[summary]
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
-        """source_ids [B, S or wider], lengths [B] on the CPU, with a word and the end each"""
-        width = int(lengths.max())
-        source_ids = source_ids[:, :width]  # padding beyond the longest changes no bit of anything
+        """source_ids [B, S or wider], lengths [B], with a word and the end each
+
+        Lengths on the CPU cut the ids to the longest; a GPU would have to be asked for it.
+        """
+        if not lengths.is_cuda:
+            source_ids = source_ids[:, : int(lengths.max())]
+        width, lengths = source_ids.shape[1], lengths.to(source_ids.device, non_blocking=True)
         read = lengths if self.reads_end else lengths - 1  # [B]
         if self.reverse_source:
-            order = reading_order(lengths, width).to(source_ids.device)  # [B, S]
+            order = reading_order(lengths, width)  # [B, S]
             states, last = self._read(source_ids.gather(1, order), read)
             states = states.take_along_dim(order.unsqueeze(-1), dim=1)  # [B, S, M]
         else:
             states, last = self._read(source_ids, read)
         remaining = (read + self.stride - 1) // self.stride
-        mask = length_mask(remaining.to(states.device), states.shape[1])  # [B, S']
+        mask = length_mask(remaining, states.shape[1])  # [B, S']
         states = self._refine(states, mask)
         return Encoded(states, mask, self._summarise(states, mask, last[-1]), last, self.stride)
 
     def _read(self, source_ids: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[CellState, ...]]:
         """The top layer's states [B, S', M], 0 where there is padding, and all last states."""
-        real = length_mask(lengths.to(source_ids.device), source_ids.shape[1]).unsqueeze(-1)
+        real = length_mask(lengths, source_ids.shape[1]).unsqueeze(-1)  # [B, S, 1]
         outputs = self.embedding_dropout(
             self.embedding(source_ids), self._tagged(source_ids) if self.tags else None
         )
@@ -197,11 +201,11 @@ class Reader(nn.Module):
         forwards, *backwards = cast(list[RecurrentLayer], list(self.directions))
         states, last = forwards.read(inputs, lengths)
         for layer in backwards:
-            turned = turning_order(lengths, inputs.shape[1]).to(inputs.device).unsqueeze(-1)
+            turned = turning_order(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
             others, other_last = layer.read(inputs.take_along_dim(turned, dim=1), lengths)
             states = torch.cat([states, others.take_along_dim(turned, dim=1)], dim=-1)  # [B, S, D]
             last = _joined([last, other_last])
-        real = length_mask(lengths.to(states.device), states.shape[1])
+        real = length_mask(lengths, states.shape[1])
         return states.masked_fill(~real.unsqueeze(-1), 0.0), last
 
 

@@ -82,7 +82,7 @@ class RecurrentLayer(nn.Module, ABC):
         """
         cell = self.cell()
         state, hidden = cell.start(inputs), []
-        real = length_mask(lengths.to(inputs.device), inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
+        real = length_mask(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
         for given, here in zip(cell.project(inputs).unbind(1), real.unbind(1), strict=True):
             state = cell.advance(given, state).where(here, state)
             hidden.append(state.hidden)
@@ -98,12 +98,15 @@ class LibraryLayer(RecurrentLayer):
     step, at a third to a half of the speed.
     """
 
+    held: Tensor
     library: ClassVar[type[nn.LSTM] | type[nn.GRU]]
     holding: ClassVar[tuple[float, ...]]  # a gate each
 
     def build(self, joined_size: int, *, biases: bool) -> None:
         self.rnn = self.library(joined_size, self.hidden_size, bias=biases, batch_first=True)
         initialise_recurrent(self.rnn)
+        held = torch.tensor(self.holding).repeat_interleave(self.hidden_size)  # [G]
+        self.register_buffer("held", held, persistent=False)
 
     def weights(self) -> GateWeights:
         return library_weights(self.rnn, self.rnn.all_weights[0], fed_size=self.fed_size)
@@ -123,13 +126,13 @@ class LibraryLayer(RecurrentLayer):
         if self.noise.acts(training=self.training):
             return super().read(inputs, lengths)
         from_inputs, *others = self.rnn.all_weights[0]
-        kind, real = from_inputs.dtype, length_mask(lengths.to(inputs.device), inputs.shape[1])
-        gates = from_inputs.new_tensor(self.holding).repeat_interleave(self.hidden_size)
+        kind, real = from_inputs.dtype, length_mask(lengths, inputs.shape[1])
+        weights = [_with_column(from_inputs, self.held), *others]
+        if inputs.is_cuda:
+            weights = _in_one_piece(weights)
         with library_products(inputs.device):
-            outputs, last = self.call(
-                _with_column(inputs.to(kind), ~real), [_with_column(from_inputs, gates), *others]
-            )
-        ends = (lengths.to(inputs.device) - 1).view(-1, 1, 1)  # [B, 1, 1]
+            outputs, last = self.call(_with_column(inputs.to(kind), ~real), weights)
+        ends = (lengths - 1).view(-1, 1, 1)  # [B, 1, 1]
         hidden = outputs.take_along_dim(ends, dim=1).squeeze(1)  # [B, H]
         return outputs, CellState(hidden.to(kind), None if last is None else last.to(kind))
 
@@ -263,6 +266,17 @@ def _open_forget_gate(bias: Tensor) -> None:
     """bias [4H], in the order i f g o"""
     with torch.no_grad():
         bias.chunk(4)[1].fill_(1.0)
+
+
+def _in_one_piece(weights: list[Tensor]) -> list[Tensor]:
+    """One behind the other in memory, where cuDNN wants them: it would copy them, and say so.
+
+    It wants room for two biases behind them even where there are none.
+    """
+    room = weights[0].new_zeros((4 - len(weights)) * len(weights[0]))
+    sizes = [each.numel() for each in (*weights, room)]
+    pieces = torch.split(torch.cat([each.flatten() for each in (*weights, room)]), sizes)
+    return [piece.view_as(each) for piece, each in zip(pieces, weights, strict=False)]
 
 
 def _with_column(matrix: Tensor, column: Tensor) -> Tensor:

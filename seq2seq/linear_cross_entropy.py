@@ -36,8 +36,11 @@ def linear_cross_entropy(
     *,
     smoothing: float = 0.0,
     agreement: float = 0.0,
+    real: Tensor | None = None,
 ) -> CrossEntropy:
     """inputs [N, R] or [2, N, R], weight [V, R], bias [V], labels [N]: the loss of inputs W^T + b.
+
+    Of the N tokens only those count where `real` [N] is True, if it is given.
 
     The smoothed target puts 1 - smoothing on the label and spreads the rest evenly over all V
     entries, the label included (Szegedy et al., 2016, section 7). Under autocast the products are
@@ -49,7 +52,7 @@ def linear_cross_entropy(
     """
     readings = inputs if inputs.dim() == 3 else inputs.unsqueeze(0)
     nats, smoothed = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        readings, weight, bias, labels, smoothing, agreement, torch.is_grad_enabled()
+        readings, weight, bias, labels, smoothing, agreement, real, torch.is_grad_enabled()
     )
     if len(readings) > 1:
         nats, smoothed = nats / len(readings), smoothed / len(readings)
@@ -67,6 +70,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         labels: Tensor,
         smoothing: float,
         agreement: float,
+        real: Tensor | None,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
         kind = working_type(inputs)
@@ -78,14 +82,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
         count = len(read)
         for part in _parts(len(labels), _rows_made(weight) // count):
             expected = labels[part]
-            real = count * len(expected)
-            rows = _aligned(read[:, part].reshape(real, -1))
+            counted = None if real is None else real[part].unsqueeze(-1)  # [n, 1]
+            size = count * len(expected)
+            rows = _aligned(read[:, part].reshape(size, -1))
             made = torch.mm(rows, matrix.t())  # [n, V]; rows of zeros stay so
-            logits = made[:real].view(count, len(expected), -1)
+            logits = made[:size].view(count, len(expected), -1)
             for cached in _parts(len(expected), _rows_read(weight) // count):
-                loss.read(logits[:, cached], expected[cached], with_gradient=needed)
+                loss.read(
+                    logits[:, cached],
+                    expected[cached],
+                    None if counted is None else counted[cached],
+                    with_gradient=needed,
+                )
             if needed:  # the logits are gradients now
-                ctx.before[:, part] = torch.mm(made, matrix)[:real].view(count, len(expected), -1)
+                ctx.before[:, part] = torch.mm(made, matrix)[:size].view(count, len(expected), -1)
                 ctx.weight = _added(ctx.weight, made, rows, weight.dtype)
         ctx.bias = loss.bias_gradient if needed else None
         ctx.mark_non_differentiable(loss.nats)
@@ -96,9 +106,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: None, scale: Tensor | None) -> tuple[Tensor | None, ...]:
         if scale is None:
-            return (None,) * 7
+            return (None,) * 8
         parts = (ctx.before, ctx.weight, ctx.bias)
-        return *(None if part is None else part * scale for part in parts), None, None, None, None
+        return *(None if part is None else part * scale for part in parts), *(None,) * 5
 
 
 class _Loss:
@@ -127,8 +137,11 @@ class _Loss:
         trained = (1 - share) * self.nats + share * self._spread if share else self.nats.clone()
         return trained + self._agreement / 2 * self._apart if self._agreement else trained
 
-    def read(self, logits: Tensor, labels: Tensor, *, with_gradient: bool) -> None:
-        """logits [K, n, V] without bias, labels [n]; the gradient, if any, takes the logits' place.
+    def read(
+        self, logits: Tensor, labels: Tensor, real: Tensor | None, *, with_gradient: bool
+    ) -> None:
+        """logits [K, n, V] without bias, labels [n], real [n, 1] bool; the gradient, if any, takes
+        the logits' place.
 
         It is p - (1 - smoothing) [label] - smoothing / V, and what agreement adds to it.
         """
@@ -137,20 +150,20 @@ class _Loss:
             wide += self._bias
         chosen = labels.expand(len(wide), -1).unsqueeze(-1)  # [K, n, 1]
         at_label = wide.gather(-1, chosen)
-        total = wide.sum() if self._smoothing else 0.0
+        total = _total(wide, real) if self._smoothing else 0.0
         between = wide[0] - wide[1] if self._agreement else None
         top = wide.amax(-1, keepdim=True)
         masses = wide.sub_(top).exp_()
         mass = masses.sum(-1, keepdim=True)
         normalizer = top + mass.log()  # [K, n, 1]
-        self.nats = self.nats + (normalizer - at_label).sum()
-        self._spread = self._spread + (normalizer.sum() - total / self._vocabulary)
+        self.nats = self.nats + _total(normalizer - at_label, real)
+        self._spread = self._spread + (_total(normalizer, real) - total / self._vocabulary)
         if between is None and not with_gradient:
             return
         gradient = masses.div_(mass)
         if between is not None:
             between -= normalizer[0] - normalizer[1]
-            apart, pull = _divergence(gradient, between)
+            apart, pull = _divergence(gradient, between, real)
             self._apart = self._apart + apart
             gradient.add_(pull, alpha=self._agreement / 2)
         if not with_gradient:
@@ -159,6 +172,8 @@ class _Loss:
             gradient.sub_(self._smoothing / self._vocabulary)
         at_labels = gradient.new_full((), self._smoothing - 1).expand_as(chosen)
         gradient.scatter_add_(-1, chosen, at_labels)
+        if real is not None:
+            gradient.mul_(real)
         if self.bias_gradient is not None:
             self.bias_gradient += gradient.sum((0, 1))
         if gradient is not logits:
@@ -173,10 +188,15 @@ class _Loss:
         return self._space[:, : logits.shape[1]].copy_(logits)
 
 
-def _divergence(chances: Tensor, between: Tensor) -> tuple[Tensor, Tensor]:
+def _total(values: Tensor, real: Tensor | None) -> Tensor:
+    """The sum over all rows that count. values [..., n, D], real [n, 1] -> []"""
+    return values.sum() if real is None else (values * real).sum()
+
+
+def _divergence(chances: Tensor, between: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
     """KL(p_1 || p_2) + KL(p_2 || p_1), summed, and its gradient with respect to the logits.
 
-    chances [2, n, V], between [n, V]: log p_1 - log p_2 -> [], [2, n, V]
+    chances [2, n, V], between [n, V]: log p_1 - log p_2, real [n, 1] -> [], [2, n, V]
     """
     one, other = chances.unbind(0)
     forth = (one * between).sum(-1, keepdim=True)  # [n, 1]
@@ -185,7 +205,7 @@ def _divergence(chances: Tensor, between: Tensor) -> tuple[Tensor, Tensor]:
     pull = torch.stack(
         [one * (between - forth) + difference, other * (-between - back) - difference]
     )
-    return forth.sum() + back.sum(), pull
+    return _total(forth, real) + _total(back, real), pull
 
 
 def _added(total: Tensor | None, gradient: Tensor, inputs: Tensor, kind: torch.dtype) -> Tensor:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from seq2seq.batch import PAD, Batch
+from seq2seq.linear_cross_entropy import CrossEntropy
 from seq2seq.model import EncoderDecoder
 
 
@@ -42,18 +43,67 @@ def batch_loss(
     the batch twice, each time with other dropout, and what is trained is the mean of both and how
     far apart they are (`linear_cross_entropy`).
     """
+    places = batch.real_places  # [N]
+    nats, trained = _summed(
+        model,
+        batch,
+        places,
+        labels=batch.labels.flatten()[places],
+        smoothing=smoothing,
+        coverage=coverage,
+        r_drop=r_drop,
+    )
+    return TokenLoss(nats, trained, len(places))
+
+
+def rectangle_loss(
+    model: EncoderDecoder,
+    batch: Batch,
+    *,
+    smoothing: float = 0.0,
+    coverage: float = 0.0,
+    r_drop: float = 0.0,
+) -> CrossEntropy:
+    """The same, where the output layer sees padding too and passes over it.
+
+    No shape depends on where the padding is: what is done for one batch is done for another.
+    """
+    labels = batch.labels.flatten()  # [B * T]
+    return _summed(
+        model,
+        batch,
+        slice(None),
+        labels=labels,
+        real=labels != PAD,
+        smoothing=smoothing,
+        coverage=coverage,
+        r_drop=r_drop,
+    )
+
+
+def _summed(
+    model: EncoderDecoder,
+    batch: Batch,
+    places: Tensor | slice,
+    *,
+    labels: Tensor,
+    real: Tensor | None = None,
+    smoothing: float,
+    coverage: float,
+    r_drop: float,
+) -> CrossEntropy:
+    """The loss at N places with their labels [N], of which only the real [N] count."""
     readings = 2 if r_drop else 1
-    real = batch.labels != PAD  # [B, T]
-    labels = batch.labels[real]  # [N]
     readouts, weights = model.unroll(batch.repeated(readings))  # [B, T, R] or [2B, T, R]
-    real = real.repeat(readings, 1)
-    read = readouts[real]  # [N, R] or [2N, R]
+    each = readouts.reshape(readings, batch.labels.numel(), -1)
     nats, trained = model.output.loss(
-        read.view(2, len(labels), -1) if r_drop else read,
+        each[:, places],  # [1, N, R] or [2, N, R]
         labels,
         smoothing=smoothing,
         agreement=r_drop,
+        real=real,
     )
     if coverage and weights is not None:
-        trained = trained + coverage * coverage_loss(weights, real) / readings
-    return TokenLoss(nats, trained, len(labels))
+        words = (batch.labels != PAD).repeat(readings, 1)  # [B, T] or [2B, T]
+        trained = trained + coverage * coverage_loss(weights, words) / readings
+    return CrossEntropy(nats, trained)

@@ -47,9 +47,15 @@ class OutputLayer(nn.Module):
         return self.vocabulary(self._narrowed(readouts))  # type: ignore[no-any-return]
 
     def loss(
-        self, readouts: Tensor, labels: Tensor, *, smoothing: float = 0.0, agreement: float = 0.0
+        self,
+        readouts: Tensor,
+        labels: Tensor,
+        *,
+        smoothing: float = 0.0,
+        agreement: float = 0.0,
+        real: Tensor | None = None,
     ) -> CrossEntropy:
-        """The same and its loss at N tokens; no logits are kept. [N, R] or [2, N, R], [N]"""
+        """The same and its loss at N tokens; no logits are kept. [N, R] or [2, N, R], [N], [N]"""
         linear = self.vocabulary
         return linear_cross_entropy(
             self._narrowed(readouts),
@@ -58,6 +64,7 @@ class OutputLayer(nn.Module):
             labels,
             smoothing=smoothing,
             agreement=agreement,
+            real=real,
         )
 
     def _narrowed(self, readouts: Tensor) -> Tensor:
@@ -83,7 +90,7 @@ class EncoderDecoder(nn.Module):
         self.output: OutputLayer = output
 
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Memory:
-        """source_ids [B, S], lengths [B] on the CPU"""
+        """source_ids [B, S], lengths [B]"""
         states, mask, summary, last, stride = self.encoder.encode(source_ids, lengths)
         if not self.attend_end:
             visible = (lengths.to(mask.device) - 1 + stride - 1) // stride

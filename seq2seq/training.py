@@ -8,12 +8,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
-from seq2seq.losses import TokenLoss, batch_loss
+from seq2seq.gradients import Gradients, gradients_for
+from seq2seq.losses import batch_loss
 from seq2seq.memory import memory_for
 from seq2seq.model import EncoderDecoder
 from seq2seq.moving_average import MovingAverage
@@ -138,7 +140,8 @@ def fit(
         return replace(state, seconds=clock() - began, processor_seconds=processor_clock() - spent)
 
     kind = product_type(config.precision, device)
-    take_step = _Step(model, optimizer, average, config, part, device, kind, timed)
+    gradients = gradients_for(model, config, device=device, kind=kind, part=part)
+    take_step = _Step(gradients, optimizer, average, config, timed)
     while True:
         ended = end_of(state, config)
         due = ended or state.update % config.validate_every == 0
@@ -167,28 +170,27 @@ def fit(
 class _Step:
     """One optimizer step from a batch, or from several as if they were one."""
 
-    model: EncoderDecoder
+    gradients: Gradients
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     config: TrainingConfig
-    part: Part
-    device: str
-    kind: torch.dtype  # of matrix products
     timed: Callable[[TrainingState], TrainingState]  # with the time that has passed
 
     def __call__(self, batches: list[Batch], state: TrainingState) -> Update:
         """Raises DivergenceError before the step is taken."""
-        config, number, progress = self.config, state.update + 1, _progress(state, self.config)
+        config, model, part = self.config, self.gradients.model, self.gradients.part
+        number, progress = state.update + 1, _progress(state, config)
         rate = learning_rate(config, update=number, progress=progress, reductions=state.reductions)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.model.train()
+        model.train()
         seed_update(config.seed, number)
-        self.optimizer.zero_grad()
+        self.gradients.clear()
         tokens = sum(int((batch.labels != PAD).sum()) for batch in batches)
-        nats, smoothed = self._gradient(batches, tokens, number, progress)
-        with self.part("optimizer"), memory_for(f"the optimizer's step of update {number:,}"):
-            norm = clip_grad_norm_(self.model.parameters(), config.clip_norm).item()
+        losses = self._gradient(batches, tokens, number, progress)
+        with part("optimizer"), memory_for(f"the optimizer's step of update {number:,}"):
+            measured = clip_grad_norm_(model.parameters(), config.clip_norm)
+            nats, smoothed, norm = _read(losses, measured)
             _refuse_divergence(smoothed / tokens, norm, update=number, group=batches)
             self.optimizer.step()
             if self.average:
@@ -216,23 +218,31 @@ class _Step:
 
     def _gradient(
         self, batches: list[Batch], tokens: int, number: int, progress: float
-    ) -> tuple[float, float]:
-        """Accumulate the gradient of the mean over all tokens: the nats of all of them, as they
-        are and smoothed."""
-        config, device, part, kind = self.config, self.device, self.part, self.kind
-        own, chance = config.scheduled_sampling * progress, update_chance(config.seed, number)
-        nats, smoothed = 0.0, 0.0
+    ) -> list[Tensor]:
+        """Accumulate the gradient of the mean over all tokens.
+
+        Returns the nats of each batch, as they are and smoothed: [2] each.
+        """
+        own, losses = self.config.scheduled_sampling * progress, []
+        chance = update_chance(self.config.seed, number)
         for batch in batches:
             with memory_for(f"{batch.shape()}, at update {number:,}"):
-                with part("scheduled sampling"), products_in(kind, device):
-                    read = mixed_batch(self.model, batch.to(device), probability=own, chance=chance)
-                with part("loss"), products_in(kind, device):
-                    loss = _trained_loss(self.model, read, config)
-                with part("backward"):
-                    (loss.smoothed_nats / tokens).backward()  # type: ignore[no-untyped-call]
-                nats += loss.nats.item()
-                smoothed += loss.smoothed_nats.item()
-        return nats, smoothed
+                read = self._mixed(batch, own, chance) if own else batch
+                losses.append(self.gradients.add(read, tokens))
+        return losses
+
+    def _mixed(self, batch: Batch, probability: float, chance: torch.Generator) -> Batch:
+        to = self.gradients
+        with to.part("scheduled sampling"), products_in(to.kind, to.device):
+            return mixed_batch(
+                to.model, batch.to(to.device), probability=probability, chance=chance
+            )
+
+
+def _read(losses: list[Tensor], norm: Tensor) -> tuple[float, float, float]:
+    """Nats, smoothed nats and the norm as numbers: here, and only here, a GPU is waited for."""
+    *nats, read = torch.cat([*losses, norm.unsqueeze(0)]).tolist()
+    return sum(nats[::2]), sum(nats[1::2]), read
 
 
 def try_batch(
@@ -247,23 +257,12 @@ def try_batch(
     model.train()
     try:
         with memory_for(f"the largest batch: {batch.shape()}"):
-            with products_in(product_type(config.precision, device), device):
-                loss = _trained_loss(model, batch.to(device), config)
-            loss.smoothed_nats.backward()  # type: ignore[no-untyped-call]
+            kind = product_type(config.precision, device)
+            Gradients(model, config, device=device, kind=kind).add(batch, 1)
     finally:
         model.zero_grad(set_to_none=True)
         model.train(was_training)
         torch.set_rng_state(chance)
-
-
-def _trained_loss(model: EncoderDecoder, batch: Batch, config: TrainingConfig) -> TokenLoss:
-    return batch_loss(
-        model,
-        batch,
-        smoothing=config.label_smoothing,
-        coverage=config.coverage_loss,
-        r_drop=config.r_drop,
-    )
 
 
 def refuse_non_finite_weights(model: EncoderDecoder, state: TrainingState) -> None:

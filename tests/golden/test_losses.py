@@ -9,8 +9,9 @@ import torch
 from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
 
 from seq2seq.config import TrainingConfig
+from seq2seq.gradients import Shape
 from seq2seq.linear_cross_entropy import linear_cross_entropy
-from seq2seq.losses import batch_loss, coverage_loss
+from seq2seq.losses import batch_loss, coverage_loss, rectangle_loss
 from seq2seq.optimization import learning_rate
 
 PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
@@ -194,6 +195,44 @@ def test_padding_gives_no_gradient(kind):
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, together[name], rtol=1e-10, atol=1e-12)
     assert not together["encoder.embedding.weight"][0].any()
+
+
+TERMS = [
+    {"smoothing": 0.1},
+    {"smoothing": 0.1, "coverage": 0.5},
+    {"smoothing": 0.1, "r_drop": 2.0},
+]
+
+
+@pytest.mark.parametrize("terms", TERMS, ids=lambda terms: "-".join(terms))
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
+def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts):
+    """With sentences that are padding, too: what a GPU has recorded is of a few shapes alone."""
+    model, batch = tiny_model(kind, layers=2), padded(PAIRS)
+    shape = Shape.holding(batch)
+    assert shape == (8, 4, 6)  # of 3 sentences, 4 source and 5 target places
+    made = []
+    for found in (
+        batch_loss(model, batch, **terms),
+        rectangle_loss(model, shape.filled(batch), **terms),
+    ):
+        model.zero_grad()
+        found.smoothed_nats.backward()
+        gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        made.append({"nats": found.nats, "smoothed": found.smoothed_nats, **gradients})
+    expected, filled = made
+    assert filled.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(filled[name], value, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_a_batch_that_fills_its_shape_stays_as_it_is():
+    batch = padded([([4, 5, 6], [7, 8, 9])] * 8)
+    shape = Shape.holding(batch)
+    filled = shape.filled(batch)
+    assert shape == (8, 4, 4)
+    assert filled.source_ids.equal(batch.source_ids) and filled.target_ids.equal(batch.target_ids)
+    assert filled.source_lengths.equal(batch.source_lengths)
 
 
 def test_accumulated_gradients_are_those_of_one_batch():

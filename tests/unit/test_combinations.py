@@ -14,7 +14,8 @@ from tiny import CELLS, ORDER_AND_SCORE, PLAIN, SCORES, Kind, model_of, padded, 
 from seq2seq import config as config_module
 from seq2seq.config import ModelConfig, combination_problems
 from seq2seq.errors import ConfigError
-from seq2seq.losses import batch_loss
+from seq2seq.gradients import Shape
+from seq2seq.losses import batch_loss, rectangle_loss
 
 SIZES = {"embedding_size": 5, "encoder_size": 4, "decoder_size": 8, "attention_size": 8}
 PAIRS = [([4, 5, 6], [7, 8]), ([4, 5, 6, 7, 8, 9], [5]), ([9], [5, 6, 7, 8])]
@@ -212,6 +213,9 @@ def assert_works(config: ModelConfig) -> None:
     with torch.no_grad():
         readouts, weights = model.unroll(batch)
         one_by_one, looked = stepped(model, batch)
+        plain = batch_loss(model, batch, coverage=0.5).smoothed_nats
+        filled = rectangle_loss(model, Shape.holding(batch).filled(batch), coverage=0.5)
+    torch.testing.assert_close(filled.smoothed_nats, plain, rtol=1e-9, atol=0)
     torch.testing.assert_close(readouts, one_by_one, rtol=0, atol=1e-9)
     assert (weights is None) == (looked is None) == (config.attention == "none")
     model.train()
