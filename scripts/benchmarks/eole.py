@@ -13,6 +13,7 @@ from benchmarks.opennmt import train_watched
 
 NAME = "Eole"
 ORDERS = ("luong",)
+PRECISIONS = {"cpu": ("float32",)}
 
 
 def settings(job: Job) -> dict[str, Any]:

@@ -51,10 +51,13 @@ class Job:
     order: Order = "luong"
     batch_tokens: int = 0  # ours: the budget that gives the same sentences a batch
     precision: str = "float32"
+    device: str = "cpu"  # or cuda
+    cuda_graphs: bool = True  # ours
     threads: int = 2
     seed: int = 1
+    epochs: int = 1
     warmup: int = 20  # updates before the clock starts
-    marks: tuple[float, ...] = ()  # seconds of training after which to save; none: one epoch
+    marks: tuple[float, ...] = ()  # seconds of training after which to save; none: whole epochs
 
     @property
     def updates_an_epoch(self) -> int:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Job, write_json
-from benchmarks.window import Counts, Enough, Window, one_epoch, until_marks
+from benchmarks.window import Counts, Enough, Window, and_enough, until_marks
 
 NAME = "Joey NMT"
 ORDERS = ("luong", "bahdanau")
+PRECISIONS = {"cpu": ("float32",)}
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def settings(job: Job) -> dict[str, Any]:
             "batch_size": regime.batch_sentences,
             "batch_type": "sentence",
             "early_stopping_metric": "ppl",
-            "epochs": 10**6 if job.marks else 1,
+            "epochs": 10**6 if job.marks else job.epochs,
             "logging_freq": job.updates_an_epoch,
             "validation_freq": job.updates_an_epoch if job.marks else 10**6 * job.updates_an_epoch,
             "keep_best_ckpts": 1,
@@ -123,6 +124,7 @@ class WatchedLoader:
         self._loader, self._window, self._job = loader, window, job
         self._pad = manager.model.pad_index
         self._save = _saving(manager, job)
+        self._epochs = 0  # begun
 
     def __iter__(self) -> Iterator[Any]:
         batches = self._window.watch(self._batches(), lambda batch: count(batch, pad=self._pad))
@@ -134,7 +136,9 @@ class WatchedLoader:
         return getattr(self._loader, name)
 
     def _batches(self) -> Iterator[Any]:
-        return iter(self._loader) if self._job.marks else one_epoch(self._loader)
+        self._epochs += 1
+        last = not self._job.marks and self._epochs == self._job.epochs
+        return and_enough(self._loader) if last else iter(self._loader)
 
 
 def count(batch: Any, *, pad: int) -> Counts:

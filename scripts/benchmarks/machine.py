@@ -23,6 +23,7 @@ def describe() -> dict[str, object]:
         "flags": [flag for flag in FLAGS if flag in _cpu_line("flags").split()],
         "python": platform.python_version(),
         "torch": torch.__version__,
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
     }
 
 

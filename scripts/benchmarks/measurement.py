@@ -120,14 +120,14 @@ def run(job: Job, python: Path) -> dict[str, Any]:
         done = subprocess.run(
             [str(python), "-m", "benchmarks.child", str(job.folder / "job.json")],
             stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-            env=surroundings(job.threads, ours=job.system == "ours"),
+            env=surroundings(job.threads, ours=job.system == "ours", device=job.device),
         )  # fmt: skip
     if done.returncode:
         raise TrainingError.of(job.system, done.returncode, log)
     return dict(json.loads(job.result.read_text(encoding="utf-8")))
 
 
-def surroundings(threads: int, *, ours: bool) -> dict[str, str]:
+def surroundings(threads: int, *, ours: bool, device: str = "cpu") -> dict[str, str]:
     """Environment variables of a child; a peer's finds this package and nothing else of ours."""
     from cli.device import SPINS
 
@@ -136,7 +136,7 @@ def surroundings(threads: int, *, ours: bool) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        "CUDA_VISIBLE_DEVICES": "",
+        **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
         **({"GOMP_SPINCOUNT": SPINS} if ours else {}),  # as the program sets it
     }
 
@@ -179,10 +179,20 @@ def product_limit(measured: Sequence[Measurement], name: str, job: Job) -> dict[
     batch = next(m for m in measured if m.system == name).mean_batch
     listed = products.update(job.sizes, batch, job.order)
     busy = disturbances("the products are timed")
-    seconds = products.seconds(listed, precision=job.precision, threads=job.threads)
+    seconds = products.seconds(
+        listed, precision=job.precision, threads=job.threads, device=job.device
+    )
     limit = batch.target_tokens / seconds
     there = sum(p.multiply_adds for p in products.forward(job.sizes, batch, job.order))
-    return {
+    of_peak = {}
+    if job.device == "cuda":
+        peak = products.peak(job.precision, device=job.device)
+        work = sum(p.multiply_adds for p in listed) / batch.target_tokens
+        of_peak = {
+            "peak_multiply_adds_a_second": peak,
+            "share_of_peak": speed(measured, name).median * work / peak,
+        }
+    return of_peak | {
         "mean_batch": asdict(batch),
         "milliseconds_an_update": 1000 * seconds,
         "tokens_per_second": limit,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Job, write_json
-from benchmarks.window import Counts, Enough, Window, until_marks
+from benchmarks.window import Counts, Enough, Window, finished_work, until_marks
 
 NAME = "OpenNMT-py"
 ORDERS = ("luong",)
+PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "float16")}
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def settings(job: Job) -> dict[str, Any]:
         "save_checkpoint_steps": 10**9,
         "valid_steps": job.updates_an_epoch if job.marks else 10**9,
         "report_every": 100,
+        **({"world_size": 1, "gpu_ranks": [0]} if job.device == "cuda" else {}),
+        **({"model_dtype": "fp16"} if job.precision == "float16" else {}),
     }
 
 
@@ -75,7 +78,8 @@ def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
 
 def train_watched(job: Job, program: Any, run: Callable[[], None]) -> dict[str, Any]:
     """Run OpenNMT-py, or its descendant Eole, with its trainer's batches under our clock."""
-    window, seen = Window(0 if job.marks else job.warmup), {}
+    window = Window(0 if job.marks else job.warmup, clock=finished_work(job.device))
+    seen = {}
     build = program.build_trainer
 
     def build_watched(*arguments: Any, **named: Any) -> Any:
@@ -92,7 +96,7 @@ def train_watched(job: Job, program: Any, run: Callable[[], None]) -> dict[str, 
 
 
 def _watched(trainer: Any, window: Window, job: Job) -> Callable[..., Any]:
-    """The trainer's loop over watched batches, to the end of the first epoch or the last mark."""
+    """The trainer's loop over watched batches, to the end of the last epoch or the last mark."""
     loop = trainer.train
 
     def watched(stream: Any, *rest: Any, **named: Any) -> Any:
@@ -100,7 +104,7 @@ def _watched(trainer: Any, window: Window, job: Job) -> Callable[..., Any]:
             return count(item[0], pad=trainer.train_loss.padding_idx)
 
         if not job.marks:
-            return loop(window.watch(_first_epoch(stream), counted), *rest, **named)
+            return loop(window.watch(_epochs(stream, job.epochs), counted), *rest, **named)
         batches = window.watch(stream, counted)
         save = trainer.model_saver.save
         return loop(
@@ -117,10 +121,10 @@ def count(batch: dict[str, Any], *, pad: int) -> Counts:
     return Counts(1, len(target), int(batch["srclen"].sum()), real, target.numel())
 
 
-def _first_epoch(stream: Iterable[tuple[Any, int]]) -> Iterator[tuple[Any, int]]:
+def _epochs(stream: Iterable[tuple[Any, int]], count: int) -> Iterator[tuple[Any, int]]:
     """The stream has no end; a bucket of it is an epoch here."""
     for batch, bucket in stream:
-        if bucket > 0:
+        if bucket >= count:
             raise Enough
         yield batch, bucket
 

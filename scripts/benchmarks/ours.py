@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job import Job
-from benchmarks.window import Counts, Enough, Window, one_epoch
+from benchmarks.window import Counts, Enough, Window, and_enough, finished_work
 
 if TYPE_CHECKING:
     from seq2seq.batch import Batch
@@ -45,12 +45,13 @@ def settings(job: Job) -> dict[str, Any]:
             "label_smoothing": regime.label_smoothing,
             "clip_norm": regime.clip_norm,
             "precision": job.precision,
+            "cuda_graphs": job.cuda_graphs,
         },
     }
 
 
 def train(job: Job) -> dict[str, Any]:
-    """One epoch under the clock of its peers."""
+    """Whole epochs under the clock of its peers."""
     import torch
 
     from cli.device import choose_device
@@ -61,7 +62,7 @@ def train(job: Job) -> dict[str, Any]:
     from seq2seq.optimization import build_optimizer
     from seq2seq.training import TrainingState, fit
 
-    choose_device("cpu", job.threads)
+    device = choose_device(job.device, job.threads)
     chosen = settings(job)
     config = TrainingConfig(**chosen["training"])
     store = TokenStore.open(job.store)
@@ -71,11 +72,17 @@ def train(job: Job) -> dict[str, Any]:
         source_vocabulary=job.sizes.vocabulary,
         target_vocabulary=job.sizes.vocabulary,
         joint=store.joint,
-    )
-    window = Window(job.warmup)
-    batches = window.watch(one_epoch(_epoch(store, config.batch_tokens, job.seed)), count)
+    ).to(device)
+    window = Window(job.warmup, clock=finished_work(device))
+    batches = window.watch(and_enough(_epochs(store, job)), count)
     events = fit(
-        model, build_optimizer(model, config), batches, lambda: 0.0, config, state=TrainingState()
+        model,
+        build_optimizer(model, config),
+        batches,
+        lambda: 0.0,
+        config,
+        state=TrainingState(),
+        device=device,
     )
     with suppress(Enough):
         for _ in events:
@@ -83,15 +90,17 @@ def train(job: Job) -> dict[str, Any]:
     return window.report() | {"parameters": count_parameters(model)}
 
 
-def _epoch(store: Any, budget: int, seed: int) -> Any:
-    """The first epoch of the endless stream that trains."""
+def _epochs(store: Any, job: Job) -> Any:
+    """The first epochs of the endless stream that trains."""
     from itertools import takewhile
 
     from data.batching import token_budget_batches
     from seq2seq.batch import FIRST_BATCH
 
-    stream = token_budget_batches(store.split("train"), budget=budget, seed=seed, start=FIRST_BATCH)
-    return takewhile(lambda batch: batch.position.epoch == 1, stream)
+    stream = token_budget_batches(
+        store.split("train"), budget=job.batch_tokens, seed=job.seed, start=FIRST_BATCH
+    )
+    return takewhile(lambda batch: batch.position.epoch <= job.epochs, stream)
 
 
 def count(batch: Batch) -> Counts:

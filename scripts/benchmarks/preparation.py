@@ -54,44 +54,53 @@ def job_for(store: TokenStore, place: Path, **settings: Any) -> Job:
     )
 
 
-def of_system(job: Job, system: str) -> Job:
-    return replace(job, system=system, folder=job.folder / system)
+def of_system(job: Job, system: str, *, precision: str | None = None) -> Job:
+    """In a folder of its own, and with a precision one for each."""
+    told = replace(job, system=system, folder=job.folder / system)
+    if precision is None:
+        return told
+    return replace(told, folder=told.folder / precision, precision=precision)
 
 
 def peer_jobs(
     job: Job, asked: Sequence[str] | None, environments: Path
 ) -> dict[str, tuple[Job, Path]]:
     """The peers' trainings, each with the Python that runs it; installs what is not there yet."""
-    return {
-        name: (of_system(job, name), peers.environment(peers.BY_MODULE[name], environments))
-        for name in chosen_peers(asked, job.order)
-    }
+    jobs = {}
+    for name in chosen_peers(asked, job.order, job.device):
+        python = peers.environment(peers.BY_MODULE[name], environments)
+        precisions = _precisions(name, job.device)
+        for precision in precisions:
+            told = of_system(job, name, precision=precision if len(precisions) > 1 else None)
+            jobs[name if len(precisions) == 1 else f"{name} in {precision}"] = told, python
+    return jobs
 
 
 def our_jobs(job: Job, precisions: Sequence[str]) -> dict[str, tuple[Job, Path]]:
     """Our trainings by name, one for each precision."""
     return {
-        f"ours in {precision}": (_our_job(job, precision), Path(sys.executable))
+        f"ours in {precision}": (of_system(job, "ours", precision=precision), Path(sys.executable))
         for precision in precisions
     }
 
 
-def _our_job(job: Job, precision: str) -> Job:
-    ours = of_system(job, "ours")
-    return replace(ours, folder=ours.folder / precision, precision=precision)
-
-
-def chosen_peers(asked: Sequence[str] | None, order: str) -> list[str]:
-    """The peers that can train in this order; those asked for by name must."""
+def chosen_peers(asked: Sequence[str] | None, order: str, device: str = "cpu") -> list[str]:
+    """The peers that can train in this order on this device; those asked for by name must."""
     able = [
         peer.module
         for peer in peers.PEERS
         if order in import_module(f"benchmarks.{peer.module}").ORDERS
+        and _precisions(peer.module, device)
     ]
     for name in asked or []:
         if name not in able:
             raise ConfigError(
-                f"{peers.BY_MODULE[name].distribution} has no attention of {order}",
-                hint=f"these have: {', '.join(able)}",
+                f"{peers.BY_MODULE[name].distribution} is not compared with {order} on {device}",
+                hint=f"these are: {', '.join(able)}",
             )
     return list(asked) if asked else able
+
+
+def _precisions(module: str, device: str) -> tuple[str, ...]:
+    """In which a peer is measured; none where it is not measured on that device."""
+    return tuple(import_module(f"benchmarks.{module}").PRECISIONS.get(device, ()))

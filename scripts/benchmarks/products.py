@@ -9,7 +9,6 @@ target tokens, all equally long.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.job import Order, Sizes
+from benchmarks.window import finished_work
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,32 @@ def update(sizes: Sizes, batch: MeanBatch, order: Order = "luong") -> list[Produ
 
 
 def seconds(
-    products: list[Product], *, precision: str = "float32", threads: int, repetitions: int = 7
+    products: list[Product],
+    *,
+    precision: str = "float32",
+    threads: int,
+    device: str = "cpu",
+    repetitions: int = 7,
 ) -> float:
     """The least time of all products, one after the other: a limit is reached at best."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        runs = [_prepared(product, getattr(torch, precision)) for product in products]
-        taken = [_timed(runs) for _ in range(repetitions + 1)]
+        runs = [_prepared(product, getattr(torch, precision), device) for product in products]
+        taken = [_timed(runs, finished_work(device)) for _ in range(repetitions + 1)]
     finally:
         torch.set_num_threads(before)
     return min(taken[1:])  # the first one warms up
 
 
-def _prepared(product: Product, dtype: torch.dtype) -> Callable[[], None]:
-    left, right = _operands(product, dtype)
+def peak(precision: str, *, device: str, side: int = 8192) -> float:
+    """Multiply-adds a second of a product of two large squares."""
+    square = Product("peak", side, side, side)
+    return square.multiply_adds / seconds([square], precision=precision, threads=1, device=device)
+
+
+def _prepared(product: Product, dtype: torch.dtype, device: str) -> Callable[[], None]:
+    left, right = (operand.to(device, dtype) for operand in _operands(product))
     multiply = torch.bmm if left.dim() == 3 else torch.mm
     result = multiply(left, right)
 
@@ -131,15 +142,15 @@ def _prepared(product: Product, dtype: torch.dtype) -> Callable[[], None]:
     return run
 
 
-def _operands(product: Product, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _operands(product: Product) -> tuple[Tensor, Tensor]:
     stacked = (product.heap,) if product.heap > 1 else ()
     left = torch.randn(*stacked, product.rows, product.inner)
-    return left.to(dtype), torch.randn(*stacked, product.inner, product.columns).to(dtype)
+    return left, torch.randn(*stacked, product.inner, product.columns)
 
 
-def _timed(runs: list[Callable[[], None]]) -> float:
-    began = time.perf_counter()
+def _timed(runs: list[Callable[[], None]], clock: Callable[[], float]) -> float:
+    began = clock()
     with torch.inference_mode():
         for run in runs:
             run()
-    return time.perf_counter() - began
+    return clock() - began

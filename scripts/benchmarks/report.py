@@ -26,8 +26,8 @@ def show_training(
     console.print(training_table(measured, list(limits)))
     _lines(
         console,
-        f"order {job.order}, {job.pairs:,} pairs, {job.threads} threads, peers in float32, ours "
-        f"with batches of {job.batch_tokens:,} padded tokens",
+        f"order {job.order}, {job.pairs:,} pairs, {job.threads} threads on {job.device}, peers in "
+        f"float32 if nothing else is said, ours with batches of {job.batch_tokens:,} padded tokens",
         *(_limit(name, limit) for name, limit in limits.items()),
         f"load average before each run: {', '.join(f'{m.load:.2f}' for m in measured)}",
         *notes,
@@ -40,8 +40,16 @@ def _limit(name: str, limit: dict[str, Any]) -> str:
         f"matrix products alone: {limit['milliseconds_an_update']:.0f} ms for an update of "
         f"{batch['sentences']} sentences of {batch['source']} source and {batch['target']} target "
         f"tokens, {limit['tokens_per_second']:,.0f} target tokens/s; {name} reaches "
-        f"{100 * limit['share_reached']:.0f} % of that"
+        f"{100 * limit['share_reached']:.0f} % of that{_peak(limit)}"
     )
+
+
+def _peak(limit: dict[str, Any]) -> str:
+    """Of a GPU, beside what it makes of one large product."""
+    if "share_of_peak" not in limit:
+        return ""
+    teraflops = 2 * limit["peak_multiply_adds_a_second"] / 1e12
+    return f", and {100 * limit['share_of_peak']:.2g} % of {teraflops:,.0f} TFLOP/s"
 
 
 def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str) -> None:

@@ -16,6 +16,20 @@ from typing import Any, TypeVar
 BatchT = TypeVar("BatchT")
 
 
+def finished_work(device: str) -> Callable[[], float]:
+    """A clock that on a GPU waits until all that was handed over is done."""
+    if device == "cpu":
+        return time.perf_counter
+
+    def clock() -> float:
+        import torch
+
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return clock
+
+
 class Enough(Exception):  # noqa: N818 - not an error: it ends a peer's endless loop
     """The window is over; raised through a trainer's loop instead of its next batch."""
 
@@ -94,7 +108,7 @@ class Window:
             self._ended = now
 
 
-def one_epoch(batches: Iterable[BatchT]) -> Iterator[BatchT]:
+def and_enough(batches: Iterable[BatchT]) -> Iterator[BatchT]:
     """All batches, and then Enough."""
     yield from batches
     raise Enough

@@ -1,5 +1,6 @@
 """The benchmark's own arithmetic: what is counted, timed, listed and written for the peers."""
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from benchmarks import (
 )  # fmt: skip
 from benchmarks.job import Job, Regime, Sizes
 from benchmarks.measurement import Measurement, Spread
-from benchmarks.window import Counts, Enough, Window, one_epoch, until_marks
+from benchmarks.window import Counts, Enough, Window, and_enough, until_marks
 
 from data.batching import epoch_plan
 from seq2seq.config import ModelConfig, TrainingConfig
@@ -75,7 +76,7 @@ def measured(system: str, number: int, *, tokens: int, seconds: float = 2.0) -> 
 def test_warm_up_is_neither_timed_nor_counted():
     clock = Clock()
     window = Window(2, clock=clock)
-    stream = window.watch(one_epoch([50, 60, 7, 8, 9]), tokens)
+    stream = window.watch(and_enough([50, 60, 7, 8, 9]), tokens)
     assert trained(window, clock, stream, seconds=3.0) == [50, 60, 7, 8, 9]
     assert window.before == Counts(2, 4, 20, 110, 112)
     assert window.inside == Counts(3, 6, 30, 24, 27)
@@ -146,13 +147,24 @@ def test_real_target_tokens_of_ours():
     assert ours.count(batch) == EXPECTED
 
 
-def test_one_epoch_of_ours_consumes_the_tokens_of_the_data(store):
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_epochs_of_ours_consume_the_tokens_of_the_data(store, tmp_path, epochs):
     split = store.split("train")
-    batches = ours._epoch(store, 200, seed=1)
-    consumed = sum((ours.count(batch) for batch in batches), Counts())
-    assert consumed.sentences == len(split)
-    assert consumed.target_tokens == corpus.target_tokens(split)
-    assert consumed.updates == len(epoch_plan(split, budget=200, seed=1, epoch=1))
+    told = job(tmp_path, store=store.path, batch_tokens=200, epochs=epochs)
+    consumed = sum((ours.count(batch) for batch in ours._epochs(store, told)), Counts())
+    assert consumed.sentences == epochs * len(split)
+    assert consumed.target_tokens == epochs * corpus.target_tokens(split)
+    plans = [epoch_plan(split, budget=200, seed=1, epoch=each + 1) for each in range(epochs)]
+    assert consumed.updates == sum(map(len, plans))
+
+
+def test_epochs_of_opennmt_end_with_enough():
+    stream = ((batch, batch // 3) for batch in itertools.count())  # three batches an epoch
+    taken = []
+    with pytest.raises(Enough):
+        for batch, _ in opennmt._epochs(stream, 2):
+            taken.append(batch)
+    assert taken == [0, 1, 2, 3, 4, 5]
 
 
 # --- medians and ratios
