@@ -29,7 +29,7 @@ class Batch:
     """B sentence pairs, padded; sources end in EOS, targets start with BOS and end in EOS."""
 
     source_ids: Tensor  # [B, S] int64
-    source_lengths: Tensor  # [B] int64, on the CPU
+    source_lengths: Tensor  # [B] int64; on the CPU, but for what is recorded on a GPU
     target_ids: Tensor  # [B, T+1] int64
     lines: tuple[int, ...]  # B line numbers in the corpus, from 1
     position: BatchPosition  # of this batch
