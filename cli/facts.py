@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from cli.preset import preset_names
 from cli.recorder import figures
-from cli.run_directory import RunDirectory
+from cli.run_directory import CONFIG, RunDirectory
 from data.token_store import META, TokenStore
 from seq2seq.checkpoint import MANIFEST, MODEL, verify
 from seq2seq.checkpoint_folder import pointed
@@ -21,7 +21,7 @@ def kind_at(path: Path) -> Kind:
     """Which of them a folder is. Raises CheckpointError where it is none."""
     if (path / META).is_file():
         return "token store"
-    if (path / "config.toml").is_file():
+    if (path / CONFIG).is_file():
         return "run"
     if (path / MANIFEST).is_file():
         return "checkpoint"

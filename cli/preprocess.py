@@ -99,10 +99,10 @@ _OF_PIECES = ("vocabulary_size", "joint", "piece_model", "character_coverage", "
 
 def _pieces_of(path: Path) -> tuple[list[Path], dict[str, Any]]:
     """The SentencePiece models of a store or run, and the settings that made them."""
-    from cli.run_directory import RunDirectory
+    from cli.run_directory import CONFIG, RunDirectory
     from data.token_store import TokenStore
 
-    if (path / "config.toml").is_file():
+    if (path / CONFIG).is_file():
         run = RunDirectory.open(path)
         _ = run.tokenizer("source"), run.tokenizer("target")  # refuses those that are damaged
         config, models = run.config.data, path.glob("*.model")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from seq2seq.model import EncoderDecoder
     from seq2seq.training import TrainingState
 
+CONFIG = "config.toml"
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -55,7 +57,7 @@ class RunDirectory:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing_directory(path) as partial:
                 (partial / "checkpoints").mkdir()
-                (partial / "config.toml").write_text(dump_config(config), encoding="utf-8")
+                (partial / CONFIG).write_text(dump_config(config), encoding="utf-8")
                 for model in store.path.glob("*.model"):
                     shutil.copy(model, partial / model.name)
                 provenance = provenance_of(config, store, started_from=started_from)
@@ -78,7 +80,7 @@ class RunDirectory:
     def open(cls, path: Path) -> "RunDirectory":
         """Raises CheckpointError when the path holds no run, or one of another format."""
         run = cls(path)
-        if not (path / "config.toml").is_file():
+        if not (path / CONFIG).is_file():
             raise CheckpointError(
                 f"{path} is not a run directory", hint="make one with `seq2seq train`"
             )
@@ -87,7 +89,7 @@ class RunDirectory:
 
     @cached_property
     def config(self) -> RunConfig:
-        return load_config(self.path / "config.toml")
+        return load_config(self.path / CONFIG)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -196,7 +198,7 @@ class RunDirectory:
         return "no checkpoint of the run is whole: restore one from a copy, or train again"
 
     def write_config(self, config: RunConfig) -> None:
-        with replacing(self.path / "config.toml") as partial:
+        with replacing(self.path / CONFIG) as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
         self.__dict__.pop("config", None)
 
