@@ -440,9 +440,9 @@ class TrainingConfig(Section):
     products, else float32. Weights, softmax and statistics are float32, and so are validation and
     search."""
     cuda_graphs: bool = True
-    """On a GPU, record what is done with a batch of each size once and replay it, which takes a
-    fraction of the time for small models. Batches are filled up to a few sizes for it. Without
-    effect on a CPU and with scheduled sampling."""
+    """On a GPU, record what is done with a batch of each size and replay it: small models train
+    several times as fast, and need about twice the memory. Batches are filled up to a few sizes for
+    it. Without effect on a CPU and with scheduled sampling."""
     profile: bool = False
     """Say at each validation and at the end where the time goes: data, encoder, decoder, loss,
     backward pass, optimizer, validation."""
