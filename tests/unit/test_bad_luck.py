@@ -19,6 +19,7 @@ from seq2seq.checkpoint import load_state, verify
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError
 from seq2seq.locks import held
+from seq2seq.losses import batch_loss
 from seq2seq.memory import is_out_of_memory, memory_for
 from seq2seq.training import try_batch
 
@@ -64,26 +65,30 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("call", [1, 4], ids=["tried", "trained"])
+@pytest.mark.parametrize(
+    ("module", "call", "named"),
+    [("gradients", 1, "largest"), ("gradients", 4, "update 3"), ("training", 1, "validation")],
+    ids=["tried", "trained", "validated"],
+)
 def test_running_out_of_memory_names_the_batch_and_what_helps(
-    store, tmp_path, monkeypatch, error, call
+    store, tmp_path, monkeypatch, error, module, call, named
 ):
-    loss, calls = seq2seq.training.batch_loss, []
+    calls = []
 
     def failing(*arguments, **options):
         calls.append(1)
         if len(calls) == call:
             raise error
-        return loss(*arguments, **options)
+        return batch_loss(*arguments, **options)
 
-    monkeypatch.setattr("seq2seq.training.batch_loss", failing)
+    monkeypatch.setattr(f"seq2seq.{module}.batch_loss", failing)
     run = new_run(tmp_path / "run", store)
     with pytest.raises(ResourceError, match=r"\d+ pairs, \d+ source by \d+ target") as caught:
         train(run, store)
     assert "training.batch_tokens" in caught.value.hint
     assert "training.accumulate" in caught.value.hint
-    assert ("largest" in caught.value.message) == (call == 1)
-    assert run.metrics.exists() == (call > 1)
+    assert named in caught.value.message
+    assert run.metrics.exists() == (named != "largest")
     assert not list(tmp_path.rglob("*.partial"))
     monkeypatch.undo()
     train(run, store)
