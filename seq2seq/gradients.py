@@ -14,7 +14,7 @@ from torch import Tensor
 from seq2seq.batch import EOS, FIRST_BATCH, PAD, Batch
 from seq2seq.config import TrainingConfig
 from seq2seq.linear_cross_entropy import CrossEntropy
-from seq2seq.losses import TokenLoss, batch_loss, rectangle_loss
+from seq2seq.losses import Terms, TokenLoss, batch_loss, rectangle_loss
 from seq2seq.model import EncoderDecoder
 from seq2seq.precision import products_in
 from seq2seq.stopwatch import Part, untimed
@@ -40,7 +40,7 @@ class Gradients:
         self.device = device
         self.kind = kind
         self.part = part
-        self.terms = {
+        self.terms: Terms = {
             "smoothing": config.label_smoothing,
             "coverage": config.coverage_loss,
             "r_drop": config.r_drop,

@@ -38,9 +38,9 @@ def linear_cross_entropy(
     agreement: float = 0.0,
     real: Tensor | None = None,
 ) -> CrossEntropy:
-    """inputs [N, R] or [2, N, R], weight [V, R], bias [V], labels [N]: the loss of inputs W^T + b.
+    """inputs [N, R] or [K, N, R], weight [V, R], bias [V], labels [N]: the loss of inputs W^T + b.
 
-    Of the N tokens only those count where `real` [N] is True, if it is given.
+    K is 1 or 2 readings. Of the N tokens only those count where `real` [N] is True, if it is given.
 
     The smoothed target puts 1 - smoothing on the label and spreads the rest evenly over all V
     entries, the label included (Szegedy et al., 2016, section 7). Under autocast the products are

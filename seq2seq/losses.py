@@ -1,6 +1,6 @@
 """Losses as sums with their counts, so that no padding and no batch size leaks into an average."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from torch import Tensor
 
@@ -18,6 +18,15 @@ class TokenLoss(NamedTuple):
     tokens: int
 
 
+class Terms(TypedDict, total=False):
+    """What is trained beside the likelihood; what is left out is 0."""
+
+    smoothing: float  # of labels
+    coverage: float  # weight of the coverage loss
+    r_drop: float  # the model reads the batch twice, each time with other dropout; what is trained
+    # is the mean of both and, so weighted, how far apart they are (`linear_cross_entropy`)
+
+
 def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
     """Looking again where a word has looked before: See et al. (2017), equation 12.
 
@@ -29,76 +38,38 @@ def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
     return (looks.minimum(before).sum(-1) * real).sum()
 
 
-def batch_loss(
-    model: EncoderDecoder,
-    batch: Batch,
-    *,
-    smoothing: float = 0.0,
-    coverage: float = 0.0,
-    r_drop: float = 0.0,
-) -> TokenLoss:
-    """The loss of a batch; the output layer sees real tokens only.
-
-    `coverage` is the weight of the coverage loss in what is trained. With `r_drop` the model reads
-    the batch twice, each time with other dropout, and what is trained is the mean of both and how
-    far apart they are (`linear_cross_entropy`).
-    """
+def batch_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> TokenLoss:
+    """The loss of a batch; the output layer sees real tokens only."""
     places = batch.real_places  # [N]
-    nats, trained = _summed(
-        model,
-        batch,
-        places,
-        labels=batch.labels.flatten()[places],
-        smoothing=smoothing,
-        coverage=coverage,
-        r_drop=r_drop,
-    )
+    nats, trained = _loss_at(model, batch, places, **terms)
     return TokenLoss(nats, trained, len(places))
 
 
-def rectangle_loss(
-    model: EncoderDecoder,
-    batch: Batch,
-    *,
-    smoothing: float = 0.0,
-    coverage: float = 0.0,
-    r_drop: float = 0.0,
-) -> CrossEntropy:
+def rectangle_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> CrossEntropy:
     """The same, where the output layer sees padding too and passes over it.
 
     No shape depends on where the padding is: what is done for one batch is done for another.
     """
-    labels = batch.labels.flatten()  # [B * T]
-    return _summed(
-        model,
-        batch,
-        slice(None),
-        labels=labels,
-        real=labels != PAD,
-        smoothing=smoothing,
-        coverage=coverage,
-        r_drop=r_drop,
-    )
+    return _loss_at(model, batch, slice(None), (batch.labels != PAD).flatten(), **terms)
 
 
-def _summed(
+def _loss_at(
     model: EncoderDecoder,
     batch: Batch,
     places: Tensor | slice,
-    *,
-    labels: Tensor,
     real: Tensor | None = None,
-    smoothing: float,
-    coverage: float,
-    r_drop: float,
+    *,
+    smoothing: float = 0.0,
+    coverage: float = 0.0,
+    r_drop: float = 0.0,
 ) -> CrossEntropy:
-    """The loss at N places with their labels [N], of which only the real [N] count."""
+    """The loss at N of the B * T places; only the real [N] count, if they are given."""
     readings = 2 if r_drop else 1
     readouts, weights = model.unroll(batch.repeated(readings))  # [B, T, R] or [2B, T, R]
     each = readouts.reshape(readings, batch.labels.numel(), -1)
     nats, trained = model.output.loss(
         each[:, places],  # [1, N, R] or [2, N, R]
-        labels,
+        batch.labels.flatten()[places],  # [N]
         smoothing=smoothing,
         agreement=r_drop,
         real=real,

@@ -55,8 +55,8 @@ def gradients(model: EncoderDecoder, device: str, **terms: float) -> dict[str, T
     return {name: each.detach().cpu() for name, each in found.items()}
 
 
-def assert_same_gradients(model: EncoderDecoder) -> None:
-    on_cpu, on_gpu = gradients(model, "cpu"), gradients(model, "cuda")
+def assert_same_gradients(model: EncoderDecoder, **terms: float) -> None:
+    on_cpu, on_gpu = gradients(model, "cpu", **terms), gradients(model, "cuda", **terms)
     assert on_cpu.keys() == on_gpu.keys()
     for name, expected in on_cpu.items():
         torch.testing.assert_close(on_gpu[name], expected, rtol=1e-8, atol=1e-10, msg=name)
@@ -76,10 +76,7 @@ def test_a_gpu_finds_the_same_whatever_the_model(data, kind):
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
 def test_terms_of_the_loss_are_the_same_on_a_gpu(kind):
-    model, terms = tiny_model(kind), {"coverage": 0.5, "r_drop": 0.5}
-    on_cpu, on_gpu = gradients(model, "cpu", **terms), gradients(model, "cuda", **terms)
-    for name, expected in on_cpu.items():
-        torch.testing.assert_close(on_gpu[name], expected, rtol=1e-8, atol=1e-10, msg=name)
+    assert_same_gradients(tiny_model(kind), coverage=0.5, r_drop=0.5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
