@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
-from cli import (
+from cli.commands import (
     align,
     check,
     corpus,
@@ -26,9 +26,9 @@ from cli import (
     train,
     translate,
 )
-from cli.console import note, report_error
-from cli.device import SPINS
-from cli.interruption import Terminated, ignore_from_here, stop_at_once
+from cli.runs.device import SPINS
+from cli.runs.interruption import Terminated, ignore_from_here, stop_at_once
+from cli.terminal.console import note, report_error
 from seq2seq.errors import (
     CheckpointError,
     ConfigError,
@@ -37,7 +37,7 @@ from seq2seq.errors import (
     ResourceError,
     UserError,
 )
-from seq2seq.memory import is_out_of_memory
+from seq2seq.system.out_of_memory import is_out_of_memory
 
 EXIT_CODES: dict[type[UserError], int] = {
     ConfigError: 2,

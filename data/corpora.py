@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from data.corpus import read_raw_lines
 from seq2seq.errors import ConfigError
-from seq2seq.files import parse_toml
+from seq2seq.system.files import parse_toml
 
 MAIN = "main"
 """The corpus that `preprocess` is given beside its store; the validation set belongs to it."""

@@ -29,7 +29,7 @@ from data.corpus import read_lines
 from data.store_description import StoreDescription
 from data.tokenization import Tokenizer
 from seq2seq.errors import ConfigError, CorpusError
-from seq2seq.files import read_json, sha256_of
+from seq2seq.system.files import read_json, sha256_of
 
 PLAIN_VERSION, FORMAT_VERSION = 1, 2
 """Of a store of one corpus, and of one of several: an older program would take all for one."""

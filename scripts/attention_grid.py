@@ -26,16 +26,16 @@ from typing import Any, get_args
 
 import torch
 
-from cli.doctor.machine import processor
+from cli.commands.doctor.machine import processor
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, pad_sources
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName, SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError
-from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
-from seq2seq.optimization import build_optimizer
 from seq2seq.search.translation import translate_ids
-from seq2seq.training import Measured, TrainingState, corpus_nats, fit
+from seq2seq.training.loop import Measured, TrainingState, corpus_nats, fit
+from seq2seq.training.losses import batch_loss
+from seq2seq.training.optimization import build_optimizer
 
 SYMBOLS = range(4, 14)
 VOCABULARY = 14

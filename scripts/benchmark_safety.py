@@ -21,12 +21,12 @@ from unittest.mock import patch
 
 import torch
 
-import seq2seq.training as training
-from cli.config import read_recipe, resolve
-from cli.recorder import Recorder
-from cli.run_directory import RunDirectory
-from cli.training_log import PlainReporter
-from cli.training_run import train_run
+import seq2seq.training.loop as training
+from cli.runs.config import read_recipe, resolve
+from cli.runs.directory import RunDirectory
+from cli.runs.progress import PlainReporter
+from cli.runs.recorder import Recorder
+from cli.runs.training import train_run
 from data.token_store import TokenStore
 
 SAVES = 6

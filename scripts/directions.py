@@ -28,7 +28,7 @@ from installed import program, told
 from results import add_page_arguments, gathered, read_results, write_page
 from sacrebleu.metrics.bleu import BLEU
 
-from seq2seq.precision import product_type
+from seq2seq.kernels.precision import product_type
 
 DIRECTIONS = ("de-en", "en-de", "en-fr")
 KEPT = 5  # checkpoints that an average is made of

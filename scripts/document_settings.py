@@ -9,8 +9,8 @@ python scripts/document_settings.py
 from importlib import resources
 from pathlib import Path
 
-from cli.config import SECTIONS, recipe_names
-from cli.preset import Preset, preset_names, read_preset, setting_lines
+from cli.runs.config import SECTIONS, recipe_names
+from cli.runs.preset import Preset, preset_names, read_preset, setting_lines
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -34,7 +34,9 @@ def page() -> str:
             lines.append(f"| `{section}.{name}` | {default} | {meaning} |")
     lines += ["", "## Recipes", "", "What a recipe does not name has its default."]
     for name in recipe_names():
-        text = (resources.files("cli") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+        text = (resources.files("cli.runs") / "recipes" / f"{name}.toml").read_text(
+            encoding="utf-8"
+        )
         lines += ["", f"### {name}", "", "```toml", text.strip(), "```"]
     return "\n".join(lines) + "\n"
 
@@ -44,7 +46,7 @@ def presets_page() -> str:
     lines = [
         "# Presets",
         "",
-        "Made by `python scripts/document_settings.py` out of the files in `cli/presets`.",
+        "Made by `python scripts/document_settings.py` out of the files in `cli/runs/presets`.",
         "",
         "A preset is a published model by name, with the settings that make its equations hold:",
         "",

@@ -30,12 +30,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cli.console import note, stdout_console, table, write_json, write_line
-from cli.drawing import draw
-from seq2seq.attention import MultiHeadAttention
-from seq2seq.files import replacing
-from seq2seq.rendering import draw_matrix
-from seq2seq.scores import SCORES
+from cli.terminal.console import note, stdout_console, table, write_json, write_line
+from cli.terminal.drawing import draw
+from seq2seq.attention.attention import MultiHeadAttention
+from seq2seq.attention.scores import SCORES
+from seq2seq.rendering.text import draw_matrix
+from seq2seq.system.files import replacing
 
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]

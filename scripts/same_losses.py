@@ -104,8 +104,8 @@ def trained(settings: dict[str, object], updates: int, dropout: float) -> list[f
     except ImportError:  # a tree from before it had a file of its own
         from seq2seq.model import build_model  # type: ignore[attr-defined,no-redef]
     from seq2seq.config import ModelConfig, TrainingConfig
-    from seq2seq.losses import batch_loss
-    from seq2seq.optimization import build_optimizer
+    from seq2seq.training.losses import batch_loss
+    from seq2seq.training.optimization import build_optimizer
 
     torch.manual_seed(1)
     noise = {"dropout": dropout, "embedding_dropout": dropout}

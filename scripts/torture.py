@@ -83,7 +83,7 @@ def warm_up() -> None:
     """Import all that a training imports, so that an attempt is a fork and nothing more."""
     import torch
 
-    import seq2seq.checkpoint_folder
+    import seq2seq.checkpoints.folder
     import seq2seq.evaluation.quality
     import seq2seq.search.translation  # noqa: F401
 
@@ -164,16 +164,16 @@ class Attempt:
 
     def _watch(self) -> None:
         """Note in the shared byte what is entered; nothing else is changed."""
-        from cli import training_report
-        from cli.recorder import Recorder
-        from cli.training_log import PlainReporter
-        from cli.validation import Validator
+        from cli.runs import summary
+        from cli.runs.progress import PlainReporter
+        from cli.runs.recorder import Recorder
+        from cli.runs.validation import Validator
 
         for owner, name, phase in (
             (Validator, "measure", "validation"),
             (Recorder, "save", "save"),
             (Recorder, "average", "averaging"),
-            (training_report, "write_report", "the end"),
+            (summary, "write_report", "the end"),
         ):
             setattr(owner, name, self._noting(getattr(owner, name), phase))
         start = PlainReporter.start

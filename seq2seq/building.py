@@ -5,11 +5,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from seq2seq.attention import Attention, MultiHeadAttention
+from seq2seq.attention.attention import Attention, MultiHeadAttention
+from seq2seq.attention.coverage import Coverage, GRUCoverage, LinearCoverage
+from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
+from seq2seq.attention.scores import Widths, build_score
+from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.batch import PAD
-from seq2seq.cells import CellNoise
 from seq2seq.config import ModelConfig
-from seq2seq.coverage import Coverage, GRUCoverage, LinearCoverage
 from seq2seq.decoders.bahdanau import BahdanauDecoder
 from seq2seq.decoders.conditional import ConditionalDecoder
 from seq2seq.decoders.contract import Decoder
@@ -18,12 +20,10 @@ from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.decoders.readout import Readout
 from seq2seq.encoder import Encoder
 from seq2seq.errors import ConfigError
-from seq2seq.layers import LAYERS
 from seq2seq.model import EncoderDecoder, OutputLayer, ScaledEmbedding
-from seq2seq.recurrence import Bridge, RecurrentStack
-from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
-from seq2seq.scores import Widths, build_score
-from seq2seq.self_attention import SelfAttention
+from seq2seq.recurrent.cells import CellNoise
+from seq2seq.recurrent.layers import LAYERS
+from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
 
 def build_model(

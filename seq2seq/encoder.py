@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.batch import EOS
-from seq2seq.cells import QUIET, CellNoise, CellState
 from seq2seq.config import CellKind
-from seq2seq.dropout import Dropout, EmbeddingDropout
-from seq2seq.layers import LAYERS, RecurrentLayer
-from seq2seq.masks import length_mask
+from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
+from seq2seq.kernels.padding import length_mask
+from seq2seq.recurrent.cells import QUIET, CellNoise, CellState
+from seq2seq.recurrent.layers import LAYERS, RecurrentLayer
 
 EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
 SummaryKind = Literal["last", "backward", "mean"]

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from seq2seq.batch import Batch
 from seq2seq.decoders.contract import Decoder, Memory, Unrolled
 from seq2seq.encoder import Encoder
-from seq2seq.linear_cross_entropy import CrossEntropy, linear_cross_entropy
-from seq2seq.masks import length_mask
+from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
+from seq2seq.kernels.padding import length_mask
 
 
 class ScaledEmbedding(nn.Embedding):

@@ -13,7 +13,7 @@ from pathlib import Path
 from data.catalogue import emoji_names, greek_nt, multi30k, smart_home
 from data.catalogue.entry import Contents, Entry, Tell
 from seq2seq.errors import ConfigError
-from seq2seq.files import replacing_directory, write_json
+from seq2seq.system.files import replacing_directory, write_json
 
 FORMAT = 1  # of corpus.json
 DESCRIPTION = "corpus.json"

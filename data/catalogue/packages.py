@@ -14,7 +14,7 @@ from typing import Any
 
 from data.catalogue.entry import Tell
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
-from seq2seq.files import sha256_of, sync
+from seq2seq.system.files import sha256_of, sync
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from data.corpus import SentencePair, read_raw_lines
 from data.health.findings import findings_of
 from data.health.measures import find_copies, length_distributions, length_ratio
 from data.health.report import CorpusHealth, Drop, Example, Finding, SideHealth
+from data.health.shifts import Stretch, find_stretches, length_correlation
 from data.health.side import EXAMPLES, Side
-from data.shifts import Stretch, find_stretches, length_correlation
 
 SHOWN = 200  # characters of an example that are kept
 LEAST_LOST = 50  # lines that fit nowhere before it is said

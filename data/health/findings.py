@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from data.cleaning import CleaningReport
 from data.health.measures import Copies
 from data.health.report import SEVERITIES, Example, Finding, Severity
+from data.health.shifts import Stretch
 from data.health.side import EXAMPLES, Side
 from data.health.wording import are, counted, have, percent
-from data.shifts import Stretch
 
 # What is worth a warning and not only a note; shares of all pairs.
 MANY_DROPPED = 0.1

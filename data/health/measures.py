@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.health.report import Distribution, Histogram
+from data.health.shifts import BLANK
 from data.health.side import EXAMPLES, Side
-from data.shifts import BLANK
 
 BARS = 24  # of a histogram
 

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from data.health.shifts import Stretch
 from data.health.wording import counted
-from data.shifts import Stretch
 
 SCHEMA_VERSION = 1
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.corpus import open_bytes
 from data.health.report import Example
-from data.shifts import LineTraces, join_traces, trace_lines
+from data.health.shifts import LineTraces, join_traces, trace_lines
 
 EXAMPLES = 3  # of each finding
 _PIECE = 1 << 18  # bytes of source text read at a time

@@ -11,7 +11,7 @@ from data.config import DataConfig
 from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import survey_pair
 from data.token_store import PLAIN_VERSION
-from seq2seq.files import sha256_of
+from seq2seq.system.files import sha256_of
 
 ALONE = Manifest()  # the main corpus, and nothing to be said of it
 

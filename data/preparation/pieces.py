@@ -16,7 +16,7 @@ from data.preparation.working_folder import PIECES
 from data.token_store import META, model_name
 from data.tokenization import Tokenizer, train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError
-from seq2seq.files import read_json, sha256_of, sync, write_json
+from seq2seq.system.files import read_json, sha256_of, sync, write_json
 
 
 def pieces_found(folder: Path, store: Path, key: str) -> bool:

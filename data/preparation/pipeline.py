@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from data.config import DataConfig
-from data.cores import usable_cores
 from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import read_raw_lines
 from data.preparation.encoding import Encoding, Progress
@@ -15,6 +14,7 @@ from data.preparation.pieces import note_pieces, pieces_found, take_pieces, trai
 from data.preparation.working_folder import WorkingFolder, refuse_foreign, seal
 from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
 from seq2seq.errors import ConfigError
+from seq2seq.system.cores import usable_cores
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from data.token_store import META
 from seq2seq.errors import ConfigError, ResourceError
-from seq2seq.files import sha256_of, sync, write_json
-from seq2seq.locks import held
+from seq2seq.system.files import sha256_of, sync, write_json
+from seq2seq.system.locks import held
 
 PIECES = "pieces.json"  # pieces are learnt, with this key and these hashes
 

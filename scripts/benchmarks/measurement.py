@@ -129,7 +129,7 @@ def run(job: Job, python: Path) -> dict[str, Any]:
 
 def surroundings(threads: int, *, ours: bool, device: str = "cpu") -> dict[str, str]:
     """Environment variables of a child; a peer's finds this package and nothing else of ours."""
-    from cli.device import SPINS
+    from cli.runs.device import SPINS
 
     path = [SCRIPTS, SCRIPTS.parent] if ours else [SCRIPTS]
     return os.environ | {

@@ -54,13 +54,13 @@ def train(job: Job) -> dict[str, Any]:
     """Whole epochs under the clock of its peers."""
     import torch
 
-    from cli.device import choose_device
+    from cli.runs.device import choose_device
     from data.token_store import TokenStore
     from seq2seq.building import build_model
     from seq2seq.config import ModelConfig, TrainingConfig
     from seq2seq.model import count_parameters
-    from seq2seq.optimization import build_optimizer
-    from seq2seq.training import TrainingState, fit
+    from seq2seq.training.loop import TrainingState, fit
+    from seq2seq.training.optimization import build_optimizer
 
     device = choose_device(job.device, job.threads)
     chosen = settings(job)

@@ -17,12 +17,12 @@ from sacrebleu.metrics import BLEU
 
 from benchmarks import corpus, measurement, ours
 from benchmarks.job import Job
-from cli.config import read_recipe
+from cli.runs.config import read_recipe
 from data.corpus import read_lines
 from data.token_store import TokenStore
 from data.tokenization import Tokenizer
 from seq2seq.errors import CorpusError
-from seq2seq.files import read_json, sha256_of, write_json
+from seq2seq.system.files import read_json, sha256_of, write_json
 
 T = TypeVar("T")
 

@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention import Attention, MultiHeadAttention, Prepared
-from seq2seq.cells import CellState
-from seq2seq.coverage import Coverage, CoverageState
+from seq2seq.attention.attention import Attention, MultiHeadAttention, Prepared
+from seq2seq.attention.coverage import Coverage, CoverageState
+from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
-from seq2seq.dropout import Dropout, EmbeddingDropout
-from seq2seq.recurrence import Bridge, RecurrentStack
-from seq2seq.self_attention import SelfAttention
+from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
+from seq2seq.recurrent.cells import CellState
+from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
 
 class Looked(NamedTuple):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seq2seq.decoders.attentive import AttentiveDecoder, Moved, Stepping
 from seq2seq.decoders.contract import DecoderState, Memory
-from seq2seq.layers import RecurrentLayer
+from seq2seq.recurrent.layers import RecurrentLayer
 
 
 class ConditionalDecoder(AttentiveDecoder):

@@ -5,9 +5,9 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from seq2seq.attention import Prepared
-from seq2seq.cells import CellState
-from seq2seq.coverage import CoverageState
+from seq2seq.attention.attention import Prepared
+from seq2seq.attention.coverage import CoverageState
+from seq2seq.recurrent.cells import CellState
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
-from seq2seq.dropout import Dropout, EmbeddingDropout
-from seq2seq.recurrence import Bridge, RecurrentStack
-from seq2seq.self_attention import SelfAttention
+from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
+from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
 
 class PlainDecoder(nn.Module):

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seq2seq.looped import LoopedLinear
+from seq2seq.kernels.deferred_gradients import LoopedLinear
 
 
 class Readout(nn.Module):

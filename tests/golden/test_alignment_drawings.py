@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cli.drawing import draw
+from cli.terminal.drawing import draw
 from seq2seq.evaluation.alignment import Alignment
-from seq2seq.rendering import draw_alignment
+from seq2seq.rendering.text import draw_alignment
 
 DRAWINGS = Path(__file__).parent / "drawings"
 WIDTHS = (20, 40, 80, 200)

@@ -10,12 +10,13 @@ import torch
 from tiny import redraw
 from torch import Tensor
 
-from seq2seq.attention import Attention, MultiHeadAttention, attend
-from seq2seq.masks import causal_mask, length_mask, masked_softmax
-from seq2seq.normalizers import NORMALIZERS
-from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
-from seq2seq.scores import SCORES, Widths, build_score
-from seq2seq.self_attention import SelfAttention
+from seq2seq.attention.attention import Attention, MultiHeadAttention, attend
+from seq2seq.attention.masks import causal_mask, masked_softmax
+from seq2seq.attention.normalizers import NORMALIZERS
+from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
+from seq2seq.attention.scores import SCORES, Widths, build_score
+from seq2seq.attention.self_attention import SelfAttention
+from seq2seq.kernels.padding import length_mask
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 LENGTHS = torch.tensor([5, 1, 0])  # whole, one place, none

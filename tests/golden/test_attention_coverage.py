@@ -7,10 +7,10 @@ import torch
 from references import CellWeights
 from tiny import redraw
 
-from seq2seq.attention import Attention, MultiHeadAttention
-from seq2seq.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage
-from seq2seq.masks import length_mask
-from seq2seq.scores import SCORES, Widths, build_score
+from seq2seq.attention.attention import Attention, MultiHeadAttention
+from seq2seq.attention.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage
+from seq2seq.attention.scores import SCORES, Widths, build_score
+from seq2seq.kernels.padding import length_mask
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 READING = [name for name in SCORES if name != "location"]  # location reads no keys
@@ -214,7 +214,7 @@ def test_the_gradient_of_coverage_is_right(kind, heads):
 
 
 def test_the_coverage_loss_is_that_of_see():
-    from seq2seq.losses import coverage_loss
+    from seq2seq.training.losses import coverage_loss
 
     # by hand, one head: nothing before the first step; min(.5, .7) + min(.5, .3) = .8;
     # min(.1, 1.2) + min(.9, .8) = .9; the fourth step is padding
@@ -224,7 +224,7 @@ def test_the_coverage_loss_is_that_of_see():
 
 
 def test_the_coverage_loss_of_a_batch_is_that_of_its_sentences():
-    from seq2seq.losses import coverage_loss
+    from seq2seq.training.losses import coverage_loss
 
     weights = drawn(3, 5, 2, 4, seed=1).softmax(-1).requires_grad_()  # [B, T, heads, S]
     real = length_mask(torch.tensor([5, 3, 1]), 5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.normalizers import NORMALIZERS, entmax15, sparsemax
+from seq2seq.attention.normalizers import NORMALIZERS, entmax15, sparsemax
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 NAMES = tuple(NORMALIZERS)

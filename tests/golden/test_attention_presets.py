@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import model_of, padded
 
-from cli.preset import preset_names, read_preset
+from cli.runs.preset import preset_names, read_preset
 from seq2seq.batch import BOS, EOS
 from seq2seq.config import ModelConfig
 

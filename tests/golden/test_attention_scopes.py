@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny import redraw
 
-from seq2seq.masks import length_mask
-from seq2seq.scopes import LocalMonotonic, LocalPredictive
+from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive
+from seq2seq.kernels.padding import length_mask
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 LENGTHS = torch.tensor([9, 4, 1, 0])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import redraw
 
-from seq2seq.scores import (
+from seq2seq.attention.scores import (
     SCORES,
     AdditiveScore,
     ConcatScore,

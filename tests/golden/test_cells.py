@@ -6,10 +6,10 @@ from pytest import mark, raises
 from tiny import redraw
 from torch import Tensor, nn
 
-from seq2seq.cells import CellState
 from seq2seq.config import CellKind
-from seq2seq.layers import LAYERS, RecurrentLayer
-from seq2seq.recurrence import Bridge, RecurrentStack
+from seq2seq.recurrent.cells import CellState
+from seq2seq.recurrent.layers import LAYERS, RecurrentLayer
+from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 INPUT, HIDDEN, FED = 3, 4, 2

@@ -209,7 +209,7 @@ def test_each_head_has_weights_of_its_own():
 
 # Presets: the papers' own steps, with our weights under the papers' letters
 
-PRESETS = Path(__file__).parents[2] / "cli" / "presets"
+PRESETS = Path(__file__).parents[2] / "cli" / "runs" / "presets"
 TINY = {
     "embedding_size": 5,
     "encoder_size": 4,

@@ -5,11 +5,11 @@ import torch
 
 from seq2seq.batch import EOS
 from seq2seq.building import build_model
-from seq2seq.cells import CellNoise, CellState
 from seq2seq.config import ModelConfig
-from seq2seq.dropout import Dropout, WordDropout
-from seq2seq.layers import LSTMLayer
-from seq2seq.looped import LoopedLinear
+from seq2seq.kernels.deferred_gradients import LoopedLinear
+from seq2seq.kernels.dropout import Dropout, WordDropout
+from seq2seq.recurrent.cells import CellNoise, CellState
+from seq2seq.recurrent.layers import LSTMLayer
 
 ONES = torch.ones(40, 50, 20, dtype=torch.float64)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq.config import CellKind
 from seq2seq.encoder import Encoded, Encoder, EncoderKind
-from seq2seq.layers import LAYERS
+from seq2seq.recurrent.layers import LAYERS
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 EMBEDDING, HIDDEN = 4, 3

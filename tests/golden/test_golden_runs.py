@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from program import call
 
-from cli.provenance import FORMAT_VERSION
-from seq2seq.checkpoint import load_state
+from cli.runs.provenance import FORMAT_VERSION
+from seq2seq.checkpoints.checkpoint import load_state
 
 RUNS = sorted((Path(__file__).parent / "runs").iterdir())
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seq2seq.looped import LoopedLinear, LoopedMatrices
+from seq2seq.kernels.deferred_gradients import LoopedLinear, LoopedMatrices
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:

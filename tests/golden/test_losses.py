@@ -9,10 +9,10 @@ import torch
 from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
 
 from seq2seq.config import TrainingConfig
-from seq2seq.gradients import Shape
-from seq2seq.linear_cross_entropy import linear_cross_entropy
-from seq2seq.losses import batch_loss, coverage_loss, rectangle_loss
-from seq2seq.optimization import learning_rate
+from seq2seq.kernels.linear_cross_entropy import linear_cross_entropy
+from seq2seq.training.accumulation import Shape
+from seq2seq.training.losses import batch_loss, coverage_loss, rectangle_loss
+from seq2seq.training.optimization import learning_rate
 
 PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
 
@@ -35,8 +35,8 @@ def parts(request, monkeypatch):
     """Logits made all at once, or a few rows at a time, of which some are read at a time."""
     if request.param is not None:
         made, read = request.param
-        monkeypatch.setattr("seq2seq.linear_cross_entropy._rows_made", lambda *_: made)
-        monkeypatch.setattr("seq2seq.linear_cross_entropy._rows_read", lambda _: read)
+        monkeypatch.setattr("seq2seq.kernels.linear_cross_entropy._rows_made", lambda *_: made)
+        monkeypatch.setattr("seq2seq.kernels.linear_cross_entropy._rows_read", lambda _: read)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.doctor import collect
-from cli.doctor.disk import shortened
-from cli.doctor.fact import Fact
-from cli.doctor.versions import dependency
+from cli.commands.doctor import collect
+from cli.commands.doctor.disk import shortened
+from cli.commands.doctor.fact import Fact
+from cli.commands.doctor.versions import dependency
 
 PROGRAM = Path(sys.executable).with_name("seq2seq")
 

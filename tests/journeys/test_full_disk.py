@@ -9,8 +9,8 @@ import pytest
 from journey import train
 from program import ENVIRONMENT, PROGRAM, Ended, call
 
-from seq2seq.checkpoint import load_state, verify
-from seq2seq.checkpoint_folder import pointed
+from seq2seq.checkpoints.checkpoint import load_state, verify
+from seq2seq.checkpoints.folder import pointed
 
 
 def limited(size: int, *arguments: object) -> Ended:

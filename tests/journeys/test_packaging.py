@@ -8,8 +8,8 @@ from pathlib import Path
 
 from program import seq2seq
 
-from cli.config import recipe_names
-from cli.preset import preset_names
+from cli.runs.config import recipe_names
+from cli.runs.preset import preset_names
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 from journey import train
 from program import call
 
-from cli.preset import preset_names, read_preset
+from cli.runs.preset import preset_names, read_preset
 
 WIDTHS = {
     "embedding_size": 12,

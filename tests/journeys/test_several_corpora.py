@@ -6,7 +6,7 @@ import pytest
 from journey import WORDS, train
 from program import call, succeed
 
-from cli.run_directory import RunDirectory
+from cli.runs.directory import RunDirectory
 from seq2seq.batch import EOS
 
 SETTINGS = (

@@ -7,7 +7,7 @@ import pytest
 from journey import Corpus, train
 from program import call
 
-from seq2seq.checkpoint import MODEL
+from seq2seq.checkpoints.checkpoint import MODEL
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from tiny import redraw
 from torch import Tensor
 
-from seq2seq.attention import MultiHeadAttention
-from seq2seq.masks import length_mask, masked_softmax
-from seq2seq.normalizers import NORMALIZERS
-from seq2seq.scopes import LocalMonotonic, LocalPredictive, Scope
-from seq2seq.scores import SCORES
+from seq2seq.attention.attention import MultiHeadAttention
+from seq2seq.attention.masks import masked_softmax
+from seq2seq.attention.normalizers import NORMALIZERS
+from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
+from seq2seq.attention.scores import SCORES
+from seq2seq.kernels.padding import length_mask
 
 SCOPES = ("global", "local_m", "local_p")
 GRID = list(product(SCORES, NORMALIZERS, SCOPES, (1, 2)))

@@ -26,9 +26,9 @@ from tiny import (
 from seq2seq.batch import EOS, PAD
 from seq2seq.config import ModelConfig, SearchConfig
 from seq2seq.decoders.contract import Unrolled
-from seq2seq.losses import batch_loss
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import force, translate_ids
+from seq2seq.training.losses import batch_loss
 
 every_kind = pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
 every_attention = pytest.mark.parametrize("kind", ORDER_AND_SCORE, ids=str)

@@ -16,20 +16,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny import Kind, tiny_model
 
-from cli.config import RunConfig, dump_config, load_config, parse_settings, read_recipe, resolve
-from cli.preset import read_preset
-from cli.prompt import converse
-from cli.run_directory import RunDirectory
+from cli.runs.config import (
+    RunConfig,
+    dump_config,
+    load_config,
+    parse_settings,
+    read_recipe,
+    resolve,
+)
+from cli.runs.directory import RunDirectory
+from cli.runs.preset import read_preset
+from cli.terminal.prompt import converse
 from data.corpora import read_manifest
 from data.corpus import read_lines, survey
 from data.token_store import TokenStore
 from data.tokenization import probe
-from seq2seq.checkpoint import MANIFEST, verify
-from seq2seq.checkpoint_folder import save_checkpoint
+from seq2seq.checkpoints.checkpoint import MANIFEST, verify
+from seq2seq.checkpoints.folder import save_checkpoint
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError, CorpusError, UserError
-from seq2seq.optimization import build_optimizer
-from seq2seq.training import TrainingState
+from seq2seq.training.loop import TrainingState
+from seq2seq.training.optimization import build_optimizer
 
 SLOW = settings(max_examples=max(4, settings.default.max_examples // 25))  # a process for each
 
@@ -286,7 +293,7 @@ commands = st.sampled_from(
 def test_whatever_is_typed_is_answered(lines):
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cli.prompt._typed", lambda: iter(lines))
+        patch.setattr("cli.terminal.prompt._typed", lambda: iter(lines))
         patch.setattr(sys, "stdout", shown)
         patch.setattr(sys, "stderr", io.StringIO())
         converse(Echo())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
-from cli.drawing import draw
+from cli.terminal.drawing import draw
 from seq2seq.evaluation.alignment import (
     Alignment,
     coverage,
@@ -19,8 +19,8 @@ from seq2seq.evaluation.alignment import (
     pharaoh,
     word_links,
 )
-from seq2seq.rendering import cell_width, draw_matrix, plain_text
-from seq2seq.visible import visible
+from seq2seq.rendering.text import cell_width, draw_matrix, plain_text
+from seq2seq.system.visible import visible
 
 anything = st.text(st.characters(), max_size=12)  # lone surrogates and control characters too
 scripts = st.text("aß-かな年한글سلامहिन्दीไทย👨‍👩‍👧🇩🇪❤️\u0301\u200d\u1100\x1b\u202e\n", max_size=12)

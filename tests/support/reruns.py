@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from cli.config import resolve
-from cli.run_directory import RunDirectory
-from cli.training_run import Outcome, train_run
-from cli.validation import Sample
+from cli.runs.config import resolve
+from cli.runs.directory import RunDirectory
+from cli.runs.training import Outcome, train_run
+from cli.runs.validation import Sample
 from data.token_store import TokenStore
-from seq2seq.training import Finished, TrainingState, Update, Validation
+from seq2seq.training.loop import Finished, TrainingState, Update, Validation
 
 Event = Update | Validation
 MODEL = {

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName
-from seq2seq.layers import LAYERS
 from seq2seq.model import EncoderDecoder
+from seq2seq.recurrent.layers import LAYERS
 
 SCORES = get_args(ScoreName)
 CELLS = tuple(LAYERS)

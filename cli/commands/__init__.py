@@ -1,0 +1,1 @@
+"""One module a command: a signature and a short story."""

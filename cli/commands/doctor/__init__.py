@@ -1,0 +1,89 @@
+"""`seq2seq doctor`: what this program runs on, as a block to paste into a report.
+
+Each section imports inside its functions what may be missing, so that it can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+
+from cli.commands.doctor.fact import DISTRIBUTION, Fact
+from cli.terminal.console import write_json, write_line
+from seq2seq.errors import ResourceError
+from seq2seq.system.visible import visible
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Fold the block for an issue on a forge.")
+    ] = False,
+) -> None:
+    """Show versions, processor, terminal and disk, for a bug report.
+
+    Exits with 6 when something essential is broken, such as a missing dependency.
+    """
+    from cli.commands.doctor.disk import disk
+    from cli.commands.doctor.machine import machine
+    from cli.commands.doctor.terminal import terminal
+    from cli.commands.doctor.torch_build import torch_build
+    from cli.commands.doctor.versions import extras, versions
+
+    finders = {
+        "versions": versions,
+        "extras": extras,
+        "machine": machine,
+        "torch": torch_build,
+        "terminal": terminal,
+        "disk": disk,
+    }
+    sections = {name: collect(name, finder) for name, finder in finders.items()}
+    problems = [fact.problem for facts in sections.values() for fact in facts if fact.problem]
+    if as_json:
+        values = {
+            name: {fact.key.replace(" ", "_"): fact.value for fact in facts}
+            for name, facts in sections.items()
+        }
+        write_json({"schema_version": 1, "ok": not problems, "problems": problems, **values})
+    else:
+        _show(sections, markdown=markdown)
+    if problems:
+        broken = any(fact.problem for name in ("versions", "torch") for fact in sections[name])
+        raise ResourceError(
+            "; ".join(problems),
+            hint=f"install it again: `pip install --upgrade {DISTRIBUTION}`"
+            if broken
+            else "change to a directory that exists",
+        )
+
+
+def _show(sections: dict[str, list[Fact]], *, markdown: bool) -> None:
+    width = max(len(fact.key) for facts in sections.values() for fact in facts) + 1
+    if markdown:
+        for line in ("<details><summary>seq2seq doctor</summary>", "", "```text"):
+            write_line(line)  # one at a time: on a terminal a line shows its line ends as ↵
+    for index, (name, facts) in enumerate(sections.items()):
+        if index:
+            write_line("")
+        write_line(f"[{name}]")
+        for fact in facts:
+            write_line(f"{fact.key + ':':<{width}} {visible(fact.text)}".rstrip())
+    if markdown:
+        for line in ("```", "", "</details>"):
+            write_line(line)
+
+
+def collect(name: str, facts: Callable[[], Iterator[Fact]]) -> list[Fact]:
+    """The facts of a section; a machine too odd for one of them still gets the others."""
+    found: list[Fact] = []
+    try:
+        for fact in facts():
+            found.append(fact)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        problem = f"{name}: {reason}" if name in ("versions", "torch") else ""
+        found.append(Fact("failed", reason, reason, problem))
+    return found

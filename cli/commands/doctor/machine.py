@@ -1,0 +1,67 @@
+"""Processor, cores and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cli.commands.doctor.fact import Fact, size
+from seq2seq.system.cores import usable_cores
+
+
+def machine() -> Iterator[Fact]:
+    model = processor()
+    yield Fact("processor", model, model)
+    cores, usable = os.cpu_count(), usable_cores()
+    yield Fact("cores", usable, f"{usable} of {cores} usable" if usable != cores else str(cores))
+    quota = _first_line("/sys/fs/cgroup/cpu.max").split()
+    if len(quota) == 2 and quota[0].isdigit():
+        share = int(quota[0]) / int(quota[1])
+        yield Fact("core quota", share, f"{share:g} (control group)")
+    yield from _memory()
+
+
+def processor() -> str:
+    """Its name, where the system tells it."""
+    for line in _text_of("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    if sys.platform == "darwin":
+        import subprocess
+
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"],
+                capture_output=True,
+                text=True,
+                timeout=2,
+                check=True,
+            ).stdout.strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _memory() -> Iterator[Fact]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    yield Fact("memory", memory.total, size(memory.total))
+    yield Fact("memory available", memory.available, size(memory.available))
+    limit = _first_line("/sys/fs/cgroup/memory.max")
+    if limit.isdigit():
+        yield Fact("memory limit", int(limit), f"{size(int(limit))} (control group)")
+
+
+def _first_line(path: str) -> str:
+    return _text_of(path).partition("\n")[0].strip()
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,85 @@
+"""torch: its threads, what they multiply in a second, and graphics cards."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cli.commands.doctor.fact import Fact, size
+
+_PRODUCT = (192, 384, 384)  # a small batch against a small layer: 57 million operations
+_PRODUCT_SECONDS = 0.1  # as long as each kind of product is timed, once at least
+
+
+def torch_build() -> Iterator[Fact]:
+    if not _here_exists():  # MKL would end the program with its own message
+        yield Fact("threads", None, "unknown: torch cannot start where the directory is gone")
+        return
+    import torch
+
+    threads, chosen = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    yield Fact(
+        "threads", threads, f"{threads} (OMP_NUM_THREADS={chosen})" if chosen else str(threads)
+    )
+    level = torch.backends.cpu.get_cpu_capability()
+    yield Fact("instructions", level, level)
+    yield from _products(torch)
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = f"none found (built for CUDA {built})" if built else "none (built without CUDA)"
+        yield Fact("cuda", [], why)
+        return
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        devices.append(
+            f"{properties.name}, {size(properties.total_memory)}, "
+            f"compute capability {properties.major}.{properties.minor}"
+        )
+    yield Fact("cuda", devices, "; ".join(devices))
+    ability = torch.cuda.is_bf16_supported(including_emulation=False)
+    yield Fact("cuda bfloat16", ability, "yes" if ability else "no")
+
+
+def _products(torch: Any) -> Iterator[Fact]:
+    """Measured, because processors without bfloat16 instructions do it 100 times slower.
+
+    On one thread: with several, a busy machine makes the figures a matter of luck.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        float32, bfloat16 = _gigaflops(torch, torch.float32), _gigaflops(torch, torch.bfloat16)
+    finally:
+        torch.set_num_threads(threads)
+    for name, rate in (("float32", float32), ("bfloat16", bfloat16)):
+        yield Fact(f"{name} gflops", round(rate, 2), f"{rate:.1f} (one thread)")
+    faster, ratio = bfloat16 > float32, bfloat16 / float32
+    text = f"{ratio:.1f} times the speed" if ratio >= 0.1 else f"1/{1 / ratio:.0f} of the speed"
+    yield Fact("bfloat16 faster", faster, f"{'yes' if faster else 'no'}, {text} of float32")
+
+
+def _here_exists() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
+
+
+def _gigaflops(torch: Any, dtype: Any) -> float:
+    """The best of several products, on the processor, in 10^9 operations a second."""
+    rows, inner, columns = _PRODUCT
+    left = torch.ones(rows, inner, dtype=dtype)
+    right = torch.ones(inner, columns, dtype=dtype)
+    best = math.inf  # seconds
+    started = time.perf_counter()
+    with torch.inference_mode():
+        while time.perf_counter() - started < _PRODUCT_SECONDS or best == math.inf:
+            before = time.perf_counter()
+            torch.mm(left, right)
+            best = min(best, time.perf_counter() - before)
+    return 2 * rows * inner * columns / best / 1e9

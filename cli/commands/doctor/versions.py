@@ -1,0 +1,72 @@
+"""This program and what it is made of: which versions are installed, and which must be."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+
+from cli.commands.doctor.fact import DISTRIBUTION, Fact
+
+
+def versions() -> Iterator[Fact]:
+    from packaging.requirements import Requirement
+
+    python = platform.python_version()
+    try:
+        version = metadata.version(DISTRIBUTION)
+        yield Fact(DISTRIBUTION, version, version)
+    except metadata.PackageNotFoundError:
+        text = "not installed, run from its source"
+        yield Fact(DISTRIBUTION, None, text, f"{DISTRIBUTION} is {text}")
+    yield Fact("python", python, f"{python} ({platform.python_implementation()})")
+    yield Fact("platform", platform.platform(), platform.platform())
+    for text in _requirements(DISTRIBUTION):
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield dependency(requirement.name, str(requirement.specifier))
+
+
+def _requirements(distribution: str) -> list[str]:
+    try:
+        return metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def dependency(name: str, wanted: str) -> Fact:
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Fact(name, None, f"missing, {wanted} is needed", f"{name} is not installed")
+    if SpecifierSet(wanted).contains(version, prereleases=True):
+        return Fact(name, version, version)
+    problem = f"{name} {version} is not {wanted}"
+    return Fact(name, version, f"{version}, but {wanted} is needed", problem)
+
+
+def extras() -> Iterator[Fact]:
+    for extra, purpose in (("ja", "BLEU on Japanese words"), ("ko", "BLEU on Korean words")):
+        missing = []
+        for name in _packages_of_extra(extra):
+            try:
+                metadata.version(name)
+            except metadata.PackageNotFoundError:
+                missing.append(name)
+        needs = f"needs {' and '.join(missing)}: pip install '{DISTRIBUTION}[{extra}]'"
+        yield Fact(extra, not missing, f"{purpose} {needs if missing else 'can be had'}")
+
+
+def _packages_of_extra(extra: str) -> list[str]:
+    """What sacreBLEU needs to tokenise a language, by its own metadata."""
+    from packaging.requirements import Requirement
+
+    found = []
+    for text in _requirements("sacrebleu"):
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+            found.append(requirement.name)
+    return found

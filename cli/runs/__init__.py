@@ -1,0 +1,1 @@
+"""What a run is: configuration, directory, training into it, translating with it."""

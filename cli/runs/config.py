@@ -1,0 +1,194 @@
+"""Recipe, file and --set overrides become one frozen RunConfig; what does not fit is refused."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data.config import DataConfig
+from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig
+from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.system.files import parse_toml
+
+
+class RunConfig(BaseModel):
+    """Everything that was set, in four sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "search": SearchConfig,
+}
+Values = dict[str, dict[str, Any]]  # section -> name -> value
+
+
+def shipped_names(folder: str) -> list[str]:
+    """The names of the TOML files in a folder of this package."""
+    files = (resources.files("cli.runs") / folder).iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name[-5:] == ".toml")
+
+
+def recipe_names() -> list[str]:
+    return shipped_names("recipes")
+
+
+def read_recipe(name: str) -> Values:
+    """A shipped recipe by its name, or a TOML file of one's own by its path."""
+    if name in recipe_names():
+        text = (resources.files("cli.runs") / "recipes" / f"{name}.toml").read_text(
+            encoding="utf-8"
+        )
+    elif name.endswith(".toml") or "/" in name:
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{name} cannot be read: {error}",
+                hint=f"give the path of a TOML file, or a recipe: {', '.join(recipe_names())}",
+            ) from error
+    else:
+        raise unknown("recipe", name, recipe_names())
+    return _checked_sections(_parse(text, place=name), place=name)
+
+
+def parse_settings(settings: Sequence[str]) -> Values:
+    """["model.dropout=0.1", ...] by section; values are TOML, or plain strings."""
+    values: Values = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot:
+            raise ConfigError(
+                f"--set {setting!r} is not section.name=value",
+                hint="for example --set training.learning_rate=1e-3",
+            )
+        values.setdefault(section, {})[name] = _toml_value(text.strip())
+    return _checked_sections(values, place="--set")
+
+
+def resolve(*layers: Mapping[str, Mapping[str, Any]]) -> RunConfig:
+    """Merge layers, later ones winning, over the defaults. Raises ConfigError for a bad value."""
+    merged: Values = {section: {} for section in SECTIONS}
+    for layer in layers:
+        for section, values in layer.items():
+            merged[section] |= values
+    return RunConfig(**{name: build_section(name, merged[name]) for name in SECTIONS})
+
+
+def build_section(section: str, values: Mapping[str, Any]) -> Any:
+    """One section from plain values, with refusals in our words."""
+    try:
+        return SECTIONS[section](**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"]))
+        field = SECTIONS[section].model_fields.get(name.split(".")[0])
+        raise ConfigError(
+            f"{section}.{name} is {problem['input']!r}: {_lowered(problem['msg'])}",
+            hint=f"{section}.{name}: {_one_line(field.description)}"
+            if field and field.description
+            else None,
+        ) from error
+
+
+def load_config(path: Path) -> RunConfig:
+    """The resolved configuration of a run; raises CheckpointError when it is damaged."""
+    try:
+        values = _parse(path.read_text(encoding="utf-8"), place=str(path))
+        return resolve(_checked_sections(values, place=str(path)))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent} is not a run directory: it has no {path.name}",
+            hint="make one with `seq2seq train`",
+        ) from error
+    except (ConfigError, OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}", hint="restore it, or train again"
+        ) from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """TOML with every setting, its meaning above it; reading it back gives an equal config."""
+    lines = ["# The resolved configuration of this run: every setting that there is."]
+    for section, kind in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        values = getattr(config, section)
+        for name, field in kind.model_fields.items():
+            lines += [f"# {line}" for line in (field.description or "").splitlines()]
+            value = getattr(values, name)
+            lines.append(f"# {name} is not set" if value is None else _toml_line(name, value))
+    return "\n".join(lines) + "\n"
+
+
+def _toml_line(name: str, value: Any) -> str:
+    """A setting on one line, a table too: a table of its own would take in what follows."""
+    if isinstance(value, dict):
+        inner = ", ".join(tomli_w.dumps({key: each}).strip() for key, each in value.items())
+        return f"{name} = {{{inner}}}"
+    return tomli_w.dumps({name: value}).strip()
+
+
+def _parse(text: str, *, place: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{place} is not valid TOML: {error}",
+            hint="write sections as [training] and settings as learning_rate = 1e-3",
+        ) from error
+
+
+def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
+    for section, settings in values.items():
+        if section not in SECTIONS:
+            raise unknown(f"section in {place}", section, list(SECTIONS))
+        if not isinstance(settings, dict):
+            raise ConfigError(
+                f"{place}: {section} is a section, not a value",
+                hint=f"write [{section}] on a line of its own, and its settings below it",
+            )
+        for name in settings:
+            if name not in SECTIONS[section].model_fields:
+                everywhere = [f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields]
+                raise unknown(f"setting in {place}", f"{section}.{name}", everywhere)
+    return dict(values)
+
+
+def unknown(what: str, name: str, known: list[str]) -> ConfigError:
+    """Name the nearest of what there is."""
+    setting = name[name.index(".") :] if "." in name else name
+    nearest = [key for key in known if key.endswith(setting)][:1]  # right name, wrong section
+    nearest = nearest or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if nearest:
+        return ConfigError(f"unknown {what}: {name}", hint=f"did you mean {nearest[0]}?")
+    section = name.partition(".")[0]
+    near = [key for key in known if key.startswith(section + ".")] or known
+    return ConfigError(f"unknown {what}: {name}", hint="there are " + ", ".join(near))
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

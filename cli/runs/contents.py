@@ -1,0 +1,110 @@
+"""What a token store, a run directory or a checkpoint holds, as JSON values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from cli.runs.directory import CONFIG, RunDirectory
+from cli.runs.preset import preset_names
+from cli.runs.recorder import figures
+from data.token_store import META, TokenStore
+from seq2seq.checkpoints.checkpoint import MANIFEST, MODEL, verify
+from seq2seq.checkpoints.folder import pointed
+from seq2seq.errors import CheckpointError
+from seq2seq.model import count_parameters
+
+Kind: TypeAlias = Literal["token store", "run", "checkpoint"]
+
+
+def kind_at(path: Path) -> Kind:
+    """Which of them a folder is. Raises CheckpointError where it is none."""
+    if (path / META).is_file():
+        return "token store"
+    if (path / CONFIG).is_file():
+        return "run"
+    if (path / MANIFEST).is_file():
+        return "checkpoint"
+    raise CheckpointError(
+        f"{path} is neither a token store, nor a run directory, nor a checkpoint",
+        hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`; presets are "
+        + ", ".join(preset_names()),
+    )
+
+
+def facts_at(path: Path) -> dict[str, Any]:
+    """All that there is to say of what is at a path; checkpoints are verified on the way."""
+    kind = kind_at(path)
+    facts_of = {"token store": _of_store, "run": _of_run, "checkpoint": _of_checkpoint}
+    return {"kind": kind, **facts_of[kind](path)}
+
+
+def _of_store(path: Path) -> dict[str, Any]:
+    store = TokenStore.open(path)
+    splits = {
+        name: {
+            "pairs": split["pairs"],
+            "pieces": split["tokens"],
+            "read": split["cleaning"]["read"],
+            "dropped": split["cleaning"]["reasons"],
+        }
+        for name, split in store.meta["splits"].items()
+    }
+    return {
+        "path": str(path),
+        "source_language": store.languages[0],
+        "target_language": store.languages[1],
+        "source_vocabulary": store.meta["source_vocabulary"],
+        "target_vocabulary": store.meta["target_vocabulary"],
+        "splits": splits,
+        "corpora": {
+            corpus.name: {"pairs": len(corpus.pairs), "weight": corpus.weight, "tag": corpus.tag}
+            for corpus in store.corpora()
+        },
+        "inputs": store.meta["inputs"],
+        "sha256": store.sha256,
+        "config": {"data": store.config.model_dump()},
+    }
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+    run = RunDirectory.open(path)
+    checkpoints = {
+        name: _of_checkpoint(found)
+        for name in ("best", "last")
+        if (found := pointed(run.checkpoints, name))
+    }
+    return {
+        "path": str(path),
+        "source_language": run.languages[0],
+        "target_language": run.languages[1],
+        "parameters": count_parameters(run.build_model()),
+        "checkpoints": checkpoints,
+        "samples": len({each["line"] for each in run.read_samples()}),
+        "created": run.provenance["created"],
+        "command_line": run.provenance["command_line"],
+        "versions": run.provenance["versions"],
+        "store": run.provenance["store"],
+        "started_from": run.provenance.get("started_from") or {},
+        "tags": list(run.tokenizer("source").tags),
+        "inputs": run.provenance["inputs"],
+        "config": run.config.model_dump(),
+    }
+
+
+def _of_checkpoint(path: Path) -> dict[str, Any]:
+    verified = verify(path)
+    state = verified.state
+    size = sum(file.stat().st_size for file in path.iterdir())
+    return {
+        "path": str(path),
+        "update": state.update,
+        "epoch": state.position.epoch,
+        "seconds": round(state.seconds, 1),
+        "best_update": state.best_update,
+        "best_nats_per_token": state.best_nats,
+        "measured": figures(state.measured) if state.measured else {},
+        "model_sha256": verified.hashes[MODEL],
+        "megabytes": round(size / 1e6, 1),
+        "verified": True,
+    }

@@ -1,0 +1,101 @@
+"""Where a run came from: provenance.json, and what it must say before any of it is believed."""
+
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from cli.runs.config import RunConfig
+from data.store_description import Facts
+from seq2seq.errors import CheckpointError
+from seq2seq.system.files import read_json
+
+if TYPE_CHECKING:
+    from data.token_store import TokenStore
+
+FORMAT_VERSION = 1
+_PACKAGES = ("torch", "sentencepiece", "numpy", "safetensors")
+
+
+class _Store(Facts):
+    path: str
+    sha256: str
+
+
+class _Corpus(Facts):
+    tag: str | None
+
+
+class _Origin(Facts):
+    run: str
+    update: int
+    model_sha256: str
+
+
+class _Provenance(Facts):
+    created: str
+    command_line: list[str]
+    versions: dict[str, str]
+    source_language: str | None
+    target_language: str | None
+    source_vocabulary: int = Field(ge=1)
+    target_vocabulary: int = Field(ge=1)
+    store: _Store
+    inputs: dict[str, Any]
+    corpora: list[_Corpus] = Field(default=[])  # runs from before there were several have none
+    pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
+    started_from: _Origin | None = Field(default=None)
+    changes: list[dict[str, Any]] = Field(default=[])
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Raises CheckpointError for what is missing or damaged, and for another format version."""
+    try:
+        found = dict(read_json(path))
+        if found["format_version"] == FORMAT_VERSION:
+            _Provenance.model_validate(found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is missing or damaged", hint="restore the run directory"
+        ) from error
+    if found["format_version"] != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path.parent} has format version {found['format_version']}, this program reads "
+            f"{FORMAT_VERSION}",
+            hint="use the version of seq2seq that wrote it",
+        )
+    return found
+
+
+def provenance_of(
+    config: RunConfig, store: "TokenStore", *, started_from: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Of a run that begins now, perhaps with the weights of another."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command_line": sys.argv,
+        "seed": config.training.seed,
+        "versions": {
+            "seq2seq": version("seq2seq-trainer"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "machine": platform.platform(),
+        "source_language": store.languages[0],
+        "target_language": store.languages[1],
+        "source_vocabulary": store.meta["source_vocabulary"],
+        "target_vocabulary": store.meta["target_vocabulary"],
+        "store": {"path": str(store.path.absolute()), "sha256": store.sha256},
+        "inputs": store.meta["inputs"],
+        "corpora": [
+            {"name": c.name, "pairs": len(c.pairs), "weight": c.weight, "tag": c.tag}
+            for c in store.corpora(config.training.corpus_weights)
+        ],
+        "pieces_sha256": store.pieces_sha256,
+        **({"started_from": started_from} if started_from else {}),
+    }

@@ -1,0 +1,249 @@
+"""Training into a run directory: what `fit` reports is recorded and shown here."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cli.runs.directory import RunDirectory
+from cli.runs.interruption import Interrupted, stop_requests
+from cli.runs.progress import Reporter
+from cli.runs.recorder import Recorder, Trained
+from cli.runs.validation import Validator
+from cli.runs.warm_start import load_origin
+from seq2seq.errors import ConfigError, ResourceError
+from seq2seq.system.out_of_memory import memory_for
+
+if TYPE_CHECKING:
+    from data.token_store import TokenStore
+    from seq2seq.batch import Batch
+    from seq2seq.config import TrainingConfig
+    from seq2seq.model import EncoderDecoder
+    from seq2seq.training.loop import TrainingState
+
+TRANSLATING = "lower search.batch_sentences or training.batch_tokens, or the model's sizes"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    reason: str
+    state: "TrainingState"
+    trained: bool  # False when there was nothing left to do
+
+
+def train_run(
+    run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter
+) -> Outcome:
+    """Train a run from where it stands to its end.
+
+    A checkpoint follows every validation, and the first SIGINT, SIGTERM or SIGHUP, which then
+    raises Interrupted. Raises DivergenceError at the first loss or gradient that is not finite,
+    ResourceError where another process trains the run or memory runs out.
+    """
+    with run.lock():  # before it is read where the run stands: another may just be moving it on
+        return _train(run, store, device=device, reporter=reporter)
+
+
+def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
+    from seq2seq.training.loop import Finished, Measured, Update, fit, refuse_non_finite_weights
+    from seq2seq.training.stopwatch import Stopwatch, untimed
+
+    config = run.config.training
+    trained, state, begins, warnings = _recovered(run, device)
+    stopwatch = Stopwatch() if config.profile else None
+    validator = Validator(run, store, device=device)
+    with stop_requests() as stop:
+        batches = _batches(store, config, trained, state, device)
+        if stopwatch:
+            stopwatch.watch(trained.model)
+
+        def validate() -> Measured:
+            with memory_for("the translations of a validation", hint=TRANSLATING):
+                return validator.measure(trained.model, stop)
+
+        events = fit(
+            trained.model,
+            trained.optimizer,
+            batches,
+            validate,
+            config,
+            state=state,
+            average=trained.average,
+            restore=lambda: run.verified("best").load_training(*trained),
+            part=stopwatch.part if stopwatch else untimed,
+            device=device,
+        )
+        room = refuse_full_disk(run, trained.model)
+        recorder = Recorder(run, trained, state, begins=begins)
+        try:
+            reporter.start(trained.model, state)
+            for line in (*warnings, *(room if begins else room[1:])):
+                reporter.tell(line)
+            for event in events:
+                if stopwatch and not isinstance(event, Update) and event.state != state:
+                    reporter.tell(stopwatch.describe())
+                if isinstance(event, Finished):
+                    averaged = recorder.average(validate, reporter)
+                    reporter.finished(event)
+                    return Outcome(event.reason, event.state, event.state != state or averaged)
+                if isinstance(event, Update):
+                    with _writing(run):
+                        recorder.update(event)
+                    reporter.update(event)
+                else:
+                    with _writing(run):
+                        recorder.validation(event, validator.samples)
+                    reporter.validation(event, validator.samples)
+                    if event.reduced:
+                        reporter.tell(_told_plateau(event.state, config))
+                stop.raise_if_asked()
+        except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
+            refuse_non_finite_weights(trained.model, recorder.state)
+            with _writing(run):
+                recorder.save()
+            raise
+        finally:
+            reporter.close()
+            recorder.close()
+    raise AssertionError("fit ends with Finished")
+
+
+class _Standing(NamedTuple):
+    """Where a run stands when its training is begun or gone on with."""
+
+    trained: Trained
+    state: "TrainingState"
+    begins: bool  # there is no checkpoint yet
+    warnings: list[str]  # of checkpoints that were found damaged
+
+
+def _recovered(run: RunDirectory, device: str) -> _Standing:
+    import torch
+
+    from seq2seq.checkpoints.folder import recover
+    from seq2seq.training.loop import TrainingState
+    from seq2seq.training.moving_average import MovingAverage
+    from seq2seq.training.optimization import build_optimizer
+
+    config = run.config.training
+    torch.manual_seed(config.seed)
+    model = run.build_model().to(device)
+    warnings: list[str] = []
+    found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
+    if not found:
+        load_origin(run, model)
+    average = MovingAverage(model, decay=config.ema) if config.ema else None
+    trained = Trained(model, build_optimizer(model, config), average)
+    if found:
+        found.load_training(*trained)
+    state = found.state if found else TrainingState()
+    return _Standing(trained, state, not found, [f"warning: {line}" for line in warnings])
+
+
+def _batches(
+    store: "TokenStore",
+    config: "TrainingConfig",
+    trained: Trained,
+    state: "TrainingState",
+    device: str,
+) -> "Iterator[Batch]":
+    """The endless stream from where the run stands, after its largest batch has been tried."""
+    from data.batching import largest_batch, token_budget_batches
+    from data.subword_sampling import subword_sampling
+    from seq2seq.training.loop import end_of, try_batch
+
+    train = store.split("train")
+    planned: dict[str, Any] = {
+        "budget": config.batch_tokens,
+        "seed": config.seed,
+        "corpora": store.corpora(config.corpus_weights),
+        "curriculum": config.curriculum,
+        "sampling": subword_sampling(
+            store,
+            source=config.source_subword_sampling,
+            target=config.target_subword_sampling,
+            seed=config.seed,
+        ),
+    }
+    if not end_of(state, config):
+        # Now, not hours from now. After a resume too: another machine may have less memory.
+        largest = largest_batch(train, epoch=state.position.epoch, **planned)
+        try_batch(trained.model, largest, config, device=device)
+    return token_budget_batches(train, start=state.position, **planned)
+
+
+def _told_plateau(state: "TrainingState", config: "TrainingConfig") -> str:
+    rate = config.learning_rate * config.plateau_factor**state.reductions
+    origin = f", from the weights of update {state.best_update:,}" if config.plateau_restart else ""
+    return f"a plateau: the learning rate is {rate:.1e} from here on{origin}"
+
+
+def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
+    """What checkpoints will take, told before training; raises ResourceError where two do not fit.
+
+    A run that has checkpoints already needs room for one more, beside those it replaces.
+    """
+    from seq2seq.checkpoints.checkpoint import size_of
+    from seq2seq.checkpoints.folder import FEWEST, most_kept
+
+    config = run.config.training
+    kept = most_kept(
+        keep_best=config.keep_best,
+        keep_last=config.keep_last,
+        averaged=config.average != "none",
+    )
+    size = size_of(model, average=bool(config.ema))
+    there = len([*run.checkpoints.glob("update-*")])
+    free = shutil.disk_usage(run.checkpoints).free
+    least, most = (max(1, count - there) * size for count in (FEWEST, kept + 1))
+    told = f"{_megabytes(free)} are free at {run.checkpoints}"
+    if free < least:
+        raise ResourceError(
+            f"{told}, and the first checkpoints need {_megabytes(least)}",
+            hint="free space, or use another disk or a smaller model",
+        )
+    lines = [f"checkpoints: up to {kept} kept, about {_megabytes(size)} each"]
+    if free < most:
+        lines.append(
+            f"warning: {told}, and all checkpoints need {_megabytes(most)}: free space, or lower "
+            "training.keep_best or training.keep_last"
+        )
+    return lines
+
+
+@contextmanager
+def _writing(run: RunDirectory) -> Iterator[None]:
+    """Say of a disk that is full or fails what is left, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        free = _megabytes(shutil.disk_usage(run.path).free)
+        raise ResourceError(
+            f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
+            hint="the last checkpoint is whole: free space or mend permissions, then go on with "
+            "--resume",
+        ) from error
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
+
+
+def check_resumable(run: RunDirectory, store: "TokenStore") -> None:
+    """Refuse to go on with other data than the run began with."""
+    began, now = run.provenance["store"]["sha256"], store.sha256
+    if began != now:
+        raise ConfigError(
+            f"{run.path} was trained on another token store than {store.path}",
+            hint=f"resume with {run.provenance['store']['path']}",
+        )
+
+
+def resume_command(run: Path, store: Path) -> str:
+    import shlex
+
+    return f"seq2seq train {shlex.quote(str(store))} {shlex.quote(str(run))} --resume"

@@ -1,0 +1,114 @@
+"""Validation during training: perplexity, greedy translations with their scores, and samples."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from cli.runs.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from cli.runs.interruption import StopRequest
+    from data.token_store import TokenStore
+    from seq2seq.model import EncoderDecoder
+    from seq2seq.training.loop import Measured
+
+SCREEN_WORDS = 10  # the sample shown while training is the one nearest to so many source words
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A validation sentence and what the model makes of it."""
+
+    line: int  # in the validation set, from 1
+    source: str
+    reference: str
+    translation: str
+
+    def as_json(self, update: int) -> dict[str, Any]:
+        return {"update": update, **asdict(self)}
+
+
+class Validator:
+    """Measures a model on the validation set of a store.
+
+    Translations are those of the real search at beam 1, on the text as it was given, scored as
+    `evaluate` scores. `samples` are those of the last measurement.
+    """
+
+    def __init__(self, run: RunDirectory, store: "TokenStore", *, device: str = "cpu") -> None:
+        config = run.config.training
+        self.samples: tuple[Sample, ...] = ()
+        self._budget = 2 * config.batch_tokens
+        self._search = run.config.search.model_copy(update={"beam": 1})
+        self._language = run.languages[1]
+        self._tokenizer = run.tokenizer("target")
+        self._device = device
+        self._valid = store.split("valid")
+        self._scored = range(min(config.validation_sentences, len(self._valid)))
+        self._sampled = spread(len(self._valid), config.samples)
+        self._sources, self._references = store.valid_text("source"), store.valid_text("target")
+
+    def measure(self, model: "EncoderDecoder", stop: "StopRequest") -> "Measured":
+        """Raises Interrupted between two batches when a stop is asked for."""
+        from data.batching import sorted_batches
+        from seq2seq.evaluation.quality import copied_share, quick_quality
+        from seq2seq.training.loop import Measured, corpus_nats
+
+        held_out = stop.watch(sorted_batches(self._valid, budget=self._budget))
+        nats = corpus_nats(model, held_out, device=self._device)
+        if not isfinite(nats):
+            return Measured(nats)  # there is nothing to translate with
+        texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)
+        self.samples = tuple(
+            Sample(self._line(i), self._source(i), self._reference(i), texts[i])
+            for i in self._sampled
+        )
+        if not self._scored:
+            return Measured(nats)
+        hypotheses = [texts[i] for i in self._scored]
+        references = [self._reference(i) for i in self._scored]
+        sources = [self._source(i) for i in self._scored]
+        bleu, chrf, ratio = quick_quality(hypotheses, [references], self._language)
+        return Measured(nats, bleu, chrf, ratio, copied_share(sources, hypotheses, references))
+
+    def _translate(
+        self, model: "EncoderDecoder", pairs: Sequence[int], stop: "StopRequest"
+    ) -> dict[int, str]:
+        """Greedy translations by pair; a blank source has a blank one."""
+        from seq2seq.search.translation import translate_ids
+
+        limit, size = self._search.max_source_pieces, self._search.batch_sentences
+        sources = {i: self._valid.source(i)[:limit].tolist() for i in pairs}
+        by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
+        texts = dict.fromkeys(pairs, "")
+        for begin in stop.watch(range(0, len(by_length), size)):
+            chosen = by_length[begin : begin + size]
+            found = translate_ids(
+                model, [sources[i] for i in chosen], self._search, device=self._device
+            )
+            for i, (best,) in zip(chosen, found, strict=True):
+                texts[i] = self._tokenizer.decode(best.ids)
+        return texts
+
+    def _line(self, pair: int) -> int:
+        return int(self._valid.lines[pair])
+
+    def _source(self, pair: int) -> str:
+        return self._sources[self._line(pair) - 1]
+
+    def _reference(self, pair: int) -> str:
+        return self._references[self._line(pair) - 1]
+
+
+def spread(length: int, count: int) -> tuple[int, ...]:
+    """`count` places of `length`, or all if there are fewer: the middles of as many equal parts."""
+    count = min(count, length)
+    return tuple((2 * part + 1) * length // (2 * count) for part in range(count))
+
+
+def shown(samples: Sequence[Sample]) -> Sample | None:
+    """The one sample to watch: of a length that a screen has room for."""
+    return min(
+        samples, key=lambda sample: abs(len(sample.source.split()) - SCREEN_WORDS), default=None
+    )

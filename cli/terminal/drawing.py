@@ -1,0 +1,74 @@
+"""Paints a drawing on a console: a colour ramp where there are colours for it, else shades."""
+
+import os
+
+from rich.color import Color
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.style import Style
+from rich.text import Text
+
+from seq2seq.rendering.text import Drawing, Span, cell_width, glyphs
+
+# From the background's end to the other: one hue (245 degrees in OKLCH) in even steps of lightness,
+# and the nearest to it among 256 colours. Every cell of a map is painted, blank ones too, so a map
+# reads right on a background that we guessed wrong.
+_DARK = ("#0b1c2a", "#0b3553", "#104f7b", "#156ba6", "#3089cb", "#56a7e9", "#86c6fb", "#c2e2ff")
+_LIGHT = ("#f1f8fd", "#c6dcef", "#99c1e3", "#6ba6d7", "#368ac9", "#116eac", "#075485", "#013b60")
+_DARK_256 = tuple(f"color({number})" for number in (233, 17, 24, 25, 32, 74, 117, 153))
+_LIGHT_256 = tuple(f"color({number})" for number in (231, 189, 152, 110, 74, 31, 25, 24))
+_LIGHT_BACKGROUNDS = ("7", "15")  # COLORFGBG ends in the number of the background
+
+
+def draw(drawing: Drawing, console: Console) -> None:
+    """Print a drawing as it is laid out: never wrapped, cropped or read as markup."""
+    console.print(renderable(drawing), soft_wrap=True)
+
+
+def renderable(drawing: Drawing) -> RenderableType:
+    """The drawing for a live display or a table; the console it lands on decides the look."""
+    return _Painted(drawing)
+
+
+class _Painted:
+    def __init__(self, drawing: Drawing) -> None:
+        self.drawing = drawing
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        ramp = _ramp(console) if _has_colours(console) else None
+        for line in self.drawing.lines:
+            text = Text(no_wrap=True, overflow="ignore")
+            for span in line:
+                if ramp is None:
+                    text.append(glyphs(span), Style(bold=span.strong or None))
+                else:
+                    text.append(span.text, _style(span, ramp))
+            if ramp is None:
+                text.rstrip()
+            yield text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        widths = [sum(cell_width(span.text) for span in line) for line in self.drawing.lines]
+        return Measurement(max(widths, default=0), max(widths, default=0))
+
+
+def _has_colours(console: Console) -> bool:
+    """Whether a ramp can be told apart: not in 16 colours, where it would fall to three."""
+    return console.color_system in ("truecolor", "256") and not console.no_color
+
+
+def _ramp(console: Console) -> tuple[str, ...]:
+    light = os.environ.get("COLORFGBG", "").rpartition(";")[2] in _LIGHT_BACKGROUNDS
+    if console.color_system == "truecolor":
+        return _LIGHT if light else _DARK
+    return _LIGHT_256 if light else _DARK_256
+
+
+def _style(span: Span, ramp: tuple[str, ...]) -> Style:
+    if span.shade is None:
+        return Style(bold=span.strong or None)
+    background = ramp[round(span.shade * (len(ramp) - 1))]
+    red, green, blue = Color.parse(background).get_truecolor()
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # 0 to 255
+    ink = "#000000" if luma > 128 else "#ffffff"
+    return Style(color=ink, bgcolor=background, bold=span.strong or None)

@@ -1,0 +1,166 @@
+"""Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cli.runs.progress import (
+    PlainReporter,
+    Reporter,
+    Window,
+    clock_time,
+    describe_measured,
+    sample_lines,
+)
+from cli.runs.validation import Sample, shown
+from cli.terminal.console import note, stderr_console
+from seq2seq.system.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cli.runs.directory import RunDirectory
+    from seq2seq.evaluation.alignment import Alignment
+    from seq2seq.model import EncoderDecoder
+    from seq2seq.training.loop import Finished, TrainingState, Update, Validation
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_PROBE_SECONDS = 2.0
+
+Probe = Callable[["EncoderDecoder"], "Alignment"]
+"""Translates one held-out sentence with the model as it is, and says where it looked."""
+
+
+def training_reporter(run: "RunDirectory", probe: Probe | None = None) -> Reporter:
+    """The reporter that suits where stderr goes."""
+    plain = PlainReporter(
+        note if not stderr_console().is_terminal else _silent,
+        run.log,
+        run.config.training,
+    )
+    return LiveReporter(plain, probe) if stderr_console().is_terminal else plain
+
+
+def _silent(line: str) -> None:
+    """The log file has the line; the live view shows the same otherwise."""
+
+
+class LiveReporter:
+    """Loss, speed, time left, the course of the loss and a probe's attention, redrawn in place."""
+
+    def __init__(self, log: PlainReporter, probe: Probe | None = None) -> None:
+        from rich.live import Live
+
+        self._log, self._probe = log, probe
+        self._model: EncoderDecoder | None = None
+        self._attention: Alignment | None = None
+        self._probed = -_PROBE_SECONDS
+        self._console = stderr_console()
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._window, self._losses = Window(), list[float]()
+        self._latest: Update | None = None
+        self._sample: Sample | None = None  # the one that was shown with its reference
+
+    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+        self._log.start(model, state)
+        self._window.reset(state)
+        self._model = model
+        with suppress(OSError):
+            self._live.start()
+
+    def update(self, event: "Update") -> None:
+        self._log.update(event)
+        self._window.add(event)
+        self._latest = event
+        if event.state.update % 10 == 0:
+            self._losses.append(self._window.nats_per_token)
+            self._look(event.state.seconds)
+            with suppress(OSError):
+                self._live.update(self.view())
+        if event.state.update % 50 == 0:
+            self._window.reset(event.state)
+
+    def _look(self, seconds: float) -> None:
+        """Ask the probe anew, every other second."""
+        if self._probe and self._model and seconds - self._probed >= _PROBE_SECONDS:
+            self._attention = self._probe(self._model)
+            self._probed = seconds
+
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+        self._log.validation(event, samples)
+        self._window.reset(event.state)
+        mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
+        self._print(
+            f"update {event.state.update:>7,}  validation {describe_measured(event.measured)}"
+            f"  {mark}"
+        )
+        sample = shown(samples)
+        for line in sample_lines(sample, self._sample):
+            self._print(line)
+        self._sample = sample
+
+    def tell(self, line: str) -> None:
+        self._log.tell(line)
+        self._print(visible(line))
+
+    def finished(self, event: "Finished") -> None:
+        self._log.finished(event)
+        self._stop()
+        self._print(
+            f"finished: {event.reason} ({event.state.update:,} updates, "
+            f"{clock_time(event.state.seconds)})"
+        )
+
+    def close(self) -> None:
+        self._stop()
+        self._log.close()
+
+    def _print(self, line: str) -> None:
+        """Training goes on, and is saved, when its terminal has been closed."""
+        with suppress(OSError):
+            self._console.print(line)
+
+    def _stop(self) -> None:
+        with suppress(OSError):
+            self._live.stop()
+
+    def view(self) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        assert self._latest is not None
+        event = self._latest
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(
+            Text(f"update {event.state.update:,}", style="bold"),
+            Text(f"epoch {event.batch.epoch}"),
+            Text(f"loss {self._losses[-1]:.3f}"),
+            Text(f"{self._window.tokens_per_second:,.0f} tokens/s"),
+            Text(f"{self._log.pace.left(event.state)} left"),
+        )
+        whole = Table.grid()
+        whole.add_row(grid)
+        whole.add_row(ProgressBar(total=1.0, completed=event.progress, width=60))
+        whole.add_row(Text("loss " + sparkline(self._losses, width=55), style="cyan"))
+        if self._attention is not None:
+            from cli.terminal.drawing import renderable
+            from seq2seq.rendering.text import draw_alignment
+
+            width = max(self._console.width - 1, 1)
+            drawing = draw_alignment(self._attention, width=width)
+            whole.add_row(Text())
+            whole.add_row(renderable(drawing))
+        return whole
+
+
+def sparkline(values: list[float], *, width: int) -> str:
+    """The course of a quantity in `width` blocks, the newest at the right."""
+    if len(values) > width:
+        step = len(values) / width
+        values = [values[int(i * step)] for i in range(width - 1)] + [values[-1]]
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BLOCKS[round((value - low) * scale)] for value in values)

@@ -1,0 +1,1 @@
+"""Checkpoints: safetensors and JSON under a SHA-256 manifest."""

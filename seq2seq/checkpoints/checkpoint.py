@@ -1,0 +1,281 @@
+"""A checkpoint: a directory of tensors and plain values under a SHA-256 manifest; no pickle.
+
+    update-000000500/  model.safetensors  optimizer.safetensors  state.json  MANIFEST.json
+                       raw.safetensors where model.safetensors is a moving average
+
+    averaged/          the same without optimizer.safetensors
+
+A checkpoint is written aside and renamed, so it is there whole or not at all, and it is verified
+against its manifest before anything in it is used: safetensors alone does not notice damage.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from seq2seq.batch import BatchPosition
+from seq2seq.errors import CheckpointError
+from seq2seq.system.files import parse_json, read_json, replacing_directory, sha256_of, write_json
+from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.moving_average import MovingAverage
+
+FORMAT_VERSION = 1
+MANIFEST = "MANIFEST.json"
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+RAW = "raw.safetensors"
+STATE = "state.json"
+_OWN_HASH = "manifest_sha256"
+_MANIFEST_KEYS = {"format_version", "sha256", "averaged", _OWN_HASH}
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint that is not what was written; another one may do."""
+
+
+@dataclass(frozen=True)
+class VerifiedCheckpoint:
+    """A checkpoint all of whose files were found to be what was written; made by `verify`."""
+
+    path: Path
+    hashes: Mapping[str, str]  # file name -> SHA-256
+    state: TrainingState
+    averaged: tuple[int, ...]  # the updates that an average was made of
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Fill a model; names and shapes must agree."""
+        self._fill(model, MODEL)
+
+    def load_moments(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Give an optimizer the moments it had when the checkpoint was written."""
+        tensors = self._tensors(OPTIMIZER)
+        for name, parameter in model.named_parameters():
+            moments = {
+                key: tensors[f"{name}/{key}"]
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{name}/{key}" in tensors
+            }
+            if moments:
+                optimizer.state[parameter] = {
+                    key: value.to(parameter.device) for key, value in moments.items()
+                }
+
+    def load_training(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: MovingAverage | None = None,
+    ) -> None:
+        """Give all that is trained what it had when the checkpoint was written."""
+        self.load_moments(model, optimizer)
+        self._fill(model, MODEL)
+        if average is not None:
+            for name, parameter in model.named_parameters():
+                average.weights[name].copy_(parameter.detach())
+            self._fill(model, RAW)
+
+    def _fill(self, model: nn.Module, file: str) -> None:
+        tensors = self._tensors(file)
+        parameters = dict(model.named_parameters())
+        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+        if shapes != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
+            raise CheckpointError(
+                f"{self.path} holds the weights of another model than its configuration describes",
+                hint="the run directory was changed; restore it or train again",
+            )
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[name])
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        if name not in self.hashes:
+            raise CheckpointError(
+                f"{self.path} has no {name}: training cannot go on from it",
+                hint="use a checkpoint that training wrote",
+            )
+        try:
+            with safetensors.safe_open(self.path / name, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"{self.path} was removed while it was read", hint="try again"
+            ) from error
+        except safetensors.SafetensorError as error:
+            raise _foreign(self.path / name) from error
+
+
+def verify(path: Path) -> VerifiedCheckpoint:
+    """Prove every file to be what was written, once for all that is read from it.
+
+    Raises DamagedCheckpointError for what another checkpoint can stand in for, and
+    CheckpointError for one of another format version.
+    """
+    try:
+        text = (path / MANIFEST).read_text(encoding="utf-8")
+        manifest = parse_json(text)
+        version, hashes = manifest["format_version"], dict(manifest["sha256"])
+        averaged = tuple(manifest.get("averaged", ()))
+        sound = manifest.get(_OWN_HASH, _own_hash(manifest)) == _own_hash(manifest)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedCheckpointError(
+            f"{path} is not a checkpoint: it has no {MANIFEST}", hint=_ANOTHER
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path) from error
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+        raise _damaged(path) from error
+    if version != FORMAT_VERSION and sound:
+        raise CheckpointError(
+            f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
+            hint="use the version of seq2seq that wrote it",
+        )
+    needed = {MODEL, STATE} if "averaged" in manifest else {MODEL, OPTIMIZER, STATE}
+    known = {*manifest} <= _MANIFEST_KEYS and {*hashes} - {RAW} == needed
+    if not sound or not known or not text.endswith("}\n"):
+        raise _damaged(path)
+    for name in hashes:
+        try:
+            whole = (path / name).is_file() and sha256_of(path / name) == hashes[name]
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
+            whole = False
+        if not whole:
+            raise _damaged(path / name)
+    return VerifiedCheckpoint(path, hashes, read_state(path), averaged)
+
+
+_ANOTHER = (
+    "use another checkpoint of the run (--checkpoint last or best); "
+    "`seq2seq describe RUN --verify` says which are whole"
+)
+_UNREADABLE = {errno.EIO, errno.EISDIR, errno.ELOOP}
+"""What damage makes of reading; other troubles, such as permissions, are for the user to end."""
+
+
+def _damaged(path: Path) -> DamagedCheckpointError:
+    return DamagedCheckpointError(f"{path} is damaged", hint=_ANOTHER)
+
+
+def load_state(path: Path) -> TrainingState:
+    """Verify a checkpoint and tell where training stood."""
+    return verify(path).state
+
+
+def read_state(path: Path) -> TrainingState:
+    """As it is written, not verified."""
+    try:
+        values: dict[str, Any] = read_json(path / STATE)
+        values["position"] = BatchPosition(*values["position"])
+        if values.get("measured") is not None:
+            values["measured"] = Measured(**values["measured"])
+        return TrainingState(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _foreign(path / STATE) from error
+
+
+def load_average(checkpoints: Sequence[VerifiedCheckpoint], model: nn.Module) -> None:
+    """Fill a model with the mean of checkpoints' weights, summed in float64."""
+    if not checkpoints:
+        raise ValueError("no checkpoints to average")
+    sums = {
+        name: parameter.new_zeros(parameter.shape, dtype=torch.float64, device="cpu")
+        for name, parameter in model.named_parameters()
+    }
+    for each in checkpoints:
+        each.load_weights(model)
+        for name, parameter in model.named_parameters():
+            sums[name] += parameter.detach().cpu().double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(sums[name] / len(checkpoints))
+
+
+def write(
+    path: Path,
+    model: nn.Module,
+    state: TrainingState,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    average: MovingAverage | None = None,
+    averaged: Sequence[int] = (),
+) -> None:
+    """Write a checkpoint with all its files, or none.
+
+    With a moving average that is what it has for its model; the weights that training goes on with
+    lie beside it. Without an optimizer it can be read, not trained on: the mean of checkpoints of
+    the updates `averaged`. Raises OSError.
+    """
+    tensors = {MODEL: _weights(model)}
+    if optimizer is not None:
+        tensors[OPTIMIZER] = _moments(model, optimizer)
+    if average is not None:
+        tensors |= {MODEL: average.weights, RAW: tensors[MODEL]}
+    with replacing_directory(path) as partial:
+        for name, values in tensors.items():
+            try:
+                save_file(values, partial / name, metadata=_metadata())
+            except safetensors.SafetensorError as error:  # what Rust makes of a full disk
+                raise _as_os_error(error, path) from error
+        write_json(partial / STATE, asdict(state))
+        hashes = {name: sha256_of(partial / name) for name in (*tensors, STATE)}
+        manifest: dict[str, Any] = {"format_version": FORMAT_VERSION, "sha256": hashes}
+        if averaged:
+            manifest["averaged"] = list(averaged)
+        write_json(partial / MANIFEST, manifest | {_OWN_HASH: _own_hash(manifest)})
+
+
+def size_of(model: nn.Module, *, average: bool) -> int:
+    """Bytes of a checkpoint, closely: weights, perhaps averaged ones, and two moments of Adam."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return weights * (4 if average else 3) + 16_384
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter once: tied ones have one name."""
+    return {name: tensor.detach().contiguous() for name, tensor in model.named_parameters()}
+
+
+def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": value.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _as_os_error(error: safetensors.SafetensorError, path: Path) -> OSError:
+    number = re.search(r"os error (\d+)", str(error))
+    code = int(number.group(1)) if number else errno.EIO
+    return OSError(code, os.strerror(code), str(path))
+
+
+def _own_hash(manifest: Mapping[str, Any]) -> str:
+    """Of all that a manifest says, this hash left out."""
+    said = {key: value for key, value in manifest.items() if key != _OWN_HASH}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _foreign(path: Path) -> DamagedCheckpointError:
+    """For a file that its manifest vouches for, but that this program cannot have written."""
+    return DamagedCheckpointError(
+        f"{path} was not written by seq2seq", hint="use another checkpoint of the run"
+    )
+
+
+def _metadata() -> dict[str, str]:
+    """One key alone: with several, safetensors' bytes are not reproducible."""
+    return {"seq2seq": json.dumps({"format_version": FORMAT_VERSION})}

@@ -1,0 +1,250 @@
+"""The checkpoints of a run: what `best` and `last` name, what is kept, what is found after damage.
+
+One that is damaged is set aside when training goes on, as `damaged-update-N`, and never removed.
+"""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from seq2seq.checkpoints.checkpoint import (
+    DamagedCheckpointError,
+    VerifiedCheckpoint,
+    read_state,
+    verify,
+    write,
+)
+from seq2seq.errors import CheckpointError
+from seq2seq.system.files import replacing, sync
+from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.moving_average import MovingAverage
+
+AVERAGED = "averaged"
+"""The name of the checkpoint that is made of others."""
+FEWEST = 2
+"""Checkpoints that are always kept, once there are as many: one to fall back on."""
+_LONGEST_NAME = 4096  # bytes
+
+
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: TrainingState,
+    average: MovingAverage | None = None,
+) -> Path:
+    """Write `folder/update-N` whole, or not at all; returns its path."""
+    path = folder / f"update-{state.update:09d}"
+    if path in (pointed(folder, "best"), pointed(folder, "last")):
+        path = path.with_name(f"{path.name}-again")  # what is pointed at outlives its successor
+    if path.exists():  # left by a run that ended between writing it and noting it down
+        _remove(path)
+    write(path, model, state, optimizer=optimizer, average=average)
+    return path
+
+
+def save_average(
+    folder: Path, model: nn.Module, state: TrainingState, *, updates: Sequence[int]
+) -> Path:
+    """Write `folder/averaged`, of checkpoints of these updates."""
+    end_average(folder, state)
+    path = folder / AVERAGED
+    write(path, model, state, averaged=updates)
+    return path
+
+
+def point(folder: Path, name: str, checkpoint: Path) -> None:
+    """Let `folder/name` ("best", "last") name a checkpoint beside it."""
+    with replacing(folder / name) as partial:
+        partial.write_text(checkpoint.name + "\n", encoding="utf-8")
+
+
+def pointed(folder: Path, name: str) -> Path | None:
+    """The checkpoint that a pointer or a plain name stands for; None where there is none."""
+    try:
+        pointer = folder / name
+        if pointer.is_file():
+            with pointer.open("rb") as stream:
+                named = stream.read(_LONGEST_NAME).decode("utf-8").strip()
+            pointer = folder / named
+        return pointer if pointer.is_dir() and pointer.parent == folder else None
+    except (ValueError, OSError):  # odd bytes, or a name that no file can have
+        return None
+
+
+def kept_checkpoints(
+    folder: Path, *, by: Literal["best", "last"], count: int, metric: str
+) -> list[Path]:
+    """The `count` checkpoints that validated best, or last, in the order of their updates.
+
+    A checkpoint of weights that were never validated, as an interruption makes one, is none of
+    them.
+    """
+    validated: dict[int, tuple[Path, Measured]] = {}
+    named = {pointed(folder, "best"), pointed(folder, "last")}
+    for path in sorted(folder.glob("update-*"), key=lambda path: (path in named, path.name)):
+        state = _state_if_any(path)
+        if state.measured is not None:
+            validated[state.update] = path, state.measured  # one an update, a named one if any
+    ranked = sorted(validated, reverse=True)
+    if by == "best":
+        ranked.sort(key=lambda update: validated[update][1].standing(metric), reverse=True)
+    return [validated[update][0] for update in sorted(ranked[:count])]
+
+
+def prune(
+    folder: Path, *, keep_best: int = 1, keep_last: int = 1, metric: str = "perplexity"
+) -> None:
+    """Remove checkpoints that are not to be kept, and what a crash left of one.
+
+    Those that `best` and `last` name always stay, and where they are one, the newest beside it.
+    """
+    kept = {pointed(folder, "best"), pointed(folder, "last")}
+    if keep_best > 1:
+        kept |= {*kept_checkpoints(folder, by="best", count=keep_best, metric=metric)}
+    if keep_last > 1:
+        kept |= {*kept_checkpoints(folder, by="last", count=keep_last, metric=metric)}
+    there = sorted(folder.glob("update-*"), key=_age, reverse=True)
+    short = max(0, FEWEST - len(kept & {*there}))
+    kept |= {*[path for path in there if path not in kept][:short]}
+    for path in there:
+        if path not in kept:
+            _remove(path)
+    for path in folder.glob(".*.partial"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove(path: Path) -> None:
+    """Under another name first: what a crash leaves of it is no damaged checkpoint."""
+    gone = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def most_kept(*, keep_best: int, keep_last: int, averaged: bool) -> int:
+    """How many checkpoints may lie there between two saves."""
+    # Beside the last that were validated, `last` may name one of an interruption.
+    return max(FEWEST, keep_best + keep_last + (keep_last > 1)) + averaged
+
+
+def end_average(folder: Path, state: TrainingState) -> None:
+    """Training goes on after an average was made: it is removed, and `best` names what it was.
+
+    Then a run that is lengthened is the run that was long from the start.
+    """
+    if pointed(folder, "best") == folder / AVERAGED:
+        for path in folder.glob("update-*"):
+            found = _state_if_any(path)
+            if found.update == state.best_update and found.measured:
+                point(folder, "best", path)
+    if (folder / AVERAGED).exists() and pointed(folder, "best") != folder / AVERAGED:
+        _remove(folder / AVERAGED)
+
+
+def averaged_updates(folder: Path) -> list[int]:
+    """The updates whose checkpoints `folder/averaged` was made of; none where it is not."""
+    path = folder / AVERAGED
+    if not path.exists():
+        return []
+    return list(verify(path).averaged)
+
+
+def recover(folder: Path, *, metric: str, tell: Callable[[str], None]) -> VerifiedCheckpoint | None:
+    """The checkpoint to go on from; None where there never was one.
+
+    That is what `last` names or, where that is damaged or gone, the newest that is whole. Then
+    `last` names it, `best` names the best that is whole, and what was found damaged is told and
+    set aside. Raises DamagedCheckpointError where there are checkpoints and none is whole.
+    """
+    found = dict[Path, VerifiedCheckpoint | None]()
+    problems: dict[Path, str] = {}
+    told: DamagedCheckpointError | None = None
+
+    def whole(path: Path) -> VerifiedCheckpoint | None:
+        nonlocal told
+        if path not in found:
+            try:
+                found[path] = verify(path)
+            except DamagedCheckpointError as error:
+                found[path], problems[path], told = None, error.message, told or error
+        return found[path]
+
+    there = sorted(folder.glob("update-*"), key=_age, reverse=True)  # the newest first
+    named = pointed(folder, "last")
+    last = whole(named) if named else None
+    if last is None:
+        last = next((each for path in there if (each := whole(path))), None)
+    if last is None:
+        if told is None and not (folder / "last").exists():
+            return None
+        raise DamagedCheckpointError(
+            told.message if told else f"{folder / 'last'} names no checkpoint, and there is none",
+            hint="no checkpoint of the run is whole: restore one from a copy, or train a new run",
+        )
+    for path in there:  # what is kept for an average, too, is found damaged now and not at the end
+        whole(path)
+    if named is None and (folder / "last").exists():
+        tell(f"{folder / 'last'} names no checkpoint that is there")
+    if named != last.path:
+        point(folder, "last", last.path)
+    best = pointed(folder, "best")
+    validated = (folder / "best").exists() or last.state.best_update
+    if validated and (best is None or whole(best) is None):
+        candidates = [each for path in there if (each := whole(path)) and each.state.measured]
+        standing = max(candidates, key=lambda each: _merit(each, last, metric), default=last)
+        point(folder, "best", standing.path)
+        if best is None:
+            tell(f"{folder / 'best'} names no checkpoint that is there")
+        tell(f"best names {standing.path.name} from now on")
+    if (folder / AVERAGED).exists():
+        whole(folder / AVERAGED)
+    for path, problem in problems.items():
+        tell(f"{problem}; it is kept as {_set_aside(path).name}")
+    if named != last.path and (named or problems or last.state.update):
+        tell(f"going on from {last.path.name}, the newest checkpoint that is whole")
+    return last
+
+
+def _age(path: Path) -> tuple[int, int, str]:
+    """Of two checkpoints of one update, that which was validated is the later one."""
+    number = path.name.split("-")[1]
+    return int(number) if number.isdecimal() else -1, _state_if_any(path).validated, path.name
+
+
+def _merit(
+    checkpoint: VerifiedCheckpoint, last: VerifiedCheckpoint, metric: str
+) -> tuple[bool, tuple[float, float], int]:
+    """The best of a run is what its state says, or else what was measured best."""
+    state = checkpoint.state
+    standing = state.measured.standing(metric) if state.measured else (-float("inf"),) * 2
+    return state.update == last.state.best_update, standing, state.update
+
+
+def _set_aside(path: Path) -> Path:
+    """Give a damaged checkpoint a name that nothing looks for."""
+    names = (
+        f"damaged-{path.name}{end}"
+        for end in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+    )
+    aside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    path.rename(aside)
+    sync(path.parent)
+    return aside
+
+
+def _state_if_any(path: Path) -> TrainingState:
+    """As it is written, not verified; for what cannot be read, that of a run not begun."""
+    try:
+        return read_state(path)
+    except (CheckpointError, OSError):
+        return TrainingState()

@@ -1,0 +1,1 @@
+"""Computations that the layers share: fused loss, deferred gradients, dropout, precision."""

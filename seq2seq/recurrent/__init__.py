@@ -1,0 +1,1 @@
+"""Recurrent cells, layers of cells, and stacks of layers."""

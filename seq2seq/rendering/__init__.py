@@ -1,0 +1,1 @@
+"""Alignments as text, with no knowledge of models or terminals."""

@@ -1,0 +1,1 @@
+"""Files, locks, cores and memory: what the operating system gives and takes."""

@@ -1,0 +1,1 @@
+"""The training loop, its losses, its optimizer and what it reports."""

@@ -1,0 +1,260 @@
+"""A save that fails or is cut off at any single step leaves the old checkpoint or the new one.
+
+Every call by which a save changes the disk is counted, and made to fail, or to be the last that is
+ever made, one after the other. After a crash the disk is left in three ways: with all that was
+written; without the contents that were not synced; and without any entry, either, of a directory
+that was not synced. That is the most that losing power can do.
+"""
+
+import errno
+import io
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from reruns import Crash
+from tiny import Kind, tiny_model
+
+import seq2seq.checkpoints.checkpoint
+from seq2seq.checkpoints.checkpoint import verify
+from seq2seq.checkpoints.folder import point, pointed, prune, recover, save_checkpoint
+from seq2seq.config import TrainingConfig
+from seq2seq.errors import ResourceError
+from seq2seq.system.files import write_json
+from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.optimization import build_optimizer
+
+OLD = TrainingState(update=12, validated=12, best_update=12, best_nats=1.0, measured=Measured(1.0))
+NEW = TrainingState(update=18, validated=18, best_update=18, best_nats=0.5, measured=Measured(0.5))
+LOSSES = ("nothing", "contents", "entries")
+
+
+class Disk:
+    """What is on disk for good, below a folder, and the calls that change it."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self._contents: dict[int, bytes] = {}  # inode -> what was synced of a file
+        self._entries: dict[int, dict[str, int]] = {}  # inode -> what was synced of a directory
+        self._kinds: dict[int, bool] = {}  # inode -> is it a directory
+        self._held: list[int] = []  # descriptors, so that no inode is used twice
+        self._root = root
+        self._fail_at = 0
+        self._error: type[BaseException] | None = None
+        self._crashed = False
+        for name in ("replace", "rename", "mkdir", "unlink", "rmdir"):
+            monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self._counted("fsync", self._synced))
+        monkeypatch.setattr(io, "open", self._counted_open(io.open))
+        monkeypatch.setattr(
+            seq2seq.checkpoints.checkpoint,
+            "save_file",
+            self._halved(seq2seq.checkpoints.checkpoint.save_file),
+        )
+        for path in (root, *root.rglob("*")):
+            self._note(os.open(path, os.O_RDONLY))
+
+    def arm(self, nth: int, error: type[BaseException]) -> None:
+        """Let the nth call from now on fail; after a Crash no later one does anything."""
+        self.calls, self._fail_at, self._error = [], nth, error
+
+    def disarm(self) -> None:
+        self._fail_at, self._crashed = 0, False
+        for descriptor in self._held:
+            os.close(descriptor)
+        self._held.clear()
+
+    def left(self, target: Path, *, lost: str) -> None:
+        """Write what is found after the crash to a new folder."""
+        if lost == "entries":
+            self._rebuild(self._root.stat().st_ino, target)
+            return
+        shutil.copytree(self._root, target)
+        if lost == "contents":
+            for path in self._root.rglob("*"):
+                if path.is_file():
+                    content = self._contents.get(path.stat().st_ino, b"")
+                    (target / path.relative_to(self._root)).write_bytes(content)
+
+    def _rebuild(self, inode: int, target: Path) -> None:
+        target.mkdir()
+        for name, each in self._entries.get(inode, {}).items():
+            if self._kinds[each]:
+                self._rebuild(each, target / name)
+            else:
+                (target / name).write_bytes(self._contents.get(each, b""))
+
+    def _note(self, descriptor: int) -> None:
+        held = os.dup(descriptor)
+        self._held.append(held)
+        inode = os.fstat(held).st_ino
+        if stat.S_ISDIR(os.fstat(held).st_mode):
+            with os.scandir(held) as entries:
+                found = {each.name: os.stat(each.name, dir_fd=held) for each in entries}
+            self._entries[inode] = {name: each.st_ino for name, each in found.items()}
+            self._kinds |= {each.st_ino: stat.S_ISDIR(each.st_mode) for each in found.values()}
+        else:
+            self._contents[inode] = os.pread(held, 10**7, 0)
+
+    def _synced(self, descriptor: int) -> None:
+        self._fsync(descriptor)
+        self._note(descriptor)
+
+    def _count(self, name: str) -> bool:
+        """Whether this call is the one to fail."""
+        if self._crashed:
+            raise Crash
+        self.calls.append(name)
+        return len(self.calls) == self._fail_at
+
+    def _fail(self) -> None:
+        assert self._error is not None
+        if self._error is Crash:
+            self._crashed = True
+            raise Crash
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _counted(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object, **options: object) -> object:
+            if self._count(name):
+                self._fail()
+            return call(*arguments, **options)
+
+        return counted
+
+    def _counted_open(self, call: Callable[..., io.IOBase]) -> Callable[..., io.IOBase]:
+        def counted(file, mode="r", *arguments, **options):
+            if not isinstance(mode, str) or not {*mode} & {*"wax+"}:
+                return call(file, mode, *arguments, **options)
+            if self._count("open to write"):
+                call(file, mode, *arguments, **options).close()  # made, and nothing written
+                self._fail()
+            return call(file, mode, *arguments, **options)
+
+        return counted
+
+    def _halved(self, call: Callable[..., None]) -> Callable[..., None]:
+        def halved(tensors, path, **options) -> None:
+            fails = self._count("save_file")
+            call(tensors, path, **options)
+            if fails:
+                os.truncate(path, path.stat().st_size // 2)
+                self._fail()
+
+        return halved
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch) -> None:
+    """No test loses power: what a real fsync would wait for is only noted."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = tiny_model(Kind("luong"))
+    return model, build_optimizer(model, TrainingConfig())
+
+
+def save(folder: Path, trained, state: TrainingState) -> None:
+    """What follows a validation that is the best so far."""
+    path = save_checkpoint(folder, *trained, state)
+    point(folder, "best", path)
+    point(folder, "last", path)
+    prune(folder)
+
+
+def with_old(folder: Path, trained, monkeypatch) -> Disk:
+    folder.mkdir(parents=True)
+    save(folder, trained, replace(OLD, update=6, validated=6, best_update=6))
+    save(folder, trained, OLD)
+    return Disk(folder, monkeypatch)
+
+
+def count_of_calls(tmp_path, trained, state) -> list[str]:
+    with pytest.MonkeyPatch.context() as patched:
+        disk = with_old(tmp_path / "counted" / "checkpoints", trained, patched)
+        disk.arm(0, Crash)
+        save(disk._root, trained, state)
+        disk.disarm()
+    return disk.calls
+
+
+@pytest.mark.parametrize("state", [NEW, replace(OLD, stale=1)], ids=["a later", "the same"])
+@pytest.mark.parametrize("lost", LOSSES)
+def test_a_save_that_is_cut_off_anywhere_leaves_the_old_or_the_new(tmp_path, trained, lost, state):
+    calls = count_of_calls(tmp_path, trained, state)
+    assert len(calls) > 25 and {"fsync", "rename", "replace", "save_file", "mkdir"} <= {*calls}
+    found = []
+    for nth in range(1, len(calls) + 1):
+        folder, after = tmp_path / str(nth) / "checkpoints", tmp_path / f"{nth} after"
+        with pytest.MonkeyPatch.context() as patched:
+            disk = with_old(folder, trained, patched)
+            disk.arm(nth, Crash)
+            with pytest.raises(Crash):
+                save(folder, trained, state)
+            assert disk.calls == calls[:nth]
+        disk.left(after, lost=lost)
+        disk.disarm()
+        told: list[str] = []
+        last = recover(after, metric="perplexity", tell=told.append)
+        assert last is not None and last.state in (OLD, state), (nth, calls[nth - 1])
+        assert not told
+        assert verify(pointed(after, "best")).state in (OLD, state)
+        found.append(last.state)
+        save(after, trained, state)  # and so training goes on
+        assert recover(after, metric="perplexity", tell=told.append).state == state and not told
+        assert not list(after.glob(".*"))
+        assert len(list(after.glob("update-*"))) == 2
+    assert found == sorted(found, key=lambda each: each == state)  # once new, never old again
+    assert OLD in found and state in found
+
+
+@pytest.mark.parametrize("state", [NEW, replace(OLD, stale=1)], ids=["a later", "the same"])
+def test_a_save_that_fails_anywhere_leaves_the_old_or_the_new(tmp_path, trained, state):
+    calls = count_of_calls(tmp_path, trained, state)
+    for nth in range(1, len(calls) + 1):
+        folder = tmp_path / str(nth) / "checkpoints"
+        with pytest.MonkeyPatch.context() as patched:
+            disk = with_old(folder, trained, patched)
+            disk.arm(nth, OSError)
+            with suppress(OSError, ResourceError):
+                save(folder, trained, state)
+            disk.disarm()
+        told: list[str] = []
+        assert recover(folder, metric="perplexity", tell=told.append).state in (OLD, state)
+        assert not told
+        save(folder, trained, state)
+        assert recover(folder, metric="perplexity", tell=told.append).state == state and not told
+        assert len(list(folder.glob("update-*"))) == 2
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_a_file_that_is_replaced_is_the_old_or_the_new(tmp_path, lost):
+    for nth in range(1, 5):
+        folder, after = tmp_path / str(nth), tmp_path / f"{nth} after"
+        folder.mkdir()
+        (folder / "file").write_text("1\n")
+        with pytest.MonkeyPatch.context() as patched:
+            disk = Disk(folder, patched)
+            disk.arm(nth, Crash)
+            with pytest.raises(Crash):
+                write_json(folder / "file", 2)
+        disk.left(after, lost=lost)
+        disk.disarm()
+        assert (after / "file").read_text() in ("1\n", "2\n")
+    assert disk.calls == ["open to write", "fsync", "replace", "fsync"]
+
+
+def test_all_of_a_checkpoint_is_synced_before_it_has_its_name(tmp_path, trained):
+    calls = count_of_calls(tmp_path, trained, NEW)
+    renamed = calls.index("rename")
+    # 4 files (the manifest and the state once more, as they are written), and their folder
+    assert calls[:renamed].count("fsync") == 4 + 1 + 2 * 2
+    assert calls[renamed + 1] == "fsync"  # of the folder that has the name

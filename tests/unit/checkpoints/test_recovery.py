@@ -1,0 +1,254 @@
+"""A damaged checkpoint costs nothing but time: the newest whole one is used, and all is told."""
+
+import os
+import shutil
+from collections import namedtuple
+
+import pytest
+from program import call
+from reruns import new_run, remains, train
+
+from cli.runs.directory import RunDirectory
+from data.token_store import TokenStore
+from seq2seq.checkpoints.checkpoint import load_state, verify
+from seq2seq.checkpoints.folder import averaged_updates, point, pointed
+from seq2seq.errors import CheckpointError, ResourceError
+
+SETTINGS = {"learning_rate": 0.05}
+
+
+def flip(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def halve(path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+HARMS = {
+    "a flipped bit in the weights": lambda last: flip(last / "model.safetensors"),
+    "half of the moments": lambda last: halve(last / "optimizer.safetensors"),
+    "no state": lambda last: (last / "state.json").unlink(),
+    "no manifest": lambda last: (last / "MANIFEST.json").unlink(),
+    "an empty folder": lambda last: [file.unlink() for file in last.iterdir()],
+    "no folder": shutil.rmtree,
+}
+POINTERS = {
+    "empty": b"",
+    "dangling": b"update-000000099\n",
+    "odd bytes": b"\xff\xfe\x00\n",
+    "NUL": b"update-\x00\n",
+    "too long": b"x" * 5000,
+    "elsewhere": b"../../etc\n",
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, store_path) -> RunDirectory:
+    store = TokenStore.open(store_path)
+    run = new_run(tmp_path_factory.mktemp("whole") / "run", store, training=SETTINGS)
+    train(run, store)
+    return run
+
+
+@pytest.fixture
+def run(whole, tmp_path) -> RunDirectory:
+    """A finished run that may be harmed."""
+    return RunDirectory.open(shutil.copytree(whole.path, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_last_checkpoint_is_named_and_set_aside_and_the_one_before_is_used(
+    run, whole, store, harm
+):
+    last = run.checkpoint("last")
+    HARMS[harm](last)
+    left = {file.name: file.read_bytes() for file in last.iterdir()} if last.exists() else None
+    outcome, reporter = train(run, store)
+    assert 0 < reporter.began.update < outcome.state.update == 20
+    assert remains(run) == remains(whole)
+    told = "\n".join(reporter.told)
+    assert "warning: " in told and "going on from update-0000000" in told
+    if left is None:
+        assert f"{run.checkpoints / 'last'} names no checkpoint that is there" in told
+        return
+    aside = run.checkpoints / f"damaged-{last.name}"
+    assert str(last) in told and aside.name in told
+    assert {file.name: file.read_bytes() for file in aside.iterdir()} == left
+    verify(run.checkpoint("last"))
+
+
+def test_clocks_that_jump_change_nothing(run, whole, store):
+    """What is newest goes by updates: files may be from tomorrow, or from 1970."""
+    checkpoints = sorted(run.checkpoints.glob("update-*"))
+    for day, path in zip((2**31 + 86_400, 0), checkpoints, strict=True):  # in 2038, in 1970
+        for file in (*path.iterdir(), path):
+            os.utime(file, (day, day))
+    harmed = run.checkpoint("last")
+    assert harmed == checkpoints[-1]
+    flip(harmed / "model.safetensors")
+    outcome, reporter = train(run, store)
+    assert reporter.began.update < outcome.state.update == 20
+    assert remains(run) == remains(whole)
+
+
+@pytest.mark.parametrize("content", POINTERS)
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_pointer_that_names_nothing_is_mended(run, whole, store, name, content):
+    (run.checkpoints / name).write_bytes(POINTERS[content])
+    assert pointed(run.checkpoints, name) is None
+    outcome, reporter = train(run, store)
+    assert f"{run.checkpoints / name} names no checkpoint that is there" in reporter.told[0]
+    assert not outcome.trained
+    assert remains(run) == remains(whole)
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_missing_pointer_is_mended(run, whole, store, name):
+    (run.checkpoints / name).unlink()
+    train(run, store)
+    assert remains(run) == remains(whole)
+
+
+def test_a_run_without_a_whole_checkpoint_is_never_begun_anew(run, store):
+    metrics = run.metrics.read_bytes()
+    for path in run.checkpoints.glob("update-*"):
+        flip(path / "model.safetensors")
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged") as caught:
+            train(run, store)
+        assert "no checkpoint of the run is whole" in caught.value.hint
+    assert run.metrics.read_bytes() == metrics
+    for path in run.checkpoints.glob("update-*"):
+        shutil.rmtree(path)
+    with pytest.raises(CheckpointError, match="names no checkpoint"):
+        train(run, store)
+    assert run.metrics.read_bytes() == metrics
+
+
+def test_a_damaged_best_checkpoint_gives_way_to_the_best_that_is_whole(tmp_path, store):
+    run = new_run(tmp_path / "run", store, training=SETTINGS | {"keep_best": 3})
+    train(run, store)
+    best, before = run.checkpoint("best"), remains(run)
+    point(run.checkpoints, "best", run.checkpoints / "update-000000012")
+    flip(run.checkpoint("best") / "model.safetensors")
+    _, reporter = train(run, store)
+    assert run.checkpoint("best") == best and remains(run) == before
+    assert "update-000000012/model.safetensors is damaged" in "\n".join(reporter.told)
+
+
+def test_a_checkpoint_of_a_newer_program_is_not_taken_for_a_damaged_one(run, store):
+    import json
+
+    path = run.checkpoint("last") / "MANIFEST.json"
+    manifest = json.loads(path.read_text())
+    del manifest["manifest_sha256"]
+    path.write_text(json.dumps(manifest | {"format_version": 2}) + "\n")
+    with pytest.raises(CheckpointError, match="has format version 2"):
+        train(run, store)
+    assert not list(run.checkpoints.glob("damaged-*"))
+
+
+def test_damage_to_what_is_kept_for_an_average_is_found_on_the_way(tmp_path, store):
+    settings = SETTINGS | {"keep_last": 3, "average": "last"}
+    run = new_run(tmp_path / "run", store, training=settings | {"updates": 18, "decay": "none"})
+    train(run, store)
+    harmed = run.checkpoints / "update-000000012"
+    (harmed / "state.json").write_text("{}")
+    longer = run.config.training.model_copy(update={"updates": 30})
+    run.write_config(run.config.model_copy(update={"training": longer}))
+    _, reporter = train(run, store)
+    assert f"{harmed / 'state.json'} is damaged" in "\n".join(reporter.told)
+    assert averaged_updates(run.checkpoints) == [18, 24, 30]
+
+
+def test_a_full_disk_under_the_metrics_is_told_and_costs_nothing(tmp_path, whole, store):
+    run = new_run(tmp_path / "run", store, training=SETTINGS)
+    run.metrics.symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match="No space left on device") as caught:
+        train(run, store)
+    assert "--resume" in caught.value.hint
+    verify(run.checkpoint("last"))
+    run.metrics.unlink()
+    train(run, store)
+    assert remains(run) == remains(whole)
+
+
+def test_a_resume_that_is_refused_removes_nothing(run, store):
+    run.metrics.unlink()
+    for path in run.checkpoints.glob("update-*"):
+        flip(path / "model.safetensors")
+    before = sorted(run.path.rglob("*"))
+    ended = call("train", store.path, run.path, "--resume")
+    assert ended.code == 4, ended.err
+    assert {*before} <= {*run.path.rglob("*")}
+
+
+# Translating
+
+
+def test_what_is_damaged_is_not_translated_with_and_another_is_offered(run):
+    best = run.checkpoint("best")
+    flip(best / "model.safetensors")
+    ended = call("translate", run.path, given=b"ba ce\n")
+    assert ended.code == 4 and not ended.out
+    assert f"error: {best / 'model.safetensors'} is damaged" in ended.err
+    (other,) = (path for path in run.checkpoints.glob("update-*") if path != best)
+    offered = "last" if run.checkpoint("last") == other else other.name
+    assert f"{other.name} is whole: use --checkpoint {offered}" in ended.err
+    assert len(call("translate", run.path, "--checkpoint", offered, given=b"ba ce\n").lines) == 1
+    flip(other / "state.json")
+    assert "no checkpoint of the run is whole" in call("translate", run.path, given=b"ba\n").err
+
+
+@pytest.mark.parametrize("content", POINTERS)
+def test_a_best_that_names_nothing_is_refused_with_what_there_is(run, content):
+    (run.checkpoints / "best").write_bytes(POINTERS[content])
+    ended = call("translate", run.path, given=b"ba ce\n")
+    assert ended.code == 4 and not ended.out
+    assert "has no checkpoint 'best'" in ended.err and "there are last, update-" in ended.err
+
+
+# Before training
+
+
+def test_the_first_weights_are_saved_before_anything_is_trained(tmp_path, store):
+    run, seen = new_run(tmp_path / "run", store), []
+    with pytest.raises(ZeroDivisionError):
+        train(run, store, lambda event: seen.append(load_state(run.checkpoint("last"))) or 1 // 0)
+    assert seen[0].update == 0
+    assert pointed(run.checkpoints, "best") is None  # nobody wants to translate with these
+
+
+def test_what_will_be_kept_is_told_with_its_size(tmp_path, store):
+    run = new_run(tmp_path / "run", store, training={"keep_best": 2, "keep_last": 2, "ema": 0.9})
+    _, reporter = train(run, store)
+    assert reporter.told[0].startswith("checkpoints: up to 5 kept, about ")
+    told = float(reporter.told[0].split()[-3]) * 1e6
+    size = sum(file.stat().st_size for file in run.checkpoint("last").iterdir())
+    assert told == pytest.approx(size, rel=0.2, abs=5e4)
+    assert len(list(run.checkpoints.glob("update-*"))) <= 5
+
+
+def test_two_checkpoints_are_there_from_the_first_validation_on(tmp_path, store):
+    run, counts = new_run(tmp_path / "run", store), []
+    count = lambda event: counts.append(len(list(run.checkpoints.glob("update-*"))))  # noqa: E731
+    train(run, store, count)
+    assert counts[0] == 1 and set(counts[7:]) == {2}
+
+
+@pytest.mark.parametrize(("free", "told"), [(0, None), (10**6, "warning: "), (10**9, "")])
+def test_a_disk_too_full_for_two_checkpoints_is_refused(tmp_path, store, monkeypatch, free, told):
+    usage = namedtuple("usage", "total used free")(10**9, 0, free)
+    monkeypatch.setattr("cli.runs.training.shutil.disk_usage", lambda path: usage)
+    run = new_run(tmp_path / "run", store, training={"updates": 1, "keep_last": 60})
+    if told is None:
+        with pytest.raises(ResourceError, match="the first checkpoints need") as caught:
+            train(run, store)
+        assert "free space" in caught.value.hint
+        assert not run.metrics.exists() and not list(run.checkpoints.iterdir())
+        return
+    _, reporter = train(run, store)
+    assert ("warning: " in "".join(reporter.told)) == bool(told)

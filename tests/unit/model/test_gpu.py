@@ -1,0 +1,154 @@
+"""What a GPU changes: the time, and nothing else. Passed over where torch sees none."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from combinations import model_configs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import BAHDANAU, CELLS, CONDITIONAL, EVERY_KIND, LUONG, model_of, padded, tiny_model
+from torch import Tensor
+
+from cli.runs.device import choose_device
+from seq2seq.config import SearchConfig, TrainingConfig
+from seq2seq.model import EncoderDecoder
+from seq2seq.search.translation import translate_ids
+from seq2seq.training.loop import Measured, TrainingState, Update, fit
+from seq2seq.training.losses import batch_loss
+from seq2seq.training.moving_average import MovingAverage
+from seq2seq.training.optimization import build_optimizer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+
+PAIRS = [([4, 5, 6, 7], [8, 9]), ([10], [4, 5, 6, 7, 8]), ([9, 9, 4], [10])]
+SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4]]
+ONE_OF_EACH = [LUONG[4], LUONG[5], BAHDANAU[6], CONDITIONAL[6]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_the_program_sets_it_up() -> None:
+    choose_device("cuda")
+
+
+@contextmanager
+def nobody_waits() -> Iterator[None]:
+    """Asking for anything that the GPU has yet to make is an error."""
+    with warnings.catch_warnings(action="ignore"):  # it says that it does not notice everything
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def gradients(model: EncoderDecoder, device: str, **terms: float) -> dict[str, Tensor]:
+    """The loss of a batch and its gradient by every parameter, on the CPU afterwards."""
+    model.to(device).train().zero_grad()  # cuDNN has no gradients otherwise
+    loss = batch_loss(model, padded(PAIRS).to(device), smoothing=0.1, **terms)
+    loss.smoothed_nats.backward()
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    found["loss"] = loss.smoothed_nats
+    return {name: each.detach().cpu() for name, each in found.items()}
+
+
+def assert_same_gradients(model: EncoderDecoder, **terms: float) -> None:
+    on_cpu, on_gpu = gradients(model, "cpu", **terms), gradients(model, "cuda", **terms)
+    assert on_cpu.keys() == on_gpu.keys()
+    for name, expected in on_cpu.items():
+        torch.testing.assert_close(on_gpu[name], expected, rtol=1e-8, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
+def test_a_gpu_finds_the_same_loss_and_gradients(kind, cell):
+    assert_same_gradients(tiny_model(kind, cell=cell, layers=2, seed=1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.sampled_from(EVERY_KIND))
+def test_a_gpu_finds_the_same_whatever_the_model(data, kind):
+    assert_same_gradients(model_of(data.draw(model_configs(kind, zoneout=0.0)), seed=1))
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
+def test_terms_of_the_loss_are_the_same_on_a_gpu(kind):
+    assert_same_gradients(tiny_model(kind), coverage=0.5, r_drop=0.5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
+def test_a_batch_goes_forward_and_backward_without_waiting(kind, cell):
+    """With everything that draws chance, too."""
+    chance = {"embedding_dropout": 0.2, "dropout": 0.2, "word_dropout": 0.1, "context_dropout": 0.1}
+    model = tiny_model(kind, cell=cell, layers=2, seed=1, dtype=torch.float32, **chance)
+    model.to("cuda").train()
+    batch_loss(model, padded(PAIRS).to("cuda")).smoothed_nats.backward()  # libraries get ready
+    with nobody_waits(), torch.autocast("cuda", dtype=torch.bfloat16):
+        loss = batch_loss(model, padded(PAIRS).to("cuda"), smoothing=0.1)
+        loss.smoothed_nats.backward()
+
+
+def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: object) -> list[float]:
+    """Of twelve updates from the same weights, over batches of three shapes."""
+    config = TrainingConfig(updates=12, validate_every=12, learning_rate=0.01, **choices)
+    chance = {"dropout": dropout, "embedding_dropout": dropout}
+    model = tiny_model(kind, dtype=torch.float32 if dropout else torch.float64, **chance).to(device)
+    lines = [PAIRS, PAIRS * 3, [([4] * 9, [5] * 12)]]
+    events = fit(
+        model,
+        build_optimizer(model, config),
+        itertools.cycle([padded(each) for each in lines]),
+        lambda: Measured(1.0),
+        config,
+        state=TrainingState(),
+        average=MovingAverage(model, decay=0.9),
+        device=device,
+    )
+    return [event.smoothed_nats_per_token for event in events if isinstance(event, Update)]
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("terms", [{}, {"accumulate": 2}, {"coverage_loss": 0.5, "r_drop": 0.5}])
+@pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
+def test_training_goes_the_same_way(kind, terms, graphs):
+    choices = {"kind": kind, "precision": "float32", **terms}
+    on_gpu = losses("cuda", cuda_graphs=graphs, **choices)
+    assert on_gpu == pytest.approx(losses("cpu", **choices), rel=1e-8)
+    assert min(on_gpu[9:]) < max(on_gpu[:3])
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
+def test_a_recording_changes_no_bit(kind, monkeypatch):
+    recorded = losses("cuda", kind=kind, dropout=0.3)
+    monkeypatch.setattr("seq2seq.training.accumulation.MOST", 0)
+    assert losses("cuda", kind=kind, dropout=0.3) == recorded
+
+
+def test_the_decoder_reads_its_own_words_on_a_gpu():
+    assert len(losses("cuda", scheduled_sampling=0.5)) == 12
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
+def test_a_gpu_translates_the_same(kind, beam):
+    model, config = tiny_model(kind, layers=2), SearchConfig(beam=beam)
+    on_cpu = translate_ids(model, SOURCES, config)
+    on_gpu = translate_ids(model.to("cuda"), SOURCES, config, device="cuda")
+    for expected, found in zip(on_cpu, on_gpu, strict=True):
+        assert [each.ids for each in found] == [each.ids for each in expected]
+        assert [each.score for each in found] == pytest.approx([each.score for each in expected])
+
+
+def test_float32_is_not_rounded_further():
+    """Recurrent layers round what they read to ten bits, 1e-3, unless they are told not to."""
+    layer = torch.nn.LSTM(64, 64, batch_first=True).cuda()
+    inputs = torch.randn(8, 20, 64, device="cuda")
+    precise = torch.nn.LSTM(64, 64, batch_first=True).cuda().double()
+    precise.load_state_dict({name: p.double() for name, p in layer.state_dict().items()})
+    torch.testing.assert_close(
+        layer(inputs)[0].double(), precise(inputs.double())[0], rtol=0, atol=5e-5
+    )

@@ -1,0 +1,26 @@
+"""The pages that promise: every test that they name is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TESTS = {
+    name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+}
+
+
+@pytest.mark.parametrize("page", ["reliability.md", "trials.md"])
+def test_every_test_that_a_page_names_exists(page):
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert not sorted(set(named) - TESTS)
+
+
+def test_there_are_thirty_trials():
+    text = (ROOT / "docs" / "trials.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, 31)]

@@ -1,0 +1,169 @@
+"""Run directories: made whole, opened with care, locked, and told from one another."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from reruns import new_run, train
+
+from cli.runs.config import resolve
+from cli.runs.directory import RunDirectory
+from cli.runs.provenance import FORMAT_VERSION
+from seq2seq.checkpoints.checkpoint import verify
+from seq2seq.errors import CheckpointError, ConfigError, ResourceError
+from seq2seq.training.loop import TrainingState
+
+
+@pytest.fixture(scope="module")
+def trained_path(tmp_path_factory, store_path):
+    from data.token_store import TokenStore
+
+    store = TokenStore.open(store_path)
+    run = new_run(tmp_path_factory.mktemp("runs") / "run", store, training={"updates": 6})
+    train(run, store)
+    return run.path
+
+
+@pytest.fixture
+def run(trained_path, tmp_path) -> RunDirectory:
+    """A trained run that may be harmed."""
+    return RunDirectory.open(shutil.copytree(trained_path, tmp_path / "run"))
+
+
+def test_a_run_has_all_that_a_later_command_needs(run, store):
+    assert run.config.data == store.config
+    assert run.tokenizer("source").model == store.tokenizer("source").model
+    assert run.languages == store.languages
+    assert run.provenance["store"]["sha256"] == store.sha256
+    assert run.provenance["seed"] == run.config.training.seed
+    assert {"torch", "python", "seq2seq"} <= set(run.provenance["versions"])
+    model = run.build_model()
+    verify(run.checkpoint()).load_weights(model)
+    assert model.output.vocabulary.out_features == store.meta["target_vocabulary"]
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_a_run_may_be_moved_and_its_store_removed(run, tmp_path):
+    moved = RunDirectory.open(run.path.rename(tmp_path / "else where [b]"))
+    verify(moved.checkpoint("last")).load_weights(moved.build_model())
+    assert moved.tokenizer("target").decode(moved.tokenizer("source").encode("ba ce")) == "ba ce"
+
+
+def test_an_existing_path_is_never_touched(tmp_path, store):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "link", "folder"):
+        with pytest.raises(ConfigError, match="exists already") as caught:
+            new_run(tmp_path / name, store)
+        assert "--resume" in caught.value.hint
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "link"]
+
+
+def test_a_run_is_made_whole_or_not_at_all(tmp_path, store, monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cli.runs.directory.write_json", fail)
+    with pytest.raises(ResourceError, match="No space left"):
+        new_run(tmp_path / "deep" / "run", store)
+    assert not list((tmp_path / "deep").iterdir())
+
+
+@pytest.mark.parametrize("name", ["config.toml", "provenance.json"])
+@pytest.mark.parametrize("text", ["", "[", "[modle]\nx = 1", "\x00", "{"])
+def test_a_damaged_description_is_named(run, name, text):
+    (run.path / name).write_text(text)
+    if name == "config.toml" and text == "":
+        return  # an empty file is TOML, with every setting at its default
+    with pytest.raises(CheckpointError) as caught:
+        opened = RunDirectory.open(run.path)
+        assert opened.config
+    assert name in caught.value.message
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(CheckpointError, match="is not a run directory"):
+            RunDirectory.open(path)
+
+
+def test_another_format_version_is_refused(run):
+    path = run.path / "provenance.json"
+    path.write_text(json.dumps(run.provenance | {"format_version": FORMAT_VERSION + 1}))
+    with pytest.raises(CheckpointError, match=f"format version {FORMAT_VERSION + 1}"):
+        RunDirectory.open(run.path)
+
+
+def test_other_pieces_than_it_was_trained_with_are_refused(run):
+    model = run.path / "pieces.model"
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    model.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"pieces\.model is missing or damaged"):
+        run.tokenizer("source")
+    model.unlink()
+    with pytest.raises(CheckpointError):
+        run.tokenizer("target")
+
+
+def test_checkpoints_have_names(run):
+    assert run.checkpoint("last").name == run.checkpoint("best").name == "update-000000006"
+    assert run.checkpoint("update-000000006") == run.checkpoint()
+    for name in ("first", "../checkpoints", "update-000000007", "", "/"):
+        with pytest.raises(CheckpointError) as caught:
+            run.checkpoint(name)
+        assert "update-000000006" in caught.value.hint
+
+
+def test_a_run_without_checkpoints_says_so(tmp_path, store):
+    with pytest.raises(CheckpointError) as caught:
+        new_run(tmp_path / "run", store).checkpoint()
+    assert "--resume" in caught.value.hint
+
+
+def test_a_lock_names_its_holder_and_is_let_go(run):
+    with run.lock(), pytest.raises(ResourceError, match=r"process \d+ on .* since \d{4}"):
+        RunDirectory(run.path).lock().__enter__()
+    assert (run.path / ".lock").read_text() == ""  # never removed: somebody may wait for it
+    with pytest.raises(ZeroDivisionError), run.lock():
+        raise ZeroDivisionError
+    with run.lock():
+        pass
+
+
+def test_a_changed_config_is_read_back(run):
+    changed = resolve(run.config.model_dump(exclude_none=True), {"training": {"updates": 9}})
+    run.write_config(changed)
+    assert run.config == RunDirectory.open(run.path).config == changed
+
+
+def test_metrics_go_back_to_a_checkpoint(run):
+    events = [
+        ("update", 1), ("update", 2), ("validation", 2), ("update", 3), ("update", 4),
+        ("validation", 4),
+    ]  # fmt: skip
+    lines = [json.dumps({"event": event, "update": update}) + "\n" for event, update in events]
+    cases = {(4, 4): 6, (4, 2): 5, (3, 2): 4, (2, 2): 3, (2, 0): 2, (0, 0): 0}
+    for (update, validated), kept in cases.items():
+        run.metrics.write_text("".join(lines) + '{"event": "upd')
+        run.rewind(TrainingState(update=update, validated=validated))
+        assert run.metrics.read_text() == "".join(lines[:kept])
+
+
+def test_metrics_are_numbers_that_json_knows(run):
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for line in run.metrics.read_text().splitlines():
+        values = json.loads(line, parse_constant=refuse)
+        assert values["event"] in ("update", "validation")
+
+
+def test_a_fresh_model_is_a_function_of_the_seed(run):
+    def weights() -> list[torch.Tensor]:
+        torch.manual_seed(run.config.training.seed)
+        return list(run.build_model().parameters())
+
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights(), weights(), strict=True))

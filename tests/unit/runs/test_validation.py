@@ -1,0 +1,134 @@
+"""Validation while training: the real search and the real scores, and samples that do no harm."""
+
+import json
+
+import pytest
+import torch
+from reruns import interrupt, new_run, remains, train
+from tiny import corpus_lines, write_corpus
+
+from cli.runs.interruption import Interrupted, StopRequest
+from cli.runs.progress import PlainReporter
+from cli.runs.translator import Translator
+from cli.runs.validation import Sample, Validator, shown, spread
+from data.config import DataConfig
+from data.corpora import CorpusFiles
+from data.preparation.pipeline import prepare
+from seq2seq.config import TrainingConfig
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.quality import score_corpus
+from seq2seq.training.loop import Measured, TrainingState, Validation
+
+
+def validator_of(path, store, **training):
+    run = new_run(path, store, training=training)
+    torch.manual_seed(3)
+    return run, Validator(run, store), run.build_model()
+
+
+@pytest.mark.parametrize("sentences", [3, 12, 500])
+def test_the_scores_are_those_of_evaluate_at_beam_one(tmp_path, store, sentences):
+    run, validator, model = validator_of(tmp_path / "run", store, validation_sentences=sentences)
+    measured = validator.measure(model, StopRequest())
+    search = run.config.search.model_copy(update={"beam": 1})
+    translator = Translator(model, run.tokenizer("source"), run.tokenizer("target"), search)
+    sources, references = store.valid_text("source"), store.valid_text("target")
+    texts = [each.text for each in translator.translate(sources[:sentences])]
+    report = score_corpus(texts, [references[:sentences]])
+    assert (measured.bleu, measured.chrf) == (report.bleu.score, report.chrf.score)
+
+
+def test_samples_are_the_same_sentences_however_many_are_scored(tmp_path, store):
+    found = []
+    for number, sentences in enumerate((0, 2, 500)):
+        _, validator, model = validator_of(
+            tmp_path / str(number), store, validation_sentences=sentences, samples=3
+        )
+        measured = validator.measure(model, StopRequest())
+        assert (measured.bleu is None) == (sentences == 0)
+        found.append(validator.samples)
+    assert found[0] == found[1] == found[2]
+    assert [sample.line for sample in found[0]] == [3, 7, 11]  # of 12
+    texts = store.valid_text("source"), store.valid_text("target")
+    for sample in found[0]:
+        assert (sample.source, sample.reference) == tuple(text[sample.line - 1] for text in texts)
+
+
+def test_samples_are_spread_evenly():
+    assert spread(12, 3) == (2, 6, 10)
+    assert spread(1000, 4) == (125, 375, 625, 875)
+    assert spread(2, 4) == (0, 1)
+    assert spread(5, 0) == spread(0, 3) == ()
+
+
+def test_a_blank_source_has_a_blank_translation(tmp_path):
+    lines = list(corpus_lines(40, seed=1))
+    train_files = CorpusFiles(*write_corpus(tmp_path, "train", lines))
+    valid = CorpusFiles(*write_corpus(tmp_path, "valid", [("", ""), *lines[:2], ("  ", "ba")]))
+    made = prepare(
+        train_files, valid, tmp_path / "store", DataConfig(vocabulary_size=300), processes=1
+    )
+    _, validator, model = validator_of(tmp_path / "run", made.store)
+    validator.measure(model, StopRequest())
+    blank = {each.line: each.translation == "" for each in validator.samples}
+    assert not any(blank[line] for line in blank if line in (2, 3))
+    assert all(blank[line] for line in blank if line in (1, 4))
+
+
+def test_a_stop_is_heeded_between_two_batches(tmp_path, store):
+    _, validator, model = validator_of(tmp_path / "run", store)
+    stop = StopRequest()
+    stop.signal_number = 2
+    with pytest.raises(Interrupted):
+        validator.measure(model, stop)
+
+
+def test_samples_that_hold_control_characters_reach_no_terminal(tmp_path):
+    odd = Sample(1, "\x1b[2Ja\x07 [red]", "\u202eb", "c\x9b3m")
+    told: list[str] = []
+    reporter = PlainReporter(told.append, tmp_path / "log", TrainingConfig())
+    model = torch.nn.Linear(1, 1)
+    reporter.start(model, TrainingState())  # type: ignore[arg-type]
+    event = Validation(TrainingState(update=1, validated=1), Measured(1.0, 2.0, 3.0), True)
+    reporter.validation(event, (odd,))
+    reporter.validation(event, (odd,))
+    reporter.close()
+    text = (tmp_path / "log").read_text()
+    assert "\n".join(told) + "\n" == text
+    assert all(line.isprintable() for line in told)
+    assert "validation after update 1: perplexity 2.72, BLEU 2.0, chrF 3.0" in told[1]
+    assert ["source" in line for line in told] == [False, False, True, False, False, False, False]
+    assert sum("translation" in line for line in told) == 2
+
+
+def test_the_sample_to_watch_fits_a_screen():
+    samples = [Sample(n, "w " * n, "", "") for n in (2, 8, 40)]
+    assert shown(samples) == samples[1]
+    assert shown(()) is None
+
+
+def test_samples_are_kept_at_every_validation(tmp_path, store):
+    run = new_run(tmp_path / "run", store, training={"samples": 2})
+    train(run, store)
+    kept = [json.loads(line) for line in run.samples.read_text().splitlines()]
+    assert [each["update"] for each in kept] == [6, 6, 12, 12, 18, 18, 20, 20]
+    assert kept == run.read_samples()
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_a_run_that_bleu_or_chrf_decides_goes_on_to_the_same_bytes(tmp_path, store, metric):
+    training = {"metric": metric, "samples": 1}
+    whole = new_run(tmp_path / "whole", store, training=training)
+    train(whole, store)
+    run = new_run(tmp_path / "run", store, training=training)
+    for k in (5, 6, 13):
+        with pytest.raises(Interrupted):
+            train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
+    train(run, store)
+    assert remains(run) == remains(whole)
+
+
+def test_a_metric_of_translations_needs_translations():
+    with pytest.raises(ConfigError, match="validation_sentences is 0") as caught:
+        TrainingConfig(metric="bleu", validation_sentences=0)
+    assert caught.value.hint

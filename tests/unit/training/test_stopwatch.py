@@ -1,0 +1,57 @@
+"""Where time goes: every second to one part, and nothing changed by looking."""
+
+import pytest
+from reruns import new_run, remains, train
+from tiny import LUONG, padded, tiny_model
+
+from seq2seq.training.losses import batch_loss
+from seq2seq.training.stopwatch import Stopwatch
+
+
+def test_every_second_goes_to_the_innermost_part():
+    now = [0.0]
+    watch = Stopwatch(clock=lambda: now[0])
+
+    def work(seconds: float) -> None:
+        now[0] += seconds
+
+    work(1)
+    with watch.part("loss"):
+        work(2)
+        with watch.part("encoder"):
+            work(4)
+        work(1)
+    with pytest.raises(ZeroDivisionError), watch.part("data"):
+        work(2)
+        raise ZeroDivisionError
+    assert watch.shares == {"encoder": 0.4, "loss": 0.3, "data": 0.2, "the rest": 0.1}
+    assert watch.describe() == (
+        "where the time went: encoder 40%, loss 30%, data 20%, the rest 10%"
+    )
+
+
+def test_a_watched_model_computes_the_same():
+    watch, batch = Stopwatch(), padded([([5, 6], [7, 8])])
+    plain, watched = tiny_model(LUONG[0]), tiny_model(LUONG[0])
+    watch.watch(watched)
+    with watch.part("validation"):
+        batch_loss(watched, batch)
+    assert not {"encoder", "decoder"} & watch.shares.keys()
+    with watch.part("loss"):
+        assert batch_loss(watched, batch).nats.item() == batch_loss(plain, batch).nats.item()
+    assert {"encoder", "decoder", "loss", "validation", "the rest"} == watch.shares.keys()
+    assert sum(watch.shares.values()) == pytest.approx(1)
+
+
+def test_a_profile_tells_every_part_and_changes_no_byte(tmp_path, store):
+    plain, watched = (
+        new_run(tmp_path / "plain", store),
+        new_run(tmp_path / "watched", store, training={"profile": True}),
+    )
+    train(plain, store)
+    _, reporter = train(watched, store)
+    assert remains(plain) == remains(watched)
+    assert len(reporter.told) == 6  # what is kept, four validations and the end
+    for part in ("data", "encoder", "decoder", "loss", "backward", "optimizer", "validation"):
+        assert f"{part} " in reporter.told[-1]
+    assert train(watched, store)[1].told == []
