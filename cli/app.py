@@ -27,7 +27,7 @@ from cli.commands import (
     translate,
 )
 from cli.runs.device import SPINS
-from cli.runs.interruption import Terminated, ignore_from_here, stop_at_once
+from cli.runs.interruption import Terminated, ignore_signals, install_signal_handlers
 from cli.terminal.console import note, report_error
 from seq2seq.errors import (
     CheckpointError,
@@ -108,7 +108,7 @@ def main() -> NoReturn:
     _open_standard_streams()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch loads
-    stop_at_once()
+    install_signal_handlers()
     try:
         app()
         code = 0
@@ -120,7 +120,7 @@ def main() -> NoReturn:
     except BaseException as error:
         code = _told(error)
     code = _flushed(code)
-    ignore_from_here()
+    ignore_signals()
     sys.exit(code)
 
 

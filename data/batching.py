@@ -46,7 +46,7 @@ def token_budget_batches(
         )
         if sampling is None:
             for number in range(first, len(plan)):
-                yield assemble(split, plan[number], BatchPosition(epoch, number))
+                yield collate(split, plan[number], BatchPosition(epoch, number))
         else:
             yield from _sampled_batches(
                 split,
@@ -104,9 +104,9 @@ def largest_batch(
     number = max(range(len(plan)), key=lambda each: lengths[plan[each]].max() * len(plan[each]))
     pairs, position = plan[number], BatchPosition(epoch, number)
     if sampling is None:
-        return assemble(split, pairs, position)
+        return collate(split, pairs, position)
     drawn = sampling.redrawn(split, pairs, epoch=epoch)
-    return assemble(drawn, np.arange(len(drawn)), position)
+    return collate(drawn, np.arange(len(drawn)), position)
 
 
 def _pairs_of(corpora: Sequence[StoredCorpus], *, seed: int, epoch: int) -> Indices:
@@ -160,13 +160,13 @@ def _sampled_batches(
             _regrouped(pool, count=len(chosen)), pool, generator, short_first=short_first
         )
         for number in range(max(first, begin), begin + len(batches)):
-            yield assemble(pool, batches[number - begin], BatchPosition(epoch, number))
+            yield collate(pool, batches[number - begin], BatchPosition(epoch, number))
 
 
 def _regrouped(pool: TokenizedSplit, *, count: int) -> list[Indices]:
     """All pairs in `count` batches, with as few padded tokens in the fullest one as can be."""
     order = length_order(pool, np.arange(len(pool)))
-    runs = cut_into(padded_lengths(pool)[order], count=count)
+    runs = split_into(padded_lengths(pool)[order], count=count)
     return [order[begin:end] for begin, end in runs]
 
 
@@ -174,7 +174,7 @@ def sorted_batches(split: TokenizedSplit, *, budget: int) -> Iterator[Batch]:
     """Every pair once, shortest first: for validation."""
     by_length = length_order(split, np.arange(len(split)))
     for number, (begin, end) in enumerate(cut(padded_lengths(split)[by_length], budget=budget)):
-        yield assemble(split, by_length[begin:end], BatchPosition(1, number))
+        yield collate(split, by_length[begin:end], BatchPosition(1, number))
 
 
 def length_order(split: TokenizedSplit, pairs: Indices) -> Indices:
@@ -211,7 +211,7 @@ def cut(lengths: Indices, *, budget: int, multiple: int = 1) -> list[tuple[int, 
     return runs
 
 
-def cut_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
+def split_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
     """As `cut`, with the least budget that gives no more than `count` runs; then exactly so many.
 
     There are at least `count` pairs.
@@ -232,7 +232,7 @@ def cut_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
     return runs
 
 
-def assemble(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> Batch:
+def collate(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> Batch:
     """Pad the pairs into a batch."""
     sources, source_lengths = split.sentences(2 * pairs)
     targets, target_lengths = split.sentences(2 * pairs + 1)

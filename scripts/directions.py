@@ -28,7 +28,7 @@ from installed import program, told
 from results import add_page_arguments, gathered, read_results, write_page
 from sacrebleu.metrics.bleu import BLEU
 
-from seq2seq.kernels.precision import product_type
+from seq2seq.kernels.precision import compute_dtype
 
 DIRECTIONS = ("de-en", "en-de", "en-fr")
 KEPT = 5  # checkpoints that an average is made of
@@ -120,7 +120,7 @@ def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any
     program("train", str(store), str(run), *(["--resume"] if run.exists() else start), *threads)
     described = json.loads(program("describe", str(run), "--json"))
     last = described["checkpoints"]["last"]
-    products = product_type(described["config"]["training"]["precision"], "cpu")
+    products = compute_dtype(described["config"]["training"]["precision"], "cpu")
     return {
         "direction": training.direction,
         "seed": training.seed,

@@ -33,13 +33,13 @@ class Batch:
     target_ids: Tensor  # [B, T+1] int64
     lines: tuple[int, ...]  # B line numbers in the corpus, from 1
     position: BatchPosition  # of this batch
-    read_ids: Tensor | None = None  # [B, T] read in place of the targets
-    places: Tensor | None = None  # [N], what `real_places` gives, where it is known already
+    decoder_input_ids: Tensor | None = None  # [B, T] read in place of the targets
+    places: Tensor | None = None  # [N], what `nonpad_positions` gives, where it is known already
 
     @property
     def decoder_input(self) -> Tensor:
         """What the decoder reads, BOS first. [B, T]"""
-        return self.target_ids[:, :-1] if self.read_ids is None else self.read_ids
+        return self.target_ids[:, :-1] if self.decoder_input_ids is None else self.decoder_input_ids
 
     @property
     def labels(self) -> Tensor:
@@ -47,7 +47,7 @@ class Batch:
         return self.target_ids[:, 1:]
 
     @property
-    def real_places(self) -> Tensor:
+    def nonpad_positions(self) -> Tensor:
         """Where `labels` flattened are not padding. [N]"""
         if self.places is not None:
             return self.places
@@ -72,7 +72,7 @@ class Batch:
         """On a device. What is real is looked up first: a GPU would have to be waited for."""
         if device == "cpu" or self.source_ids.is_cuda:
             return self
-        places = _sent(self.real_places, device)
+        places = _sent(self.nonpad_positions, device)
         return self._with_ids(lambda ids: _sent(ids, device), places=places)
 
     def _with_ids(self, change: Callable[[Tensor], Tensor], **others: Any) -> Batch:
@@ -81,7 +81,7 @@ class Batch:
             self,
             source_ids=change(self.source_ids),
             target_ids=change(self.target_ids),
-            read_ids=None if self.read_ids is None else change(self.read_ids),
+            decoder_input_ids=None if self.decoder_input_ids is None else change(self.decoder_input_ids),
             **others,
         )
 

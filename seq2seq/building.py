@@ -8,7 +8,7 @@ from torch import nn
 from seq2seq.attention.attention import Attention, MultiHeadAttention
 from seq2seq.attention.coverage import Coverage, GRUCoverage, LinearCoverage
 from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
-from seq2seq.attention.scores import Widths, build_score
+from seq2seq.attention.scores import ScoreSizes, build_score
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.batch import PAD
 from seq2seq.config import ModelConfig
@@ -62,7 +62,7 @@ def build_model(
         encoder=encoder,
         decoder=_build_decoder(config, encoder, target_embedding, readout),
         output=output,
-        attend_end=config.attend_end,
+        attend_eos=config.attend_eos,
     )
 
 
@@ -74,7 +74,7 @@ def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -
         cell=config.cell,
         kind=config.encoder,
         reverse_source=config.source_order == "reversed",
-        reads_end=config.read_end,
+        encode_eos=config.encode_eos,
         residual_from=config.residual_from,
         projection=config.encoder_projection,
         self_attention=nn.ModuleList(
@@ -128,12 +128,12 @@ def _build_decoder(
         return PlainDecoder(stack=stack, context=config.context, **common)
     attention = _build_attention(config)
     context_size = _context_size(config)
-    fed_size = {"readout": readout.size, "context": context_size}[config.fed] * config.feeds
+    fed_size = {"readout": readout.size, "context": context_size}[config.feedback] * config.feeds
     common |= {
         "attention": attention,
         "context_size": context_size,
         "coverage": _build_coverage(config, attention),
-        "feeds": config.fed if config.feeds else None,
+        "feeds": config.feedback if config.feeds else None,
         "query_layer": config.query_layer,
         "context_to_upper": config.context_to_upper,
         "reads_previous": config.readout_state == "previous",
@@ -176,12 +176,12 @@ def _build_stack(config: ModelConfig, *, input_size: int, fed_size: int) -> Recu
 
 
 def _noise(config: ModelConfig) -> CellNoise:
-    return CellNoise(state_dropout=config.state_dropout, zoneout=config.zoneout)
+    return CellNoise(recurrent_dropout=config.recurrent_dropout, zoneout=config.zoneout)
 
 
 def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
     if config.heads == 1 and not config.projects:
-        widths = Widths(
+        widths = ScoreSizes(
             query=config.decoder_size,
             key=config.memory_size,
             inner=config.attention_size,

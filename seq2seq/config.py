@@ -53,7 +53,7 @@ class ModelConfig(Section):
     source_order: Literal["forward", "reversed"] = "forward"
     """Read the source's words in reverse (Sutskever et al., 2014; Luong et al., 2015). Alignments
     are shown in the order of the words either way."""
-    read_end: bool = True
+    encode_eos: bool = True
     """Whether the encoder reads the source's end-of-sentence symbol; the encoders of Sutskever et
     al. (2014) and Luong et al. (2015) read the words alone."""
     summary: Literal["last", "backward", "mean"] = "last"
@@ -65,7 +65,7 @@ class ModelConfig(Section):
     residual_from: int | None = Field(default=None, ge=2)
     """From this layer on, counted from 1, what a layer of encoder or decoder reads is added to what
     it makes, where both are equally wide (Wu et al., 2016, section 3.1: 3); left out: never."""
-    attend_end: bool = True
+    attend_eos: bool = True
     """Whether attention may look at the state of the source's end-of-sentence symbol. It draws the
     looks of words that are known already; without it, as in Luong's own code, alignments are
     clearer."""
@@ -114,7 +114,7 @@ class ModelConfig(Section):
     input_feeding: bool | None = None
     """Feed the last step's result back into the cell (Luong et al., 2015, section 3.3); left out:
     with "luong" only."""
-    fed: Literal["readout", "context"] = "readout"
+    feedback: Literal["readout", "context"] = "readout"
     """What input feeding feeds: Luong's attentional vector, or the context alone (RNMT+)."""
     decoder_self_attention: bool = False
     """Let every decoder state look at the decoder's own past states."""
@@ -155,7 +155,7 @@ class ModelConfig(Section):
     """Dropout on readouts alone; left out: dropout."""
     context_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on contexts, the same entries at every step of a sentence."""
-    state_dropout: float = Field(default=0.0, ge=0, lt=1)
+    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the states that recurrent weights read, the same entries at every step (Gal &
     Ghahramani, 2016, section 4). Needs loops of ours where a library call would do."""
     zoneout: float = Field(default=0.0, ge=0, lt=1)
@@ -246,10 +246,10 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             "with attention conditional the first cell of the lowest layer asks",
             hint="use model.query_layer=bottom with several decoder layers",
         )
-    if config.fed == "context" and not (attends and config.feeds):
+    if config.feedback == "context" and not (attends and config.feeds):
         yield ConfigError(
-            "model.fed is context, but nothing is fed back",
-            hint="set model.input_feeding=true, or leave model.fed out",
+            "model.feedback is context, but nothing is fed back",
+            hint="set model.input_feeding=true, or leave model.feedback out",
         )
     if config.decoder_self_attention and config.readout_state == "previous":
         yield ConfigError(
@@ -265,11 +265,11 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             "model.readout_context is true, but there is no context at any step",
             hint="use model.context=input or an attention",
         )
-    unread = not config.reads_context and not config.context_to_upper and config.fed != "context"
+    unread = not config.reads_context and not config.context_to_upper and config.feedback != "context"
     if config.attention == "luong" and unread:
         yield ConfigError(
             "with attention luong and model.readout_context false nothing reads the context",
-            hint="use model.readout_context=true, model.context_to_upper=true or model.fed=context",
+            hint="use model.readout_context=true, model.context_to_upper=true or model.feedback=context",
         )
     if config.encoder == "pyramid" and config.source_order == "reversed":
         yield ConfigError(

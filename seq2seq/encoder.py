@@ -11,7 +11,7 @@ from seq2seq.batch import EOS
 from seq2seq.config import CellKind
 from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
 from seq2seq.kernels.padding import length_mask
-from seq2seq.recurrent.cells import QUIET, CellNoise, CellState
+from seq2seq.recurrent.cells import NO_NOISE, CellNoise, CellState
 from seq2seq.recurrent.layers import LAYERS, RecurrentLayer
 
 EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
 
     With `reverse_source` the words are read from the last to the first, and then the
     end-of-sentence symbol (Sutskever et al., 2014, section 3.3); states are put back to where
-    their words are. Without `reads_end` that symbol is not read, and not part of memory. From layer
+    their words are. Without `encode_eos` that symbol is not read, and not part of memory. From layer
     `residual_from` on (the lowest is 1), what a layer reads is added to what it makes, after
     dropout, wherever both are equally wide. `projection` is the width of a linear map of the top
     states (Chen et al., 2018, RNMT+), and `self_attention` are layers over what it gives.
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
         cell: CellKind,
         kind: EncoderKind = "bidirectional",
         reverse_source: bool = False,
-        reads_end: bool = True,
+        encode_eos: bool = True,
         residual_from: int | None = None,
         projection: int | None = None,
         self_attention: nn.ModuleList | None = None,
@@ -71,17 +71,17 @@ class Encoder(nn.Module):
         tags: int = 0,
         dropout: float = 0.0,
         variational: bool = False,
-        noise: CellNoise = QUIET,
+        noise: CellNoise = NO_NOISE,
     ) -> None:
         super().__init__()
         if kind == "pyramid" and reverse_source:
             raise ValueError("a pyramid's states span pairs of places: it cannot read in reverse")
-        ways = [_ways(kind, number) for number in range(1, layers + 1)]
+        ways = [_num_directions(kind, number) for number in range(1, layers + 1)]
         self.last_sizes = tuple(each * hidden_size for each in ways)
         self.halves = kind == "pyramid"
         self.stride = 2 ** (layers - 1) if self.halves else 1
         self.reverse_source = reverse_source
-        self.reads_end = reads_end
+        self.encode_eos = encode_eos
         self.residual_from = residual_from
         self.summary = summary
         self.hidden_size = hidden_size
@@ -119,9 +119,9 @@ class Encoder(nn.Module):
         if not lengths.is_cuda:
             source_ids = source_ids[:, : int(lengths.max())]
         width, lengths = source_ids.shape[1], lengths.to(source_ids.device, non_blocking=True)
-        read = lengths if self.reads_end else lengths - 1  # [B]
+        read = lengths if self.encode_eos else lengths - 1  # [B]
         if self.reverse_source:
-            order = reading_order(lengths, width)  # [B, S]
+            order = word_reversal_index(lengths, width)  # [B, S]
             states, last = self._read(source_ids.gather(1, order), read)
             states = states.take_along_dim(order.unsqueeze(-1), dim=1)  # [B, S, M]
         else:
@@ -188,7 +188,7 @@ class Reader(nn.Module):
         hidden_size: int,
         ways: int,
         biases: bool,
-        noise: CellNoise = QUIET,
+        noise: CellNoise = NO_NOISE,
     ) -> None:
         super().__init__()
         self.directions = nn.ModuleList(
@@ -201,7 +201,7 @@ class Reader(nn.Module):
         forwards, *backwards = cast(list[RecurrentLayer], list(self.directions))
         states, last = forwards.read(inputs, lengths)
         for layer in backwards:
-            turned = turning_order(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
+            turned = reversal_index(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
             others, other_last = layer.read(inputs.take_along_dim(turned, dim=1), lengths)
             states = torch.cat([states, others.take_along_dim(turned, dim=1)], dim=-1)  # [B, S, D]
             last = _joined([last, other_last])
@@ -209,7 +209,7 @@ class Reader(nn.Module):
         return states.masked_fill(~real.unsqueeze(-1), 0.0), last
 
 
-def turning_order(lengths: Tensor, width: int) -> Tensor:
+def reversal_index(lengths: Tensor, width: int) -> Tensor:
     """Where each place reads from when all goes from the last to the first; its own inverse.
 
     Padding keeps its place. lengths [B] -> [B, width]
@@ -219,9 +219,9 @@ def turning_order(lengths: Tensor, width: int) -> Tensor:
     return torch.where(places < ends, ends - 1 - places, places)
 
 
-def reading_order(lengths: Tensor, width: int) -> Tensor:
-    """As `turning_order` for the words alone: the end-of-sentence symbol keeps its place."""
-    return turning_order(lengths - 1, width)
+def word_reversal_index(lengths: Tensor, width: int) -> Tensor:
+    """As `reversal_index` for the words alone: the end-of-sentence symbol keeps its place."""
+    return reversal_index(lengths - 1, width)
 
 
 def join_pairs(states: Tensor) -> Tensor:
@@ -237,6 +237,6 @@ def _joined(states: Sequence[CellState]) -> CellState:
     return CellState(hidden, torch.cat(cells, dim=-1) if cells else None)
 
 
-def _ways(kind: EncoderKind, number: int) -> int:
+def _num_directions(kind: EncoderKind, number: int) -> int:
     """How many ways a layer reads; the lowest is number 1."""
     return 1 if kind == "unidirectional" or (kind == "gnmt" and number > 1) else 2

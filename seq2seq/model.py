@@ -81,10 +81,10 @@ class EncoderDecoder(nn.Module):
         encoder: Encoder,
         decoder: Decoder,
         output: OutputLayer,
-        attend_end: bool = True,
+        attend_eos: bool = True,
     ) -> None:
         super().__init__()
-        self.attend_end = attend_end
+        self.attend_eos = attend_eos
         self.encoder = encoder
         self.decoder: Decoder = decoder
         self.output: OutputLayer = output
@@ -92,7 +92,7 @@ class EncoderDecoder(nn.Module):
     def encode(self, source_ids: Tensor, lengths: Tensor) -> Memory:
         """source_ids [B, S], lengths [B]"""
         states, mask, summary, last, stride = self.encoder.encode(source_ids, lengths)
-        if not self.attend_end:
+        if not self.attend_eos:
             visible = (lengths.to(mask.device) - 1 + stride - 1) // stride
             mask = mask & length_mask(visible, mask.shape[1])
         return Memory(states, mask, summary, last, self.decoder.prepare(states))

@@ -1,7 +1,7 @@
 """Recipe, file and --set overrides become one frozen RunConfig; what does not fit is refused."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,21 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 Values = dict[str, dict[str, Any]]  # section -> name -> value
 
+RENAMED = {
+    "model.attend_end": "attend_eos",
+    "model.fed": "feedback",
+    "model.read_end": "encode_eos",
+    "model.state_dropout": "recurrent_dropout",
+}
+"""Settings by their names before version 0.2, which are still read."""
+
+REMOVED = {"training.r_drop": 0.0}
+"""Settings of earlier versions that are gone, each with the value that turned it off."""
+
+
+def _ignore(message: str) -> None:
+    """Notes on old names are told to nobody."""
+
 
 def shipped_names(folder: str) -> list[str]:
     """The names of the TOML files in a folder of this package."""
@@ -45,8 +60,11 @@ def recipe_names() -> list[str]:
     return shipped_names("recipes")
 
 
-def read_recipe(name: str) -> Values:
-    """A shipped recipe by its name, or a TOML file of one's own by its path."""
+def read_recipe(name: str, tell: Callable[[str], None] = _ignore) -> Values:
+    """A shipped recipe by its name, or a TOML file of one's own by its path.
+
+    `tell` is given a note for each setting that has another name now.
+    """
     if name in recipe_names():
         text = (resources.files("cli.runs") / "recipes" / f"{name}.toml").read_text(
             encoding="utf-8"
@@ -61,11 +79,14 @@ def read_recipe(name: str) -> Values:
             ) from error
     else:
         raise unknown("recipe", name, recipe_names())
-    return _checked_sections(_parse(text, place=name), place=name)
+    return _checked_sections(_parse(text, place=name), place=name, tell=tell)
 
 
-def parse_settings(settings: Sequence[str]) -> Values:
-    """["model.dropout=0.1", ...] by section; values are TOML, or plain strings."""
+def parse_settings(settings: Sequence[str], tell: Callable[[str], None] = _ignore) -> Values:
+    """["model.dropout=0.1", ...] by section; values are TOML, or plain strings.
+
+    `tell` is given a note for each setting that has another name now.
+    """
     values: Values = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -76,7 +97,7 @@ def parse_settings(settings: Sequence[str]) -> Values:
                 hint="for example --set training.learning_rate=1e-3",
             )
         values.setdefault(section, {})[name] = _toml_value(text.strip())
-    return _checked_sections(values, place="--set")
+    return _checked_sections(values, place="--set", tell=tell)
 
 
 def resolve(*layers: Mapping[str, Mapping[str, Any]]) -> RunConfig:
@@ -108,6 +129,10 @@ def load_config(path: Path) -> RunConfig:
     """The resolved configuration of a run; raises CheckpointError when it is damaged."""
     try:
         values = _parse(path.read_text(encoding="utf-8"), place=str(path))
+        for name in REMOVED:
+            section, _, key = name.partition(".")
+            if isinstance(values.get(section), dict):
+                values[section].pop(key, None)
         return resolve(_checked_sections(values, place=str(path)))
     except FileNotFoundError as error:
         raise CheckpointError(
@@ -151,7 +176,22 @@ def _parse(text: str, *, place: str) -> dict[str, Any]:
         ) from error
 
 
-def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
+def removed_settings(path: Path) -> list[str]:
+    """The settings of a run that were in use and are gone, such as "training.r_drop"."""
+    values = _parse(path.read_text(encoding="utf-8"), place=str(path))
+    return [name for name, off in REMOVED.items() if _value_of(values, name, off) != off]
+
+
+def _value_of(values: Mapping[str, Any], name: str, default: Any) -> Any:
+    section, _, key = name.partition(".")
+    return values.get(section, {}).get(key, default)
+
+
+def _checked_sections(
+    values: Mapping[str, Any], *, place: str, tell: Callable[[str], None] = _ignore
+) -> Values:
+    """The same values under the names that settings have now; raises ConfigError for others."""
+    checked: Values = {}
     for section, settings in values.items():
         if section not in SECTIONS:
             raise unknown(f"section in {place}", section, list(SECTIONS))
@@ -160,11 +200,21 @@ def _checked_sections(values: Mapping[str, Any], *, place: str) -> Values:
                 f"{place}: {section} is a section, not a value",
                 hint=f"write [{section}] on a line of its own, and its settings below it",
             )
-        for name in settings:
+        checked[section] = {}
+        for old, value in settings.items():
+            name = RENAMED.get(f"{section}.{old}", old)
+            if name != old:
+                tell(f"{place}: {section}.{old} is called {section}.{name} now")
+            if f"{section}.{name}" in REMOVED:
+                raise ConfigError(
+                    f"{place}: there is no {section}.{name} any more",
+                    hint="leave it out; CHANGELOG.md says why it is gone",
+                )
             if name not in SECTIONS[section].model_fields:
                 everywhere = [f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields]
                 raise unknown(f"setting in {place}", f"{section}.{name}", everywhere)
-    return dict(values)
+            checked[section][name] = value
+    return checked
 
 
 def unknown(what: str, name: str, known: list[str]) -> ConfigError:

@@ -43,13 +43,13 @@ class StopRequest:
             yield item
 
 
-def ignore_from_here() -> None:
+def ignore_signals() -> None:
     """All is done and told: a further signal would only break off the interpreter's own end."""
     for number in _heard():
         signal.signal(number, signal.SIG_IGN)
 
 
-def stop_at_once() -> None:
+def install_signal_handlers() -> None:
     """SIGTERM and SIGHUP raise Terminated, as SIGINT raises KeyboardInterrupt: work cleans up."""
     for number in _heard():
         if number != signal.SIGINT:

@@ -12,7 +12,7 @@ from seq2seq.system.visible import visible
 if TYPE_CHECKING:
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import Finished, Measured, TrainingState, Update, Validation
+    from seq2seq.training.loop import Finished, ValidationScores, TrainingState, Update, Validation
 
 RECENT = 200  # updates whose mean time is the speed that the time left is told from
 
@@ -33,7 +33,7 @@ class PlainReporter:
 
     def __init__(self, write: Callable[[str], None], log: Path, config: "TrainingConfig") -> None:
         self._write, self._log_every = write, config.log_every
-        self.pace = Pace(config)
+        self.pace = TimeEstimate(config)
         self._path = log
         self._log: TextIO | None = None
         self._window = Window()
@@ -94,7 +94,7 @@ class PlainReporter:
         self._log.flush()
 
 
-def describe_measured(measured: "Measured") -> str:
+def describe_measured(measured: "ValidationScores") -> str:
     perplexity = measured.perplexity
     said = f"perplexity {perplexity:.2f}" if perplexity < 1e6 else f"perplexity {perplexity:.1e}"
     if measured.bleu is not None and measured.chrf is not None:
@@ -148,7 +148,7 @@ class Window:
         )
 
 
-class Pace:
+class TimeEstimate:
     """The time to the end of a run: of what minutes and updates leave, the shorter.
 
     Updates are told from the speed of the last of them, and each validation that is to come from

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import Measured, TrainingState, Update, Validation
+    from seq2seq.training.loop import ValidationScores, TrainingState, Update, Validation
     from seq2seq.training.moving_average import MovingAverage
 
 
-class Trained(NamedTuple):
+class TrainingObjects(NamedTuple):
     """All that changes with an update and is saved with it."""
 
     model: "EncoderDecoder"
@@ -35,7 +35,7 @@ class Recorder:
     def __init__(
         self,
         run: RunDirectory,
-        trained: Trained,
+        trained: TrainingObjects,
         state: "TrainingState",
         *,
         begins: bool,
@@ -121,7 +121,7 @@ class Recorder:
         )
         self._saved = self._state
 
-    def average(self, validate: Callable[[], "Measured"], reporter: Reporter) -> bool:
+    def average(self, validate: Callable[[], "ValidationScores"], reporter: Reporter) -> bool:
         """At the end of training, average what was kept; whether there was anything to do.
 
         An average that is there already, from a run that ended here before, is the one to keep.
@@ -182,7 +182,7 @@ class Recorder:
         self._metrics.flush()
 
 
-def figures(measured: "Measured") -> dict[str, float]:
+def figures(measured: "ValidationScores") -> dict[str, float]:
     """What was measured, by name, without what was not."""
     found = {"nats_per_token": measured.nats_per_token, "perplexity": measured.perplexity}
     for name in ("bleu", "chrf", "length_ratio", "copied"):

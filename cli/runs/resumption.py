@@ -60,7 +60,7 @@ def finished(
 ) -> str | None:
     """Why nothing is left to do for a run, with nothing changed, or None. Nothing is written."""
     from seq2seq.checkpoints.checkpoint import load_state
-    from seq2seq.training.loop import end_of
+    from seq2seq.training.loop import stop_reason
 
     if _asked(run, settings, flags)[1] or not (run.checkpoints / "last").exists():
         return None
@@ -74,7 +74,7 @@ def finished(
         told = run.read_metrics()
         if not told or told[-1]["event"] != "average":
             return None
-    return end_of(state, config)
+    return stop_reason(state, config)
 
 
 def _asked(

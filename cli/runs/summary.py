@@ -45,7 +45,7 @@ class Facts:
     unknown: float  # share of pieces of the validation text that are unknown
 
 
-class Course(NamedTuple):
+class LossTrend(NamedTuple):
     """How the validation loss went, and since which update."""
 
     kind: Literal["short", "improving", "level", "overfitting", "worse"]
@@ -85,22 +85,22 @@ def report_lines(history: list[Event], config: RunConfig, facts: Facts) -> list[
     ]
 
 
-def course_of(history: list[Event]) -> Course:
+def course_of(history: list[Event]) -> LossTrend:
     """Whether the validation loss still fell at the end, had settled, or rose."""
     validations = _validations(history)
     if len(validations) < FEWEST_VALIDATIONS:
-        return Course("short", 0)
+        return LossTrend("short", 0)
     nats = {each["update"]: each["nats_per_token"] for each in validations}
     end = validations[-1]["update"]
     best = min(nats, key=lambda update: nats[update])
     if nats[end] - nats[best] > NOTICEABLE:
         fell = _training_nats(history, best, nats) - _training_nats(history, end, nats)
-        return Course("overfitting" if fell > 0 else "worse", best)
+        return LossTrend("overfitting" if fell > 0 else "worse", best)
     before = [update for update in nats if update <= LAST_QUARTER * end]
     if before and nats[before[-1]] - nats[best] > NOTICEABLE:
-        return Course("improving", best)
+        return LossTrend("improving", best)
     settled = next(update for update in nats if nats[update] - nats[best] <= NOTICEABLE)
-    return Course("level", settled)
+    return LossTrend("level", settled)
 
 
 def suggestions(history: list[Event], config: RunConfig, facts: Facts) -> list[str]:
@@ -159,7 +159,7 @@ def _cost_lines(facts: Facts) -> list[str]:
     ]
 
 
-def _by_course(course: Course, config: RunConfig, facts: Facts) -> list[str]:
+def _by_course(course: LossTrend, config: RunConfig, facts: Facts) -> list[str]:
     training, model = config.training, config.model
     if course.kind == "short":
         often = max(1, facts.updates // 10)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, stop_requests
 from cli.runs.progress import Reporter
-from cli.runs.recorder import Recorder, Trained
+from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from seq2seq.errors import ConfigError, ResourceError
@@ -49,7 +49,7 @@ def train_run(
 
 
 def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
-    from seq2seq.training.loop import Finished, Measured, Update, fit, refuse_non_finite_weights
+    from seq2seq.training.loop import Finished, ValidationScores, Update, fit, refuse_non_finite_weights
     from seq2seq.training.stopwatch import Stopwatch, untimed
 
     config = run.config.training
@@ -61,7 +61,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
         if stopwatch:
             stopwatch.watch(trained.model)
 
-        def validate() -> Measured:
+        def validate() -> ValidationScores:
             with memory_for("the translations of a validation", hint=TRANSLATING):
                 return validator.measure(trained.model, stop)
 
@@ -115,7 +115,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
 class _Standing(NamedTuple):
     """Where a run stands when its training is begun or gone on with."""
 
-    trained: Trained
+    trained: TrainingObjects
     state: "TrainingState"
     begins: bool  # there is no checkpoint yet
     warnings: list[str]  # of checkpoints that were found damaged
@@ -137,7 +137,7 @@ def _recovered(run: RunDirectory, device: str) -> _Standing:
     if not found:
         load_origin(run, model)
     average = MovingAverage(model, decay=config.ema) if config.ema else None
-    trained = Trained(model, build_optimizer(model, config), average)
+    trained = TrainingObjects(model, build_optimizer(model, config), average)
     if found:
         found.load_training(*trained)
     state = found.state if found else TrainingState()
@@ -147,14 +147,14 @@ def _recovered(run: RunDirectory, device: str) -> _Standing:
 def _batches(
     store: "TokenStore",
     config: "TrainingConfig",
-    trained: Trained,
+    trained: TrainingObjects,
     state: "TrainingState",
     device: str,
 ) -> "Iterator[Batch]":
     """The endless stream from where the run stands, after its largest batch has been tried."""
     from data.batching import largest_batch, token_budget_batches
     from data.subword_sampling import subword_sampling
-    from seq2seq.training.loop import end_of, try_batch
+    from seq2seq.training.loop import stop_reason, check_memory
 
     train = store.split("train")
     planned: dict[str, Any] = {
@@ -169,10 +169,10 @@ def _batches(
             seed=config.seed,
         ),
     }
-    if not end_of(state, config):
+    if not stop_reason(state, config):
         # Now, not hours from now. After a resume too: another machine may have less memory.
         largest = largest_batch(train, epoch=state.position.epoch, **planned)
-        try_batch(trained.model, largest, config, device=device)
+        check_memory(trained.model, largest, config, device=device)
     return token_budget_batches(train, start=state.position, **planned)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cli.runs.interruption import StopRequest
     from data.token_store import TokenStore
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import Measured
+    from seq2seq.training.loop import ValidationScores
 
 SCREEN_WORDS = 10  # the sample shown while training is the one nearest to so many source words
 
@@ -49,28 +49,28 @@ class Validator:
         self._sampled = spread(len(self._valid), config.samples)
         self._sources, self._references = store.valid_text("source"), store.valid_text("target")
 
-    def measure(self, model: "EncoderDecoder", stop: "StopRequest") -> "Measured":
+    def measure(self, model: "EncoderDecoder", stop: "StopRequest") -> "ValidationScores":
         """Raises Interrupted between two batches when a stop is asked for."""
         from data.batching import sorted_batches
         from seq2seq.evaluation.quality import copied_share, quick_quality
-        from seq2seq.training.loop import Measured, corpus_nats
+        from seq2seq.training.loop import ValidationScores, corpus_nats
 
         held_out = stop.watch(sorted_batches(self._valid, budget=self._budget))
         nats = corpus_nats(model, held_out, device=self._device)
         if not isfinite(nats):
-            return Measured(nats)  # there is nothing to translate with
+            return ValidationScores(nats)  # there is nothing to translate with
         texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)
         self.samples = tuple(
             Sample(self._line(i), self._source(i), self._reference(i), texts[i])
             for i in self._sampled
         )
         if not self._scored:
-            return Measured(nats)
+            return ValidationScores(nats)
         hypotheses = [texts[i] for i in self._scored]
         references = [self._reference(i) for i in self._scored]
         sources = [self._source(i) for i in self._scored]
         bleu, chrf, ratio = quick_quality(hypotheses, [references], self._language)
-        return Measured(nats, bleu, chrf, ratio, copied_share(sources, hypotheses, references))
+        return ValidationScores(nats, bleu, chrf, ratio, copied_share(sources, hypotheses, references))
 
     def _translate(
         self, model: "EncoderDecoder", pairs: Sequence[int], stop: "StopRequest"

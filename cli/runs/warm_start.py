@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FREE = (
     "embedding_dropout", "word_dropout", "target_word_dropout", "dropout", "readout_dropout",
-    "context_dropout", "attention_dropout", "state_dropout", "zoneout", "variational_dropout",
+    "context_dropout", "attention_dropout", "recurrent_dropout", "zoneout", "variational_dropout",
 )  # fmt: skip
 """Settings of `model` that are no part of its weights; all others are those of the origin."""
 

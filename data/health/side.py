@@ -18,7 +18,7 @@ _PIECE = 1 << 18  # bytes of source text read at a time
 
 
 @dataclass
-class Suspects:
+class LineIssues:
     """Lines of one kind of oddity: how many, and the first few."""
 
     count: int = 0
@@ -53,8 +53,8 @@ class Side:
         self.name, self.path = name, path
         self.lines = self.blank = self.carriage_returns = 0
         self.marked = self.utf16 = False  # byte-order marks
-        self.invalid, self.lost, self.twice = Suspects(), Suspects(), Suspects()
-        self.breaks, self.controls, self.nul = Suspects(), Suspects(), Suspects()
+        self.invalid, self.lost, self.twice = LineIssues(), LineIssues(), LineIssues()
+        self.breaks, self.controls, self.nul = LineIssues(), LineIssues(), LineIssues()
         self.longest_words = self.longest_characters = 0
         self._hashes: list[NDArray[np.int64]] = []
         self._words: list[NDArray[np.uint16]] = []

@@ -13,7 +13,7 @@ from data.corpus import survey_pair
 from data.token_store import PLAIN_VERSION
 from seq2seq.system.files import sha256_of
 
-ALONE = Manifest()  # the main corpus, and nothing to be said of it
+SINGLE_CORPUS = Manifest()  # the main corpus, and nothing to be said of it
 
 _PIECE_SETTINGS = {
     "vocabulary_size", "joint", "piece_model", "character_coverage", "normalization",
@@ -22,7 +22,7 @@ _PIECE_SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class PreparationInputs:
     """Texts, tags and pieces of others."""
 
     manifest: Manifest
@@ -34,7 +34,7 @@ class Ingredients:
     @classmethod
     def survey(
         cls, train: CorpusFiles, valid: CorpusFiles, manifest: Manifest, pieces: Sequence[Path]
-    ) -> "Ingredients":
+    ) -> "PreparationInputs":
         """Read all texts once. Raises CorpusError for what cannot be used."""
         corpora = tuple(manifest.with_main(train))
         texts = {corpus.name: _surveyed(corpus.files) for corpus in corpora}
@@ -70,7 +70,7 @@ class Ingredients:
     def store_key(self, config: DataConfig, languages: Mapping[str, str | None]) -> str:
         told = [(corpus.name, corpus.weight, corpus.tag) for corpus in self.corpora]
         further = [
-            *([] if self.manifest == ALONE else [told]),
+            *([] if self.manifest == SINGLE_CORPUS else [told]),
             *([self.given] if self.given else []),
         ]
         return _key(self.inputs, config.model_dump(), languages, *further)

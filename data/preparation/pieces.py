@@ -11,7 +11,7 @@ import numpy as np
 from data.cleaning import cleaning_rules, reason_to_drop
 from data.config import DataConfig
 from data.corpus import SentencePair
-from data.preparation.ingredients import Ingredients
+from data.preparation.ingredients import PreparationInputs
 from data.preparation.working_folder import PIECES
 from data.token_store import META, model_name
 from data.tokenization import Tokenizer, train_tokenizer
@@ -21,24 +21,24 @@ from seq2seq.system.files import read_json, sha256_of, sync, write_json
 
 def pieces_found(folder: Path, store: Path, key: str) -> bool:
     """Whether pieces for this key are in the folder, or can be taken from the store replaced."""
-    if _unharmed_pieces(folder / PIECES, key):
+    if _intact_models(folder / PIECES, key):
         return True
-    models = _unharmed_pieces(store / META, key)
+    models = _intact_models(store / META, key)
     for model in models:
         shutil.copy(model, folder / model.name)
     if models:
-        note_pieces(folder, key)
+        record_models(folder, key)
     return bool(models)
 
 
-def note_pieces(folder: Path, key: str) -> None:
+def record_models(folder: Path, key: str) -> None:
     for model in folder.glob("*.model"):
         sync(model)
     hashes = {model.name: sha256_of(model) for model in folder.glob("*.model")}
     write_json(folder / PIECES, {"piece_key": key, "sha256": hashes})
 
 
-def _unharmed_pieces(description: Path, key: str) -> list[Path]:
+def _intact_models(description: Path, key: str) -> list[Path]:
     """The models beside a description, if it is of this key and tells their hashes."""
     try:
         facts = read_json(description)
@@ -51,7 +51,7 @@ def _unharmed_pieces(description: Path, key: str) -> list[Path]:
     return []
 
 
-def train_pieces(folder: Path, made_of: Ingredients, config: DataConfig) -> None:
+def train_pieces(folder: Path, made_of: PreparationInputs, config: DataConfig) -> None:
     """Raises CorpusError where no pair is clean."""
     pairs = list(_sampled(made_of, config))
     if not pairs:
@@ -70,7 +70,7 @@ def train_pieces(folder: Path, made_of: Ingredients, config: DataConfig) -> None
         (folder / name).write_bytes(train_tokenizer(sentences, config, tags=symbols).model)
 
 
-def take_pieces(folder: Path, pieces: Sequence[Path], config: DataConfig, tags: list[str]) -> None:
+def copy_models(folder: Path, pieces: Sequence[Path], config: DataConfig, tags: list[str]) -> None:
     for model in pieces:
         shutil.copy(model, folder / model.name)
     known = Tokenizer.load(folder / model_name("source", joint=config.joint)).tags
@@ -83,7 +83,7 @@ def take_pieces(folder: Path, pieces: Sequence[Path], config: DataConfig, tags: 
         )
 
 
-def _sampled(made_of: Ingredients, config: DataConfig) -> Iterator[SentencePair]:
+def _sampled(made_of: PreparationInputs, config: DataConfig) -> Iterator[SentencePair]:
     """A seeded draw from the lines of all corpora, cleaned; all of them when there are few."""
     rules, lines = cleaning_rules(config), sum(made_of.lines.values())
     wanted = None

@@ -9,8 +9,8 @@ from data.config import DataConfig
 from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import read_raw_lines
 from data.preparation.encoding import Encoding, Progress
-from data.preparation.ingredients import ALONE, Ingredients
-from data.preparation.pieces import note_pieces, pieces_found, take_pieces, train_pieces
+from data.preparation.ingredients import SINGLE_CORPUS, PreparationInputs
+from data.preparation.pieces import record_models, pieces_found, copy_models, train_pieces
 from data.preparation.working_folder import WorkingFolder, refuse_foreign, seal
 from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
 from seq2seq.errors import ConfigError
@@ -31,7 +31,7 @@ def prepare(
     *,
     source_language: str | None = None,
     target_language: str | None = None,
-    manifest: Manifest = ALONE,
+    manifest: Manifest = SINGLE_CORPUS,
     pieces: Sequence[Path] = (),
     processes: int | None = None,
     overwrite: bool = False,
@@ -44,7 +44,7 @@ def prepare(
     pieces what that one's says. Raises CorpusError for unusable text, ConfigError when `store`
     holds something else or the given pieces lack a tag.
     """
-    made_of = Ingredients.survey(train, valid, manifest, pieces)
+    made_of = PreparationInputs.survey(train, valid, manifest, pieces)
     languages = {"source_language": source_language, "target_language": target_language}
     piece_key, store_key = made_of.piece_key(config), made_of.store_key(config, languages)
     if store.exists() and not overwrite:
@@ -57,12 +57,12 @@ def prepare(
             for left in folder.iterdir():  # by an interrupted run with other settings
                 left.unlink()
             if pieces:
-                take_pieces(folder, pieces, config, made_of.tags)
+                copy_models(folder, pieces, config, made_of.tags)
             else:
                 train_pieces(folder, made_of, config)
-            note_pieces(folder, piece_key)
+            record_models(folder, piece_key)
         meta: dict[str, Any] = {
-            "format_version": PLAIN_VERSION if manifest == ALONE else FORMAT_VERSION,
+            "format_version": PLAIN_VERSION if manifest == SINGLE_CORPUS else FORMAT_VERSION,
             "key": store_key,
             "piece_key": piece_key,
             **languages,
@@ -75,7 +75,7 @@ def prepare(
         held_out = Corpus(MAIN, valid, tag=manifest.tag)
         validated = encoding.encode("valid", [held_out], made_of.valid_lines, clean=False)
         meta["splits"] = {"train": trained.facts, "valid": validated.facts}
-        if manifest != ALONE:
+        if manifest != SINGLE_CORPUS:
             meta["corpora"] = trained.corpora
         _keep_text(folder, valid)
         seal(folder, store, meta)

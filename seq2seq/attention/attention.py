@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from seq2seq.attention.masks import masked_softmax, read_mask
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import Scope
-from seq2seq.attention.scores import EQUAL_WIDTHS, Score, Widths, build_score, glorot
-from seq2seq.kernels.deferred_gradients import LoopedMatrices
+from seq2seq.attention.scores import EQUAL_WIDTHS, Score, ScoreSizes, build_score, glorot
+from seq2seq.kernels.deferred_gradients import DeferredGradMatmul
 from seq2seq.kernels.dropout import Dropout
 
 
-class Attended(NamedTuple):
+class AttentionOutput(NamedTuple):
     """What a query brought back, and where it looked."""
 
     context: Tensor  # [..., M, D_v]
@@ -32,7 +32,7 @@ def attend(
     values: Tensor,
     score: str | Score = "scaled_dot",
     mask: Tensor | None = None,
-) -> Attended:
+) -> AttentionOutput:
     """Mix values by how well their keys match each query.
 
     query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v]; `score` is "dot", "scaled_dot" or
@@ -45,14 +45,14 @@ def attend(
         raise ValueError(f"{keys.shape[-2]} keys but {values.shape[-2]} values: one for each")
     bias, visible = read_mask(mask, scores)
     weights = masked_softmax(scores if bias is None else scores + bias, visible)
-    return Attended(weights @ values, weights)
+    return AttentionOutput(weights @ values, weights)
 
 
 class LoopedMemory(NamedTuple):
     """What every step of a loop compares with and multiplies by."""
 
     score: Callable[[Tensor], Tensor]  # queries [..., M, D_q] -> [..., M, N]
-    values: LoopedMatrices
+    values: DeferredGradMatmul
 
 
 class Prepared(NamedTuple):
@@ -100,7 +100,7 @@ class Attention(nn.Module):
 
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
-    ) -> Attended:
+    ) -> AttentionOutput:
         """query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v]"""
         return self.look(query, self.prepare(keys, values), mask)
 
@@ -115,7 +115,7 @@ class Attention(nn.Module):
     def looped(self, memory: Prepared) -> Prepared:
         """The same memory for a loop that asks it at every step, and then learns."""
         score = self.score.looped(memory.keys)
-        return memory._replace(loop=LoopedMemory(score, LoopedMatrices(memory.values)))
+        return memory._replace(loop=LoopedMemory(score, DeferredGradMatmul(memory.values)))
 
     def look(
         self,
@@ -125,7 +125,7 @@ class Attention(nn.Module):
         *,
         steps: Tensor | None = None,
         shift: Tensor | None = None,
-    ) -> Attended:
+    ) -> AttentionOutput:
         """Ask prepared memory.
 
         steps [..., M] numbers the queries from 1, for a scope that goes by it (left out: 1 to M);
@@ -142,7 +142,7 @@ class Attention(nn.Module):
         if prior is not None:
             weights = weights * prior
         mixed = self.dropout(weights)
-        return Attended(
+        return AttentionOutput(
             mixed @ memory.values if memory.loop is None else memory.loop.values(mixed), weights
         )
 
@@ -217,7 +217,7 @@ class MultiHeadAttention(nn.Module):
         self.output_weight = (  # W_O
             _weight(value_size, mixed) if self.value_weight is not None and heads > 1 else None
         )
-        widths = Widths(
+        widths = ScoreSizes(
             query=asked // heads,
             key=compared // heads,
             inner=max(1, (inner_size or size) // heads),
@@ -230,7 +230,7 @@ class MultiHeadAttention(nn.Module):
 
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
-    ) -> Attended:
+    ) -> AttentionOutput:
         """query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v] -> [..., M, D]"""
         return self.look(query, self.prepare(keys, values), mask)
 
@@ -258,7 +258,7 @@ class MultiHeadAttention(nn.Module):
         *,
         steps: Tensor | None = None,
         shift: Tensor | None = None,
-    ) -> Attended:
+    ) -> AttentionOutput:
         """As `Attention.look`, for all heads; shift is [..., heads, N, P]."""
         context, weights = self.attention.look(
             self._split(query, self.query_weight),
@@ -270,7 +270,7 @@ class MultiHeadAttention(nn.Module):
         joined = context.transpose(-2, -3).flatten(-2)  # [..., M, heads * D]
         if self.output_weight is not None:
             joined = joined @ self.output_weight.T
-        return Attended(joined, weights)
+        return AttentionOutput(joined, weights)
 
     def _split(self, inputs: Tensor, weight: Tensor | None) -> Tensor:
         """[..., N, I] -> [..., heads, N, D]"""
@@ -296,4 +296,4 @@ def _parameter_free(name: str, query: Tensor, keys: Tensor) -> Score:
             f"{name!r} is not a score without weights ({', '.join(EQUAL_WIDTHS)}); "
             "give a module of seq2seq.attention.scores"
         )
-    return build_score(name, Widths(query=query.shape[-1], key=keys.shape[-1]))
+    return build_score(name, ScoreSizes(query=query.shape[-1], key=keys.shape[-1]))

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.kernels.deferred_gradients import LoopedLinear, LoopedMatrices
+from seq2seq.kernels.deferred_gradients import DeferredGradLinear, DeferredGradMatmul
 
 
 class Score(nn.Module, ABC):
@@ -51,7 +51,7 @@ class ProductScore(Score):
         return self.scaled(query) @ prepared.transpose(-1, -2)
 
     def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
-        compare = LoopedMatrices(prepared.transpose(-1, -2))
+        compare = DeferredGradMatmul(prepared.transpose(-1, -2))
         return lambda query: compare(self.scaled(query))
 
 
@@ -61,17 +61,17 @@ class TanhScore(Score):
     reduction: Tensor  # w [A] or [heads, A]
 
     @abstractmethod
-    def for_queries(self) -> Tensor:
+    def query_projection(self) -> Tensor:
         """W [A, D_q] or [heads, A, D_q]"""
 
     def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return self._reduced(query @ self.for_queries().transpose(-1, -2), prepared)
+        return self._reduced(query @ self.query_projection().transpose(-1, -2), prepared)
 
     def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
-        weight = self.for_queries()
+        weight = self.query_projection()
         if weight.dim() > 2:
             return super().looped(prepared)
-        project = LoopedLinear(weight)
+        project = DeferredGradLinear(weight)
         return lambda query: self._reduced(project(query), prepared)
 
     def _reduced(self, query: Tensor, keys: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class ConcatScore(TanhScore):
     def prepared_size(self, key_size: int) -> int:
         return self.reduction.shape[-1]
 
-    def for_queries(self) -> Tensor:
+    def query_projection(self) -> Tensor:
         return self.query_weight
 
 
@@ -152,7 +152,7 @@ class AdditiveScore(TanhScore):
     def prepared_size(self, key_size: int) -> int:
         return self.reduction.shape[-1]
 
-    def for_queries(self) -> Tensor:
+    def query_projection(self) -> Tensor:
         return self.weight[..., : self.query_size]
 
 
@@ -168,7 +168,7 @@ class FixedConcatScore(TanhScore):
         self.query_weight = nn.Parameter(glorot(heads, key_size, query_size))  # W [D_k, D_q]
         self.reduction = nn.Parameter(_reduction(heads, key_size))  # w [D_k]
 
-    def for_queries(self) -> Tensor:
+    def query_projection(self) -> Tensor:
         return self.query_weight
 
 
@@ -197,7 +197,7 @@ class LocationScore(Score):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Widths:
+class ScoreSizes:
     """What scores are built for; each takes what it needs."""
 
     query: int
@@ -207,7 +207,7 @@ class Widths:
     heads: int | None = None  # one set of weights a head
 
 
-SCORES: dict[str, Callable[[Widths], Score]] = {
+SCORES: dict[str, Callable[[ScoreSizes], Score]] = {
     "dot": lambda widths: DotScore(),
     "scaled_dot": lambda widths: ScaledDotScore(),
     "general": lambda w: GeneralScore(query_size=w.query, key_size=w.key, heads=w.heads),
@@ -223,7 +223,7 @@ SCORES: dict[str, Callable[[Widths], Score]] = {
 EQUAL_WIDTHS = ("dot", "scaled_dot")  # scores without weights: query and key must be as wide
 
 
-def build_score(name: str, widths: Widths) -> Score:
+def build_score(name: str, widths: ScoreSizes) -> Score:
     """The score of that name, with fresh weights."""
     if name not in SCORES:
         raise ValueError(f"there is no score {name!r}; there are {', '.join(SCORES)}")

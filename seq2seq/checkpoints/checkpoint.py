@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import parse_json, read_json, replacing_directory, sha256_of, write_json
-from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.loop import ValidationScores, TrainingState
 from seq2seq.training.moving_average import MovingAverage
 
 FORMAT_VERSION = 1
@@ -181,7 +181,7 @@ def read_state(path: Path) -> TrainingState:
         values: dict[str, Any] = read_json(path / STATE)
         values["position"] = BatchPosition(*values["position"])
         if values.get("measured") is not None:
-            values["measured"] = Measured(**values["measured"])
+            values["measured"] = ValidationScores(**values["measured"])
         return TrainingState(**values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(path / STATE) from error

@@ -22,7 +22,7 @@ from seq2seq.checkpoints.checkpoint import (
 )
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import replacing, sync
-from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.loop import ValidationScores, TrainingState
 from seq2seq.training.moving_average import MovingAverage
 
 AVERAGED = "averaged"
@@ -86,7 +86,7 @@ def kept_checkpoints(
     A checkpoint of weights that were never validated, as an interruption makes one, is none of
     them.
     """
-    validated: dict[int, tuple[Path, Measured]] = {}
+    validated: dict[int, tuple[Path, ValidationScores]] = {}
     named = {pointed(folder, "best"), pointed(folder, "last")}
     for path in sorted(folder.glob("update-*"), key=lambda path: (path in named, path.name)):
         state = _state_if_any(path)
@@ -94,7 +94,7 @@ def kept_checkpoints(
             validated[state.update] = path, state.measured  # one an update, a named one if any
     ranked = sorted(validated, reverse=True)
     if by == "best":
-        ranked.sort(key=lambda update: validated[update][1].standing(metric), reverse=True)
+        ranked.sort(key=lambda update: validated[update][1].rank_key(metric), reverse=True)
     return [validated[update][0] for update in sorted(ranked[:count])]
 
 
@@ -201,11 +201,11 @@ def recover(folder: Path, *, metric: str, tell: Callable[[str], None]) -> Verifi
     validated = (folder / "best").exists() or last.state.best_update
     if validated and (best is None or whole(best) is None):
         candidates = [each for path in there if (each := whole(path)) and each.state.measured]
-        standing = max(candidates, key=lambda each: _merit(each, last, metric), default=last)
-        point(folder, "best", standing.path)
+        best = max(candidates, key=lambda each: _merit(each, last, metric), default=last)
+        point(folder, "best", best.path)
         if best is None:
             tell(f"{folder / 'best'} names no checkpoint that is there")
-        tell(f"best names {standing.path.name} from now on")
+        tell(f"best names {best.path.name} from now on")
     if (folder / AVERAGED).exists():
         whole(folder / AVERAGED)
     for path, problem in problems.items():
@@ -226,8 +226,8 @@ def _merit(
 ) -> tuple[bool, tuple[float, float], int]:
     """The best of a run is what its state says, or else what was measured best."""
     state = checkpoint.state
-    standing = state.measured.standing(metric) if state.measured else (-float("inf"),) * 2
-    return state.update == last.state.best_update, standing, state.update
+    rank_key = state.measured.rank_key(metric) if state.measured else (-float("inf"),) * 2
+    return state.update == last.state.best_update, rank_key, state.update
 
 
 def _set_aside(path: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seq2seq.kernels.deferred_gradients import LoopedLinear
+from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 
 
 class Readout(nn.Module):
@@ -42,10 +42,10 @@ class Readout(nn.Module):
         return joined if self.linear is None else self._activated(self.linear(joined))
 
     def looped(self) -> Callable[[Tensor, Tensor | None, Tensor], Tensor]:
-        """The same for the length of one unroll, as `LoopedLinear`."""
+        """The same for the length of one unroll, as `DeferredGradLinear`."""
         if self.linear is None:
             return self
-        linear, bias = LoopedLinear(self.linear.weight), self.linear.bias
+        linear, bias = DeferredGradLinear(self.linear.weight), self.linear.bias
 
         def step(state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
             made = linear(self._joined(state, context, embedded))

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seq2seq.kernels.dropout import keep_mask
-from seq2seq.kernels.precision import working_type
+from seq2seq.kernels.precision import autocast_dtype
 
 
-class LoopedLinear:
+class DeferredGradLinear:
     """x W^T with one weight, for the length of one unroll: y = x W^T, or given + x W^T.
 
     Make it where the loop begins, call it at every step. Without gradients it is `F.linear`.
@@ -26,7 +26,7 @@ class LoopedLinear:
         """weight [O, I]"""
         self._dropout = dropout
         self._mask: Tensor | None = None
-        self._weight = weight.to(working_type(weight))
+        self._weight = weight.to(autocast_dtype(weight))
         self._uses = _Uses() if torch.is_grad_enabled() and weight.requires_grad else None
         if self._uses is not None:
             self._shared = _Shared.apply(self._weight, self._uses)  # type: ignore[no-untyped-call]
@@ -44,12 +44,12 @@ class LoopedLinear:
         return _Use.apply(inputs, given, self._weight, self._shared, self._uses)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class LoopedMatrices:
-    """x M with a matrix for each sentence, for the length of one unroll; as `LoopedLinear`."""
+class DeferredGradMatmul:
+    """x M with a matrix for each sentence, for the length of one unroll; as `DeferredGradLinear`."""
 
     def __init__(self, matrices: Tensor) -> None:
         """matrices [..., I, O]"""
-        self._matrices = matrices.to(working_type(matrices))
+        self._matrices = matrices.to(autocast_dtype(matrices))
         self._uses = _Uses() if torch.is_grad_enabled() and matrices.requires_grad else None
         if self._uses is not None:
             self._shared = _Shared.apply(self._matrices.transpose(-1, -2), self._uses)  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq.kernels.precision import working_type
+from seq2seq.kernels.precision import autocast_dtype
 
 _CACHED = 2**20  # logits read at a time on a CPU: 4 MB stay in its cache
 _CACHED_CUDA = 2**26
@@ -73,7 +73,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         real: Tensor | None,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
-        kind = working_type(inputs)
+        kind = autocast_dtype(inputs)
         read, matrix = inputs.to(kind), weight.to(kind)
         needed = training and any(ctx.needs_input_grad)
         ctx.before = torch.empty_like(read) if needed else None

@@ -10,7 +10,7 @@ from torch import Tensor
 _BFLOAT16_PRODUCTS = ("avx512_bf16", "amx_bf16", "bf16")  # on x86 and on Arm
 
 
-def product_type(precision: str, device: str) -> torch.dtype:
+def compute_dtype(precision: str, device: str) -> torch.dtype:
     """The type of products for `training.precision` on a device.
 
     "auto" is bfloat16 where the processor multiplies it in hardware, else float32: without, the
@@ -30,21 +30,21 @@ def has_bfloat16_products(device: str) -> bool:
     return any(capabilities.get(name) for name in _BFLOAT16_PRODUCTS)
 
 
-def library_products(device: torch.device) -> AbstractContextManager[Any]:
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """For a library's recurrent layer, which refuses bfloat16 that is not made in hardware."""
     if device.type != "cpu" or has_bfloat16_products("cpu"):
         return nullcontext()
     return torch.autocast("cpu", enabled=False)
 
 
-def products_in(kind: torch.dtype, device: str) -> AbstractContextManager[Any]:
+def autocast_to(kind: torch.dtype, device: str) -> AbstractContextManager[Any]:
     """Make products in that type; nothing at all for float32, so that losses stay as they are."""
     if kind == torch.float32:
         return nullcontext()
     return torch.autocast(device.partition(":")[0], dtype=kind)
 
 
-def working_type(tensor: Tensor) -> torch.dtype:
+def autocast_dtype(tensor: Tensor) -> torch.dtype:
     """The type of a product that this tensor enters: autocast's, which leaves float64 alone."""
     device = tensor.device.type
     if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.kernels.deferred_gradients import LoopedLinear
+from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ class Cell(ABC):
 
     def __init__(self, weights: GateWeights) -> None:
         self.weights = weights
-        self.fed = None if weights.fed is None else LoopedLinear(weights.fed)
+        self.fed = None if weights.fed is None else DeferredGradLinear(weights.fed)
 
     @cached_property
-    def recurrent(self) -> LoopedLinear:
+    def recurrent(self) -> DeferredGradLinear:
         """U h"""
-        return LoopedLinear(self.weights.recurrent, dropout=self.weights.dropout)
+        return DeferredGradLinear(self.weights.recurrent, dropout=self.weights.dropout)
 
     def start(self, like: Tensor) -> CellState:
         """A state of zeros for as many sentences as `like` has rows, of its type and device."""
@@ -177,8 +177,8 @@ class ResetBeforeGRUCell(Cell):
         super().__init__(weights)
         size = weights.recurrent.shape[1]
         for_gates, for_new = torch.split(weights.recurrent, [2 * size, size])
-        self.for_gates = LoopedLinear(for_gates, dropout=weights.dropout)
-        self.for_new = LoopedLinear(for_new, dropout=weights.dropout)
+        self.for_gates = DeferredGradLinear(for_gates, dropout=weights.dropout)
+        self.for_new = DeferredGradLinear(for_new, dropout=weights.dropout)
 
     def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
         hidden, size = state.hidden, state.hidden.shape[-1]
@@ -226,24 +226,24 @@ class ZoneoutCell(Cell):
 class CellNoise:
     """What disturbs a cell's states while training."""
 
-    state_dropout: float = 0.0  # of what its recurrent weights read (Gal & Ghahramani, 2016)
+    recurrent_dropout: float = 0.0  # of what its recurrent weights read (Gal & Ghahramani, 2016)
     zoneout: float = 0.0  # of state and cell (Krueger et al., 2017)
 
     def acts(self, *, training: bool) -> bool:
         """Whether there is anything to do: if not, a library call may read a whole sequence."""
-        return bool(self.zoneout or (training and self.state_dropout))
+        return bool(self.zoneout or (training and self.recurrent_dropout))
 
     def around(
         self, build: Callable[[GateWeights], Cell], weights: GateWeights, *, training: bool
     ) -> Cell:
         """A cell of these weights, disturbed."""
         if training:
-            weights = weights._replace(dropout=self.state_dropout)
+            weights = weights._replace(dropout=self.recurrent_dropout)
         cell = build(weights)
         return ZoneoutCell(cell, self.zoneout, training=training) if self.zoneout else cell
 
 
-QUIET = CellNoise()
+NO_NOISE = CellNoise()
 
 
 def _sum(one: Tensor, other: Tensor | None) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from seq2seq.config import CellKind
 from seq2seq.kernels.padding import length_mask
-from seq2seq.kernels.precision import library_products
+from seq2seq.kernels.precision import without_autocast
 from seq2seq.recurrent.cells import (
-    QUIET,
+    NO_NOISE,
     Cell,
     CellNoise,
     CellState,
@@ -25,7 +25,7 @@ from seq2seq.recurrent.cells import (
 )
 
 _ALIGNED = 32
-_SHUT = 1e4  # what makes a sigmoid 0 or 1 exactly, whatever else its gate is given
+_SATURATED = 1e4  # what makes a sigmoid 0 or 1 exactly, whatever else its gate is given
 
 
 class RecurrentLayer(nn.Module, ABC):
@@ -40,7 +40,7 @@ class RecurrentLayer(nn.Module, ABC):
         hidden_size: int,
         fed_size: int = 0,
         biases: bool = True,
-        noise: CellNoise = QUIET,
+        noise: CellNoise = NO_NOISE,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
@@ -89,7 +89,7 @@ class RecurrentLayer(nn.Module, ABC):
         return torch.stack(hidden, dim=1), state
 
 
-class LibraryLayer(RecurrentLayer):
+class FusedLayer(RecurrentLayer):
     """A layer of PyTorch's own, which reads a whole sequence in one call.
 
     The library's layer reads padding too. An input more, 1 where there is padding, then holds the
@@ -118,7 +118,7 @@ class LibraryLayer(RecurrentLayer):
         joined = inputs if fed is None else torch.cat([inputs, fed], dim=-1)  # [B, T, I + F]
         joined, hidden = joined.to(kind), state.hidden.to(kind).unsqueeze(0)
         start = hidden if state.cell is None else (hidden, state.cell.to(kind).unsqueeze(0))
-        with library_products(inputs.device):
+        with without_autocast(inputs.device):
             outputs, _ = self.rnn(joined, start)
         return cast(Tensor, outputs)
 
@@ -129,8 +129,8 @@ class LibraryLayer(RecurrentLayer):
         kind, real = from_inputs.dtype, length_mask(lengths, inputs.shape[1])
         weights = [_with_column(from_inputs, self.held), *others]
         if inputs.is_cuda:
-            weights = _in_one_piece(weights)
-        with library_products(inputs.device):
+            weights = _flat_weights(weights)
+        with without_autocast(inputs.device):
             outputs, last = self.call(_with_column(inputs.to(kind), ~real), weights)
         ends = (lengths - 1).view(-1, 1, 1)  # [B, 1, 1]
         hidden = outputs.take_along_dim(ends, dim=1).squeeze(1)  # [B, H]
@@ -141,9 +141,9 @@ class LibraryLayer(RecurrentLayer):
         """The library's call: every state [B, S, H], and the cell [B, H] after the last step."""
 
 
-class LSTMLayer(LibraryLayer):
+class LSTMLayer(FusedLayer):
     library = nn.LSTM
-    holding = (-_SHUT, _SHUT, 0.0, 0.0)  # nothing comes in, nothing is forgotten
+    holding = (-_SATURATED, _SATURATED, 0.0, 0.0)  # nothing comes in, nothing is forgotten
     has_cell = True
 
     cell_of = LSTMCell
@@ -157,9 +157,9 @@ class LSTMLayer(LibraryLayer):
         return outputs, cell.squeeze(0)
 
 
-class GRULayer(LibraryLayer):
+class GRULayer(FusedLayer):
     library = nn.GRU
-    holding = (0.0, _SHUT, 0.0)  # the update gate keeps everything
+    holding = (0.0, _SATURATED, 0.0)  # the update gate keeps everything
 
     cell_of = GRUCell
 
@@ -170,7 +170,7 @@ class GRULayer(LibraryLayer):
         return outputs, None
 
 
-class LoopedLayer(RecurrentLayer):
+class CellLoopLayer(RecurrentLayer):
     """A layer of ours, which reads a sequence in a loop; it has one bias, not the library's two."""
 
     gates: ClassVar[int]
@@ -187,19 +187,19 @@ class LoopedLayer(RecurrentLayer):
         return GateWeights(*joined, self.weight_hh, self.bias)
 
 
-class ResetBeforeGRULayer(LoopedLayer):
+class ResetBeforeGRULayer(CellLoopLayer):
     gates = 3
 
     cell_of = ResetBeforeGRUCell
 
 
-class ChoGRULayer(LoopedLayer):
+class ChoGRULayer(CellLoopLayer):
     gates = 3
 
     cell_of = ChoGRUCell
 
 
-class LayerNormLSTMLayer(LoopedLayer):
+class LayerNormLSTMLayer(CellLoopLayer):
     gates = 4
     has_cell = True
 
@@ -268,7 +268,7 @@ def _open_forget_gate(bias: Tensor) -> None:
         bias.chunk(4)[1].fill_(1.0)
 
 
-def _in_one_piece(weights: list[Tensor]) -> list[Tensor]:
+def _flat_weights(weights: list[Tensor]) -> list[Tensor]:
     """One behind the other in memory, where cuDNN wants them: it would copy them, and say so.
 
     It wants room for two biases behind them even where there are none.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq.config import CellKind
 from seq2seq.kernels.dropout import Dropout
-from seq2seq.recurrent.cells import QUIET, CellNoise, CellState
+from seq2seq.recurrent.cells import NO_NOISE, CellNoise, CellState
 from seq2seq.recurrent.layers import LAYERS, RecurrentLayer
 
 BridgeKind = Literal["zero", "copy", "tanh"]
@@ -35,7 +35,7 @@ class RecurrentStack(nn.Module):
         residual_from: int | None = None,
         dropout: float = 0.0,
         variational: bool = False,
-        noise: CellNoise = QUIET,
+        noise: CellNoise = NO_NOISE,
         biases: bool = True,
     ) -> None:
         super().__init__()

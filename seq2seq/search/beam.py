@@ -82,7 +82,7 @@ def beam_search(
         origin = own.gather(1, order // gains.shape[-1])  # [B, 2K] rows
         ids = best.ids.reshape(len(sentences), -1).gather(1, order)  # [B, 2K]
         last = (room == length + 1).unsqueeze(1)  # [B, 1]
-        ends, lives = _fates(ranked, ids, eos=eos, beam=beam, last=last)  # [B, 2K]
+        ends, lives = _split_finished(ranked, ids, eos=eos, beam=beam, last=last)  # [B, 2K]
         scores = ranked / length_divisor(length + 1, alpha=length_penalty)  # [B, 2K]
         endings.add(ends, sentences, scores, ranked, length, origin, ids)
 
@@ -109,7 +109,7 @@ def _gains(best: Continuations, totals: Tensor) -> Tensor:
     return gains
 
 
-def _fates(
+def _split_finished(
     ranked: Tensor, ids: Tensor, *, eos: int, beam: int, last: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Which continuations end a hypothesis, and which live on. [B, C], best first -> [B, C] each.

@@ -54,7 +54,7 @@ def translate_ids(
             for i, hypotheses in zip(
                 chosen, _search(model, batch, config, n_best, head, device), strict=True
             ):
-                found[i] = [_on_source(each, model, len(sources[i]) + 1) for each in hypotheses]
+                found[i] = [_expand_to_source(each, model, len(sources[i]) + 1) for each in hypotheses]
     return found
 
 
@@ -81,7 +81,7 @@ def force(
         chosen = log_probabilities[range(len(labels)), labels]
     total = chosen.double().sum().item()
     seen = None if weights is None else _view(weights[0], head).cpu()  # [T, S']
-    return _on_source(Hypothesis(tuple(labels), total, total, seen), model, len(source) + 1)
+    return _expand_to_source(Hypothesis(tuple(labels), total, total, seen), model, len(source) + 1)
 
 
 def _search(
@@ -139,7 +139,7 @@ def _view(weights: Tensor, head: int | None) -> Tensor:
     return weights.mean(-2) if head is None else weights[..., head, :]
 
 
-def _on_source(hypothesis: Hypothesis, model: EncoderDecoder, length: int) -> Hypothesis:
+def _expand_to_source(hypothesis: Hypothesis, model: EncoderDecoder, length: int) -> Hypothesis:
     """Weights over what memory holds become weights over the source's `length` pieces.
 
     What a pyramid's state was given is shared out evenly among the pieces that it was made of.
@@ -149,7 +149,7 @@ def _on_source(hypothesis: Hypothesis, model: EncoderDecoder, length: int) -> Hy
     stride = model.encoder.stride
     if stride == 1:
         return replace(hypothesis, weights=hypothesis.weights[:, :length])
-    read = length if model.encoder.reads_end else length - 1
+    read = length if model.encoder.encode_eos else length - 1
     states = torch.arange(read) // stride  # the state that a piece went into
     shares = states.bincount()[states]  # how many pieces went into it
     weights = hypothesis.weights[:, states] / shares

@@ -14,9 +14,9 @@ from torch import Tensor
 from seq2seq.batch import EOS, FIRST_BATCH, PAD, Batch
 from seq2seq.config import TrainingConfig
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy
-from seq2seq.kernels.precision import products_in
+from seq2seq.kernels.precision import autocast_to
 from seq2seq.model import EncoderDecoder
-from seq2seq.training.losses import Terms, TokenLoss, batch_loss, rectangle_loss
+from seq2seq.training.losses import Terms, TokenLoss, batch_loss, padded_loss
 from seq2seq.training.stopwatch import Part, untimed
 
 MULTIPLES = (8, 2, 2)  # of sentences, source and target places; 3 % more padding on Multi30k
@@ -55,7 +55,7 @@ class Gradients:
 
         Returns its nats, as they are and smoothed: [2], on the device.
         """
-        with self.part("loss"), products_in(self.kind, self.device):
+        with self.part("loss"), autocast_to(self.kind, self.device):
             loss = batch_loss(self.model, batch.to(self.device), **self.terms)
         return self._backward(loss, tokens)
 
@@ -112,8 +112,8 @@ class RecordedGradients(Gradients):
         graph.recorded = recorded
 
     def _add_filled(self, graph: "_Graph") -> Tensor:
-        with self.part("loss"), products_in(self.kind, self.device):
-            loss = rectangle_loss(self.model, graph.batch, **self.terms)
+        with self.part("loss"), autocast_to(self.kind, self.device):
+            loss = padded_loss(self.model, graph.batch, **self.terms)
         return self._backward(loss, graph.tokens)
 
 

@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
-from seq2seq.kernels.precision import product_type, products_in
+from seq2seq.kernels.precision import compute_dtype, autocast_to
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.out_of_memory import memory_for
 from seq2seq.training.accumulation import Gradients, gradients_for
@@ -31,7 +31,7 @@ METRIC_NAMES = {"perplexity": "perplexity", "bleu": "BLEU", "chrf": "chrF"}
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ValidationScores:
     """What a validation finds out about weights; None where nothing was translated."""
 
     nats_per_token: float
@@ -48,7 +48,7 @@ class Measured:
         """BLEU or chrF where that decides; None where perplexity does."""
         return {"perplexity": None, "bleu": self.bleu, "chrf": self.chrf}[metric]
 
-    def standing(self, metric: str) -> tuple[float, float]:
+    def rank_key(self, metric: str) -> tuple[float, float]:
         """Higher is better: what decides, and where that is equal the likelihood."""
         return self.score(metric) or 0.0, -self.nats_per_token
 
@@ -70,7 +70,7 @@ class TrainingState:
     reductions: int = 0  # of the learning rate, on plateaus
     tokens: int = 0  # real target tokens trained on
     validated: int = 0  # the update after which the last validation was done
-    measured: Measured | None = None  # these very weights; None once they have been stepped
+    measured: ValidationScores | None = None  # these very weights; None once they have been stepped
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Validation:
     """The model has been measured on the validation set."""
 
     state: TrainingState
-    measured: Measured
+    measured: ValidationScores
     improved: bool
     reduced: bool = False  # a plateau: the learning rate is lower from here on
 
@@ -109,7 +109,7 @@ def fit(
     model: EncoderDecoder,
     optimizer: torch.optim.Optimizer,
     batches: Iterator[Batch],
-    validate: Callable[[], Measured],
+    validate: Callable[[], ValidationScores],
     config: TrainingConfig,
     *,
     state: TrainingState,
@@ -139,11 +139,11 @@ def fit(
     def timed(state: TrainingState) -> TrainingState:
         return replace(state, seconds=clock() - began, processor_seconds=processor_clock() - spent)
 
-    kind = product_type(config.precision, device)
+    kind = compute_dtype(config.precision, device)
     gradients = gradients_for(model, config, device=device, kind=kind, part=part)
     take_step = _Step(gradients, optimizer, average, config, timed)
     while True:
-        ended = end_of(state, config)
+        ended = stop_reason(state, config)
         due = ended or state.update % config.validate_every == 0
         if due and state.validated < state.update:
             with part("validation"), average.in_place() if average else nullcontext():
@@ -155,7 +155,7 @@ def fit(
                 restore()
                 state = replace(state, measured=None)  # these weights were measured before
             yield replace(validation, state=state)
-            ended = ended or end_of(state, config)
+            ended = ended or stop_reason(state, config)
         if ended:
             yield Finished(state, ended)
             return
@@ -233,7 +233,7 @@ class _Step:
 
     def _mixed(self, batch: Batch, probability: float, chance: torch.Generator) -> Batch:
         to = self.gradients
-        with to.part("scheduled sampling"), products_in(to.kind, to.device):
+        with to.part("scheduled sampling"), autocast_to(to.kind, to.device):
             return mixed_batch(
                 to.model, batch.to(to.device), probability=probability, chance=chance
             )
@@ -245,7 +245,7 @@ def _read(losses: list[Tensor], norm: Tensor) -> tuple[float, float, float]:
     return sum(nats[::2]), sum(nats[1::2]), read
 
 
-def try_batch(
+def check_memory(
     model: EncoderDecoder, batch: Batch, config: TrainingConfig, *, device: str = "cpu"
 ) -> None:
     """Take a batch forward and backward and forget it, so that memory runs out now or not at all.
@@ -257,7 +257,7 @@ def try_batch(
     model.train()
     try:
         with memory_for(f"the largest batch: {batch.shape()}"):
-            kind = product_type(config.precision, device)
+            kind = compute_dtype(config.precision, device)
             Gradients(model, config, device=device, kind=kind).add(batch, 1)
     finally:
         model.zero_grad(set_to_none=True)
@@ -300,7 +300,7 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
 
 
 def _validated(
-    measured: Measured, state: TrainingState, config: TrainingConfig, *, ends: bool
+    measured: ValidationScores, state: TrainingState, config: TrainingConfig, *, ends: bool
 ) -> Validation:
     nats, score = measured.nats_per_token, measured.score(config.metric)
     if not math.isfinite(nats):
@@ -330,11 +330,11 @@ def _on_plateau(state: TrainingState, config: TrainingConfig) -> bool:
     return config.decay == "plateau" and state.waited >= config.plateau_patience
 
 
-def is_better(measured: Measured, state: TrainingState, metric: str) -> bool:
+def is_better(measured: ValidationScores, state: TrainingState, metric: str) -> bool:
     """Whether weights that measure so are better than the best of a run."""
     if state.best_nats is None:
         return True
-    return measured.standing(metric) > (state.best_score or 0.0, -state.best_nats)
+    return measured.rank_key(metric) > (state.best_score or 0.0, -state.best_nats)
 
 
 def _progress(state: TrainingState, config: TrainingConfig) -> float:
@@ -344,7 +344,7 @@ def _progress(state: TrainingState, config: TrainingConfig) -> float:
     return min(done, 1.0)
 
 
-def end_of(state: TrainingState, config: TrainingConfig) -> str | None:
+def stop_reason(state: TrainingState, config: TrainingConfig) -> str | None:
     if state.update >= config.updates:
         return f"all {config.updates:,} updates are done"
     if config.minutes is not None and state.seconds >= 60 * config.minutes:

@@ -40,12 +40,12 @@ def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
 
 def batch_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> TokenLoss:
     """The loss of a batch; the output layer sees real tokens only."""
-    places = batch.real_places  # [N]
+    places = batch.nonpad_positions  # [N]
     nats, trained = _loss_at(model, batch, places, **terms)
     return TokenLoss(nats, trained, len(places))
 
 
-def rectangle_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> CrossEntropy:
+def padded_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> CrossEntropy:
     """The same, where the output layer sees padding too and passes over it.
 
     No shape depends on where the padding is: what is done for one batch is done for another.

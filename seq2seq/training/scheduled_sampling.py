@@ -33,8 +33,8 @@ def mixed_batch(
     inputs, guesses = batch.decoder_input, logits.argmax(-1)  # [B, T], [B, T-1]
     drawn = torch.rand(guesses.shape, generator=chance).to(guesses.device) < probability
     own = drawn & (batch.labels[:, 1:] != PAD)  # what is read where nothing is written stays
-    read_ids = torch.cat([inputs[:, :1], guesses.where(own, inputs[:, 1:])], dim=1)
-    return replace(batch, read_ids=read_ids)
+    decoder_input_ids = torch.cat([inputs[:, :1], guesses.where(own, inputs[:, 1:])], dim=1)
+    return replace(batch, decoder_input_ids=decoder_input_ids)
 
 
 def update_chance(seed: int, update: int) -> torch.Generator:

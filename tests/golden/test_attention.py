@@ -14,7 +14,7 @@ from seq2seq.attention.attention import Attention, MultiHeadAttention, attend
 from seq2seq.attention.masks import causal_mask, masked_softmax
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
-from seq2seq.attention.scores import SCORES, Widths, build_score
+from seq2seq.attention.scores import SCORES, ScoreSizes, build_score
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.kernels.padding import length_mask
 
@@ -46,7 +46,7 @@ def scope_of(name: str, *, query_size: int, heads: int | None = None) -> Scope |
 
 def single(score: str, normalizer: str, scope: str) -> Attention:
     attention = Attention(
-        build_score(score, Widths(query=D, key=D, inner=4, positions=4)),
+        build_score(score, ScoreSizes(query=D, key=D, inner=4, positions=4)),
         scope=scope_of(scope, query_size=D),
         normalizer=normalizer,
     )
@@ -361,7 +361,7 @@ def test_a_causal_mask_hides_the_future():
 @pytest.mark.parametrize("heads", [None, 2])
 def test_attention_dropout_drops_weights_but_reports_those_that_were_made(heads):
     torch.manual_seed(0)
-    widths = Widths(query=D, key=D)
+    widths = ScoreSizes(query=D, key=D)
     attention: Attention | MultiHeadAttention = (
         Attention(build_score("dot", widths), dropout=0.5)
         if heads is None

@@ -9,7 +9,7 @@ from tiny import redraw
 
 from seq2seq.attention.attention import Attention, MultiHeadAttention
 from seq2seq.attention.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage
-from seq2seq.attention.scores import SCORES, Widths, build_score
+from seq2seq.attention.scores import SCORES, ScoreSizes, build_score
 from seq2seq.kernels.padding import length_mask
 
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -137,7 +137,7 @@ def test_selecting_rows_moves_all_of_a_coverage(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", READING)
 def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
-    score = build_score(name, Widths(query=H, key=M, inner=5))
+    score = build_score(name, ScoreSizes(query=H, key=M, inner=5))
     redraw(score, seed=6)
     coverage = made(kind, prepared_size=score.prepared_size(M))
     attention = Attention(score.double())

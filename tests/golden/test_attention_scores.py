@@ -14,7 +14,7 @@ from seq2seq.attention.scores import (
     GeneralScore,
     LocationScore,
     Score,
-    Widths,
+    ScoreSizes,
     build_score,
 )
 
@@ -26,7 +26,7 @@ EXACT = {"rtol": 0, "atol": 1e-10}
 
 def made(name: str, *, seed: int = 0, heads: int | None = None) -> Score:
     query_size, key_size = EQUAL.get(name, (3, 5))
-    widths = Widths(query=query_size, key=key_size, inner=6, positions=9, heads=heads)
+    widths = ScoreSizes(query=query_size, key=key_size, inner=6, positions=9, heads=heads)
     score = build_score(name, widths)
     redraw(score, seed=seed)
     return score.double()
@@ -98,7 +98,7 @@ def test_scores_worked_out_by_hand():
     keys = torch.tensor([[3.0, 1.0, 5.0, 1.0], [0.0, 0.0, 9.0, 0.0]])
     # by hand: 3 + 2 + 0 - 1 = 4 and 0; over sqrt(4)
     assert DotScore()(query, keys).tolist() == [[4.0, 0.0]]
-    scaled = build_score("scaled_dot", Widths(query=4, key=4))
+    scaled = build_score("scaled_dot", ScoreSizes(query=4, key=4))
     assert scaled(query, keys).tolist() == [[2.0, 0.0]]
     general = GeneralScore(query_size=4, key_size=2)
     with torch.no_grad():
@@ -201,9 +201,9 @@ def test_the_gradient_of_a_score_is_right(name, heads):
 @pytest.mark.parametrize("name", ["dot", "scaled_dot"])
 def test_a_dot_of_unequal_widths_is_refused(name):
     with pytest.raises(ValueError, match="equal widths, not 3 and 4"):
-        build_score(name, Widths(query=3, key=4))
+        build_score(name, ScoreSizes(query=3, key=4))
 
 
 def test_an_unknown_score_is_refused():
     with pytest.raises(ValueError, match="cosine"):
-        build_score("cosine", Widths(query=3, key=3))
+        build_score("cosine", ScoreSizes(query=3, key=3))

@@ -121,7 +121,7 @@ BOTTOM = THREE | {"query_layer": "bottom"}
 MAXOUT = {"readout": "maxout", "readout_size": 7}
 NAMED: dict[str, tuple[Kind, dict[str, Any]]] = {
     "luong fed the readout": (LUONG[4], {}),
-    "luong fed the context": (LUONG[4], {"fed": "context"}),
+    "luong fed the context": (LUONG[4], {"feedback": "context"}),
     "luong fed nothing": (LUONG[5], {}),
     "luong fed the parts themselves": (LUONG[4], {"readout": "none"}),
     "luong, the bottom asks": (LUONG[4], BOTTOM),
@@ -436,7 +436,7 @@ def test_a_preset_with_its_attention_is_its_paper_step_by_step(name):
     output = arrays(model.output)
     for row, (sentence, target) in enumerate(PAIRS):
         source = slow.encode(sentence)
-        assert len(source.values) == len(sentence) + config.read_end
+        assert len(source.values) == len(sentence) + config.encode_eos
         rows = model.decoder.embedding.weight.detach().numpy()
         words = [rows[piece] for piece in [BOS, *target]]  # E y as it is
         for t, step in enumerate(PAPERS[name](slow, source, words)):
@@ -526,9 +526,9 @@ AXES: list[dict[str, Any]] = [
     *({"summary": summary} for summary in ("backward", "mean")),
     *({"bridge": bridge} for bridge in ("copy", "zero")),
     {"residual_from": 2} | TWO,
-    {"attend_end": False},
-    {"read_end": False},
-    {"read_end": False, "source_order": "reversed", "encoder_layers": 2},
+    {"attend_eos": False},
+    {"encode_eos": False},
+    {"encode_eos": False, "source_order": "reversed", "encoder_layers": 2},
     *({"attention": "none", "context": context} for context in ("state", "input")),
     *({"attention": "bahdanau", "score": score} for score in SCORES),
     *({"attention": "luong", "score": score} for score in SCORES),
@@ -546,7 +546,7 @@ AXES: list[dict[str, Any]] = [
     {"query_layer": "bottom", "context_to_upper": True, "input_feeding": False} | TWO,
     {"query_layer": "bottom", "context_to_upper": True, "attention": "bahdanau"} | TWO,
     {"query_layer": "bottom", "context_to_upper": True, "attention": "conditional"} | TWO,
-    {"input_feeding": True, "fed": "context", "attention": "bahdanau"},
+    {"input_feeding": True, "feedback": "context", "attention": "bahdanau"},
     {"input_feeding": False},
     {"decoder_self_attention": True},
     {"decoder_self_attention": True, "input_feeding": False},

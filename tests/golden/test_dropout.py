@@ -6,7 +6,7 @@ import torch
 from seq2seq.batch import EOS
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
-from seq2seq.kernels.deferred_gradients import LoopedLinear
+from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 from seq2seq.kernels.dropout import Dropout, WordDropout
 from seq2seq.recurrent.cells import CellNoise, CellState
 from seq2seq.recurrent.layers import LSTMLayer
@@ -86,7 +86,7 @@ def test_an_encoder_drops_words_but_no_tag():
 
 
 def test_recurrent_weights_read_a_state_with_the_same_entries_dropped_at_every_step():
-    read = LoopedLinear(torch.eye(30), dropout=0.5)
+    read = DeferredGradLinear(torch.eye(30), dropout=0.5)
     first, second = read(torch.ones(4, 30)), read(torch.full((4, 30), 3.0))
     assert set(first.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(second, 3 * first)

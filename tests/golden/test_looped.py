@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seq2seq.kernels.deferred_gradients import LoopedLinear, LoopedMatrices
+from seq2seq.kernels.deferred_gradients import DeferredGradLinear, DeferredGradMatmul
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
@@ -14,7 +14,7 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
 
 def looped(inputs, weight, given):
     """Three steps, each reading what the one before made; the first is given nothing."""
-    read, state = LoopedLinear(weight), inputs
+    read, state = DeferredGradLinear(weight), inputs
     for step in range(3):
         made = read(state, given if step else None).tanh()
         state = state + made[..., : state.shape[-1]]
@@ -42,7 +42,7 @@ def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
 
 def test_matrices_and_their_gradients_are_those_of_the_plain_products():
     inputs, matrices = drawn(2, 3, 1, 4, seed=1), drawn(2, 3, 4, 4, seed=2)
-    looped = LoopedMatrices(matrices)
+    looped = DeferredGradMatmul(matrices)
     made = looped(looped(inputs).tanh())
     expected = (inputs @ matrices).tanh() @ matrices
     torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
@@ -55,15 +55,15 @@ def test_matrices_and_their_gradients_are_those_of_the_plain_products():
 
 def test_a_part_of_a_weight_gets_its_part_of_the_gradient():
     weight, inputs = drawn(5, 4, seed=1), drawn(2, 3, seed=2)
-    LoopedLinear(weight[:, 1:])(inputs).sum().backward()
+    DeferredGradLinear(weight[:, 1:])(inputs).sum().backward()
     assert not weight.grad[:, 0].any()
     torch.testing.assert_close(weight.grad[:, 1:], inputs.detach().sum(0).expand(5, 3))
 
 
 def test_a_map_that_is_never_used_has_no_gradient():
     weight, other = drawn(5, 3, seed=1), drawn(5, 3, seed=2)
-    LoopedLinear(weight)
-    LoopedLinear(other)(torch.ones(1, 3, dtype=torch.float64)).sum().backward()
+    DeferredGradLinear(weight)
+    DeferredGradLinear(other)(torch.ones(1, 3, dtype=torch.float64)).sum().backward()
     assert weight.grad is None
     assert other.grad is not None
 
@@ -71,13 +71,13 @@ def test_a_map_that_is_never_used_has_no_gradient():
 def test_two_backward_passes_sum_up():
     weight, inputs = drawn(5, 3, seed=1), drawn(2, 3, seed=2)
     for _ in range(2):
-        LoopedLinear(weight)(inputs).sum().backward()
+        DeferredGradLinear(weight)(inputs).sum().backward()
     torch.testing.assert_close(weight.grad, 2 * inputs.detach().sum(0).expand(5, 3))
 
 
 def test_without_gradients_it_keeps_nothing():
     weight = drawn(5, 3, seed=1)
     with torch.no_grad():
-        made = LoopedLinear(weight)(torch.ones(2, 3, dtype=torch.float64))
+        made = DeferredGradLinear(weight)(torch.ones(2, 3, dtype=torch.float64))
     assert not made.requires_grad
     torch.testing.assert_close(made, weight.detach().sum(1).expand(2, 5))

@@ -11,7 +11,7 @@ from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, pad
 from seq2seq.config import TrainingConfig
 from seq2seq.kernels.linear_cross_entropy import linear_cross_entropy
 from seq2seq.training.accumulation import Shape
-from seq2seq.training.losses import batch_loss, coverage_loss, rectangle_loss
+from seq2seq.training.losses import batch_loss, coverage_loss, padded_loss
 from seq2seq.training.optimization import learning_rate
 
 PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
@@ -214,7 +214,7 @@ def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts
     made = []
     for found in (
         batch_loss(model, batch, **terms),
-        rectangle_loss(model, shape.filled(batch), **terms),
+        padded_loss(model, shape.filled(batch), **terms),
     ):
         model.zero_grad()
         found.smoothed_nats.backward()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tiny import padded
 
 from data.batching import (
-    assemble,
+    collate,
     cut,
-    cut_into,
+    split_into,
     epoch_plan,
     length_order,
     padded_lengths,
@@ -63,7 +63,7 @@ def test_an_epoch_has_each_pair_exactly_once(split, budget, seed, epoch):
 @given(splits, budgets, seeds, epochs)
 def test_a_batch_stays_within_its_budget_or_has_one_pair(split, budget, seed, epoch):
     for number, pairs in enumerate(epoch_plan(split, budget=budget, seed=seed, epoch=epoch)):
-        batch = assemble(split, pairs, BatchPosition(epoch, number))
+        batch = collate(split, pairs, BatchPosition(epoch, number))
         assert padded_tokens(batch) <= budget or len(batch.lines) == 1
 
 
@@ -184,7 +184,7 @@ def test_batches_hold_other_pairs_in_another_epoch():
 def test_a_batch_is_what_rows_filled_one_by_one_make(split, data):
     numbers = st.integers(0, len(split) - 1)
     pairs = data.draw(st.lists(numbers, min_size=1, max_size=9))  # in any order, and again
-    batch = assemble(split, np.array(pairs), FIRST_BATCH)
+    batch = collate(split, np.array(pairs), FIRST_BATCH)
     by_hand = padded([(split.source(i).tolist(), split.target(i).tolist()) for i in pairs])
     assert batch.source_ids.equal(by_hand.source_ids)
     assert batch.source_lengths.equal(by_hand.source_lengths)
@@ -245,7 +245,7 @@ def test_a_curriculum_shuffles_batches_of_one_length():
 def test_pairs_can_be_cut_into_any_number_of_batches(split, data):
     lengths = padded_lengths(split)[length_order(split, np.arange(len(split)))]
     count = data.draw(st.integers(1, len(split)))
-    runs = cut_into(lengths, count=count)
+    runs = split_into(lengths, count=count)
     assert len(runs) == count
     assert [0, *(end for _, end in runs)] == [*(begin for begin, _ in runs), len(split)]
     fullest = max(int(lengths[b:e].max()) * (e - b) for b, e in runs)

@@ -78,7 +78,7 @@ def drawn_model(data: st.DataObject, kind: Any, **how: Any) -> tuple[ModelConfig
 def states_of(config: ModelConfig, source: Ids) -> int:
     """How many states of a source attention may look at."""
     stride = 2 ** (config.encoder_layers - 1) if config.encoder == "pyramid" else 1
-    return -(-(len(source) + (config.attend_end and config.read_end)) // stride)
+    return -(-(len(source) + (config.attend_eos and config.encode_eos)) // stride)
 
 
 def visible(config: ModelConfig, source: Ids, step: int) -> list[int]:
@@ -277,7 +277,7 @@ def test_dropout_beside_attention_is_for_training_alone(kind, dropped, data):
 @pytest.mark.parametrize("kind", PLAIN, ids=str)
 @pytest.mark.parametrize(
     "dropped",
-    ["dropout", "embedding_dropout", "word_dropout", "readout_dropout", "state_dropout"],
+    ["dropout", "embedding_dropout", "word_dropout", "readout_dropout", "recurrent_dropout"],
 )
 @few
 @given(data=anything)
@@ -358,7 +358,7 @@ def test_forcing_a_target_gives_its_loss(kind, data, pairs):
         if weights is not None:
             rows, columns = len(target) + 1, len(source) + 1
             assert hypothesis.weights.shape == (rows, columns)
-            seen, read = weights[row, :rows].mean(1), len(source) + config.read_end
+            seen, read = weights[row, :rows].mean(1), len(source) + config.encode_eos
             expected = on_pieces(seen, model.encoder.stride, columns, read)
             torch.testing.assert_close(hypothesis.weights, expected, rtol=0, atol=1e-10)
 

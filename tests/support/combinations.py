@@ -33,10 +33,10 @@ def settings_of_source(draw: st.DrawFn) -> dict[str, Any]:
         "encoder_self_attention": draw(one_of(0, 0, 1, 2)),
         "self_attention_heads": draw(one_of(1, 2)),
         "source_order": draw(one_of("forward", "reversed")) if reverses else "forward",
-        "read_end": draw(flags),
+        "encode_eos": draw(flags),
         "summary": draw(one_of("last", "backward", "mean")),
         "residual_from": draw(one_of(None, 2, 3)),
-        "attend_end": draw(flags),
+        "attend_eos": draw(flags),
         "embedding_dropout": 0.0,
         "dropout": 0.0,
         "variational_dropout": draw(flags),
@@ -73,7 +73,7 @@ def model_settings(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
             widths = [memory]
             bridges = bridges if copied == memory else ["tanh", "zero"]
         elsewhere = kind.attention != "luong" or chosen["context_to_upper"]
-        elsewhere = elsewhere or chosen.get("fed") == "context"  # something else reads it too
+        elsewhere = elsewhere or chosen.get("feedback") == "context"  # something else reads it too
         chosen["readout_context"] = draw(one_of(None, True, False) if elsewhere else st.none())
     else:
         chosen["readout_context"] = draw(one_of(None, False, kind.context == "input"))
@@ -108,7 +108,7 @@ def settings_of_attention(draw: st.DrawFn, kind: Kind, layers: int) -> dict[str,
     chosen["context_to_upper"] = layers > 1 and not too_late and draw(flags)
     feeds = chosen["input_feeding"]
     if feeds or (feeds is None and kind.attention == "luong"):
-        chosen["fed"] = draw(one_of("readout", "context"))
+        chosen["feedback"] = draw(one_of("readout", "context"))
     return chosen
 
 

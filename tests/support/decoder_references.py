@@ -67,15 +67,15 @@ class SlowModel:
         """ids without EOS"""
         config, encoder = self.config, self.encoder
         zeros = np.zeros(config.encoder_size)
-        read = [*ids, EOS] if config.read_end else list(ids)
+        read = [*ids, EOS] if config.encode_eos else list(ids)
         backwards = config.source_order == "reversed"
-        words_alone = backwards and not config.read_end  # no end that stays where it is
+        words_alone = backwards and not config.encode_eos  # no end that stays where it is
         states, last = rr.encoder(
             [self.embedded(encoder, piece) for piece in (read[::-1] if words_alone else read)],
             [self._directions(reader) for reader in encoder.layers],
             State(zeros, zeros if "lstm" in config.cell else None),
             pyramid=config.encoder == "pyramid",
-            reverse=backwards and config.read_end,
+            reverse=backwards and config.encode_eos,
             residual_from=config.residual_from,
         )
         states = states[::-1] if words_alone else states
@@ -85,7 +85,7 @@ class SlowModel:
         for layer in encoder.self_attention:
             states = [self_attention(layer, state, states) for state in states]
         stride = 2 ** (config.encoder_layers - 1) if config.encoder == "pyramid" else 1
-        visible = len(read) if config.attend_end else len(ids)
+        visible = len(read) if config.attend_eos else len(ids)
         top = [end.hidden for end in last[-1]]
         summary = {"last": join(*top), "backward": top[-1], "mean": rr.mean(states)}
         return Source(
@@ -290,7 +290,7 @@ class SlowModel:
             read = before[-1].hidden if config.readout_state == "previous" else hidden
             readout = self.readout(read, looks.context, embedded)
             if fed_size:
-                fed = readout if config.fed == "readout" else looks.context
+                fed = readout if config.feedback == "readout" else looks.context
             steps.append(
                 Decoded(readout, looks.weights, states, fed if fed_size else None, coverage)
             )

@@ -26,7 +26,7 @@ from seq2seq.checkpoints.folder import (
 )
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
-from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.loop import ValidationScores, TrainingState
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 
@@ -40,7 +40,7 @@ STATE = TrainingState(
     stale=1,
     best_score=41.5,
     validated=6,
-    measured=Measured(1.5, bleu=30.25, length_ratio=0.9),
+    measured=ValidationScores(1.5, bleu=30.25, length_ratio=0.9),
 )
 BATCH = padded([([5, 6], [7]), ([8], [9, 10])])
 
@@ -243,7 +243,7 @@ def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
 
 
 def measured(nats: float, **scores: float) -> TrainingState:
-    return TrainingState(measured=Measured(nats, **scores))
+    return TrainingState(measured=ValidationScores(nats, **scores))
 
 
 def ranked(folder, *states: TrainingState) -> list:

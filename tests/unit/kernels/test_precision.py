@@ -7,9 +7,9 @@ from tiny import CELLS, EVERY_KIND, padded, tiny_config
 from seq2seq.batch import FIRST_BATCH
 from seq2seq.building import build_model
 from seq2seq.config import TrainingConfig
-from seq2seq.kernels.precision import has_bfloat16_products, product_type, products_in
+from seq2seq.kernels.precision import has_bfloat16_products, compute_dtype, autocast_to
 from seq2seq.model import EncoderDecoder
-from seq2seq.training.loop import Measured, TrainingState, Update, fit
+from seq2seq.training.loop import ValidationScores, TrainingState, Update, fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 
@@ -31,7 +31,7 @@ def test_gradients_through_bfloat16_products_are_float32_and_close(kind, cell):
     exact.smoothed_nats.backward()
     expected = torch.cat([each.grad.flatten() for each in model.parameters()])
     model.zero_grad()
-    with products_in(torch.bfloat16, "cpu"):
+    with autocast_to(torch.bfloat16, "cpu"):
         loss = batch_loss(model, padded(PAIRS), smoothing=0.1)
     loss.smoothed_nats.backward()
     assert loss.nats.dtype == torch.float32
@@ -49,7 +49,7 @@ def test_gradients_through_bfloat16_products_are_float32_and_close(kind, cell):
 def test_training_runs_in_the_precision_that_was_asked_for(precision):
     losses = list(two_losses(precision))
     plain = list(two_losses("float32"))
-    in_bfloat16 = product_type(precision, "cpu") == torch.bfloat16
+    in_bfloat16 = compute_dtype(precision, "cpu") == torch.bfloat16
     assert (losses != plain) == in_bfloat16
     assert losses == pytest.approx(plain, rel=5e-3)
 
@@ -62,7 +62,7 @@ def two_losses(precision: str):
         model,
         build_optimizer(model, config),
         batches,
-        lambda: Measured(1.0),
+        lambda: ValidationScores(1.0),
         config,
         state=TrainingState(position=FIRST_BATCH),
     )
@@ -77,5 +77,5 @@ def test_auto_is_bfloat16_only_where_the_processor_multiplies_it(monkeypatch):
     ]:
         has_bfloat16_products.cache_clear()
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=capability: {name: True})
-        assert product_type("auto", "cpu") == expected
+        assert compute_dtype("auto", "cpu") == expected
     has_bfloat16_products.cache_clear()

@@ -15,7 +15,7 @@ from seq2seq import config as config_module
 from seq2seq.config import ModelConfig, combination_problems
 from seq2seq.errors import ConfigError
 from seq2seq.training.accumulation import Shape
-from seq2seq.training.losses import batch_loss, rectangle_loss
+from seq2seq.training.losses import batch_loss, padded_loss
 
 SIZES = {"embedding_size": 5, "encoder_size": 4, "decoder_size": 8, "attention_size": 8}
 PAIRS = [([4, 5, 6], [7, 8]), ([4, 5, 6, 7, 8, 9], [5]), ([9], [5, 6, 7, 8])]
@@ -54,7 +54,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (NONE | {"readout_state": "previous"}, ["model.readout_state", "bahdanau"]),
     (
         {"attention": "luong", "readout_context": False},
-        ["attention luong", "model.readout_context=true", "model.fed=context"],
+        ["attention luong", "model.readout_context=true", "model.feedback=context"],
     ),
     (
         {"context_to_upper": True, "query_layer": "bottom"},
@@ -68,9 +68,9 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         {"attention": "conditional", "decoder_layers": 2},
         ["attention conditional", "model.query_layer=bottom"],
     ),
-    (NONE | {"fed": "context"}, ["model.fed is context", "model.input_feeding=true"]),
-    ({"fed": "context", "input_feeding": False}, ["model.fed is context"]),
-    ({"fed": "context", "attention": "bahdanau"}, ["model.fed is context"]),
+    (NONE | {"feedback": "context"}, ["model.feedback is context", "model.input_feeding=true"]),
+    ({"feedback": "context", "input_feeding": False}, ["model.feedback is context"]),
+    ({"feedback": "context", "attention": "bahdanau"}, ["model.feedback is context"]),
     (
         {"decoder_self_attention": True, "readout_state": "previous"},
         ["model.readout_state previous", "model.decoder_self_attention=false"],
@@ -166,15 +166,15 @@ free = st.fixed_dictionaries(
             "decoder_self_attention": [True],
             "self_attention_heads": [2, 3],
             "source_order": ["reversed"],
-            "read_end": [False],
-            "attend_end": [False],
+            "encode_eos": [False],
+            "attend_eos": [False],
             "summary": ["backward", "mean"],
             "bridge": ["copy", "zero"],
             "residual_from": [2],
             "query_layer": ["bottom"],
             "context_to_upper": [True],
             "input_feeding": [True, False],
-            "fed": ["context"],
+            "feedback": ["context"],
             "context": ["input"],
             "readout": ["maxout", "none"],
             "readout_state": ["previous"],
@@ -214,7 +214,7 @@ def assert_works(config: ModelConfig) -> None:
         readouts, weights = model.unroll(batch)
         one_by_one, looked = stepped(model, batch)
         plain = batch_loss(model, batch, coverage=0.5).smoothed_nats
-        filled = rectangle_loss(model, Shape.holding(batch).filled(batch), coverage=0.5)
+        filled = padded_loss(model, Shape.holding(batch).filled(batch), coverage=0.5)
     torch.testing.assert_close(filled.smoothed_nats, plain, rtol=1e-9, atol=0)
     torch.testing.assert_close(readouts, one_by_one, rtol=0, atol=1e-9)
     assert (weights is None) == (looked is None) == (config.attention == "none")

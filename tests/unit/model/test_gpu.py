@@ -17,7 +17,7 @@ from cli.runs.device import choose_device
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
-from seq2seq.training.loop import Measured, TrainingState, Update, fit
+from seq2seq.training.loop import ValidationScores, TrainingState, Update, fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import build_optimizer
@@ -102,7 +102,7 @@ def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: objec
         model,
         build_optimizer(model, config),
         itertools.cycle([padded(each) for each in lines]),
-        lambda: Measured(1.0),
+        lambda: ValidationScores(1.0),
         config,
         state=TrainingState(),
         average=MovingAverage(model, decay=0.9),

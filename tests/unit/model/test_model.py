@@ -25,7 +25,7 @@ def built(**settings):
 
 @pytest.mark.parametrize("attention", ["luong", "bahdanau", "conditional"])
 def test_attention_may_be_kept_from_the_end_of_the_source(attention):
-    weights = built(attention=attention, attend_end=False).unroll(BATCH).weights
+    weights = built(attention=attention, attend_eos=False).unroll(BATCH).weights
     assert (weights[0, ..., 3] == 0).all() and (weights[1, ..., 1:] == 0).all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 1))
     assert (built(attention=attention).unroll(BATCH).weights[0, ..., 3] > 0).all()
@@ -33,13 +33,13 @@ def test_attention_may_be_kept_from_the_end_of_the_source(attention):
 
 @pytest.mark.parametrize(("layers", "seen"), [(1, [3, 1]), (2, [2, 1]), (3, [1, 1])])
 def test_attention_kept_from_the_end_sees_every_state_of_a_pyramid_with_a_word(layers, seen):
-    config = {"encoder": "pyramid", "encoder_layers": layers, "attend_end": False}
+    config = {"encoder": "pyramid", "encoder_layers": layers, "attend_eos": False}
     memory = built(**config).encode(BATCH.source_ids, BATCH.source_lengths)
     assert memory.mask.sum(1).tolist() == seen  # of 3 and of 1 word
 
 
 def test_a_source_whose_end_is_not_read_is_its_words():
-    model = built(read_end=False)
+    model = built(encode_eos=False)
     memory = model.encode(BATCH.source_ids, BATCH.source_lengths)
     assert memory.mask.sum(1).tolist() == [3, 1] and not memory.values[~memory.mask].any()
     other = BATCH.source_ids.clone()

@@ -2,15 +2,15 @@
 
 import pytest
 
-from cli.runs.progress import RECENT, Pace, clock_time, describe_measured
+from cli.runs.progress import RECENT, TimeEstimate, clock_time, describe_measured
 from seq2seq.config import TrainingConfig
-from seq2seq.training.loop import Measured, TrainingState
+from seq2seq.training.loop import ValidationScores, TrainingState
 
 
 def paced(config: TrainingConfig, *seconds: float, resumed: TrainingState | None = None):
     """A pace after updates that took so many seconds each, and where the run stands."""
     state = resumed or TrainingState()
-    pace = Pace(config)
+    pace = TimeEstimate(config)
     pace.start(state)
     for each in seconds:
         state = TrainingState(
@@ -56,7 +56,7 @@ def test_the_time_before_an_interruption_is_no_update():
     resumed = TrainingState(update=50, seconds=9000.0, validated=50)
     pace, state = paced(TrainingConfig(updates=100), 2.0, 2.0, resumed=resumed)
     assert pace.seconds_left(state) == pytest.approx(48 * 2)
-    assert Pace(TrainingConfig()).left(resumed) == "unknown"
+    assert TimeEstimate(TrainingConfig()).left(resumed) == "unknown"
 
 
 def test_clock_times_are_read_at_a_glance():
@@ -66,5 +66,5 @@ def test_clock_times_are_read_at_a_glance():
 
 
 def test_a_hopeless_perplexity_stays_short():
-    assert describe_measured(Measured(95.9)) == "perplexity 4.5e+41"
-    assert describe_measured(Measured(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"
+    assert describe_measured(ValidationScores(95.9)) == "perplexity 4.5e+41"
+    assert describe_measured(ValidationScores(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"

@@ -17,7 +17,7 @@ from data.preparation.pipeline import prepare
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
-from seq2seq.training.loop import Measured, TrainingState, Validation
+from seq2seq.training.loop import ValidationScores, TrainingState, Validation
 
 
 def validator_of(path, store, **training):
@@ -89,7 +89,7 @@ def test_samples_that_hold_control_characters_reach_no_terminal(tmp_path):
     reporter = PlainReporter(told.append, tmp_path / "log", TrainingConfig())
     model = torch.nn.Linear(1, 1)
     reporter.start(model, TrainingState())  # type: ignore[arg-type]
-    event = Validation(TrainingState(update=1, validated=1), Measured(1.0, 2.0, 3.0), True)
+    event = Validation(TrainingState(update=1, validated=1), ValidationScores(1.0, 2.0, 3.0), True)
     reporter.validation(event, (odd,))
     reporter.validation(event, (odd,))
     reporter.close()

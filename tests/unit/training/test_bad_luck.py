@@ -20,7 +20,7 @@ from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError
 from seq2seq.system.locks import held
 from seq2seq.system.out_of_memory import is_out_of_memory, memory_for
-from seq2seq.training.loop import try_batch
+from seq2seq.training.loop import check_memory
 from seq2seq.training.losses import batch_loss
 
 WAYS = {
@@ -49,7 +49,7 @@ def test_trying_a_batch_changes_nothing(store, tmp_path):
     before = [parameter.clone() for parameter in model.parameters()]
     torch.manual_seed(3)
     chance = torch.get_rng_state()
-    try_batch(model, largest_batch(store.split("train"), budget=170, seed=1, epoch=1),
+    check_memory(model, largest_batch(store.split("train"), budget=170, seed=1, epoch=1),
               TrainingConfig())  # fmt: skip
     assert torch.equal(torch.get_rng_state(), chance)
     assert not model.training

@@ -43,7 +43,7 @@ from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
 from seq2seq.training.loop import (
     Finished,
-    Measured,
+    ValidationScores,
     TrainingState,
     Update,
     Validation,
@@ -76,7 +76,7 @@ def events_of(
     optimizer = build_optimizer(model, config)
     options = {"state": TrainingState()} | options
     return list(
-        fit(model, optimizer, batches or endless(), lambda: Measured(nats()), config, **options)
+        fit(model, optimizer, batches or endless(), lambda: ValidationScores(nats()), config, **options)
     )
 
 
@@ -152,7 +152,7 @@ def test_patience_counts_validations_without_a_better_one():
 def test_the_metric_decides_and_perplexity_breaks_its_ties(metric):
     nats = [1.0, 2.0, 3.0, 2.5, 1.0, 1.0]
     scores = [0.0, 5.0, 5.0, 5.0, 4.0, 6.0]
-    results = iter([Measured(n, **{metric: s}) for n, s in zip(nats, scores, strict=True)])
+    results = iter([ValidationScores(n, **{metric: s}) for n, s in zip(nats, scores, strict=True)])
     config = TrainingConfig(updates=6, validate_every=1, metric=metric, patience=0)
     model = tiny_model(LUONG)
     events = fit(
@@ -349,7 +349,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(planted):
         model,
         build_optimizer(model, config),
         endless(),
-        lambda: Measured(1.0),
+        lambda: ValidationScores(1.0),
         config,
         state=TrainingState(),
     )

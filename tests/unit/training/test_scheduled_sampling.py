@@ -79,7 +79,7 @@ def test_chance_belongs_to_the_update_and_moves_no_other():
 def test_the_loss_reads_the_mixed_words_and_has_their_gradient_alone():
     model, batch = tiny_model(BAHDANAU[0]), padded(PAIRS)
     found = mixed(model, batch, 1.0)
-    assert found.to("cpu").read_ids is not None
+    assert found.to("cpu").decoder_input_ids is not None
     ours, plain = batch_loss(model, found), batch_loss(model, batch)
     assert ours.tokens == plain.tokens
     assert ours.nats.item() != plain.nats.item()
