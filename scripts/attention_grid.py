@@ -33,7 +33,7 @@ from seq2seq.config import ModelConfig, ScoreName, SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
-from seq2seq.training.loop import ValidationScores, TrainingState, corpus_nats, fit
+from seq2seq.training.loop import TrainingState, ValidationScores, corpus_nats, fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 

@@ -81,7 +81,9 @@ class Batch:
             self,
             source_ids=change(self.source_ids),
             target_ids=change(self.target_ids),
-            decoder_input_ids=None if self.decoder_input_ids is None else change(self.decoder_input_ids),
+            decoder_input_ids=None
+            if self.decoder_input_ids is None
+            else change(self.decoder_input_ids),
             **others,
         )
 

@@ -265,11 +265,14 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             "model.readout_context is true, but there is no context at any step",
             hint="use model.context=input or an attention",
         )
-    unread = not config.reads_context and not config.context_to_upper and config.feedback != "context"
+    unread = (
+        not config.reads_context and not config.context_to_upper and config.feedback != "context"
+    )
     if config.attention == "luong" and unread:
         yield ConfigError(
             "with attention luong and model.readout_context false nothing reads the context",
-            hint="use model.readout_context=true, model.context_to_upper=true or model.feedback=context",
+            hint="use model.readout_context=true, model.context_to_upper=true or "
+            "model.feedback=context",
         )
     if config.encoder == "pyramid" and config.source_order == "reversed":
         yield ConfigError(

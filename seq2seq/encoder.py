@@ -39,8 +39,8 @@ class Encoder(nn.Module):
 
     With `reverse_source` the words are read from the last to the first, and then the
     end-of-sentence symbol (Sutskever et al., 2014, section 3.3); states are put back to where
-    their words are. Without `encode_eos` that symbol is not read, and not part of memory. From layer
-    `residual_from` on (the lowest is 1), what a layer reads is added to what it makes, after
+    their words are. Without `encode_eos` that symbol is not read, and not part of memory. From
+    layer `residual_from` on (the lowest is 1), what a layer reads is added to what it makes, after
     dropout, wherever both are equally wide. `projection` is the width of a linear map of the top
     states (Chen et al., 2018, RNMT+), and `self_attention` are layers over what it gives.
 

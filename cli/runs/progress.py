@@ -12,7 +12,7 @@ from seq2seq.system.visible import visible
 if TYPE_CHECKING:
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import Finished, ValidationScores, TrainingState, Update, Validation
+    from seq2seq.training.loop import Finished, TrainingState, Update, Validation, ValidationScores
 
 RECENT = 200  # updates whose mean time is the speed that the time left is told from
 

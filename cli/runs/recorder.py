@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import ValidationScores, TrainingState, Update, Validation
+    from seq2seq.training.loop import TrainingState, Update, Validation, ValidationScores
     from seq2seq.training.moving_average import MovingAverage
 
 

@@ -49,7 +49,13 @@ def train_run(
 
 
 def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
-    from seq2seq.training.loop import Finished, ValidationScores, Update, fit, refuse_non_finite_weights
+    from seq2seq.training.loop import (
+        Finished,
+        Update,
+        ValidationScores,
+        fit,
+        refuse_non_finite_weights,
+    )
     from seq2seq.training.stopwatch import Stopwatch, untimed
 
     config = run.config.training
@@ -154,7 +160,7 @@ def _batches(
     """The endless stream from where the run stands, after its largest batch has been tried."""
     from data.batching import largest_batch, token_budget_batches
     from data.subword_sampling import subword_sampling
-    from seq2seq.training.loop import stop_reason, check_memory
+    from seq2seq.training.loop import check_memory, stop_reason
 
     train = store.split("train")
     planned: dict[str, Any] = {

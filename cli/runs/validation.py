@@ -70,7 +70,9 @@ class Validator:
         references = [self._reference(i) for i in self._scored]
         sources = [self._source(i) for i in self._scored]
         bleu, chrf, ratio = quick_quality(hypotheses, [references], self._language)
-        return ValidationScores(nats, bleu, chrf, ratio, copied_share(sources, hypotheses, references))
+        return ValidationScores(
+            nats, bleu, chrf, ratio, copied_share(sources, hypotheses, references)
+        )
 
     def _translate(
         self, model: "EncoderDecoder", pairs: Sequence[int], stop: "StopRequest"

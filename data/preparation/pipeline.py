@@ -10,7 +10,7 @@ from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import read_raw_lines
 from data.preparation.encoding import Encoding, Progress
 from data.preparation.ingredients import SINGLE_CORPUS, PreparationInputs
-from data.preparation.pieces import record_models, pieces_found, copy_models, train_pieces
+from data.preparation.pieces import copy_models, pieces_found, record_models, train_pieces
 from data.preparation.working_folder import WorkingFolder, refuse_foreign, seal
 from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
 from seq2seq.errors import ConfigError

@@ -1,5 +1,5 @@
 """Attention: C = softmax(f(Q, K)) V, with any score, mask, scope, normalizer and heads."""
 
-from seq2seq.attention.attention import AttentionOutput, Attention, MultiHeadAttention, attend
+from seq2seq.attention.attention import Attention, AttentionOutput, MultiHeadAttention, attend
 
-__all__ = ["AttentionOutput", "Attention", "MultiHeadAttention", "attend"]
+__all__ = ["Attention", "AttentionOutput", "MultiHeadAttention", "attend"]

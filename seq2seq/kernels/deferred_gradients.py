@@ -45,7 +45,7 @@ class DeferredGradLinear:
 
 
 class DeferredGradMatmul:
-    """x M with a matrix for each sentence, for the length of one unroll; as `DeferredGradLinear`."""
+    """x M with a matrix for each sentence, for one unroll; see `DeferredGradLinear`."""
 
     def __init__(self, matrices: Tensor) -> None:
         """matrices [..., I, O]"""

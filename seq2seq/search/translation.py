@@ -54,7 +54,9 @@ def translate_ids(
             for i, hypotheses in zip(
                 chosen, _search(model, batch, config, n_best, head, device), strict=True
             ):
-                found[i] = [_expand_to_source(each, model, len(sources[i]) + 1) for each in hypotheses]
+                found[i] = [
+                    _expand_to_source(each, model, len(sources[i]) + 1) for each in hypotheses
+                ]
     return found
 
 

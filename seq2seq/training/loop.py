@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
-from seq2seq.kernels.precision import compute_dtype, autocast_to
+from seq2seq.kernels.precision import autocast_to, compute_dtype
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.out_of_memory import memory_for
 from seq2seq.training.accumulation import Gradients, gradients_for

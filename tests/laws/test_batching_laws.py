@@ -11,11 +11,11 @@ from tiny import padded
 from data.batching import (
     collate,
     cut,
-    split_into,
     epoch_plan,
     length_order,
     padded_lengths,
     sorted_batches,
+    split_into,
     token_budget_batches,
 )
 from data.token_store import StoredCorpus, TokenizedSplit

@@ -26,7 +26,7 @@ from seq2seq.checkpoints.folder import (
 )
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
-from seq2seq.training.loop import ValidationScores, TrainingState
+from seq2seq.training.loop import TrainingState, ValidationScores
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 

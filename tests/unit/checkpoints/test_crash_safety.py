@@ -26,11 +26,15 @@ from seq2seq.checkpoints.folder import point, pointed, prune, recover, save_chec
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ResourceError
 from seq2seq.system.files import write_json
-from seq2seq.training.loop import ValidationScores, TrainingState
+from seq2seq.training.loop import TrainingState, ValidationScores
 from seq2seq.training.optimization import build_optimizer
 
-OLD = TrainingState(update=12, validated=12, best_update=12, best_nats=1.0, measured=ValidationScores(1.0))
-NEW = TrainingState(update=18, validated=18, best_update=18, best_nats=0.5, measured=ValidationScores(0.5))
+OLD = TrainingState(
+    update=12, validated=12, best_update=12, best_nats=1.0, measured=ValidationScores(1.0)
+)
+NEW = TrainingState(
+    update=18, validated=18, best_update=18, best_nats=0.5, measured=ValidationScores(0.5)
+)
 LOSSES = ("nothing", "contents", "entries")
 
 

@@ -7,9 +7,9 @@ from tiny import CELLS, EVERY_KIND, padded, tiny_config
 from seq2seq.batch import FIRST_BATCH
 from seq2seq.building import build_model
 from seq2seq.config import TrainingConfig
-from seq2seq.kernels.precision import has_bfloat16_products, compute_dtype, autocast_to
+from seq2seq.kernels.precision import autocast_to, compute_dtype, has_bfloat16_products
 from seq2seq.model import EncoderDecoder
-from seq2seq.training.loop import ValidationScores, TrainingState, Update, fit
+from seq2seq.training.loop import TrainingState, Update, ValidationScores, fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 

@@ -17,7 +17,7 @@ from cli.runs.device import choose_device
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
-from seq2seq.training.loop import ValidationScores, TrainingState, Update, fit
+from seq2seq.training.loop import TrainingState, Update, ValidationScores, fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import build_optimizer

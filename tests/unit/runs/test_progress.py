@@ -4,7 +4,7 @@ import pytest
 
 from cli.runs.progress import RECENT, TimeEstimate, clock_time, describe_measured
 from seq2seq.config import TrainingConfig
-from seq2seq.training.loop import ValidationScores, TrainingState
+from seq2seq.training.loop import TrainingState, ValidationScores
 
 
 def paced(config: TrainingConfig, *seconds: float, resumed: TrainingState | None = None):
@@ -67,4 +67,6 @@ def test_clock_times_are_read_at_a_glance():
 
 def test_a_hopeless_perplexity_stays_short():
     assert describe_measured(ValidationScores(95.9)) == "perplexity 4.5e+41"
-    assert describe_measured(ValidationScores(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"
+    assert (
+        describe_measured(ValidationScores(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"
+    )

@@ -43,10 +43,10 @@ from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
 from seq2seq.training.loop import (
     Finished,
-    ValidationScores,
     TrainingState,
     Update,
     Validation,
+    ValidationScores,
     corpus_nats,
     fit,
     seed_update,
@@ -76,7 +76,14 @@ def events_of(
     optimizer = build_optimizer(model, config)
     options = {"state": TrainingState()} | options
     return list(
-        fit(model, optimizer, batches or endless(), lambda: ValidationScores(nats()), config, **options)
+        fit(
+            model,
+            optimizer,
+            batches or endless(),
+            lambda: ValidationScores(nats()),
+            config,
+            **options,
+        )
     )
 
 
