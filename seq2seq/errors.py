@@ -1,11 +1,11 @@
-"""What a person at the terminal can put right; the command line turns each kind into an exit code.
+"""Errors that a user can put right; the command line gives each class its own exit code.
 
-A wrong call in code stays a `ValueError`, an impossible state an `assert`.
+A wrong call in code raises `ValueError` instead, and an impossible state fails an `assert`.
 """
 
 
 class UserError(Exception):
-    """One sentence on what is wrong and where, and a hint that says what to do about it."""
+    """A message of one sentence, what is wrong and where, and a hint what to do about it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -14,7 +14,7 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A setting, argument or combination of them that cannot be honoured."""
+    """A setting or argument, or a combination of them, that cannot be used."""
 
 
 class CorpusError(UserError):
@@ -22,7 +22,7 @@ class CorpusError(UserError):
 
 
 class CheckpointError(UserError):
-    """A run or checkpoint that is missing, damaged, or of another format version."""
+    """A run or checkpoint that is missing, damaged, or of an unsupported format version."""
 
 
 class DivergenceError(UserError):
@@ -30,4 +30,4 @@ class DivergenceError(UserError):
 
 
 class ResourceError(UserError):
-    """Disk, memory, permission or a lock stands in the way."""
+    """The disk, the memory, a permission or a lock that another process owns prevents the work."""

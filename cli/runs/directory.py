@@ -211,9 +211,9 @@ class RunDirectory:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; the kernel lets go of it when the process dies."""
-        from seq2seq.system.locks import held
+        from seq2seq.system.locks import exclusive_lock
 
-        with held(self.path / ".lock", f"{self.path} is being trained"):
+        with exclusive_lock(self.path / ".lock", f"{self.path} is being trained"):
             yield
 
     def read_metrics(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from seq2seq.errors import ConfigError, ResourceError
-from seq2seq.system.out_of_memory import memory_for
+from seq2seq.system.out_of_memory import explain_out_of_memory
 
 if TYPE_CHECKING:
     from data.token_store import TokenStore
@@ -68,7 +68,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
             stopwatch.watch(trained.model)
 
         def validate() -> ValidationScores:
-            with memory_for("the translations of a validation", hint=TRANSLATING):
+            with explain_out_of_memory("the translations of a validation", hint=TRANSLATING):
                 return validator.measure(trained.model, stop)
 
         events = fit(

@@ -7,7 +7,7 @@ from typing import Any
 from data.token_store import META
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.files import sha256_of, sync, write_json
-from seq2seq.system.locks import held
+from seq2seq.system.locks import exclusive_lock
 
 PIECES = "pieces.json"  # pieces are learnt, with this key and these hashes
 
@@ -18,16 +18,16 @@ class WorkingFolder:
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(f"{store.name}.partial")
         lock = store.with_name(f".{store.name}.lock")
-        self._held = held(lock, f"{store} is being prepared", remove=True)
+        self._lock = exclusive_lock(lock, f"{store} is being prepared", remove=True)
 
     def __enter__(self) -> Path:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._held.__enter__()
+            self._lock.__enter__()
             try:
                 self.path.mkdir(exist_ok=True)
             except OSError:
-                self._held.__exit__(None, None, None)
+                self._lock.__exit__(None, None, None)
                 raise
         except OSError as error:
             raise ResourceError(
@@ -41,7 +41,7 @@ class WorkingFolder:
             if self.path.is_dir() and not (self.path / PIECES).exists():
                 shutil.rmtree(self.path)  # nothing in it is worth keeping
         finally:
-            self._held.__exit__(None, None, None)
+            self._lock.__exit__(None, None, None)
 
 
 def refuse_foreign(store: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files and directories that are there whole, or not at all."""
+"""Atomic files and directories: a reader finds the complete old or new content, never a part."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ Parsed = TypeVar("Parsed")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write to a neighbour, then swap: a reader finds the old file or the new one.
+    """Write to a temporary file beside `path`, then rename it: readers find the old or the new.
 
-    The new file is on disk before the swap, and the swap before this returns; an error inside
-    leaves the old file untouched and no neighbour behind.
+    The new file is on disk before it is renamed, and the renaming before this returns; an error
+    inside the `with` block leaves the old file untouched and deletes the temporary one.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Fill a neighbour, then rename: `path` appears with all its files or not at all.
+    """Fill a temporary directory, then rename it: `path` appears with all its files or not at all.
 
     Raises ResourceError if `path` exists, so nothing is ever overwritten.
     """
@@ -64,12 +64,13 @@ def sync(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write readable JSON, whole or not at all."""
+    """Write indented JSON, atomically."""
     with replacing(path) as partial:
         text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
         # A path that is not UTF-8 holds surrogates, which become JSON's own escapes.
@@ -77,22 +78,22 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError, and OSError, for what cannot be read."""
+    """The value of a JSON file. Raises OSError if it cannot be read, ValueError if not JSON."""
     return parse_json(path.read_text(encoding="utf-8"))
 
 
 def parse_json(text: str) -> Any:
-    """Raises ValueError for all that cannot be read, for what is nested too deep too."""
-    return _parsed(json.loads, text)
+    """The value of a JSON text. Raises ValueError if it is no JSON or is nested too deeply."""
+    return _parse(text, json.loads)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Raises ValueError for all that cannot be read: deep nesting and long numbers too."""
-    return _parsed(tomllib.loads, text)
+    """The tables of a TOML text. Raises ValueError if it is no TOML or is nested too deeply."""
+    return _parse(text, tomllib.loads)
 
 
-def _parsed(parse: Callable[[str], Parsed], text: str) -> Parsed:
+def _parse(text: str, parser: Callable[[str], Parsed]) -> Parsed:
     try:
-        return parse(text)
+        return parser(text)
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError("it is nested too deeply") from error

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the kernel lets go of when its holder dies."""
+"""One writer at a time: a lock file that the kernel releases when its owner's process dies."""
 
 import json
 import os
@@ -12,22 +12,24 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from seq2seq.errors import ResourceError
 
-TRIES = 5  # at a file that is neither there nor can be made, or that its holder is just removing
+ACQUIRE_ATTEMPTS = 5
+"""Tries for a file that cannot be created, or that its owner is removing at this moment."""
 
 
 @contextmanager
-def held(path: Path, doing: str, *, remove: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`, in which others read who holds it.
+def exclusive_lock(path: Path, activity: str, *, remove: bool = False) -> Iterator[None]:
+    """Own the lock file `path` inside the `with` block; other processes read in it who owns it.
 
-    The file stays when the lock is let go, or with `remove` is removed before that, while nobody
-    else can hold it. Removed afterwards it would let two in: one that holds the file that is gone,
-    and one that made a new one. filelock lets go of a file that is gone by the time it has it.
+    The file stays after the lock is released, or with `remove` is deleted before that, while
+    nobody else can own it. Deleted afterwards it would let two processes in: one that owns the
+    deleted file, and one that created a new one. filelock releases a file that was deleted before
+    it was acquired.
 
-    Raises ResourceError when another process holds it; `doing` says in the message what that
+    Raises ResourceError when another process owns it; `activity` says in the message what that
     process does, as in "RUN is being trained".
     """
     lock = FileLock(path)
-    _acquire(lock, path, doing)
+    _acquire(lock, path, activity)
     try:
         _write(path, {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
         yield
@@ -41,15 +43,15 @@ def held(path: Path, doing: str, *, remove: bool = False) -> Iterator[None]:
             lock.release()
 
 
-def _acquire(lock: BaseFileLock, path: Path, doing: str) -> None:
-    for _ in range(TRIES):
+def _acquire(lock: BaseFileLock, path: Path, activity: str) -> None:
+    for _ in range(ACQUIRE_ATTEMPTS):
         try:
             lock.acquire(timeout=0)
             return
         except Timeout as error:
             if path.exists():
                 raise ResourceError(
-                    f"{doing} by {_holder(path)}", hint="wait for it, or stop it first"
+                    f"{activity} by {_owner(path)}", hint="wait for it, or stop it first"
                 ) from error
         except OSError as error:
             raise ResourceError(
@@ -59,19 +61,19 @@ def _acquire(lock: BaseFileLock, path: Path, doing: str) -> None:
     raise ResourceError(f"{path.parent} cannot be written to", hint="choose a folder of yours")
 
 
-def _holder(path: Path) -> str:
-    """Its holder may be about to write its name, or to take it back."""
+def _owner(path: Path) -> str:
+    """The process that the file names, if its owner has written its name already."""
     try:
-        who = dict(json.loads(path.read_text(encoding="utf-8")))
+        owner = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        who = {}
-    since = f" since {who['since']}" if "since" in who else ""
-    host = f" on {who['host']}" if "host" in who else ""
-    return f"process {who['pid']}{host}{since}" if "pid" in who else "another process"
+        owner = {}
+    since = f" since {owner['since']}" if "since" in owner else ""
+    host = f" on {owner['host']}" if "host" in owner else ""
+    return f"process {owner['pid']}{host}{since}" if "pid" in owner else "another process"
 
 
 def _write(path: Path, value: dict[str, object] | None) -> None:
-    """In place: another file of this name would be another lock."""
+    """Write in place: a new file of the same name would be another lock."""
     with path.open("r+", encoding="utf-8") as stream:
         stream.truncate()
         stream.write("" if value is None else json.dumps(value) + "\n")

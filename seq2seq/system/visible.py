@@ -1,11 +1,11 @@
-"""Text as it may be shown: what could drive a terminal or hide in it gets a visible stand-in."""
+"""Text made safe to print: control and invisible characters get a visible replacement."""
 
 import json
 import unicodedata
 from typing import Any
 
-_STAND_INS = {"\n": "↵", "\r": "␍", "\t": "␉", "\u2028": "↵", "\u2029": "↵"}
-# Directions and joins that reorder or hide what follows on a screen.
+_REPLACEMENTS = {"\n": "↵", "\r": "␍", "\t": "␉", "\u2028": "↵", "\u2029": "↵"}
+# Bidirectional controls and zero-width characters, which reorder or hide text on a screen.
 _INVISIBLE = (
     frozenset("\u200e\u200f\u061c\ufeff\u200b")
     | {chr(code) for code in range(0x202A, 0x202F)}
@@ -14,26 +14,27 @@ _INVISIBLE = (
 
 
 def visible(text: str) -> str:
-    """Replace every character that could drive a terminal by one that shows it.
+    """Replace every character that a terminal would act on, or not show, by a visible one.
 
-    Control characters (C0 as ␀..␟, C1 as \\x80..\\x9f), line separators and bidirectional controls.
+    These are control characters (C0 becomes ␀..␟, C1 \\x80..\\x9f), line separators, bidirectional
+    controls, zero-width characters and surrogates.
     """
     if text.isprintable():
         return text
-    return "".join(_stand_in(character) for character in text)
+    return "".join(_replacement(character) for character in text)
 
 
 def json_line(value: Any) -> str:
-    """One JSON document and its line end; nothing in it can drive a terminal."""
+    """A value as one line of JSON, unprintable characters escaped, with its line end."""
     text = json.dumps(value, ensure_ascii=False)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
     return text + "\n"
 
 
-def _stand_in(character: str) -> str:
-    if character in _STAND_INS:
-        return _STAND_INS[character]
+def _replacement(character: str) -> str:
+    if character in _REPLACEMENTS:
+        return _REPLACEMENTS[character]
     code = ord(character)
     if code < 0x20:
         return chr(0x2400 + code)

@@ -1,10 +1,7 @@
-"""Memory that runs out, numbers that are none, locks, and what a resumed run may change."""
+"""Memory that runs out, numbers that are none, and what a resumed run may change."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -18,8 +15,7 @@ from data.batching import epoch_plan, largest_batch, padded_lengths
 from seq2seq.checkpoints.checkpoint import load_state, verify
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError
-from seq2seq.system.locks import held
-from seq2seq.system.out_of_memory import is_out_of_memory, memory_for
+from seq2seq.system.out_of_memory import explain_out_of_memory, is_out_of_memory
 from seq2seq.training.loop import check_memory
 from seq2seq.training.losses import batch_loss
 
@@ -96,7 +92,7 @@ def test_running_out_of_memory_names_the_batch_and_what_helps(
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
-    with pytest.raises(RuntimeError, match="shapes"), memory_for("anything"):
+    with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory("anything"):
         raise RuntimeError("shapes do not match")
 
 
@@ -170,56 +166,6 @@ def test_an_average_that_is_no_number_is_no_checkpoint(store, tmp_path, monkeypa
         train(run, store)
     assert not (run.checkpoints / "averaged").exists()
     assert run.checkpoint("best").name.startswith("update-")
-
-
-# Locks
-
-
-def test_a_lock_file_stays_and_is_the_same_one(tmp_path):
-    path = tmp_path / ".lock"
-    with held(path, "it is being made"):
-        told = json.loads(path.read_text())
-        assert told["pid"] == os.getpid() and {"host", "since"} <= set(told)
-        kind = path.stat().st_ino
-        with (
-            pytest.raises(ResourceError, match=f"it is being made by process {os.getpid()} on"),
-            held(path, "it is being made"),
-        ):
-            pass
-    assert (path.stat().st_ino, path.read_text()) == (kind, "")
-
-
-def test_a_holder_that_was_killed_blocks_nobody(tmp_path):
-    path = tmp_path / ".lock"
-    code = (
-        "import os, pathlib, sys; from seq2seq.system.locks import held\n"
-        "with held(pathlib.Path(sys.argv[1]), 'it'): os.kill(os.getpid(), 9)"
-    )
-    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -9
-    assert path.read_text()  # it still names the dead one
-    with held(path, "it"):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-
-
-@pytest.mark.parametrize("remove", [False, True])
-def test_many_that_come_and_go_are_never_two_at_once(tmp_path, remove):
-    code = (
-        "import pathlib, sys, time\n"
-        "from seq2seq.errors import ResourceError\n"
-        "from seq2seq.system.locks import held\n"
-        "path, end = pathlib.Path(sys.argv[1]), time.monotonic() + 1.5\n"
-        "inside = path.with_name('inside')\n"
-        "while time.monotonic() < end:\n"
-        "    try:\n"
-        "        with held(path, 'it', remove=len(sys.argv) > 2):\n"
-        "            inside.mkdir()\n"
-        "            inside.rmdir()\n"
-        "    except ResourceError:\n"
-        "        pass\n"
-    )
-    command = [sys.executable, "-c", code, tmp_path / ".lock", *["remove"] * remove]
-    processes = [subprocess.Popen(command) for _ in range(4)]
-    assert [process.wait() for process in processes] == [0, 0, 0, 0]
 
 
 # What a resumed run may change
