@@ -179,22 +179,16 @@ class RunDirectory:
                 if (now := self.checkpoint(name)) != path:  # replaced by a training that goes on
                     path = now
                     continue
-                raise DamagedCheckpointError(error.message, hint=self._instead_of(path)) from error
+                raise DamagedCheckpointError(error.message, hint=self._whole_instead()) from error
 
-    def _instead_of(self, damaged: Path) -> str:
-        from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, verify
-        from seq2seq.checkpoints.folder import pointed
+    def _whole_instead(self) -> str:
+        """A hint: which checkpoint to use in place of a damaged one, or that none is whole."""
+        from seq2seq.checkpoints.folder import newest_whole, pointed
 
-        names = sorted((p.name for p in self.checkpoints.glob("update-*")), reverse=True)
-        for name in ("best", "last", *names):
-            path = pointed(self.checkpoints, name)
-            if path is None or path == damaged:
-                continue
-            try:
-                verify(path)
-            except DamagedCheckpointError:
-                continue
-            return f"{path.name} is whole: use --checkpoint {name}, or train on with --resume"
+        for whole in newest_whole(self.checkpoints, first=["best", "last"]):
+            pointers = (n for n in ("best", "last") if pointed(self.checkpoints, n) == whole.path)
+            name = next(pointers, whole.path.name)
+            return f"{whole.path.name} is whole: use --checkpoint {name}, or train on with --resume"
         return "no checkpoint of the run is whole: restore one from a copy, or train again"
 
     def write_config(self, config: RunConfig) -> None:

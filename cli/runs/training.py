@@ -139,7 +139,7 @@ def _recovered(run: RunDirectory, device: str) -> _Standing:
     torch.manual_seed(config.seed)
     model = run.build_model().to(device)
     warnings: list[str] = []
-    found = recover(run.checkpoints, metric=config.metric, tell=warnings.append)
+    found = recover(run.checkpoints, metric=config.metric, report=warnings.append)
     if not found:
         load_origin(run, model)
     average = MovingAverage(model, decay=config.ema) if config.ema else None

@@ -4,9 +4,10 @@ One that is damaged is set aside when training goes on, as `damaged-update-N`, a
 """
 
 import itertools
+import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -89,7 +90,7 @@ def kept_checkpoints(
     validated: dict[int, tuple[Path, ValidationScores]] = {}
     named = {pointed(folder, "best"), pointed(folder, "last")}
     for path in sorted(folder.glob("update-*"), key=lambda path: (path in named, path.name)):
-        state = _state_if_any(path)
+        state = _unverified_state(path)
         if state.measured is not None:
             validated[state.update] = path, state.measured  # one an update, a named one if any
     ranked = sorted(validated, reverse=True)
@@ -110,10 +111,10 @@ def prune(
         kept |= {*kept_checkpoints(folder, by="best", count=keep_best, metric=metric)}
     if keep_last > 1:
         kept |= {*kept_checkpoints(folder, by="last", count=keep_last, metric=metric)}
-    there = sorted(folder.glob("update-*"), key=_age, reverse=True)
-    short = max(0, FEWEST - len(kept & {*there}))
-    kept |= {*[path for path in there if path not in kept][:short]}
-    for path in there:
+    present = checkpoints_in(folder)
+    missing = max(0, FEWEST - len(kept & {*present}))
+    kept |= {*[path for path in present if path not in kept][:missing]}
+    for path in present:
         if path not in kept:
             _remove(path)
     for path in folder.glob(".*.partial"):
@@ -144,7 +145,7 @@ def end_average(folder: Path, state: TrainingState) -> None:
     """
     if pointed(folder, "best") == folder / AVERAGED:
         for path in folder.glob("update-*"):
-            found = _state_if_any(path)
+            found = _unverified_state(path)
             if found.update == state.best_update and found.measured:
                 point(folder, "best", path)
     if (folder / AVERAGED).exists() and pointed(folder, "best") != folder / AVERAGED:
@@ -159,79 +160,124 @@ def averaged_updates(folder: Path) -> list[int]:
     return list(verify(path).averaged)
 
 
-def recover(folder: Path, *, metric: str, tell: Callable[[str], None]) -> VerifiedCheckpoint | None:
-    """The checkpoint to go on from; None where there never was one.
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Every checkpoint that training can go on from, whole or damaged, the newest first."""
+    return sorted(folder.glob("update-*"), key=_age, reverse=True)
 
-    That is what `last` names or, where that is damaged or gone, the newest that is whole. Then
-    `last` names it, `best` names the best that is whole, and what was found damaged is told and
-    set aside. Raises DamagedCheckpointError where there are checkpoints and none is whole.
+
+def newest_whole(
+    folder: Path,
+    *,
+    first: Sequence[str] = (),
+    on_damage: Callable[[Path, DamagedCheckpointError], None] = lambda path, error: None,
+) -> Iterator[VerifiedCheckpoint]:
+    """Verify checkpoints and yield those that are whole: the newest first, `averaged` last.
+
+    What the pointers `first` name comes before all others. `on_damage` is called with each
+    checkpoint that is damaged.
     """
-    found = dict[Path, VerifiedCheckpoint | None]()
-    problems: dict[Path, str] = {}
-    told: DamagedCheckpointError | None = None
+    named = [pointed(folder, name) for name in first]
+    rest = [pointed(folder, "best"), pointed(folder, AVERAGED)]
+    for path in dict.fromkeys([*named, *checkpoints_in(folder), *rest]):
+        if path is None:
+            continue
+        try:
+            checkpoint = verify(path)
+        except DamagedCheckpointError as error:
+            on_damage(path, error)
+        else:
+            yield checkpoint
 
-    def whole(path: Path) -> VerifiedCheckpoint | None:
-        nonlocal told
-        if path not in found:
-            try:
-                found[path] = verify(path)
-            except DamagedCheckpointError as error:
-                found[path], problems[path], told = None, error.message, told or error
-        return found[path]
 
-    there = sorted(folder.glob("update-*"), key=_age, reverse=True)  # the newest first
+def recover(
+    folder: Path, *, metric: str, report: Callable[[str], None]
+) -> VerifiedCheckpoint | None:
+    """The checkpoint to go on from; None where none was ever written.
+
+    That is the one that `last` names or, where it is damaged or gone, the newest whole one. Then
+    `last` names it, `best` names the best whole one, and each damaged one is renamed to
+    `damaged-...`; `report` is given a line for each of these repairs. All checkpoints are verified,
+    so that damage to one that an average needs is found now and not when training ends.
+
+    Raises DamagedCheckpointError where there are checkpoints and none is whole.
+    """
+    damaged: dict[Path, DamagedCheckpointError] = {}
+    whole = {
+        checkpoint.path: checkpoint
+        for checkpoint in newest_whole(folder, first=["last"], on_damage=damaged.__setitem__)
+    }
+    trainable = [checkpoint for path, checkpoint in whole.items() if path.name != AVERAGED]
+    if not trainable:
+        _refuse_damaged(folder, damaged)
+        return None
+    last = trainable[0]
     named = pointed(folder, "last")
-    last = whole(named) if named else None
-    if last is None:
-        last = next((each for path in there if (each := whole(path))), None)
-    if last is None:
-        if told is None and not (folder / "last").exists():
-            return None
-        raise DamagedCheckpointError(
-            told.message if told else f"{folder / 'last'} names no checkpoint, and there is none",
-            hint="no checkpoint of the run is whole: restore one from a copy, or train a new run",
-        )
-    for path in there:  # what is kept for an average, too, is found damaged now and not at the end
-        whole(path)
     if named is None and (folder / "last").exists():
-        tell(f"{folder / 'last'} names no checkpoint that is there")
+        report(f"{folder / 'last'} names no checkpoint that exists")
     if named != last.path:
         point(folder, "last", last.path)
-    best = pointed(folder, "best")
-    validated = (folder / "best").exists() or last.state.best_update
-    if validated and (best is None or whole(best) is None):
-        candidates = [each for path in there if (each := whole(path)) and each.state.measured]
-        best = max(candidates, key=lambda each: _merit(each, last, metric), default=last)
-        point(folder, "best", best.path)
-        if best is None:
-            tell(f"{folder / 'best'} names no checkpoint that is there")
-        tell(f"best names {best.path.name} from now on")
-    if (folder / AVERAGED).exists():
-        whole(folder / AVERAGED)
-    for path, problem in problems.items():
-        tell(f"{problem}; it is kept as {_set_aside(path).name}")
-    if named != last.path and (named or problems or last.state.update):
-        tell(f"going on from {last.path.name}, the newest checkpoint that is whole")
+    _repair_best(folder, whole, last, metric=metric, report=report)
+    for path, error in damaged.items():
+        report(f"{error.message}; it is kept as {_set_aside(path).name}")
+    if named != last.path and (named or damaged or last.state.update):
+        report(f"going on from {last.path.name}, the newest checkpoint that is whole")
     return last
 
 
+def _refuse_damaged(folder: Path, damaged: Mapping[Path, DamagedCheckpointError]) -> None:
+    """Raise DamagedCheckpointError where checkpoints were written: none of them is whole."""
+    for error in damaged.values():
+        raise DamagedCheckpointError(error.message, hint=_NONE_WHOLE)
+    if (folder / "last").exists():
+        raise DamagedCheckpointError(
+            f"{folder / 'last'} names no checkpoint, and there is none", hint=_NONE_WHOLE
+        )
+
+
+def _repair_best(
+    folder: Path,
+    whole: Mapping[Path, VerifiedCheckpoint],
+    last: VerifiedCheckpoint,
+    *,
+    metric: str,
+    report: Callable[[str], None],
+) -> None:
+    """Let `best` name the best whole checkpoint, where it names none or a damaged one."""
+    named = pointed(folder, "best")
+    if named in whole or not ((folder / "best").exists() or last.state.best_update):
+        return
+    validated = [
+        checkpoint
+        for path, checkpoint in whole.items()
+        if path.name != AVERAGED and checkpoint.state.measured
+    ]
+    best = max(validated, key=lambda each: _rank(each, last, metric), default=last)
+    point(folder, "best", best.path)
+    if named is None:
+        report(f"{folder / 'best'} names no checkpoint that exists")
+    report(f"best names {best.path.name} from now on")
+
+
+_NONE_WHOLE = "no checkpoint of the run is whole: restore one from a copy, or train a new run"
+
+
 def _age(path: Path) -> tuple[int, int, str]:
-    """Of two checkpoints of one update, that which was validated is the later one."""
+    """Sorts checkpoints by update; of two of one update, the validated one was written later."""
     number = path.name.split("-")[1]
-    return int(number) if number.isdecimal() else -1, _state_if_any(path).validated, path.name
+    return int(number) if number.isdecimal() else -1, _unverified_state(path).validated, path.name
 
 
-def _merit(
+def _rank(
     checkpoint: VerifiedCheckpoint, last: VerifiedCheckpoint, metric: str
 ) -> tuple[bool, tuple[float, float], int]:
-    """The best of a run is what its state says, or else what was measured best."""
+    """Higher is better: the update that the run's state calls best, then what scored best."""
     state = checkpoint.state
-    rank_key = state.measured.rank_key(metric) if state.measured else (-float("inf"),) * 2
-    return state.update == last.state.best_update, rank_key, state.update
+    scores = state.measured.rank_key(metric) if state.measured else (-math.inf, -math.inf)
+    return state.update == last.state.best_update, scores, state.update
 
 
 def _set_aside(path: Path) -> Path:
-    """Give a damaged checkpoint a name that nothing looks for."""
+    """Rename a damaged checkpoint to `damaged-...`, a name that no search matches."""
     names = (
         f"damaged-{path.name}{end}"
         for end in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
@@ -242,8 +288,8 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
-def _state_if_any(path: Path) -> TrainingState:
-    """As it is written, not verified; for what cannot be read, that of a run not begun."""
+def _unverified_state(path: Path) -> TrainingState:
+    """The state as it is written, without a check of its hash; an empty one if unreadable."""
     try:
         return read_state(path)
     except (CheckpointError, OSError):

@@ -72,7 +72,7 @@ def test_an_interrupted_run_averages_the_same(tmp_path, store, whole, stops):
 
 
 @pytest.mark.parametrize(
-    "step", ["checkpoint.load_average", "checkpoint_folder.save_average", "checkpoint.verify"]
+    "step", ["checkpoint.load_average", "folder.save_average", "checkpoint.verify"]
 )
 def test_a_crash_while_averaging_is_made_good(tmp_path, store, whole, monkeypatch, step):
     def crash(*arguments, **options):
@@ -80,7 +80,7 @@ def test_a_crash_while_averaging_is_made_good(tmp_path, store, whole, monkeypatc
 
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     with monkeypatch.context() as patched:
-        patched.setattr(f"seq2seq.{step}", crash)
+        patched.setattr(f"seq2seq.checkpoints.{step}", crash)
         with pytest.raises(Crash):
             train(run, store)
     outcome, reporter = train(run, store)

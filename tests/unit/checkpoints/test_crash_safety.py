@@ -207,13 +207,13 @@ def test_a_save_that_is_cut_off_anywhere_leaves_the_old_or_the_new(tmp_path, tra
         disk.left(after, lost=lost)
         disk.disarm()
         told: list[str] = []
-        last = recover(after, metric="perplexity", tell=told.append)
+        last = recover(after, metric="perplexity", report=told.append)
         assert last is not None and last.state in (OLD, state), (nth, calls[nth - 1])
         assert not told
         assert verify(pointed(after, "best")).state in (OLD, state)
         found.append(last.state)
         save(after, trained, state)  # and so training goes on
-        assert recover(after, metric="perplexity", tell=told.append).state == state and not told
+        assert recover(after, metric="perplexity", report=told.append).state == state and not told
         assert not list(after.glob(".*"))
         assert len(list(after.glob("update-*"))) == 2
     assert found == sorted(found, key=lambda each: each == state)  # once new, never old again
@@ -232,10 +232,10 @@ def test_a_save_that_fails_anywhere_leaves_the_old_or_the_new(tmp_path, trained,
                 save(folder, trained, state)
             disk.disarm()
         told: list[str] = []
-        assert recover(folder, metric="perplexity", tell=told.append).state in (OLD, state)
+        assert recover(folder, metric="perplexity", report=told.append).state in (OLD, state)
         assert not told
         save(folder, trained, state)
-        assert recover(folder, metric="perplexity", tell=told.append).state == state and not told
+        assert recover(folder, metric="perplexity", report=told.append).state == state and not told
         assert len(list(folder.glob("update-*"))) == 2
 
 

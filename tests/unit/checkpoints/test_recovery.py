@@ -72,7 +72,7 @@ def test_a_damaged_last_checkpoint_is_named_and_set_aside_and_the_one_before_is_
     told = "\n".join(reporter.told)
     assert "warning: " in told and "going on from update-0000000" in told
     if left is None:
-        assert f"{run.checkpoints / 'last'} names no checkpoint that is there" in told
+        assert f"{run.checkpoints / 'last'} names no checkpoint that exists" in told
         return
     aside = run.checkpoints / f"damaged-{last.name}"
     assert str(last) in told and aside.name in told
@@ -100,7 +100,7 @@ def test_a_pointer_that_names_nothing_is_mended(run, whole, store, name, content
     (run.checkpoints / name).write_bytes(POINTERS[content])
     assert pointed(run.checkpoints, name) is None
     outcome, reporter = train(run, store)
-    assert f"{run.checkpoints / name} names no checkpoint that is there" in reporter.told[0]
+    assert f"{run.checkpoints / name} names no checkpoint that exists" in reporter.told[0]
     assert not outcome.trained
     assert remains(run) == remains(whole)
 
