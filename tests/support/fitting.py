@@ -1,0 +1,48 @@
+"""The training loop without files: batches made by hand, and the events of `fit`."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tiny import REAL_IDS, padded
+
+from seq2seq.batch import Batch, BatchPosition
+from seq2seq.config import TrainingConfig
+from seq2seq.model import EncoderDecoder
+from seq2seq.training.loop import Finished, TrainingState, Update, Validation, ValidationScores, fit
+from seq2seq.training.optimization import build_optimizer
+
+
+def mirrored(count: int, chance: random.Random) -> list[tuple[list[int], list[int]]]:
+    sources = [[chance.choice(REAL_IDS) for _ in range(chance.randint(2, 5))] for _ in range(count)]
+    return [(source, source[::-1]) for source in sources]
+
+
+def endless(*, sentences: int = 4, seed: int = 5) -> Iterator[Batch]:
+    chance = random.Random(seed)
+    for number in itertools.count():
+        batch = padded(mirrored(sentences, chance))
+        yield replace(batch, position=BatchPosition(1, number))
+
+
+def events_of(
+    model: EncoderDecoder, config: TrainingConfig, *, nats=lambda: 1.0, batches=None, **options
+) -> list[Update | Validation | Finished]:
+    optimizer = build_optimizer(model, config)
+    options = {"state": TrainingState()} | options
+    return list(
+        fit(
+            model,
+            optimizer,
+            batches or endless(),
+            lambda: ValidationScores(nats()),
+            config,
+            **options,
+        )
+    )
+
+
+def kinds(events) -> str:
+    """Updates, validations and the end as letters, in order."""
+    return "".join({Update: "u", Validation: "v", Finished: "f"}[type(e)] for e in events)
