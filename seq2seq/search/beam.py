@@ -1,22 +1,18 @@
-"""Beam search over a batch of sentences, stopped only when nothing better can come."""
+"""Beam search over a batch of sentences, which stops only when no better hypothesis can follow."""
 
 from bisect import insort_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from seq2seq.search.hypothesis import (
-    Continuations,
-    Hypothesis,
-    State,
-    StepFunction,
-    best_continuations,
-    check_bounds,
-    check_numbers,
-)
+from seq2seq.search.continuations import Continuations, best_continuations, refuse_nan
+from seq2seq.search.hypothesis import Hypothesis, State, StepFunction, check_max_lengths
 from seq2seq.search.penalties import check_alpha, length_divisor
+
+_NO_ID = -1  # in place of an id: the hypothesis is cut because nothing can follow it
 
 
 @torch.no_grad()
@@ -34,151 +30,198 @@ def beam_search(
     forbidden: Sequence[int] = (),
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
-    """The best hypotheses of each sentence, best first, for a state with one row a sentence.
+    """The best hypotheses of each sentence, best first; `state` has one row for each sentence.
 
-    At every step the continuations of a sentence are ranked by log-probability. EOS among the
-    first `beam` of them ends a hypothesis; the first `beam` others live on. So an ending takes no
-    place from the living, and none is kept that a beam of this width would not have held. If the
-    first `beam` are all endings the beam is full of them and the sentence is over; with a beam of 1
-    this is greedy search, whatever the penalty.
+    At every step the continuations of a sentence are ranked by log-probability. Each EOS among the
+    first `beam` of them finishes a hypothesis, and the first `beam` others are continued. So a
+    finished hypothesis takes no place in the beam from an unfinished one, and none is kept that a
+    beam of this width would not have contained. If the first `beam` are all EOS, the sentence is
+    finished; with a beam of 1 this is greedy search, whatever the penalty.
 
-    A sentence stops when its `n_best` kept endings all score at least as high as the bound of
-    `length_divisor` on what any living hypothesis can become: going on would change nothing.
+    A sentence also stops when its `n_best` finished hypotheses all score at least as high as the
+    bound of `length_divisor` on what any unfinished one can still reach.
 
-    `max_lengths[i]` bounds the ids of sentence i, EOS included; hypotheses that live until then are
-    cut and ranked as they are, without EOS. `forbidden` ids (BOS, PAD) are never written, and
-    log-probabilities stay the model's own, not shared out again over the other ids; a hypothesis
-    with all its mass on them is cut there. `n_best` hypotheses are returned if there are so many.
+    `max_lengths[i]` bounds the ids of sentence i, EOS included; hypotheses still unfinished then
+    are cut and ranked without EOS. `forbidden` ids (BOS, PAD) are never written; log-probabilities
+    stay the model's own, not redistributed over the other ids. A hypothesis whose every
+    continuation is forbidden is cut there. Fewer than `n_best` hypotheses are returned only if no
+    more exist.
 
-    Ties: earlier endings before later ones, lower places in the beam before higher, then lower ids.
+    Ties: what finished earlier comes first, then lower rows of the beam, then lower ids.
     """
-    check_bounds(rows, max_lengths)
+    check_max_lengths(rows, max_lengths)
     check_alpha(length_penalty)
     if beam < 1:
         raise ValueError(f"beam is {beam}; 1 is greedy search")
     if not 1 <= n_best <= beam:
         raise ValueError(f"n_best is {n_best}; a beam of {beam} gives 1 to {beam} hypotheses")
-    history, endings = _History(), _Endings(rows, n_best)
-    sentences = torch.arange(rows)  # [B] the sentence of each group of rows still searched
-    room = torch.tensor(max_lengths, dtype=torch.int64)  # [B]
-    reach = torch.tensor(
-        [length_divisor(n, alpha=length_penalty) for n in max_lengths], dtype=torch.float64
-    )  # [B] the divisor at the longest length
-    totals = torch.zeros(rows, 1, dtype=torch.float64)  # [B, K] nats; -inf where no one lives
-    previous = torch.full((rows,), bos, device=device)  # [B * K]
-    length = 0
-    while len(sentences):
-        made = step(previous, state)
-        best = best_continuations(made.logits, count=beam + 1, forbidden=forbidden)
-        gains = _gains(best, totals)  # [B, K, C]
-        own = torch.arange(totals.numel()).reshape_as(totals)  # [B, K] rows
+    history, finished = _History(), _FinishedHypotheses(rows, n_best, alpha=length_penalty)
+    beams = _Beams.start(max_lengths, alpha=length_penalty)
+    previous_ids = torch.full((rows,), bos, device=device)  # [B * K]
+    while len(beams.sentences):
+        output = step(previous_ids, state)
+        best = best_continuations(output.logits, count=beam + 1, forbidden=forbidden)
+        totals = beams.extend(best)  # [B, K, C]
+        dead_ends, cut = beams.dead_ends(totals)
+        finished.add(dead_ends, cut, beams.sentences, length=beams.length)
 
-        stuck = (totals > float("-inf")) & (gains.amax(dim=-1) == float("-inf"))  # [B, K]
-        scores = totals / length_divisor(length, alpha=length_penalty)  # [B, K]
-        endings.add(stuck, sentences, scores, totals, length, own)
+        candidates = beams.rank(totals, best.ids, count=2 * beam)
+        last = beams.max_lengths == beams.length + 1  # [B]
+        ends, continues = _split_finished(candidates, eos=eos, beam=beam, last=last)
+        finished.add(ends, candidates, beams.sentences, length=beams.length + 1)
 
-        ranked, order = (totals.unsqueeze(-1) + gains).flatten(1).sort(descending=True, stable=True)
-        ranked, order = ranked[:, : 2 * beam], order[:, : 2 * beam]  # [B, 2K]
-        origin = own.gather(1, order // gains.shape[-1])  # [B, 2K] rows
-        ids = best.ids.reshape(len(sentences), -1).gather(1, order)  # [B, 2K]
-        last = (room == length + 1).unsqueeze(1)  # [B, 1]
-        ends, lives = _split_finished(ranked, ids, eos=eos, beam=beam, last=last)  # [B, 2K]
-        scores = ranked / length_divisor(length + 1, alpha=length_penalty)  # [B, 2K]
-        endings.add(ends, sentences, scores, ranked, length, origin, ids)
-
-        places = _first(lives)  # [B, K]
-        totals = ranked.gather(1, places).masked_fill(~lives.gather(1, places), float("-inf"))
-        # A sentence goes on while its best, the first, may still become better than what is kept.
-        stays = (totals[:, :1] / reach.unsqueeze(1) > endings.worst(sentences)).any(dim=1)  # [B]
-        parents = origin.gather(1, places)[stays].flatten()  # [B' * K]
-        written = ids.gather(1, places)[stays].flatten()  # [B' * K]
-        history.add(parents, written, made.weights)
-        sentences, room, reach, totals = (x[stays] for x in (sentences, room, reach, totals))
-        length += 1
-        if len(sentences):
-            state = made.state.select(parents.to(made.logits.device))
-            previous = written.to(made.logits.device)
-    return history.hypotheses(endings.kept)
+        beams, parents, ids = beams.advance(candidates, continues, finished)
+        history.add(parents, ids, output.weights)
+        if len(beams.sentences):
+            state = output.state.select(parents.to(output.logits.device))
+            previous_ids = ids.to(output.logits.device)
+    return history.hypotheses(finished.kept)
 
 
-def _gains(best: Continuations, totals: Tensor) -> Tensor:
-    """The log-probabilities [R, C] as [B, K, C], -inf where no one lives; checked."""
-    gains = best.log_probabilities.reshape(*totals.shape, -1)
-    gains = gains.masked_fill((totals == float("-inf")).unsqueeze(-1), float("-inf"))
-    check_numbers(best._replace(log_probabilities=gains))
-    return gains
+class _Candidates(NamedTuple):
+    """Hypotheses that one more id makes of the unfinished ones: C for each of B sentences."""
+
+    log_probabilities: Tensor  # [B, C] float64, nats, of the whole hypothesis; -inf for none
+    parents: Tensor  # [B, C] the row of the step that each continues
+    ids: Tensor  # [B, C] the id each ends in, or _NO_ID
+
+
+@dataclass(frozen=True, slots=True)
+class _Beams:
+    """The unfinished hypotheses: up to K for each of B sentences, likeliest first."""
+
+    sentences: Tensor  # [B] which sentence it is
+    max_lengths: Tensor  # [B] ids, EOS included
+    final_divisors: Tensor  # [B] float64, `length_divisor` at the maximum length
+    log_probabilities: Tensor  # [B, K] float64, nats; -inf where a sentence has fewer than K
+    length: int  # ids of every hypothesis
+
+    @classmethod
+    def start(cls, max_lengths: Sequence[int], *, alpha: float) -> "_Beams":
+        """One empty hypothesis for each sentence."""
+        rows = len(max_lengths)
+        divisors = [length_divisor(length, alpha=alpha) for length in max_lengths]
+        return cls(
+            sentences=torch.arange(rows),
+            max_lengths=torch.tensor(max_lengths, dtype=torch.int64),
+            final_divisors=torch.tensor(divisors, dtype=torch.float64),
+            log_probabilities=torch.zeros(rows, 1, dtype=torch.float64),
+            length=0,
+        )
+
+    @property
+    def rows(self) -> Tensor:
+        """The row of each hypothesis in the model's state. [B, K]"""
+        return torch.arange(self.log_probabilities.numel()).reshape_as(self.log_probabilities)
+
+    def extend(self, best: Continuations) -> Tensor:
+        """Log-probabilities with one id more, -inf where there is no hypothesis. [B, K, C]"""
+        before = self.log_probabilities.unsqueeze(-1)  # [B, K, 1]
+        gains = best.log_probabilities.reshape(*self.log_probabilities.shape, -1)  # [B, K, C]
+        totals = (before + gains).masked_fill(before == float("-inf"), float("-inf"))
+        refuse_nan(totals)
+        return totals
+
+    def dead_ends(self, totals: Tensor) -> tuple[Tensor, _Candidates]:
+        """Which hypotheses [B, K] have no allowed continuation, and all of them as they are."""
+        possible = self.log_probabilities > float("-inf")
+        blocked = totals.amax(dim=-1) == float("-inf")
+        ids = torch.full_like(self.rows, _NO_ID)
+        return possible & blocked, _Candidates(self.log_probabilities, self.rows, ids)
+
+    def rank(self, totals: Tensor, ids: Tensor, *, count: int) -> _Candidates:
+        """The best `count` continuations of each sentence. totals [B, K, C], ids [B * K, C]"""
+        ranked, order = totals.flatten(1).sort(descending=True, stable=True)  # [B, K * C]
+        order = order[:, :count]
+        parents = self.rows.gather(1, order // totals.shape[-1])
+        ids = ids.reshape(len(self.sentences), -1).gather(1, order)
+        return _Candidates(ranked[:, :count], parents, ids)
+
+    def advance(
+        self, candidates: _Candidates, continues: Tensor, finished: "_FinishedHypotheses"
+    ) -> tuple["_Beams", Tensor, Tensor]:
+        """The beams of the next step, with parent [B' * K] and last id [B' * K] of every row.
+
+        Sentences whose best hypothesis can no longer become better than the finished ones are
+        dropped, as are those with no hypothesis that `continues` [B, C].
+        """
+        columns = _true_first(continues)  # [B, K]
+        totals = candidates.log_probabilities.gather(1, columns)
+        totals = totals.masked_fill(~continues.gather(1, columns), float("-inf"))
+        bounds = totals[:, :1] / self.final_divisors.unsqueeze(1)  # [B, 1], or [B, 0] if K is 0
+        searched = (bounds > finished.thresholds(self.sentences)).any(dim=1)  # [B]
+        beams = _Beams(
+            self.sentences[searched],
+            self.max_lengths[searched],
+            self.final_divisors[searched],
+            totals[searched],
+            self.length + 1,
+        )
+        parents = candidates.parents.gather(1, columns)[searched].flatten()
+        return beams, parents, candidates.ids.gather(1, columns)[searched].flatten()
 
 
 def _split_finished(
-    ranked: Tensor, ids: Tensor, *, eos: int, beam: int, last: Tensor
+    candidates: _Candidates, *, eos: int, beam: int, last: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Which continuations end a hypothesis, and which live on. [B, C], best first -> [B, C] each.
+    """Which candidates are finished, and which are continued: [B, C] each.
 
-    Where `last` [B, 1], what would live on ends as it is.
+    For sentences at their `last` step [B], what would be continued is finished as it is.
     """
-    possible = ranked > float("-inf")
-    ends = possible & (ids == eos)
+    possible = candidates.log_probabilities > float("-inf")
+    ends = possible & (candidates.ids == eos)
     ends[:, beam:] = False
-    full = ends.sum(dim=1, keepdim=True) == beam  # [B, 1]
-    lives = possible & (ids != eos) & ~full
-    lives &= lives.cumsum(dim=1) <= beam
-    return ends | (lives & last), lives & ~last
+    only_ends = ends.sum(dim=1, keepdim=True) == beam  # [B, 1]
+    continues = possible & (candidates.ids != eos) & ~only_ends
+    continues &= continues.cumsum(dim=1) <= beam
+    last = last.unsqueeze(1)
+    return ends | (continues & last), continues & ~last
 
 
-def _first(lives: Tensor) -> Tensor:
-    """Columns of the living, in their order, then of others: [B, C] -> [B, K], K the most alive."""
-    width = int(lives.sum(dim=1).max())
-    return lives.to(torch.int8).sort(dim=1, descending=True, stable=True).indices[:, :width]
+def _true_first(mask: Tensor) -> Tensor:
+    """Columns with True first, in their order: [B, C] -> [B, K], K the most True in any row."""
+    width = int(mask.sum(dim=1).max())
+    return mask.to(torch.int8).sort(dim=1, descending=True, stable=True).indices[:, :width]
 
 
-class _Ending(NamedTuple):
-    """A hypothesis that is over: where its trail through the history begins."""
+class _Finished(NamedTuple):
+    """A finished hypothesis, whose other ids are traced back through the history."""
 
     score: float
     log_probability: float
-    step: int  # the step it ended at, from 0
-    row: int  # its row in that step
-    id: int | None  # what it wrote there; None if there was nothing it could write
+    length: int  # ids
+    parent: int  # its row before the step that finished it
+    id: int  # what that step wrote, or _NO_ID
 
 
-class _Endings:
-    """The best endings of each sentence, `n_best` at most."""
+class _FinishedHypotheses:
+    """The best finished hypotheses of each sentence, at most `n_best`."""
 
-    def __init__(self, sentences: int, n_best: int) -> None:
-        self.kept: list[list[_Ending]] = [[] for _ in range(sentences)]  # best first
-        self._n_best = n_best
+    def __init__(self, sentences: int, n_best: int, *, alpha: float) -> None:
+        self.kept: list[list[_Finished]] = [[] for _ in range(sentences)]  # best first
+        self._n_best, self._alpha = n_best, alpha
 
-    def worst(self, sentences: Tensor) -> Tensor:
-        """[B] -> [B, 1] what an ending must be better than to be kept."""
+    def thresholds(self, sentences: Tensor) -> Tensor:
+        """[B] -> [B, 1] the score that a further hypothesis must exceed to be kept."""
         kept = [self.kept[sentence] for sentence in sentences.tolist()]
-        scores = [e[-1].score if len(e) == self._n_best else float("-inf") for e in kept]
+        scores = [k[-1].score if len(k) == self._n_best else float("-inf") for k in kept]
         return torch.tensor(scores, dtype=torch.float64).unsqueeze(1)
 
     def add(
-        self,
-        which: Tensor,
-        sentences: Tensor,
-        scores: Tensor,
-        totals: Tensor,
-        step: int,
-        rows: Tensor,
-        ids: Tensor | None = None,
+        self, which: Tensor, candidates: _Candidates, sentences: Tensor, *, length: int
     ) -> None:
-        """Take in those of `which` [B, C], each behind its equals, and let the worst go."""
+        """Keep the best of `which` candidates [B, C], all of `length` ids; ties go to the older."""
         if not bool(which.any()):
             return
-        which = which & (scores > self.worst(sentences))
+        scores = candidates.log_probabilities / length_divisor(length, alpha=self._alpha)  # [B, C]
+        which = which & (scores > self.thresholds(sentences))
         groups, columns = which.nonzero(as_tuple=True)  # [n]
-        for sentence, score, total, row, new in zip(
-            sentences[groups].tolist(),
-            scores[groups, columns].tolist(),
-            totals[groups, columns].tolist(),
-            rows[groups, columns].tolist(),
-            [None] * len(groups) if ids is None else ids[groups, columns].tolist(),
-            strict=True,
+        chosen = (values[groups, columns].tolist() for values in (scores, *candidates))
+        for sentence, score, total, parent, id_ in zip(
+            sentences[groups].tolist(), *chosen, strict=True
         ):
             kept = self.kept[sentence]
-            insort_right(kept, _Ending(score, total, step, row, new), key=lambda e: -e.score)
+            insort_right(kept, _Finished(score, total, length, parent, id_), key=lambda f: -f.score)
             del kept[self._n_best :]
 
 
@@ -188,45 +231,46 @@ class _History:
     def __init__(self) -> None:
         self.parents: list[list[int]] = []  # [t][row of step t + 1] -> row of step t
         self.ids: list[list[int]] = []  # [t][row of step t + 1] -> id written in step t
-        self.weights: list[Tensor] = []  # [t] -> [R, S]; empty for a model without
+        self.weights: list[Tensor] = []  # [t] -> [R, S]; empty for a model without attention
 
     def add(self, parents: Tensor, ids: Tensor, weights: Tensor | None) -> None:
+        """parents and ids of the next step's rows, weights [R, S] of this step's"""
         self.parents.append(parents.tolist())
         self.ids.append(ids.tolist())
         if weights is not None:
             self.weights.append(weights)
 
-    def hypotheses(self, endings: list[list[_Ending]]) -> list[list[Hypothesis]]:
-        """Write out the endings of each sentence."""
-        trails = [[self._trail(ending) for ending in kept] for kept in endings]
-        alignments = iter(self._alignments([rows for kept in trails for _, rows in kept]))
+    def hypotheses(self, finished: list[list[_Finished]]) -> list[list[Hypothesis]]:
+        """Trace back the ids and weights of each sentence's finished hypotheses."""
+        paths = [[self._path(each) for each in kept] for kept in finished]
+        alignments = iter(self._alignments([rows for kept in paths for _, rows in kept]))
         return [
             [
-                Hypothesis(ids, ending.log_probability, ending.score, next(alignments))
-                for ending, (ids, _) in zip(kept, kept_trails, strict=True)
+                Hypothesis(ids, each.log_probability, each.score, next(alignments))
+                for each, (ids, _) in zip(kept, kept_paths, strict=True)
             ]
-            for kept, kept_trails in zip(endings, trails, strict=True)
+            for kept, kept_paths in zip(finished, paths, strict=True)
         ]
 
-    def _trail(self, ending: _Ending) -> tuple[tuple[int, ...], list[int]]:
-        """The ids of an ending, and the rows [T] of steps 0 to T - 1 that wrote them."""
-        row = ending.row
-        ids = [] if ending.id is None else [ending.id]
-        rows = [] if ending.id is None else [row]
-        for t in range(ending.step - 1, -1, -1):
+    def _path(self, finished: _Finished) -> tuple[tuple[int, ...], list[int]]:
+        """The ids [T], and the row [T] of each step that wrote them."""
+        row = finished.parent
+        ids = [] if finished.id == _NO_ID else [finished.id]
+        rows = [] if finished.id == _NO_ID else [row]
+        for t in reversed(range(finished.length - len(ids))):
             ids.append(self.ids[t][row])
             row = self.parents[t][row]
             rows.append(row)
         return tuple(reversed(ids)), rows[::-1]
 
-    def _alignments(self, trails: list[list[int]]) -> list[Tensor | None]:
-        """Gather the weights along each trail, a step at a time for all: [T, S] each."""
+    def _alignments(self, paths: list[list[int]]) -> list[Tensor | None]:
+        """Gather the weights along every path of rows, step by step for all: [T, S] each."""
         if not self.weights:
-            return [None] * len(trails)
-        longest = max(map(len, trails))
-        gathered = self.weights[0].new_zeros(len(trails), longest, self.weights[0].shape[1])
+            return [None] * len(paths)
+        longest = max(map(len, paths))
+        gathered = self.weights[0].new_zeros(len(paths), longest, self.weights[0].shape[1])
         for t in range(longest):
-            reached = [i for i, trail in enumerate(trails) if len(trail) > t]
-            gathered[reached, t] = self.weights[t][[trails[i][t] for i in reached]]
-        gathered = gathered.cpu()  # [N, T, S]
-        return [gathered[i, : len(trail)] for i, trail in enumerate(trails)]
+            reached = [i for i, path in enumerate(paths) if len(path) > t]
+            gathered[reached, t] = self.weights[t][[paths[i][t] for i in reached]]
+        gathered = gathered.cpu()  # [paths, T, S]
+        return [gathered[i, : len(path)] for i, path in enumerate(paths)]

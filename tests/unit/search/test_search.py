@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.beam import beam_search
+from seq2seq.search.continuations import best_continuations
 from seq2seq.search.greedy import greedy_search
-from seq2seq.search.hypothesis import SearchStep, best_continuations
+from seq2seq.search.hypothesis import SearchStep
 from seq2seq.search.penalties import length_divisor
 
 BOS, EOS, A, B = range(4)

@@ -1,0 +1,90 @@
+"""The likeliest next ids of each row, with their log-probabilities, out of a step's logits."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_MAX_NUMBERS = 2**19
+"""How many logits a log-sum-exp on a CPU handles at once: 2 MiB of float32 stay in its cache."""
+
+
+class Continuations(NamedTuple):
+    """The likeliest next ids of each row, best first; of equally likely ids the lowest first."""
+
+    log_probabilities: Tensor  # [R, C] float64 on the CPU; -inf for an id that cannot be written
+    ids: Tensor  # [R, C] int64 on the CPU
+
+
+def best_continuations(logits: Tensor, *, count: int, forbidden: Sequence[int]) -> Continuations:
+    """logits [R, V] -> at least the `count` best ids of each row that are not forbidden, if any.
+
+    Forbidden ids get -inf, and their probability is not redistributed: every log-probability is
+    the model's own, so scoring the same ids again gives the same number. No [R, V] table of
+    log-probabilities is computed: only one log-sum-exp for each row.
+
+    A row whose logits are no distribution (NaN, infinity, no mass at all) gets NaN.
+    """
+    values, ids = _largest(logits, count + len(forbidden))
+    log_probabilities = values.double() - _log_sum_exp(logits, values[:, :1]).double()  # [R, C]
+    for banned in forbidden:
+        log_probabilities = log_probabilities.masked_fill(ids == banned, float("-inf"))
+    return Continuations(log_probabilities, ids)
+
+
+def refuse_nan(log_probabilities: Tensor) -> None:
+    """Raise ValueError for a step whose logits are no distribution, rather than rank NaN."""
+    if log_probabilities.isnan().any():
+        raise ValueError("a step gave logits with NaN, with infinity, or with no mass at all")
+
+
+def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest logits of each row and their ids, on the CPU: [R, C] each, C at most `count`.
+
+    `torch.topk` may return any of several equal values; this returns those with the lowest ids.
+    """
+    width = min(count + 1, logits.shape[1])  # one more than wanted, to notice ties with the last
+    values, ids = logits.topk(width, dim=1)  # [R, C + 1]
+    values, ids = values.cpu(), ids.cpu()
+    if bool((values[:, 1:] == values[:, :-1]).any()):
+        ids, by_id = ids.sort(dim=1)
+        values, by_value = values.gather(1, by_id).sort(dim=1, descending=True, stable=True)
+        ids = ids.gather(1, by_value)
+        last = values[:, -1:]  # [R, 1]
+        # Ids tied with the last value may be missing; among ids without probability any will do.
+        tied = (values[:, -2:-1] == last) & (last > float("-inf"))  # [R, 1]
+        rows = tied.squeeze(1).nonzero().squeeze(1)  # [R']
+        if len(rows) and width < logits.shape[1]:
+            ids[rows] = _lowest_equal(logits, rows, values[rows], ids[rows])
+    return values[:, :count], ids[:, :count]
+
+
+def _lowest_equal(logits: Tensor, rows: Tensor, values: Tensor, ids: Tensor) -> Tensor:
+    """Put the lowest of all ids that equal the last of `values` [R', C] at the end of `ids`."""
+    width = values.shape[1]
+    last = values[:, -1:].to(logits.device)  # [R', 1]
+    row, id_ = (logits[rows.to(logits.device)] == last).nonzero().cpu().unbind(dim=1)  # [n]
+    counts = row.bincount(minlength=len(rows))  # [R']
+    rank = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]  # [n] within its row
+    first = rank < width
+    lowest = torch.zeros_like(ids).index_put((row[first], rank[first]), id_[first])  # [R', C]
+    larger = (values > values[:, -1:]).sum(dim=1, keepdim=True)  # [R', 1]
+    position = torch.arange(width) - larger  # [R', C]
+    return ids.where(position < 0, lowest.gather(1, position.clamp(min=0)))
+
+
+def _log_sum_exp(logits: Tensor, largest: Tensor) -> Tensor:
+    """log sum exp over V, in float32 at least. logits [R, V], largest [R, 1] -> [R, 1] on the CPU.
+
+    Never below `largest`, since exp(0) is in the sum: no log-probability is above 0.
+    """
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    largest = largest.to(logits.device, dtype)
+    # In parts on a CPU: no large table is made, and bfloat16 takes a quarter of the time.
+    rows = max(1, _MAX_NUMBERS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    sums = [
+        (part.to(dtype) - peak).exp_().sum(dim=1, keepdim=True)
+        for part, peak in zip(torch.split(logits, rows), torch.split(largest, rows), strict=True)
+    ]
+    return (largest + torch.cat(sums).log()).cpu()
