@@ -14,7 +14,6 @@ from seq2seq.search.hypothesis import SearchStep
 from seq2seq.search.penalties import length_divisor
 
 BOS, EOS, A, B = range(4)
-NEVER = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def test_the_penalty_is_that_of_wu_et_al():
     assert length_divisor(1, alpha=0.6) == 1.0
 
 
-def test_a_beam_of_two_finds_what_greedy_search_walks_past():
+def test_a_beam_of_two_finds_a_better_hypothesis_than_greedy_search():
     step = bigrams(GARDEN_PATH)
     (greedy,) = greedy_search(step, Rows(1), rows=1, max_lengths=[5], **OPTIONS)
     assert greedy.ids == (A, EOS)
@@ -73,16 +72,16 @@ def test_a_longer_hypothesis_may_still_win_after_the_first_has_ended():
         A: [0.0, 1.0, 0.0, 0.0],
         B: [0.0, 1.0, 0.0, 0.0],
     }
-    kept = {"rows": 1, "beam": 2, "max_lengths": [2], **OPTIONS}
-    ((plain,),) = beam_search(bigrams(table), Rows(1), length_penalty=0.0, **kept)
+    options = {"rows": 1, "beam": 2, "max_lengths": [2], **OPTIONS}
+    ((plain,),) = beam_search(bigrams(table), Rows(1), length_penalty=0.0, **options)
     assert plain.ids == (EOS,)
     # by hand: log 0.55 / 1 = -0.598; log 0.45 / (7/6) ** 2 = -0.799 / 1.361 = -0.587
-    ((long,),) = beam_search(bigrams(table), Rows(1), length_penalty=2.0, **kept)
+    ((long,),) = beam_search(bigrams(table), Rows(1), length_penalty=2.0, **options)
     assert long.ids == (A, EOS)
     assert long.score == pytest.approx(-0.5867, abs=1e-4)
 
 
-def test_search_stops_as_soon_as_nothing_better_can_come():
+def test_search_stops_as_soon_as_no_better_hypothesis_can_follow():
     steps = []
 
     def step(previous: Tensor, state: Rows) -> SearchStep[Rows]:
@@ -90,7 +89,7 @@ def test_search_stops_as_soon_as_nothing_better_can_come():
         return bigrams({i: [0.0, 0.9, 0.05, 0.05] for i in range(4)})(previous, state)
 
     beam_search(step, Rows(1), rows=1, beam=2, max_lengths=[50], length_penalty=0.0, **OPTIONS)
-    assert steps == [1]  # 0.9 is there; nothing that lives has more than 0.05
+    assert steps == [1]  # one has 0.9; no unfinished hypothesis has more than 0.05
     steps.clear()
     beam_search(
         step, Rows(1), rows=1, beam=2, max_lengths=[50], n_best=2, length_penalty=0.0, **OPTIONS
@@ -98,7 +97,7 @@ def test_search_stops_as_soon_as_nothing_better_can_come():
     assert steps == [1, 2]
 
 
-def test_a_hypothesis_without_an_end_is_cut():
+def test_a_hypothesis_without_eos_is_cut_at_its_maximum_length():
     table = {i: [0.0, 0.0, 0.75, 0.25] for i in range(4)}
     (greedy,) = greedy_search(bigrams(table), Rows(1), rows=1, max_lengths=[3], **OPTIONS)
     assert greedy.ids == (A, A, A)
@@ -109,28 +108,28 @@ def test_a_hypothesis_without_an_end_is_cut():
     assert [h.ids for h in found[1]] == [(A,), (B,)]  # no third exists
 
 
-def test_what_is_forbidden_is_never_written_and_its_share_is_not_given_away():
+def test_forbidden_ids_are_never_written_and_their_probability_is_not_redistributed():
     table = {i: [0.5, 0.25, 0.25, 0.0] for i in range(4)}
-    banned = {"rows": 1, "max_lengths": [2], "forbidden": (BOS,), **OPTIONS}
-    (greedy,) = greedy_search(bigrams(table), Rows(1), **banned)
+    options = {"rows": 1, "max_lengths": [2], "forbidden": (BOS,), **OPTIONS}
+    (greedy,) = greedy_search(bigrams(table), Rows(1), **options)
     assert greedy.ids == (EOS,)  # ties with A; the lowest id wins
     assert math.exp(greedy.log_probability) == pytest.approx(0.25)
-    (found,) = beam_search(bigrams(table), Rows(1), beam=4, n_best=4, **banned)
+    (found,) = beam_search(bigrams(table), Rows(1), beam=4, n_best=4, **options)
     assert {h.ids for h in found} == {(EOS,), (A, EOS), (A, A)}
 
 
-def test_a_row_with_all_its_mass_on_what_is_forbidden_is_cut_there():
+def test_a_hypothesis_with_only_forbidden_continuations_is_cut():
     table = {BOS: [0.0, 0.0, 1.0, 0.0], A: [1.0, 0.0, 0.0, 0.0]}
-    banned = {"rows": 1, "max_lengths": [9], "forbidden": (BOS,), **OPTIONS}
-    (greedy,) = greedy_search(bigrams(table), Rows(1), **banned)
-    ((found,),) = beam_search(bigrams(table), Rows(1), beam=2, **banned)
+    options = {"rows": 1, "max_lengths": [9], "forbidden": (BOS,), **OPTIONS}
+    (greedy,) = greedy_search(bigrams(table), Rows(1), **options)
+    ((found,),) = beam_search(bigrams(table), Rows(1), beam=2, **options)
     assert greedy == found
     assert found.ids == (A,)
-    nothing = beam_search(bigrams({BOS: [1.0, 0.0, 0.0, 0.0]}), Rows(1), beam=2, **banned)
-    assert [h.ids for h in nothing[0]] == [()]
+    (empty,) = beam_search(bigrams({BOS: [1.0, 0.0, 0.0, 0.0]}), Rows(1), beam=2, **options)
+    assert [h.ids for h in empty] == [()]
 
 
-def test_ties_go_to_the_lowest_beam_and_then_to_the_lowest_id():
+def test_ties_go_to_the_lowest_row_of_the_beam_and_then_to_the_lowest_id():
     even = {i: [0.25, 0.25, 0.25, 0.25] for i in range(4)}
     (found,) = beam_search(
         bigrams(even),
@@ -148,7 +147,7 @@ def test_ties_go_to_the_lowest_beam_and_then_to_the_lowest_id():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("count", [1, 2, 5, 11, 12])
-def test_of_equal_logits_the_lowest_ids_are_taken(dtype, count):
+def test_of_equal_logits_the_lowest_ids_are_best(dtype, count):
     generator = torch.Generator().manual_seed(1)
     logits = torch.randint(0, 4, (200, 12), generator=generator).to(dtype)
     found = best_continuations(logits, count=count, forbidden=())
@@ -156,18 +155,18 @@ def test_of_equal_logits_the_lowest_ids_are_taken(dtype, count):
     assert torch.equal(found.ids, expected)
 
 
-def test_log_probabilities_are_those_of_log_softmax_even_from_bfloat16():
+def test_log_probabilities_equal_log_softmax_even_for_bfloat16_logits():
     logits = torch.randn(50, 300, generator=torch.Generator().manual_seed(2)).bfloat16() * 4
     before = logits.clone()
     found = best_continuations(logits, count=7, forbidden=(3,))
     expected = logits.double().log_softmax(dim=1).gather(1, found.ids)
-    expected[found.ids == 3] = NEVER
+    expected[found.ids == 3] = float("-inf")
     torch.testing.assert_close(found.log_probabilities, expected, atol=1e-5, rtol=0)
     assert torch.equal(logits, before)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_logits_that_are_no_numbers_are_refused(bad):
+def test_logits_with_nan_or_infinity_are_refused(bad):
     def step(previous: Tensor, state: Rows) -> SearchStep[Rows]:
         return SearchStep(torch.tensor([[0.0, 1.0, bad, 0.0]]), None, state)
 
@@ -178,7 +177,7 @@ def test_logits_that_are_no_numbers_are_refused(bad):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"beam": 0}, "beam is 0"),
         ({"n_best": 3}, "n_best is 3"),
@@ -188,9 +187,9 @@ def test_logits_that_are_no_numbers_are_refused(bad):
         ({"max_lengths": [0]}, "max_lengths has 0"),
     ],
 )
-def test_a_wrong_call_is_refused(wrong, says):
+def test_invalid_arguments_are_refused(wrong, message):
     options = {"rows": 1, "beam": 2, "max_lengths": [3], **OPTIONS} | wrong
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         beam_search(bigrams(GARDEN_PATH), Rows(1), **options)
 
 
