@@ -16,7 +16,7 @@ from torch import Tensor
 
 from data.subword_sampling import SubwordSampling
 from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
-from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition
+from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, Source
 
 MULTIPLE = 8  # of pairs a batch holds: libraries prepare a product of each new shape anew
 POOL = 128  # batches whose pairs are grouped anew by the lengths of sampled pieces
@@ -237,8 +237,7 @@ def collate(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> B
     sources, source_lengths = split.sentences(2 * pairs)
     targets, target_lengths = split.sentences(2 * pairs + 1)
     return Batch(
-        _padded(sources, source_lengths),
-        torch.from_numpy(source_lengths + 1),
+        Source(_padded(sources, source_lengths), torch.from_numpy(source_lengths + 1)),
         _padded(targets, target_lengths, begin=1),
         tuple(split.lines[pairs].tolist()),
         position,

@@ -193,11 +193,11 @@ def sequences(*, seed: str, size: int) -> Iterator[Batch]:
         sources = [
             [chance.choice(SYMBOLS) for _ in range(chance.choice(LENGTHS))] for _ in range(size)
         ]
-        ids, lengths = pad_sources(sources)
-        width = ids.shape[1] + 1
-        targets = [[BOS, *reversed(source), EOS] for source in sources]
+        source = pad_sources(sources)
+        width = source.ids.shape[1] + 1
+        targets = [[BOS, *reversed(each), EOS] for each in sources]
         rows = [target + [PAD] * (width - len(target)) for target in targets]
-        yield Batch(ids, lengths, torch.tensor(rows), tuple(range(1, size + 1)), FIRST_BATCH)
+        yield Batch(source, torch.tensor(rows), tuple(range(1, size + 1)), FIRST_BATCH)
 
 
 def exactly_right(model: EncoderDecoder, batches: Sequence[Batch]) -> float:
@@ -206,7 +206,7 @@ def exactly_right(model: EncoderDecoder, batches: Sequence[Batch]) -> float:
     for batch in batches:
         sources = [
             ids[: length - 1].tolist()
-            for ids, length in zip(batch.source_ids, batch.source_lengths.tolist(), strict=True)
+            for ids, length in zip(batch.source.ids, batch.source.lengths.tolist(), strict=True)
         ]
         found = translate_ids(model, sources, SearchConfig(beam=1))
         right += sum(

@@ -132,7 +132,7 @@ def invented(chance):  # type: ignore[no-untyped-def]
     """A batch of 16 sentences to be reversed, of 3 to 12 symbols."""
     import torch
 
-    from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+    from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source
 
     lengths = torch.randint(3, 13, (16,), generator=chance)
     sources = torch.full((16, 13), PAD)
@@ -142,7 +142,7 @@ def invented(chance):  # type: ignore[no-untyped-def]
         words = torch.randint(4, VOCABULARY, (length,), generator=chance)
         sources[row, : length + 1] = torch.cat([words, torch.tensor([EOS])])
         targets[row, 1 : length + 2] = torch.cat([words.flip(0), torch.tensor([EOS])])
-    return Batch(sources, lengths + 1, targets, tuple(range(16)), FIRST_BATCH)
+    return Batch(Source(sources, lengths + 1), targets, tuple(range(16)), FIRST_BATCH)
 
 
 if __name__ == "__main__":

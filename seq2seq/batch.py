@@ -2,11 +2,12 @@
 
 from __future__ import annotations  # torch is for type checkers only: workers start without it
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
 
     from torch import Tensor
 
@@ -15,7 +16,7 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
 
 class BatchPosition(NamedTuple):
-    """A place in the endless stream of batches: the batch that comes next."""
+    """A position in the endless stream of batches: the batch that comes next."""
 
     epoch: int  # from 1
     batch: int  # from 0, within the epoch
@@ -24,80 +25,139 @@ class BatchPosition(NamedTuple):
 FIRST_BATCH = BatchPosition(epoch=1, batch=0)
 
 
+class _TensorFields:
+    """A dataclass some of whose fields are tensors, or again such dataclasses."""
+
+    __slots__ = ()
+
+    def map(self, change: Callable[..., Tensor], *others: Self) -> Self:
+        """A copy whose tensors are `change(mine, *theirs)`; all other fields are kept.
+
+        `theirs` are the tensors of the same field of each of `others`.
+        """
+        from torch import Tensor
+
+        changed: dict[str, object] = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            mine, *theirs = (getattr(each, field.name) for each in (self, *others))
+            if isinstance(mine, _TensorFields):
+                changed[field.name] = mine.map(change, *theirs)
+            elif isinstance(mine, Tensor):
+                changed[field.name] = change(mine, *theirs)
+        return replace(self, **changed)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Source(_TensorFields):
+    """B source sentences, padded; each ends in EOS."""
+
+    ids: Tensor  # [B, S] int64
+    lengths: Tensor  # [B] int64, EOS included; on the CPU, except inside CUDA graphs
+
+    def to(self, device: str) -> Source:
+        """The ids on a device; the lengths stay on the CPU, where reading them waits for no GPU."""
+        if device == "cpu" or self.ids.is_cuda:
+            return self
+        return replace(self, ids=_send(self.ids, device))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(_TensorFields):
     """B sentence pairs, padded; sources end in EOS, targets start with BOS and end in EOS."""
 
-    source_ids: Tensor  # [B, S] int64
-    source_lengths: Tensor  # [B] int64; on the CPU, but for what is recorded on a GPU
+    source: Source
     target_ids: Tensor  # [B, T+1] int64
     lines: tuple[int, ...]  # B line numbers in the corpus, from 1
     position: BatchPosition  # of this batch
-    decoder_input_ids: Tensor | None = None  # [B, T] read in place of the targets
-    places: Tensor | None = None  # [N], what `nonpad_positions` gives, where it is known already
+    decoder_input_ids: Tensor | None = None  # [B, T] for the decoder, in place of the targets
+    known_nonpad_positions: Tensor | None = None  # [N] cache of `nonpad_positions`
 
     @property
     def decoder_input(self) -> Tensor:
-        """What the decoder reads, BOS first. [B, T]"""
+        """The decoder's input ids, BOS first. [B, T]"""
         return self.target_ids[:, :-1] if self.decoder_input_ids is None else self.decoder_input_ids
 
     @property
     def labels(self) -> Tensor:
-        """What the decoder should write, EOS last. [B, T]"""
+        """The ids that the decoder should predict, EOS last. [B, T]"""
         return self.target_ids[:, 1:]
 
     @property
     def nonpad_positions(self) -> Tensor:
         """Where `labels` flattened are not padding. [N]"""
-        if self.places is not None:
-            return self.places
+        if self.known_nonpad_positions is not None:
+            return self.known_nonpad_positions
         return (self.labels != PAD).flatten().nonzero().squeeze(1)
 
-    def shape(self) -> str:
-        """In words, as an error names it."""
-        pairs, source = self.source_ids.shape
+    @property
+    def target_tokens(self) -> int:
+        """N, the labels that are not padding."""
+        return len(self.nonpad_positions)
+
+    def describe(self) -> str:
+        """The size in words, as error messages name it."""
+        pairs, source = self.source.ids.shape
         return f"a batch of {pairs} pairs, {source} source by {self.labels.shape[1]} target pieces"
 
     def repeated(self, times: int) -> Batch:
         """The same pairs so many times, one copy of all below the other."""
         if times == 1:
             return self
-        return self._with_ids(
-            lambda ids: ids.repeat(times, 1),
-            source_lengths=self.source_lengths.repeat(times),
-            lines=self.lines * times,
-        )
+        repeated = replace(self, lines=self.lines * times, known_nonpad_positions=None)
+        return repeated.map(lambda tensor: tensor.repeat(times, *[1] * (tensor.dim() - 1)))
 
     def to(self, device: str) -> Batch:
-        """On a device. What is real is looked up first: a GPU would have to be waited for."""
-        if device == "cpu" or self.source_ids.is_cuda:
-            return self
-        places = _sent(self.nonpad_positions, device)
-        return self._with_ids(lambda ids: _sent(ids, device), places=places)
+        """The same batch on a device; `source.lengths` stay on the CPU.
 
-    def _with_ids(self, change: Callable[[Tensor], Tensor], **others: Any) -> Batch:
-        """The same change to all that holds ids."""
-        return replace(
-            self,
-            source_ids=change(self.source_ids),
-            target_ids=change(self.target_ids),
-            decoder_input_ids=None
-            if self.decoder_input_ids is None
-            else change(self.decoder_input_ids),
-            **others,
+        The positions that are not padding are found first: on a GPU that would wait for it.
+        """
+        if device == "cpu" or self.source.ids.is_cuda:
+            return self
+        found, lengths = self.nonpad_positions, self.source.lengths
+        return replace(self, known_nonpad_positions=found).map(
+            lambda tensor: tensor if tensor is lengths else _send(tensor, device)
         )
 
+    def padded_to(self, sentences: int, source_width: int, target_width: int) -> Batch:
+        """The same batch as B' = sentences, S' = source_width and T' = target_width.
 
-def _sent(ids: Tensor, device: str) -> Tensor:
-    """From memory that is pinned, so that nobody waits until it is there."""
-    return ids.pin_memory().to(device, non_blocking=True)
+        Padding fills up each sentence, and pairs of an empty source and no labels fill up the rows.
+        """
+        import torch
+
+        ids = torch.full((sentences, source_width), PAD)
+        ids[:, :2] = EOS  # attention needs something that is not padding
+        empty = Batch(
+            Source(ids, torch.full((sentences,), 2)),
+            torch.full((sentences, target_width + 1), PAD),
+            self.lines,
+            self.position,
+        )
+        return empty.map(_fill_corner, self)
+
+    def copy_from(self, other: Batch) -> None:
+        """Overwrite all tensors in place, from a batch of the same size on the CPU."""
+        self.map(lambda mine, new: mine.copy_(new.pin_memory(), non_blocking=True), other)
 
 
-def pad_sources(sources: Sequence[Iterable[int]]) -> tuple[Tensor, Tensor]:
-    """Sources as they go into an encoder, EOS behind each -> ids [B, S], lengths [B]"""
+def _send(tensor: Tensor, device: str) -> Tensor:
+    """On a GPU, from pinned memory, so that the copy need not be waited for."""
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _fill_corner(rows: Tensor, values: Tensor) -> Tensor:
+    """`values` in the upper left corner of `rows`, and padding right of them."""
+    rows[: len(values)] = PAD
+    rows[tuple(map(slice, values.shape))] = values
+    return rows
+
+
+def pad_sources(sources: Sequence[Iterable[int]]) -> Source:
+    """Source ids without EOS, padded for an encoder, EOS at the end of each."""
     import torch
 
     rows = [[*map(int, ids), EOS] for ids in sources]
     lengths = torch.tensor([len(row) for row in rows])
     width = int(lengths.max())
-    return torch.tensor([row + [PAD] * (width - len(row)) for row in rows]), lengths
+    ids = torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
+    return Source(ids, lengths)

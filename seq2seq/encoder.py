@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.batch import EOS
+from seq2seq.batch import EOS, Source
 from seq2seq.config import CellKind
 from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
 from seq2seq.kernels.padding import length_mask
@@ -111,11 +111,12 @@ class Encoder(nn.Module):
         sizes = {"last": top, "backward": hidden_size, "mean": self.memory_size}
         self.summary_size = sizes[summary]
 
-    def encode(self, source_ids: Tensor, lengths: Tensor) -> Encoded:
-        """source_ids [B, S or wider], lengths [B], with a word and the end each
+    def encode(self, source: Source) -> Encoded:
+        """Each sentence has a piece besides EOS.
 
-        Lengths on the CPU cut the ids to the longest; a GPU would have to be asked for it.
+        Lengths on the CPU cut the ids to the longest; on a GPU that would wait for it.
         """
+        source_ids, lengths = source.ids, source.lengths
         if not lengths.is_cuda:
             source_ids = source_ids[:, : int(lengths.max())]
         width, lengths = source_ids.shape[1], lengths.to(source_ids.device, non_blocking=True)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from seq2seq.batch import Batch
+from seq2seq.batch import Batch, Source
 from seq2seq.decoders.contract import Decoder, Memory, Unrolled
 from seq2seq.encoder import Encoder
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
@@ -89,17 +89,16 @@ class EncoderDecoder(nn.Module):
         self.decoder: Decoder = decoder
         self.output: OutputLayer = output
 
-    def encode(self, source_ids: Tensor, lengths: Tensor) -> Memory:
-        """source_ids [B, S], lengths [B]"""
-        states, mask, summary, last, stride = self.encoder.encode(source_ids, lengths)
+    def encode(self, source: Source) -> Memory:
+        states, mask, summary, last, stride = self.encoder.encode(source)
         if not self.attend_eos:
-            visible = (lengths.to(mask.device) - 1 + stride - 1) // stride
+            visible = (source.lengths.to(mask.device) - 1 + stride - 1) // stride
             mask = mask & length_mask(visible, mask.shape[1])
         return Memory(states, mask, summary, last, self.decoder.prepare(states))
 
     def unroll(self, batch: Batch) -> Unrolled:
         """Readouts and attention for targets that are known."""
-        memory = self.encode(batch.source_ids, batch.source_lengths)
+        memory = self.encode(batch.source)
         return self.decoder.unroll(batch.decoder_input, memory)
 
     def logits(self, readouts: Tensor) -> Tensor:

@@ -104,11 +104,9 @@ def _epochs(store: Any, job: Job) -> Any:
 
 
 def count(batch: Batch) -> Counts:
-    from seq2seq.batch import PAD
-
+    source_tokens = int(batch.source.lengths.sum())
     labels = batch.labels
-    real = int(labels.ne(PAD).sum())
-    return Counts(1, len(labels), int(batch.source_lengths.sum()), real, labels.numel())
+    return Counts(1, len(labels), source_tokens, batch.target_tokens, labels.numel())
 
 
 def training(job: Job, run: Path, *, recipe: str, minutes: float) -> list[str]:

@@ -132,8 +132,7 @@ def _search(
 
 
 def _encode(model: EncoderDecoder, sources: Sequence[Sequence[int]], device: str) -> Memory:
-    source_ids, lengths = pad_sources(sources)
-    return model.encode(source_ids.to(device), lengths)
+    return model.encode(pad_sources(sources).to(device))
 
 
 def _view(weights: Tensor, head: int | None) -> Tensor:

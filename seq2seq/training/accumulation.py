@@ -5,13 +5,12 @@ Python 25 to hand over. A recording (a CUDA graph) hands them over all at once. 
 so batches are filled up to a few shapes with padding that counts for nothing.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from seq2seq.batch import EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.batch import Batch
 from seq2seq.config import TrainingConfig
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy
 from seq2seq.kernels.precision import autocast_to
@@ -99,7 +98,7 @@ class RecordedGradients(Gradients):
             if graph.recorded is None:
                 self._record(graph)
             return graph.replay()
-        graph = _Graph(shape, self.device)
+        graph = _Graph(shape, batch, self.device)
         graph.fill(batch, tokens)
         if len(self._graphs) < MOST:
             self._graphs[shape] = graph
@@ -136,45 +135,23 @@ class Shape(NamedTuple):
     @classmethod
     def holding(cls, batch: Batch) -> "Shape":
         """The least of the shapes that a batch fits into."""
-        sizes = (*batch.source_ids.shape, batch.labels.shape[1])
+        sizes = (*batch.source.ids.shape, batch.labels.shape[1])
         return cls(*(-(-size // each) * each for size, each in zip(sizes, MULTIPLES, strict=True)))
-
-    def empty(self) -> Batch:
-        """Sentences that are padding: two end symbols to read and nothing to write."""
-        source = torch.full((self.sentences, self.source), PAD)
-        source[:, :2] = EOS
-        lengths = torch.full((self.sentences,), 2)
-        return Batch(
-            source, lengths, torch.full((self.sentences, self.target + 1), PAD), (), FIRST_BATCH
-        )
-
-    def filled(self, batch: Batch) -> Batch:
-        """A batch with padding behind its sentences and behind each."""
-        whole, count = self.empty(), len(batch.source_lengths)
-        whole.source_ids[:count] = PAD
-        whole.source_ids[:count, : batch.source_ids.shape[1]] = batch.source_ids
-        whole.source_lengths[:count] = batch.source_lengths
-        whole.target_ids[:count, : batch.target_ids.shape[1]] = batch.target_ids
-        return whole
 
 
 class _Graph:
     """One shape on a GPU: what is read, what was recorded, what that leaves behind."""
 
-    def __init__(self, shape: Shape, device: str) -> None:
-        empty = shape.empty()
+    def __init__(self, shape: Shape, batch: Batch, device: str) -> None:
         self._shape = shape
-        self.batch = replace(empty.to(device), source_lengths=empty.source_lengths.to(device))
+        self.batch = batch.padded_to(*shape).map(lambda tensor: tensor.to(device))
         self.tokens = torch.ones((), device=device)
         self.recorded: torch.cuda.CUDAGraph | None = None
         self.losses: Tensor | None = None
 
     def fill(self, batch: Batch, tokens: int) -> None:
         """Have this batch read, in the place of the last one, and its loss divided by `tokens`."""
-        filled = self._shape.filled(batch)
-        self.batch.source_ids.copy_(filled.source_ids.pin_memory(), non_blocking=True)
-        self.batch.source_lengths.copy_(filled.source_lengths.pin_memory(), non_blocking=True)
-        self.batch.target_ids.copy_(filled.target_ids.pin_memory(), non_blocking=True)
+        self.batch.copy_from(batch.padded_to(*self._shape))
         self.tokens.fill_(tokens)
 
     def replay(self) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from seq2seq.batch import FIRST_BATCH, PAD, Batch, BatchPosition
+from seq2seq.batch import FIRST_BATCH, Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
 from seq2seq.kernels.precision import autocast_to, compute_dtype
@@ -186,7 +186,7 @@ class _Step:
         model.train()
         seed_update(config.seed, number)
         self.gradients.clear()
-        tokens = sum(int((batch.labels != PAD).sum()) for batch in batches)
+        tokens = sum(batch.target_tokens for batch in batches)
         losses = self._gradient(batches, tokens, number, progress)
         with part("optimizer"), explain_out_of_memory(f"the optimizer's step of update {number:,}"):
             measured = clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -226,7 +226,7 @@ class _Step:
         own, losses = self.config.scheduled_sampling * progress, []
         chance = update_chance(self.config.seed, number)
         for batch in batches:
-            with explain_out_of_memory(f"{batch.shape()}, at update {number:,}"):
+            with explain_out_of_memory(f"{batch.describe()}, at update {number:,}"):
                 read = self._mixed(batch, own, chance) if own else batch
                 losses.append(self.gradients.add(read, tokens))
         return losses
@@ -256,7 +256,7 @@ def check_memory(
     chance, was_training = torch.get_rng_state(), model.training
     model.train()
     try:
-        with explain_out_of_memory(f"the largest batch: {batch.shape()}"):
+        with explain_out_of_memory(f"the largest batch: {batch.describe()}"):
             kind = compute_dtype(config.precision, device)
             Gradients(model, config, device=device, kind=kind).add(batch, 1)
     finally:
@@ -291,7 +291,7 @@ def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str 
     nats, tokens = 0.0, 0
     with torch.inference_mode():
         for batch in batches:
-            with explain_out_of_memory(f"validation, in {batch.shape()}"):
+            with explain_out_of_memory(f"validation, in {batch.describe()}"):
                 loss = batch_loss(model, batch.to(device))
                 nats += loss.nats.item()
             tokens += loss.tokens

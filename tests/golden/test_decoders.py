@@ -52,7 +52,7 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
     model, batch = model_of(config, seed=seed), padded(PAIRS)
     slow = SlowModel(model, config)
     with torch.no_grad():
-        memory = model.encode(batch.source_ids, batch.source_lengths)
+        memory = model.encode(batch.source)
         readouts, weights = model.decoder.unroll(batch.decoder_input, memory)
         logits = model.logits(readouts)
     for row, (source, target) in enumerate(PAIRS):
@@ -78,7 +78,7 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
 def assert_state_after(model: EncoderDecoder, source: Ids, ids: Ids, expected: Any) -> None:
     batch = padded([(source, ids[1:])])
     with torch.no_grad():
-        memory = model.encode(batch.source_ids, batch.source_lengths)
+        memory = model.encode(batch.source)
         state = model.decoder.start(memory)
         for previous in ids:
             state = model.decoder.step(torch.tensor([previous]), state, memory).state
@@ -476,7 +476,7 @@ def test_context_input_reaches_the_cell_at_every_step():
     by_state, by_input = (tiny_model(kind) for kind in PLAIN)
     batch = padded(PAIRS[:1])
     for model, reaches in ((by_state, False), (by_input, True)):
-        memory = model.encode(batch.source_ids, batch.source_lengths)
+        memory = model.encode(batch.source)
         state = model.decoder.start(memory)
         other = Memory(memory.values, memory.mask, memory.summary + 1, memory.last)
         ids = torch.tensor([5])
@@ -496,7 +496,7 @@ def test_context_input_reaches_the_cell_at_every_step():
 )
 def test_input_feeding_starts_from_nothing(kind, fed, width):
     model, batch = tiny_model(kind, fed=fed), padded(PAIRS)
-    state = model.decoder.start(model.encode(batch.source_ids, batch.source_lengths))
+    state = model.decoder.start(model.encode(batch.source))
     assert state.fed is not None and state.fed.shape == (2, width) and not state.fed.any()
     assert stepped(model, batch)[0].shape == (2, 5, 7)
 
@@ -612,7 +612,7 @@ def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
     sizes = {"embedding_size": 2, "encoder_size": 1, "decoder_size": 2, "attention_size": 2}
     model = tiny_model(kind, cell="lstm", vocabulary=5, readout_size=2, **sizes)
     batch = padded([([4, 4], [4])])
-    memory = model.encode(batch.source_ids, batch.source_lengths)
+    memory = model.encode(batch.source)
     values = memory.values.detach().requires_grad_()
     summary = memory.summary.detach().requires_grad_()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seq2seq.batch import EOS
+from seq2seq.batch import EOS, pad_sources
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
 from seq2seq.kernels.deferred_gradients import DeferredGradLinear
@@ -79,7 +79,7 @@ def test_an_encoder_drops_words_but_no_tag():
     model.encoder.layers[0].register_forward_hook(lambda _, given, made: seen.append(given[0]))
     torch.manual_seed(1)
     tag, word = EOS + 2, EOS + 3
-    model.train().encode(torch.tensor([[tag, *[word] * 50, EOS]] * 40), torch.tensor([52] * 40))
+    model.train().encode(pad_sources([[tag, *[word] * 50]] * 40))
     there = seen[0].abs().sum(-1) > 0  # [B, S]
     assert there[:, 0].all()
     assert there[:, 1:].double().mean().item() == pytest.approx(0.05, abs=0.03)

@@ -10,6 +10,7 @@ from pytest import mark, raises
 from tiny import redraw
 from torch import Tensor, nn
 
+from seq2seq.batch import Source
 from seq2seq.config import CellKind
 from seq2seq.encoder import Encoded, Encoder, EncoderKind
 from seq2seq.recurrent.layers import LAYERS
@@ -47,7 +48,7 @@ def rectangle(sentences: list[list[int]], *, wider: int = 0, padding: int = 0) -
 
 def encoded(encoder: Encoder, sentences: list[list[int]] = SENTENCES, **padding: int) -> Encoded:
     lengths = torch.tensor([len(each) for each in sentences])
-    return encoder.encode(rectangle(sentences, **padding), lengths)
+    return encoder.encode(Source(rectangle(sentences, **padding), lengths))
 
 
 def steps_of(cell: CellKind, reader: nn.Module) -> list[references.Step]:

@@ -214,7 +214,7 @@ def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts
     made = []
     for found in (
         batch_loss(model, batch, **terms),
-        padded_loss(model, shape.filled(batch), **terms),
+        padded_loss(model, batch.padded_to(*shape), **terms),
     ):
         model.zero_grad()
         found.smoothed_nats.backward()
@@ -229,10 +229,10 @@ def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts
 def test_a_batch_that_fills_its_shape_stays_as_it_is():
     batch = padded([([4, 5, 6], [7, 8, 9])] * 8)
     shape = Shape.holding(batch)
-    filled = shape.filled(batch)
+    filled = batch.padded_to(*shape)
     assert shape == (8, 4, 4)
-    assert filled.source_ids.equal(batch.source_ids) and filled.target_ids.equal(batch.target_ids)
-    assert filled.source_lengths.equal(batch.source_lengths)
+    assert filled.source.ids.equal(batch.source.ids) and filled.target_ids.equal(batch.target_ids)
+    assert filled.source.lengths.equal(batch.source.lengths)
 
 
 def test_accumulated_gradients_are_those_of_one_batch():

@@ -38,17 +38,16 @@ def split_of(lengths: list[tuple[int, int]]) -> TokenizedSplit:
 
 def padded_tokens(batch: Batch) -> int:
     """Of the longer side; the decoder reads BOS and all but EOS."""
-    return len(batch.lines) * max(batch.source_ids.shape[1], batch.decoder_input.shape[1])
+    return len(batch.lines) * max(batch.source.ids.shape[1], batch.decoder_input.shape[1])
 
 
 def same(ours: Batch, theirs: Batch) -> bool:
     return (
         ours.lines == theirs.lines
         and ours.position == theirs.position
-        and all(
-            getattr(ours, name).equal(getattr(theirs, name))
-            for name in ("source_ids", "source_lengths", "target_ids")
-        )
+        and ours.source.ids.equal(theirs.source.ids)
+        and ours.source.lengths.equal(theirs.source.lengths)
+        and ours.target_ids.equal(theirs.target_ids)
     )
 
 
@@ -146,17 +145,17 @@ def test_a_batch_has_its_ids_its_marks_and_its_padding(split, budget, seed):
     for row, line in enumerate(batch.lines):
         pair = line // 10 - 1
         source, target = split.source(pair).tolist(), split.target(pair).tolist()
-        real = int(batch.source_lengths[row])
-        assert batch.source_ids[row, :real].tolist() == [*source, EOS]
-        assert not (batch.source_ids[row, real:] != PAD).any()
+        real = int(batch.source.lengths[row])
+        assert batch.source.ids[row, :real].tolist() == [*source, EOS]
+        assert not (batch.source.ids[row, real:] != PAD).any()
         labels, inputs = batch.labels[row].tolist(), batch.decoder_input[row].tolist()
         assert labels[: len(target) + 1] == [*target, EOS]
         assert set(labels[len(target) + 1 :]) <= {PAD}
         assert inputs[: len(target) + 1] == [BOS, *target]
-    assert int(batch.source_lengths.max()) == batch.source_ids.shape[1]  # nothing too wide
+    assert int(batch.source.lengths.max()) == batch.source.ids.shape[1]  # nothing too wide
     assert (batch.labels != PAD).any(dim=0).all()
-    assert batch.source_ids.dtype == batch.target_ids.dtype == batch.source_lengths.dtype
-    assert str(batch.source_ids.dtype) == "torch.int64"
+    assert batch.source.ids.dtype == batch.target_ids.dtype == batch.source.lengths.dtype
+    assert str(batch.source.ids.dtype) == "torch.int64"
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
@@ -186,8 +185,8 @@ def test_a_batch_is_what_rows_filled_one_by_one_make(split, data):
     pairs = data.draw(st.lists(numbers, min_size=1, max_size=9))  # in any order, and again
     batch = collate(split, np.array(pairs), FIRST_BATCH)
     by_hand = padded([(split.source(i).tolist(), split.target(i).tolist()) for i in pairs])
-    assert batch.source_ids.equal(by_hand.source_ids)
-    assert batch.source_lengths.equal(by_hand.source_lengths)
+    assert batch.source.ids.equal(by_hand.source.ids)
+    assert batch.source.lengths.equal(by_hand.source.lengths)
     assert batch.target_ids.equal(by_hand.target_ids)
     assert batch.lines == tuple(split.lines[pairs].tolist())
 

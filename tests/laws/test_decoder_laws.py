@@ -122,8 +122,8 @@ def test_more_padding_in_the_sources_changes_no_bit(kind, data, pairs, wider, dt
     _, model = drawn_model(data, kind, dtype=dtype)
     narrow, wide = padded(pairs), padded(pairs, wider=wider)
     with torch.no_grad():
-        memory = tensors_of(model.encode(narrow.source_ids, narrow.source_lengths))
-        padded_more = tensors_of(model.encode(wide.source_ids, wide.source_lengths))
+        memory = tensors_of(model.encode(narrow.source))
+        padded_more = tensors_of(model.encode(wide.source))
     assert len(memory) >= 4
     for ours, theirs in zip(memory, padded_more, strict=True):
         assert torch.equal(ours, theirs)
@@ -203,7 +203,7 @@ def test_select_moves_everything_a_step_needs(kind, data, pairs):
     batch = padded(pairs)
     rows = torch.tensor(data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=6)))
     with torch.no_grad():
-        memory = model.encode(batch.source_ids, batch.source_lengths)
+        memory = model.encode(batch.source)
         state = model.decoder.start(memory)
         for previous in batch.decoder_input[:, :2].unbind(1):  # so that no state is a first one
             state = model.decoder.step(previous, state, memory).state
@@ -245,7 +245,7 @@ def test_a_reordered_beam_is_the_beam_of_reordered_sentences(kind, data, pairs, 
     batch, moved = padded(pairs), padded([pairs[place] for place in order])
     with torch.no_grad():
         expected = Unrolled(*stepped(model, moved))
-        memory = model.encode(batch.source_ids, batch.source_lengths)
+        memory = model.encode(batch.source)
         state, readouts, weights = model.decoder.start(memory), [], []
         now = list(range(len(pairs)))  # which sentence each row is
         for t, ids in enumerate(batch.decoder_input.unbind(1)):

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName
 from seq2seq.model import EncoderDecoder
@@ -128,8 +128,7 @@ def padded(pairs: Sequence[tuple[Ids, Ids]], *, wider: int = 0, longer: int = 0)
     sources = [[*source, EOS] for source, _ in pairs]
     targets = [[BOS, *target, EOS] for _, target in pairs]
     return Batch(
-        rectangle(sources, extra=wider),
-        torch.tensor([len(source) for source in sources]),
+        Source(rectangle(sources, extra=wider), torch.tensor(list(map(len, sources)))),
         rectangle(targets, extra=longer),
         tuple(range(1, len(pairs) + 1)),
         FIRST_BATCH,
@@ -143,7 +142,7 @@ def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
 
 def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Readouts [B, T, R] and weights [B, T, N, S] by `start` and repeated `step`."""
-    memory = model.encode(batch.source_ids, batch.source_lengths)
+    memory = model.encode(batch.source)
     state = model.decoder.start(memory)
     readouts, weights = [], []
     for previous in batch.decoder_input.unbind(1):

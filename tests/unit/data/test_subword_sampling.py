@@ -211,7 +211,7 @@ def stream(split, tokenizer, start=FIRST_BATCH, **options):
 
 
 def told(batch):
-    return batch.position, batch.lines, batch.source_ids.tolist(), batch.target_ids.tolist()
+    return batch.position, batch.lines, batch.source.ids.tolist(), batch.target_ids.tolist()
 
 
 @pytest.mark.parametrize("pool", [1, 4, 128])
@@ -241,14 +241,14 @@ def test_drawn_pieces_are_what_a_batch_holds(tokenizer, split):
     drawn = sides(sampling(tokenizer).redrawn(split, EVERY, epoch=1))
     batch = next(stream(split, tokenizer))
     for row, line in enumerate(batch.lines):
-        source = [i for i in batch.source_ids[row].tolist() if i != PAD]
+        source = [i for i in batch.source.ids[row].tolist() if i != PAD]
         assert source[:-1] == drawn[line - 1][0]
 
 
 def test_a_curriculum_holds_for_what_is_drawn(tokenizer, split):
     count = len(epoch_plan(split, budget=60, seed=1, epoch=1))
     batches = itertools.islice(stream(split, tokenizer, curriculum="length"), count)
-    widths = [max(b.source_ids.shape[1], b.labels.shape[1]) for b in batches]
+    widths = [max(b.source.ids.shape[1], b.labels.shape[1]) for b in batches]
     assert widths == sorted(widths)
 
 

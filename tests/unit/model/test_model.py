@@ -3,15 +3,14 @@
 import pytest
 import torch
 
-from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch
+from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source, pad_sources
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
 from seq2seq.model import count_parameters
 
 SIZES = {"embedding_size": 8, "encoder_size": 4, "decoder_size": 8, "attention_size": 5}
 BATCH = Batch(
-    source_ids=torch.tensor([[5, 6, 7, EOS], [8, EOS, PAD, PAD]]),
-    source_lengths=torch.tensor([4, 2]),
+    source=pad_sources([[5, 6, 7], [8]]),
     target_ids=torch.tensor([[BOS, 5, 6, EOS], [BOS, 9, EOS, PAD]]),
     lines=(1, 2),
     position=FIRST_BATCH,
@@ -34,17 +33,17 @@ def test_attention_may_be_kept_from_the_end_of_the_source(attention):
 @pytest.mark.parametrize(("layers", "seen"), [(1, [3, 1]), (2, [2, 1]), (3, [1, 1])])
 def test_attention_kept_from_the_end_sees_every_state_of_a_pyramid_with_a_word(layers, seen):
     config = {"encoder": "pyramid", "encoder_layers": layers, "attend_eos": False}
-    memory = built(**config).encode(BATCH.source_ids, BATCH.source_lengths)
+    memory = built(**config).encode(BATCH.source)
     assert memory.mask.sum(1).tolist() == seen  # of 3 and of 1 word
 
 
 def test_a_source_whose_end_is_not_read_is_its_words():
     model = built(encode_eos=False)
-    memory = model.encode(BATCH.source_ids, BATCH.source_lengths)
+    memory = model.encode(BATCH.source)
     assert memory.mask.sum(1).tolist() == [3, 1] and not memory.values[~memory.mask].any()
-    other = BATCH.source_ids.clone()
+    other = BATCH.source.ids.clone()
     other[0, 3] = other[1, 1] = 9
-    again = model.encode(other, BATCH.source_lengths)
+    again = model.encode(Source(other, BATCH.source.lengths))
     assert torch.equal(memory.values, again.values)
     assert torch.equal(memory.summary, again.summary)
 

@@ -25,6 +25,7 @@ from benchmarks.measurement import Measurement, Spread
 from benchmarks.window import Counts, Enough, Window, and_enough, until_marks
 
 from data.batching import epoch_plan
+from seq2seq.batch import FIRST_BATCH, Batch, Source
 from seq2seq.config import ModelConfig, TrainingConfig
 
 PAD, BOS, EOS = 0, 2, 3
@@ -143,7 +144,9 @@ def test_real_target_tokens_of_joey():
 
 
 def test_real_target_tokens_of_ours():
-    batch = SimpleNamespace(labels=TARGETS[:, 1:], source_lengths=torch.tensor([4, 3, 2]))
+    batch = Batch(
+        Source(torch.full((3, 4), 7), torch.tensor([4, 3, 2])), TARGETS, (1, 2, 3), FIRST_BATCH
+    )
     assert ours.count(batch) == EXPECTED
 
 

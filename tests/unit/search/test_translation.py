@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, LUONG, PLAIN, Kind, tensors_of, tiny_model
 
-from seq2seq.batch import BOS, EOS, PAD, UNK
+from seq2seq.batch import BOS, EOS, PAD, UNK, pad_sources
 from seq2seq.config import SearchConfig
 from seq2seq.search.translation import ModelState, force, translate_ids
 
@@ -103,12 +103,12 @@ def test_the_weights_of_one_head_are_asked_for_by_its_number(beam):
 def test_a_pyramid_s_weights_are_shared_out_among_the_pieces_of_each_state():
     model = tiny_model(LUONG[4], encoder="pyramid", layers=3)
     for source in ([5, 6, 7, 8, 9], [5, 6, 7], [5]):  # with EOS 6 = 4 + 2, 4, and 2 pieces
-        ids, lengths = torch.tensor([[*source, EOS]]), torch.tensor([len(source) + 1])
+        count = len(source) + 1
         with torch.no_grad():
-            memory = model.encode(ids, lengths)
+            memory = model.encode(pad_sources([source]))
             step = model.decoder.step(torch.tensor([BOS]), model.decoder.start(memory), memory)
         states = step.weights[0].mean(0).tolist()
-        sizes = [4] * (len(ids[0]) // 4) + [len(ids[0]) % 4] * (len(ids[0]) % 4 > 0)
+        sizes = [4] * (count // 4) + [count % 4] * (count % 4 > 0)
         pieces = [
             share / size for share, size in zip(states, sizes, strict=True) for _ in range(size)
         ]
@@ -149,8 +149,7 @@ def test_all_targets_of_a_length_share_the_probability():
     )
     assert 0 < total < 1
     with torch.no_grad():
-        source, lengths = torch.tensor([[5, 6, EOS]]), torch.tensor([3])
-        memory = model.encode(source, lengths)
+        memory = model.encode(pad_sources([[5, 6]]))
         step = model.decoder.step(torch.tensor([BOS]), model.decoder.start(memory), memory)
         first = model.logits(step.readout).softmax(-1)[0]
         rest = 0.0
@@ -163,9 +162,8 @@ def test_all_targets_of_a_length_share_the_probability():
 
 def test_selecting_rows_takes_state_and_source_along():
     model = tiny_model(LUONG[4])
-    source = torch.tensor([[5, 6, EOS], [7, EOS, PAD]])
     with torch.no_grad():
-        memory = model.encode(source, torch.tensor([3, 2]))
+        memory = model.encode(pad_sources([[5, 6], [7]]))
         state = ModelState(model.decoder.start(memory), memory)
     moved = state.select(torch.tensor([1, 1, 0]))
     ours, theirs = tensors_of(state), tensors_of(moved)

@@ -18,7 +18,7 @@ def test_the_largest_batch_is_the_one_with_most_tokens(store):
     lengths = padded_lengths(split)
     most = max(lengths[pairs].max() * len(pairs) for pairs in plan)
     batch = largest_batch(split, budget=170, seed=1, epoch=2)
-    longest = max(int(batch.source_lengths.max()), batch.labels.shape[1])
+    longest = max(int(batch.source.lengths.max()), batch.labels.shape[1])
     assert longest * len(batch.lines) == most
 
 

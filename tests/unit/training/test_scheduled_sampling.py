@@ -31,7 +31,7 @@ def test_with_certainty_every_guess_is_read_and_nothing_else_changes(kind):
         assert torch.equal(found.decoder_input[row, len(read) :], rest)
     assert torch.equal(found.labels, batch.labels)
     assert torch.equal(found.target_ids, batch.target_ids)
-    assert torch.equal(found.source_ids, batch.source_ids)
+    assert torch.equal(found.source.ids, batch.source.ids)
 
 
 def test_with_probability_0_the_batch_is_itself():
