@@ -7,6 +7,7 @@ import attention_references as ar
 import numpy as np
 import pytest
 import torch
+from recurrent_references import Norm, layer_norm
 from tiny import redraw
 from torch import Tensor
 
@@ -406,9 +407,7 @@ def test_self_attention_is_attention_of_states_to_themselves(heads):
         rows, window = states[b].numpy(), ar.seen_everywhere(mask[b].tolist())
         seen = ar.multi_head(rows[m], rows, rows, w, scores, [window] * heads)
         # Vaswani et al. (2017), section 3.1: LayerNorm(x + Sublayer(x))
-        expected = ar.layer_norm(
-            rows[m] + seen.context, gain=gain, bias=bias, epsilon=layer.norm.eps
-        )
+        expected = layer_norm(rows[m] + seen.context, Norm(gain, bias))
         torch.testing.assert_close(made[b, m], torch.tensor(expected), **EXACT)
 
 

@@ -4,7 +4,7 @@ import attention_references as ar
 import numpy as np
 import pytest
 import torch
-from references import CellWeights
+from recurrent_references import CellWeights
 from tiny import redraw
 
 from seq2seq.attention.attention import Attention, MultiHeadAttention

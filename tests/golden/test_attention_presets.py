@@ -7,7 +7,7 @@ the model, by name. PyTorch keeps gates in the order i f g o and r z n.
 import numpy as np
 import pytest
 import torch
-from tiny import model_of, padded
+from tiny import model_of, padded, stepped
 
 from cli.runs.preset import preset_names, read_preset
 from seq2seq.batch import BOS, EOS
@@ -390,11 +390,14 @@ def test_a_preset_is_its_equations(name, seed):
     batch = padded([(SOURCE, TARGET), other, (SOURCE * 2, [7])])
     with torch.no_grad():
         readouts, weights = model.unroll(batch)
+        by_steps, weights_by_steps = stepped(model, batch)
         logits = model.logits(readouts)[0, : len(TARGET) + 1]
+    torch.testing.assert_close(readouts, by_steps, rtol=0, atol=1e-10)
     values = {key: value.detach().numpy() for key, value in model.named_parameters()}
     expected, seen = REFERENCES[name](Weights(values), config)
     np.testing.assert_allclose(logits.numpy(), np.stack(expected), rtol=0, atol=1e-10)
     assert (seen is None) == (weights is None)
     if weights is not None:
-        found = weights[0, : len(TARGET) + 1, :, : len(SOURCE) + 1].numpy()  # [T, N, S]
-        np.testing.assert_allclose(found, np.array(seen), rtol=0, atol=1e-10)
+        for each in (weights, weights_by_steps):
+            found = each[0, : len(TARGET) + 1, :, : len(SOURCE) + 1].numpy()  # [T, N, S]
+            np.testing.assert_allclose(found, np.array(seen), rtol=0, atol=1e-10)

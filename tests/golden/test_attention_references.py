@@ -5,7 +5,7 @@ import math
 import attention_references as ar
 import numpy as np
 import pytest
-import references
+from recurrent_references import CellWeights
 
 ONE = np.eye(1)
 CLOSE = {"rel": 0, "abs": 1e-12}
@@ -18,11 +18,6 @@ def vector(*numbers: float) -> ar.Array:
 def fixed(*numbers: float) -> ar.RowScore:
     """Scores that do not depend on what is asked."""
     return lambda query, keys: list(numbers)
-
-
-def seen(context: ar.Array) -> ar.Ask:
-    """An attention that always answers the same."""
-    return lambda query: references.Look(context, np.ones(1))
 
 
 # Scores
@@ -138,7 +133,7 @@ def test_attention_of_two_heads_by_hand():
         "W_V": np.array([[[1.0]], [[10.0]]]),
         "W_O": np.array([[1.0], [1.0]]),
     }
-    dot = ar.each_key(references.dot_score)
+    dot = ar.each_key(ar.dot_score)
     everywhere = ar.seen_everywhere([True, True])
     keys, values = np.array([[1.0], [0.0]]), np.array([[4.0], [8.0]])
     context, weights = ar.multi_head(vector(1), keys, values, w, [dot, dot], [everywhere] * 2)
@@ -149,7 +144,7 @@ def test_attention_of_two_heads_by_hand():
 
 
 def test_attention_of_two_slices_by_hand():
-    dot = ar.each_key(references.dot_score)
+    dot = ar.each_key(ar.dot_score)
     everywhere = ar.seen_everywhere([True, True])
     keys = np.array([[math.log(3), 5.0], [0.0, 5.0]])
     values = np.array([[4.0, 40.0], [8.0, 80.0]])
@@ -171,7 +166,7 @@ def test_attention_coverage_by_hand():
 def test_attention_coverage_by_a_gru_by_hand():
     # gates sig(0) = 1/2; n = tanh(a + 2 h + 3 s), so C' = C / 2 + n / 2
     inputs = np.array([[0.0, 0, 0], [0, 0, 0], [1, 2, 3]])
-    w = ar.without_biases(inputs, np.zeros((3, 1)))
+    w = CellWeights(inputs, np.zeros((3, 1)), np.zeros(3), np.zeros(3))
     made = ar.gru_coverage(vector(0.6), 0.5, vector(0.1), vector(-0.2), w)
     np.testing.assert_allclose(made, [0.3 + math.tanh(0.5 + 0.2 - 0.6) / 2], atol=1e-12)
 
@@ -203,193 +198,8 @@ def test_attention_coverage_loss_by_hand():
     assert ar.coverage_loss(rows, [True, True, True, False]) == pytest.approx(1.7)
 
 
-# Readouts and cells
+# Readouts
 
 
 def test_maxout_takes_the_greater_of_neighbours():
     assert ar.maxout(vector(1, 5, 7, -2, 0, 0)).tolist() == [5, 7, 0]
-
-
-def test_the_reset_gate_of_bahdanau_comes_before_the_product_and_that_of_cho_after():
-    w = {"W": 0 * ONE, "U": ONE, "C": ONE}
-    w |= {f"{letter}_{gate}": 0 * ONE for letter in "WUC" for gate in "zr"}
-    before, context = vector(0.8), vector(0.5)
-    # z = r = 1/2: s~ = tanh(.4 + .5), s' = .4 + s~ / 2
-    made = ar.reset_before_gru(vector(9), before, w, context)
-    np.testing.assert_allclose(made, [0.4 + math.tanh(0.9) / 2], atol=1e-12)
-    # h~ = tanh(1/2 (.8 + .5))
-    made = ar.cho_gru(vector(9), before, w, context)
-    np.testing.assert_allclose(made, [0.4 + math.tanh(0.65) / 2], atol=1e-12)
-
-
-def test_an_open_update_gate_takes_the_new_state_in_bahdanau_and_the_old_in_cho():
-    w = {"W": ONE, "U": 0 * ONE, "C": 0 * ONE}
-    w |= {f"{letter}_{gate}": 0 * ONE for letter in "WUC" for gate in "zr"}
-    w["b_z"] = vector(50)
-    np.testing.assert_allclose(
-        ar.reset_before_gru(vector(1), vector(0.3), w, vector(0)), [math.tanh(1)], atol=1e-12
-    )
-    np.testing.assert_allclose(ar.cho_gru(vector(1), vector(0.3), w, vector(0)), [0.3], atol=1e-12)
-
-
-def test_layer_norm_by_hand():
-    # mean 2, variance ((1)^2 + (1)^2) / 2 = 1
-    made = ar.layer_norm(vector(1, 3), gain=vector(2, 2), bias=vector(0, 10))
-    assert made.tolist() == [-2, 12]
-
-
-def test_the_layer_normalised_lstm_by_hand():
-    zeros, ones = np.zeros(8), np.ones(8)
-    w = {
-        "W_h": np.zeros((8, 2)),
-        "W_x": np.array([[1.0], [-1.0]] * 4),
-        "alpha_1": ones,
-        "beta_1": zeros,
-        "alpha_2": ones,
-        "beta_2": zeros,
-        "alpha_3": np.ones(2),
-        "beta_3": np.zeros(2),
-        "b": vector(0, 0, 0, 0, 0, 0, 1, 1),  # f, i, o, g
-    }
-    state = references.State(np.zeros(2), vector(1, -1))
-    # the paper has no epsilon, so W_h h = 0 would divide by 0; with one it is 0.
-    # LN(W_x x) is +-1 whatever x > 0: gates (1, -1), g = (2, 0)
-    after = ar.layer_norm_lstm(vector(7), state, w, epsilon=1e-20)
-    up = 1 / (1 + math.exp(-1))
-    cell = [up * 1 + up * math.tanh(2), -(1 - up)]
-    np.testing.assert_allclose(after.cell, cell, atol=1e-9)
-    # LN of two unequal numbers is (1, -1): h = sig(1) tanh(1), sig(-1) tanh(-1)
-    expected = [up * math.tanh(1), -(1 - up) * math.tanh(1)]
-    np.testing.assert_allclose(after.hidden, expected, atol=1e-9)
-
-
-# Whole steps
-
-
-def adding(x: ar.Array, state: references.State) -> references.State:
-    """A cell whose new state is the sum of all it reads and of its state, to show the wiring."""
-    return references.State(np.array([x.sum() + state.hidden.sum()]), None)
-
-
-def start(*numbers: float) -> list[references.State]:
-    return [references.State(vector(number), None) for number in numbers]
-
-
-def hiddens(step: ar.Step) -> list[float]:
-    return [float(state.hidden[0]) for state in step.states]
-
-
-def test_the_wiring_of_sutskever():
-    step = ar.sutskever_step([adding, adding], vector(1), start(10, 100))
-    assert hiddens(step) == [11, 111]  # 1 + 10; 11 + 100
-    assert step.readout.tolist() == [111]
-
-
-def test_the_wiring_of_luong_with_attention_after_the_cell_and_input_feeding():
-    asked = []
-
-    def ask(query: ar.Array) -> references.Look:
-        asked.append(query.tolist())
-        return references.Look(vector(0.25), np.ones(1))
-
-    w = {"W_c": np.array([[2.0, 0.001]])}
-    step = ar.luong_step(w, [adding, adding], vector(1), vector(5), start(10, 100), ask)
-    assert hiddens(step) == [16, 116] and asked == [[116]]
-    # tanh(2 * .25 + .001 * 116)
-    np.testing.assert_allclose(step.readout, [math.tanh(0.616)], atol=1e-12)
-    step = ar.luong_step(w, [adding, adding], vector(1), None, start(10, 100), ask)
-    assert hiddens(step) == [11, 111] and asked[1] == [111]
-
-
-def test_the_wiring_of_rnnsearch_with_attention_before_the_cell():
-    asked = []
-
-    def ask(query: ar.Array) -> references.Look:
-        asked.append(query.tolist())
-        return references.Look(vector(0.25), np.ones(1))
-
-    w = {f"{letter}{gate}": 0 * ONE for letter in "WUC" for gate in ("", "_z", "_r")}
-    w["C"] = ONE
-    w |= {
-        "U_o": np.array([[1.0], [0.0]]),
-        "V_o": np.array([[0.0], [1.0]]),
-        "C_o": np.array([[1.0], [1.0]]),
-    }
-    state = references.State(vector(0.6), None)
-    step = ar.rnnsearch_step(w, vector(0.5), state, ask)
-    after = 0.3 + math.tanh(0.25) / 2  # z = 1/2, s~ = tanh(c)
-    assert asked == [[0.6]]
-    np.testing.assert_allclose(hiddens(step), [after], atol=1e-12)
-    # the previous state: max(.6 + .25, .5 + .25)
-    np.testing.assert_allclose(step.readout, [0.85], atol=1e-12)
-    step = ar.rnnsearch_step(w, vector(0.5), state, ask, reads="new", readout="tanh")
-    np.testing.assert_allclose(step.readout, np.tanh([after + 0.25, 0.75]), atol=1e-12)
-    begun = ar.rnnsearch_start({"W_s": 2 * ONE}, vector(0.25))
-    np.testing.assert_allclose(begun.hidden, [math.tanh(0.5)])
-
-
-def test_the_wiring_of_the_conditional_gru():
-    asked = []
-
-    def ask(query: ar.Array) -> references.Look:
-        asked.append(float(query[0]))
-        return references.Look(vector(0.25), np.ones(1))
-
-    proposing = ar.without_biases(np.array([[0.0], [0.0], [1.0]]), np.zeros((3, 1)))
-    w = {"W_1": ONE, "W_2": 10 * ONE, "W_3": 100 * ONE}
-    step = ar.conditional_gru_step(
-        w, proposing, proposing, vector(0.5), references.State(vector(0.6), None), ask
-    )
-    between = 0.3 + math.tanh(0.5) / 2  # gates 1/2
-    after = between / 2 + math.tanh(0.25) / 2
-    assert asked == pytest.approx([between])
-    np.testing.assert_allclose(hiddens(step), [after], atol=1e-12)
-    np.testing.assert_allclose(step.readout, [math.tanh(0.5 + 10 * after + 25)], atol=1e-12)
-
-
-def test_the_wiring_of_gnmt():
-    asked = []
-
-    def ask(query: ar.Array) -> references.Look:
-        asked.append(float(query[0]))
-        return references.Look(vector(1000), np.ones(1))
-
-    step = ar.gnmt_step([adding] * 4, vector(1), start(10, 20, 30, 40), ask)
-    assert asked == [10]  # the bottom layer's last state
-    # 1 + c + 10 = 1011; 1011 + c + 20 = 2031; 2031 + c + 30 = 3061, x = 3061 + 2031 = 5092;
-    # 5092 + c + 40 = 6132, x = 6132 + 5092
-    assert hiddens(step) == [1011, 2031, 3061, 6132]
-    assert step.readout.tolist() == [11224]
-
-
-def test_the_wiring_of_rnmt_plus():
-    asked = []
-
-    def ask(query: ar.Array) -> references.Look:
-        asked.append(float(query[0]))
-        return references.Look(vector(1000), np.ones(1))
-
-    step = ar.rnmt_plus_step([adding] * 3, vector(1), vector(5), start(10, 20, 30), ask)
-    assert asked == [16]  # 1 + 5 + 10, the bottom layer's new state
-    # 16 + c + 20 = 1036; 1036 + c + 30 = 2066, x = 2066 + 1036
-    assert hiddens(step) == [16, 1036, 2066]
-    assert step.readout.tolist() == [3102, 1000]
-
-
-def test_the_wiring_of_cho():
-    w = {f"{letter}{gate}": 0 * ONE for letter in "WUC" for gate in ("", "_z", "_r")}
-    w |= {
-        "O_h": np.array([[1.0], [0.0]]),
-        "O_y": np.array([[0.0], [1.0]]),
-        "O_c": np.array([[0.0], [2.0]]),
-        "V": 2 * ONE,
-        "V'": 3 * ONE,
-    }
-    summary, state = ar.cho_start(w, vector(0.1))
-    np.testing.assert_allclose(summary, [math.tanh(0.2)])
-    np.testing.assert_allclose(state.hidden, [math.tanh(3 * math.tanh(0.2))])
-    # z = 1/2, h~ = 0: h' = .3; max(.3, .1 + 2 * .4)
-    state = references.State(vector(0.6), None)
-    step = ar.cho_step(w, vector(0.1), state, vector(0.4))
-    np.testing.assert_allclose(hiddens(step), [0.3], atol=1e-12)
-    np.testing.assert_allclose(step.readout, [0.9], atol=1e-12)

@@ -1,20 +1,15 @@
 """Whole models against loops over the equations of the papers, and their gradients."""
 
-import tomllib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import attention_references as ar
-import numpy as np
 import pytest
 import torch
 from combinations import model_configs
-from decoder_references import SlowModel, Source, tensor
+from decoder_references import SlowModel, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recurrent_references import affine
-from references import CellWeights, State, times
+from references import times
 from tiny import (
     ATTENTIVE,
     BAHDANAU,
@@ -35,6 +30,7 @@ from tiny import (
 )
 from torch import nn
 
+from cli.runs.preset import preset_names, read_preset
 from seq2seq.batch import BOS, PAD
 from seq2seq.config import ModelConfig
 from seq2seq.decoders.contract import Memory
@@ -207,9 +203,8 @@ def test_each_head_has_weights_of_its_own():
         assert not torch.allclose(weights[:, :, 0], weights[:, :, 1])
 
 
-# Presets: the papers' own steps, with our weights under the papers' letters
+# Presets
 
-PRESETS = Path(__file__).parents[2] / "cli" / "runs" / "presets"
 TINY = {
     "embedding_size": 5,
     "encoder_size": 4,
@@ -220,12 +215,11 @@ TINY = {
     "window": 2,
 }
 NO_DROPOUT = {"embedding_dropout": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
-Asked = Callable[[ar.Array], ar.Look]
 
 
 def preset_config(name: str, **changes: Any) -> ModelConfig:
     """The preset's structure in tiny widths."""
-    chosen = tomllib.loads((PRESETS / f"{name}.toml").read_text())["model"]
+    chosen = read_preset(name).model
     return ModelConfig(
         **chosen | {k: v for k, v in TINY.items() if k in chosen} | NO_DROPOUT | changes
     )
@@ -233,223 +227,6 @@ def preset_config(name: str, **changes: Any) -> ModelConfig:
 
 def arrays(module: nn.Module) -> dict[str, ar.Array]:
     return {name: value.detach().numpy() for name, value in module.named_parameters()}
-
-
-def cell_weights(layer: nn.Module) -> CellWeights:
-    """Of a layer of the library; without biases they are 0."""
-    w = {name.removeprefix("rnn."): value for name, value in arrays(layer).items()}
-    inputs, recurrent = w["weight_ih_l0"], w["weight_hh_l0"]
-    nothing = np.zeros(len(inputs))
-    return CellWeights(
-        inputs, recurrent, w.get("bias_ih_l0", nothing), w.get("bias_hh_l0", nothing)
-    )
-
-
-def lstms(decoder: Any) -> list[ar.Cell]:
-    return [ar.lstm_of(cell_weights(layer)) for layer in decoder.stack.layers]
-
-
-def layer_normalised(layer: nn.Module) -> ar.Cell:
-    """Gates go from our order i, f, g, o to the paper's f, i, o, g; the layer reads [x ; fed]."""
-    ours = arrays(layer)
-
-    def ordered(rows: ar.Array) -> ar.Array:
-        i, f, g, o = np.split(rows, 4)
-        return np.concatenate([f, i, o, g])
-
-    w = {
-        "W_h": ordered(ours["weight_hh"]),
-        "W_x": ordered(ours["weight_ih"]),
-        "b": ordered(ours["bias"]),
-        "alpha_1": ordered(ours["normalise_recurrent.weight"]),
-        "beta_1": ordered(ours["normalise_recurrent.bias"]),
-        "alpha_2": ordered(ours["normalise_inputs.weight"]),
-        "beta_2": ordered(ours["normalise_inputs.bias"]),
-        "alpha_3": ours["normalise_cell.weight"],
-        "beta_3": ours["normalise_cell.bias"],
-    }
-    return lambda x, state: ar.layer_norm_lstm(x, state, w, epsilon=1e-5)
-
-
-def gru_letters(layer: nn.Module, *, fed: int) -> dict[str, ar.Array]:
-    """W, U and C of each gate and of the new content, rows r, z, n with us."""
-    ours = arrays(layer)
-    of_word, of_context = np.split(ours["weight_ih"], [ours["weight_ih"].shape[1] - fed], axis=1)
-    w = {}
-    for letter, matrix in {
-        "W": of_word,
-        "C": of_context,
-        "U": ours["weight_hh"],
-        "b": ours["bias"],
-    }.items():
-        w[f"{letter}_r"], w[f"{letter}_z"], w[letter] = np.split(matrix, 3)
-    return w
-
-
-def readout_parts(decoder: Any, *sizes: int) -> list[ar.Array]:
-    """The readout's matrix by what it meets, [s ; c ; E y] with us."""
-    matrix = decoder.readout.linear.weight.detach().numpy()
-    assert matrix.shape[1] == sum(sizes)
-    return np.split(matrix, np.cumsum(sizes)[:-1], axis=1)
-
-
-def one_head(decoder: Any, source: Source, score: str) -> Asked:
-    scores = ar.scores_of(score, arrays(decoder.attention.score))
-    window = ar.seen_everywhere(source.mask)
-    return lambda query: ar.look(query, source.values, source.values, scores, window)
-
-
-def sutskever(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    states, steps = source.last, []
-    for word in words:
-        steps.append(ar.sutskever_step(lstms(slow.decoder), word, states))
-        states = steps[-1].states
-    return steps
-
-
-def cho(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    decoder, summary = slow.decoder, source.values[-1]
-    w = gru_letters(decoder.stack.layers[0], fed=4)
-    w["O_h"], w["O_c"], w["O_y"] = readout_parts(decoder, 4, 4, 5)
-    w["b_O"] = decoder.readout.linear.bias.detach().numpy()
-    # c = h_N, where the paper has another tanh(V h_N): the preset says so
-    state, steps = (
-        State(np.tanh(affine(dict(decoder.bridge.hidden[0].named_parameters()), summary)), None),
-        [],
-    )
-    for word in words:
-        steps.append(ar.cho_step(w, word, state, summary))
-        (state,) = steps[-1].states
-    return steps
-
-
-def rnnsearch(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    decoder = slow.decoder
-    w = gru_letters(decoder.stack.layers[0], fed=8)
-    w |= {name: -w[name] for name in ("W_z", "C_z", "U_z", "b_z")}  # the paper's z is our 1 - z
-    w["U_o"], w["C_o"], w["V_o"] = readout_parts(decoder, 4, 8, 5)
-    w["b_o"] = decoder.readout.linear.bias.detach().numpy()
-    bridge = arrays(decoder.bridge)
-    first = {"W_s": bridge["hidden.0.weight"], "b_s": bridge["hidden.0.bias"]}
-    state = ar.rnnsearch_start(first, source.values[0][4:])  # the backward half of h_1
-    ask, steps = one_head(decoder, source, "concat"), []
-    for word in words:
-        steps.append(ar.rnnsearch_step(w, word, state, ask))
-        (state,) = steps[-1].states
-    return steps
-
-
-def luong(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    decoder, steps = slow.decoder, []
-    of_state, of_context = readout_parts(decoder, 4, 4)
-    w = {"W_c": np.concatenate([of_context, of_state], axis=1)}  # the paper has [c ; h]
-    scores = ar.scores_of(slow.config.score, arrays(decoder.attention.score))
-    scope = None if decoder.attention.scope is None else arrays(decoder.attention.scope)
-    mask = [True] * len(source.values)  # the words alone
-
-    def ask(query: ar.Array) -> ar.Look:
-        window = ar.seen_everywhere(mask)
-        if scope is not None:
-            window = ar.local_p(
-                query, mask, reach=2, for_query=scope["weight"], vector=scope["reduction"][0]
-            )
-        return ar.look(query, source.values, source.values, scores, window)
-
-    states, fed = source.last, np.zeros(6)
-    for word in words:
-        steps.append(ar.luong_step(w, lstms(decoder), word, fed, states, ask))
-        states, fed = steps[-1].states, steps[-1].readout
-    return steps
-
-
-def nematus(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    decoder, steps, w = slow.decoder, [], {}
-    w["W_2"], w["W_3"], w["W_1"] = readout_parts(decoder, 4, 8, 5)
-    w["b_t"] = decoder.readout.linear.bias.detach().numpy()
-    bridge = arrays(decoder.bridge)
-    mean = sum(source.values) / len(source.values)
-    state = State(np.tanh(times(bridge["hidden.0.weight"], mean) + bridge["hidden.0.bias"]), None)
-    inner, outer = cell_weights(decoder.first), cell_weights(decoder.stack.layers[0])
-    ask = one_head(decoder, source, "additive")
-    for word in words:
-        steps.append(ar.conditional_gru_step(w, inner, outer, word, state, ask))
-        (state,) = steps[-1].states
-    return steps
-
-
-def gnmt(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    decoder, steps = slow.decoder, []
-    states = [State(np.zeros(4), np.zeros(4))] * len(decoder.stack.layers)
-    ask = one_head(decoder, source, "additive")
-    for word in words:
-        steps.append(ar.gnmt_step(lstms(decoder), word, states, ask))
-        states = steps[-1].states
-    return steps
-
-
-def rnmt_plus(slow: SlowModel, source: Source, words: list[ar.Array]) -> list[ar.Step]:
-    decoder, steps, heads = slow.decoder, [], 4
-    cells = [layer_normalised(layer) for layer in decoder.stack.layers]
-    states, fed = [State(np.zeros(4), np.zeros(4))] * len(cells), np.zeros(4)
-    w = ar.head_weights(decoder.attention, heads)
-    assert w.keys() == {"W_Q", "W_K"}
-    own = arrays(decoder.attention.attention.score)
-    scores = [ar.scores_of("additive", own, head=head) for head in range(heads)]
-    windows = [ar.seen_everywhere(source.mask)] * heads
-
-    def ask(query: ar.Array) -> ar.Look:
-        seen = ar.multi_head(query, source.values, source.values, w, scores, windows)
-        return ar.Look(seen.context, np.array(seen.weights))
-
-    for word in words:
-        steps.append(ar.rnmt_plus_step(cells, word, fed, states, ask))
-        states, fed = steps[-1].states, steps[-1].context
-    return steps
-
-
-PAPERS = {
-    "sutskever2014": sutskever,
-    "cho2014": cho,
-    "bahdanau2015": rnnsearch,
-    "luong2015-global": luong,
-    "luong2015-local-p": luong,
-    "nematus-cgru": nematus,
-    "gnmt": gnmt,
-    "rnmt-plus": rnmt_plus,
-}
-
-
-def test_every_preset_has_its_paper_here():
-    assert {path.stem for path in PRESETS.glob("*.toml")} == set(PAPERS)
-
-
-@pytest.mark.parametrize("name", PAPERS)
-def test_a_preset_with_its_attention_is_its_paper_step_by_step(name):
-    config = preset_config(name)
-    model, batch = model_of(config, seed=3), padded(PAIRS)
-    slow = SlowModel(model, config)
-    with torch.no_grad():
-        readouts, weights = model.unroll(batch)
-        one_by_one, looked = stepped(model, batch)
-        logits = model.logits(readouts)
-    torch.testing.assert_close(readouts, one_by_one, **EXACT)
-    output = arrays(model.output)
-    for row, (sentence, target) in enumerate(PAIRS):
-        source = slow.encode(sentence)
-        assert len(source.values) == len(sentence) + config.encode_eos
-        rows = model.decoder.embedding.weight.detach().numpy()
-        words = [rows[piece] for piece in [BOS, *target]]  # E y as it is
-        for t, step in enumerate(PAPERS[name](slow, source, words)):
-            torch.testing.assert_close(readouts[row, t], tensor(step.readout), **EXACT)
-            expected = times(output["vocabulary.weight"], step.readout)
-            expected = expected + output.get("vocabulary.bias", 0.0)
-            torch.testing.assert_close(logits[row, t], tensor(expected), **EXACT)
-            if step.weights is None:
-                assert weights is None
-                continue
-            seen = tensor(step.weights).reshape(-1, len(source.values))  # [N, S]
-            for ours in (weights, looked):
-                torch.testing.assert_close(ours[row, t, :, : len(source.values)], seen, **EXACT)
 
 
 # The output layer and the first state
@@ -602,7 +379,7 @@ def test_the_gradient_of_a_whole_model_with_attention_is_right(chosen):
     assert_gradients_right(axis_config(chosen))
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", preset_names())
 def test_the_gradient_of_a_preset_with_its_attention_is_right(name):
     assert_gradients_right(preset_config(name))
 

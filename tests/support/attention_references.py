@@ -1,8 +1,7 @@
-"""Attention, and decoders built on it, as plain loops over float64 numbers from the papers alone.
+"""Attention, coverage and readouts as plain loops over float64 numbers, from the papers alone.
 
-As in `references.py`: nothing is shared with the code under test, nothing is batched, nothing is
-fast. Vectors have one dimension, a mask is a list of booleans (True = may look), and positions are
-counted from 1 where a formula counts them. Weights come under the papers' own letters.
+Vectors have one dimension, a mask is a list of booleans (True = may be attended to), and positions
+are counted from 1 where a formula counts them. Weights come under the papers' own letters.
 
 Luong: Luong et al. (2015). Bahdanau: Bahdanau et al. (2015). Tu: Tu et al. (2016), "Modeling
 Coverage for Neural Machine Translation". See: See et al. (2017), "Get To The Point".
@@ -13,30 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from references import (
-    Array,
-    CellWeights,
-    Look,
-    Score,
-    State,
-    Weights,
-    dot_score,
-    gru_cell,
-    join,
-    lstm_cell,
-    scaled_dot_score,
-    score_of,
-    sigmoid,
-    tanh,
-    times,
-)
+from recurrent_references import NOTHING, CellWeights, State, gru, split_gates
+from references import Array, Weights, join, tanh, times
 from torch import nn
 
+Score = Callable[[Array, Array], float]
 RowScore = Callable[[Array, Array], list[float]]
 """query [H], keys [N, M] -> a number a position; minus infinity where there is nothing to see."""
 
 Normalizer = Callable[[Sequence[float], Sequence[bool]], Array]
-Ask = Callable[[Array], Look]
 
 
 def head_weights(attention: nn.Module, heads: int) -> dict[str, Array]:
@@ -52,6 +36,61 @@ def head_weights(attention: nn.Module, heads: int) -> dict[str, Array]:
 
 
 # Scores
+
+
+def dot_score(query: Array, key: Array) -> float:
+    """q . k: Luong et al. (2015), equation 8, first line."""
+    return float(sum(query[i] * key[i] for i in range(len(query))))
+
+
+def scaled_dot_score(query: Array, key: Array) -> float:
+    """q . k / sqrt(d_k): Vaswani et al. (2017), equation 1."""
+    return dot_score(query, key) / math.sqrt(len(key))
+
+
+def general_score(query: Array, key: Array, *, matrix: Array) -> float:
+    """q^T W_a k: Luong et al. (2015), equation 8, second line."""
+    return float(
+        sum(
+            query[i] * matrix[i, j] * key[j]
+            for i in range(matrix.shape[0])
+            for j in range(matrix.shape[1])
+        )
+    )
+
+
+def joined_score(query: Array, key: Array, *, matrix: Array, vector: Array) -> float:
+    """v_a^T tanh(W_a [q ; k]): Luong et al. (2015), equation 8, third line ("concat" there)."""
+    return dot_score(vector, tanh(times(matrix, join(query, key))))
+
+
+def two_matrix_score(
+    query: Array, key: Array, *, for_query: Array, for_key: Array, vector: Array
+) -> float:
+    """v_a^T tanh(W_a q + U_a k): Bahdanau et al. (2015), appendix A.1.2."""
+    return dot_score(vector, tanh(times(for_query, query) + times(for_key, key)))
+
+
+def score_of(name: str, weights: Weights) -> Score:
+    """The score of that name in this project, with weights named as in its modules."""
+    if name == "dot":
+        return dot_score
+    if name == "scaled_dot":
+        return scaled_dot_score
+    if name == "general":
+        return lambda q, k: general_score(q, k, matrix=weights["weight"])
+    if name == "additive":  # one matrix over the joined vectors
+        return lambda q, k: joined_score(
+            q, k, matrix=weights["weight"], vector=weights["reduction"]
+        )
+    assert name == "concat"  # a matrix for each
+    return lambda q, k: two_matrix_score(
+        q,
+        k,
+        for_query=weights["query_weight"],
+        for_key=weights["key_weight"],
+        vector=weights["reduction"],
+    )
 
 
 def each_key(score: Score) -> RowScore:
@@ -268,6 +307,11 @@ def local_p(
 # Attention
 
 
+class Look(NamedTuple):
+    context: Array  # [M]
+    weights: Array  # [S]
+
+
 def look(
     query: Array,
     keys: Array,
@@ -359,7 +403,8 @@ def gru_coverage(
 
     The GRU reads [a_ij ; h_j ; t_{i-1}], and its reset gate comes after the product.
     """
-    return gru_cell(join(np.array([weight]), state, asked_by), State(before, None), w).hidden
+    inputs = join(np.array([weight]), state, asked_by)
+    return gru(inputs, NOTHING, State(before), split_gates(w, "rzn")).hidden
 
 
 def covered_keys(keys: Array, coverage: Array, *, matrix: Array) -> Array:
@@ -447,259 +492,3 @@ READOUTS: dict[str, Callable[[Array], Array]] = {
     "maxout": maxout,
     "none": lambda joined: joined,
 }
-
-
-# Cells
-
-
-def without_biases(inputs: Array, recurrent: Array) -> CellWeights:
-    """Luong's LSTM has no biases; neither have Bahdanau's attention and Sutskever's equations."""
-    return CellWeights(inputs, recurrent, np.zeros(len(inputs)), np.zeros(len(recurrent)))
-
-
-def optional(w: Weights, letter: str) -> Array | float:
-    return w.get(letter, 0.0)
-
-
-def reset_before_gru(embedded: Array, before: Array, w: Weights, context: Array | None) -> Array:
-    """The GRU of Bahdanau, appendix A.1.1 (encoder: no context) and A.2.2 (decoder):
-
-    z = sig(W_z e + U_z s + C_z c),  r = sig(W_r e + U_r s + C_r c),
-    s~ = tanh(W e + U (r o s) + C c),  s' = (1 - z) o s + z o s~.
-    Biases b_z, b_r, b are not written in the paper; here they are added if they are given.
-    """
-
-    def read(gate: str) -> Array:
-        made = times(w["W" + gate], embedded) + optional(w, "b" + gate)
-        return made if context is None else made + times(w["C" + gate], context)
-
-    z = sigmoid(read("_z") + times(w["U_z"], before))
-    r = sigmoid(read("_r") + times(w["U_r"], before))
-    proposed = tanh(read("") + times(w["U"], r * before))
-    return (1 - z) * before + z * proposed
-
-
-def cho_gru(embedded: Array, before: Array, w: Weights, summary: Array) -> Array:
-    """The decoder's GRU of Cho et al. (2014), appendix A.1.2:
-
-    z = sig(W_z e + U_z h + C_z c),  r = sig(W_r e + U_r h + C_r c),
-    h~ = tanh(W e + r o (U h + C c)),  h' = z o h + (1 - z) o h~.
-    """
-
-    def read(gate: str) -> Array:
-        return times(w["W" + gate], embedded) + optional(w, "b" + gate)
-
-    def remembered(gate: str) -> Array:
-        return times(w["U" + gate], before) + times(w["C" + gate], summary)
-
-    z = sigmoid(read("_z") + remembered("_z"))
-    r = sigmoid(read("_r") + remembered("_r"))
-    proposed = tanh(read("") + r * remembered(""))
-    return z * before + (1 - z) * proposed
-
-
-def layer_norm(z: Array, *, gain: Array, bias: Array, epsilon: float = 0.0) -> Array:
-    """LN(z) = (z - mu) / sigma o alpha + beta: Ba et al. (2016), equations 15 and 16.
-
-    Code adds an epsilon to the variance, the paper has none.
-    """
-    mean = sum(float(each) for each in z) / len(z)
-    variance = sum((float(each) - mean) ** 2 for each in z) / len(z)
-    return (z - mean) / math.sqrt(variance + epsilon) * gain + bias
-
-
-def layer_norm_lstm(x: Array, state: State, w: Weights, *, epsilon: float = 0.0) -> State:
-    """Ba et al. (2016), equations 20 to 22, gates in their order f, i, o, g:
-
-    (f, i, o, g) = LN(W_h h; alpha_1, beta_1) + LN(W_x x; alpha_2, beta_2) + b,
-    c' = sig(f) o c + sig(i) o tanh(g),  h' = sig(o) o tanh(LN(c'; alpha_3, beta_3)).
-    """
-    assert state.cell is not None
-
-    def normal(z: Array, number: int) -> Array:
-        gain, bias = w[f"alpha_{number}"], w[f"beta_{number}"]
-        return layer_norm(z, gain=gain, bias=bias, epsilon=epsilon)
-
-    gates = normal(times(w["W_h"], state.hidden), 1) + normal(times(w["W_x"], x), 2) + w["b"]
-    f, i, o, g = np.split(gates, 4)
-    cell = sigmoid(f) * state.cell + sigmoid(i) * tanh(g)
-    return State(sigmoid(o) * tanh(normal(cell, 3)), cell)
-
-
-# Decoders: one whole step. A cell is a function of what it reads and its state.
-
-Cell = Callable[[Array, State], State]
-
-
-class Step(NamedTuple):
-    readout: Array  # what the softmax over the vocabulary reads
-    states: list[State]  # lowest layer first
-    context: Array | None
-    weights: Array | None  # [N]
-
-
-def lstm_of(w: CellWeights) -> Cell:
-    return lambda x, state: lstm_cell(x, state, w)
-
-
-def gru_of(w: CellWeights) -> Cell:
-    return lambda x, state: gru_cell(x, state, w)
-
-
-def climbed(
-    cells: Sequence[Cell],
-    x: Array,
-    states: Sequence[State],
-    *,
-    beside: Array | None = None,
-    residual_from: int | None = None,
-    first: int = 1,
-) -> tuple[list[State], Array]:
-    """Each layer reads the one below, and `beside` joined to it; the states, and the top's output.
-
-    Layers are counted from 1, and `first` is the number of the lowest here. From layer
-    `residual_from` on, x^i = m^i + x^{i-1}: Wu et al. (2016), equation 6.
-    """
-    after: list[State] = []
-    for number, (cell, state) in enumerate(zip(cells, states, strict=True), start=first):
-        after.append(cell(x if beside is None else join(x, beside), state))
-        residual = residual_from is not None and number >= residual_from
-        x = after[-1].hidden + x if residual else after[-1].hidden
-    return after, x
-
-
-def sutskever_step(cells: Sequence[Cell], embedded: Array, states: Sequence[State]) -> Step:
-    """Sutskever et al. (2014), section 2: an LSTM whose first states are the encoder's last.
-
-    Nothing else of the source is seen. The softmax reads the top layer.
-    """
-    after, output = climbed(cells, embedded, states)
-    return Step(output, after, None, None)
-
-
-def cho_step(w: Weights, embedded: Array, state: State, summary: Array) -> Step:
-    """Cho et al. (2014), appendix A.1.2: the summary c at every step, and a maxout layer.
-
-    s' = O_h h' + O_y y + O_c c,  s_i = max(s'_{2i-1}, s'_{2i}). (y stands for its embedding.)
-    """
-    hidden = cho_gru(embedded, state.hidden, w, summary)
-    pairs = times(w["O_h"], hidden) + times(w["O_y"], embedded) + times(w["O_c"], summary)
-    return Step(maxout(pairs + optional(w, "b_O")), [State(hidden, None)], summary, None)
-
-
-def cho_start(w: Weights, last: Array) -> tuple[Array, State]:
-    """c = tanh(V h_N), h'_0 = tanh(V' c): Cho et al. (2014), appendix A.1.1 and A.1.2."""
-    summary = tanh(times(w["V"], last) + optional(w, "b_V"))
-    return summary, State(tanh(times(w["V'"], summary) + optional(w, "b_V'")), None)
-
-
-def luong_step(
-    w: Weights,
-    cells: Sequence[Cell],
-    embedded: Array,
-    fed: Array | None,
-    states: Sequence[State],
-    ask: Ask,
-) -> Step:
-    """h_t from [E y ; h~_{t-1}], then c_t from h_t, then h~_t = tanh(W_c [c_t ; h_t]).
-
-    Luong, equation 5 and section 3.3; h~_t is the readout, and is what is fed back.
-    """
-    after, top = climbed(cells, embedded if fed is None else join(embedded, fed), states)
-    seen = ask(top)
-    return Step(tanh(times(w["W_c"], join(seen.context, top))), after, seen.context, seen.weights)
-
-
-def rnnsearch_step(
-    w: Weights,
-    embedded: Array,
-    state: State,
-    ask: Ask,
-    *,
-    reads: str = "previous",
-    readout: str = "maxout",
-) -> Step:
-    """c_i from s_{i-1}; s_i = f(s_{i-1}, y_{i-1}, c_i): Bahdanau, appendix A.2.2.
-
-    t~ = U_o s_{i-1} + V_o E y_{i-1} + C_o c_i, then maxout. Equation 4, g(y_{i-1}, s_i, c_i), has
-    the new state there, as most code has: reads="new".
-    """
-    assert reads in ("previous", "new")
-    seen = ask(state.hidden)
-    hidden = reset_before_gru(embedded, state.hidden, w, seen.context)
-    read = hidden if reads == "new" else state.hidden
-    pairs = times(w["U_o"], read) + times(w["V_o"], embedded) + times(w["C_o"], seen.context)
-    made = READOUTS[readout](pairs + optional(w, "b_o"))
-    return Step(made, [State(hidden, None)], seen.context, seen.weights)
-
-
-def rnnsearch_start(w: Weights, backward_at_first_word: Array) -> State:
-    """s_0 = tanh(W_s h_1), h_1 of the backward direction: Bahdanau, appendix A.2.2."""
-    return State(tanh(times(w["W_s"], backward_at_first_word) + optional(w, "b_s")), None)
-
-
-def conditional_gru_step(
-    w: Weights,
-    inner: CellWeights,
-    outer: CellWeights,
-    embedded: Array,
-    state: State,
-    ask: Ask,
-) -> Step:
-    """s' = GRU_1(E y, s_{t-1}); c_t from s'; s_t = GRU_2(c_t, s'); tanh(W1 E y + W2 s_t + W3 c_t).
-
-    Sennrich et al. (2017), "Nematus", and Firat & Cho's cGRU notes it follows. The reset gate comes
-    after the product.
-    """
-    between = gru_cell(embedded, state, inner)
-    seen = ask(between.hidden)
-    after = gru_cell(seen.context, between, outer)
-    read = times(w["W_1"], embedded) + times(w["W_2"], after.hidden)
-    read = read + times(w["W_3"], seen.context) + optional(w, "b_t")
-    return Step(tanh(read), [after], seen.context, seen.weights)
-
-
-def gnmt_step(
-    cells: Sequence[Cell],
-    embedded: Array,
-    states: Sequence[State],
-    ask: Ask,
-    *,
-    residual_from: int | None = 3,
-) -> Step:
-    """c_t from the bottom layer's last output, into every layer: Wu et al. (2016), section 3.
-
-    Equation 4: the attention asks with y_{i-1}, "the output from the bottom decoder layer" of the
-    step before. Each layer reads the one below with c_t joined to it; the softmax reads the top.
-    """
-    seen = ask(states[0].hidden)
-    after, output = climbed(
-        cells, embedded, states, beside=seen.context, residual_from=residual_from
-    )
-    return Step(output, after, seen.context, seen.weights)
-
-
-def rnmt_plus_step(
-    cells: Sequence[Cell],
-    embedded: Array,
-    fed: Array,
-    states: Sequence[State],
-    ask: Ask,
-    *,
-    residual_from: int | None = 3,
-) -> Step:
-    """The bottom layer reads [E y ; c_{t-1}] and asks; c_t goes to all above and to the softmax.
-
-    Chen et al. (2018), section 4.1. The readout is [output ; c_t], and c_t is what is fed back.
-    """
-    lowest = cells[0](join(embedded, fed), states[0])
-    seen = ask(lowest.hidden)
-    upper, output = climbed(
-        cells[1:],
-        lowest.hidden,
-        states[1:],
-        beside=seen.context,
-        residual_from=residual_from,
-        first=2,
-    )
-    return Step(join(output, seen.context), [lowest, *upper], seen.context, seen.weights)

@@ -12,8 +12,8 @@ import attention_references as ar
 import numpy as np
 import recurrent_references as rr
 import torch
-from recurrent_references import Array, State, times
-from references import CellWeights, join
+from recurrent_references import CellWeights, State
+from references import Array, join, times
 from torch import nn
 
 from seq2seq.batch import EOS
@@ -21,7 +21,6 @@ from seq2seq.config import ModelConfig
 from seq2seq.model import EncoderDecoder
 
 FERTILITY = 2.0  # N of Tu et al. (2016), section 3.1.1: as their experiments have it
-EPSILON = 1e-5  # in layer normalisation
 
 
 class Source(NamedTuple):
@@ -255,7 +254,7 @@ class SlowModel:
             before = states
             if config.attention == "none":
                 given = source.summary if config.context == "input" else rr.NOTHING
-                states, hidden = climbed(cells, embedded, before, given, rr.NOTHING, config)
+                states, hidden = self._stack(embedded, before, cells, given)
                 hidden = self._recalled(hidden, past)
                 readout = self.readout(hidden, source.summary, embedded)
                 steps.append(Decoded(readout, [], states, None, None))
@@ -268,7 +267,7 @@ class SlowModel:
                 return looks, self.covered(coverage, looks, query, source)
 
             if config.attention == "luong" and config.query_layer == "top":
-                states, hidden = climbed(cells, embedded, before, fed, rr.NOTHING, config)
+                states, hidden = self._stack(embedded, before, cells, fed)
                 hidden = self._recalled(hidden, past)
                 looks, coverage = look(hidden)
             else:
@@ -284,7 +283,13 @@ class SlowModel:
                     lowest = cells[0](embedded, fed, before[0])
                     looks, coverage = look(lowest.hidden)
                 given = looks.context if config.context_to_upper else rr.NOTHING
-                upper, hidden = climbed_on(cells[1:], lowest.hidden, before[1:], given, config)
+                upper, hidden = rr.upper_layers(
+                    lowest.hidden,
+                    before[1:],
+                    cells[1:],
+                    fed=given,
+                    residual_from=config.residual_from,
+                )
                 states = [lowest, *upper]
                 hidden = self._recalled(hidden, past)
             read = before[-1].hidden if config.readout_state == "previous" else hidden
@@ -295,6 +300,14 @@ class SlowModel:
                 Decoded(readout, looks.weights, states, fed if fed_size else None, coverage)
             )
         return steps
+
+    def _stack(
+        self, x: Array, states: Sequence[State], cells: Sequence[rr.Step], fed: Array
+    ) -> tuple[list[State], Array]:
+        residual_from = self.config.residual_from
+        return rr.stack(
+            x, states, cells, fed=fed, upper_fed=rr.NOTHING, residual_from=residual_from
+        )
 
     def _recalled(self, hidden: Array, past: list[Array]) -> Array:
         """The state after a look at those so far, to which it is added."""
@@ -316,37 +329,7 @@ def self_attention(layer: Any, state: Array, states: Sequence[Array]) -> Array:
         [ar.seen_everywhere([True] * len(seen))] * heads,
     )
     w = arrays_of(layer.norm)
-    return ar.layer_norm(state + looks.context, gain=w["weight"], bias=w["bias"], epsilon=EPSILON)
-
-
-def climbed(
-    cells: Sequence[rr.Step],
-    x: Array,
-    states: Sequence[State],
-    fed: Array,
-    upper_fed: Array,
-    config: ModelConfig,
-) -> tuple[list[State], Array]:
-    """One step of all layers: their states, and what leaves the top."""
-    lowest = cells[0](x, fed, states[0])
-    upper, output = climbed_on(cells[1:], lowest.hidden, states[1:], upper_fed, config)
-    return [lowest, *upper], output
-
-
-def climbed_on(
-    cells: Sequence[rr.Step],
-    x: Array,
-    states: Sequence[State],
-    fed: Array,
-    config: ModelConfig,
-) -> tuple[list[State], Array]:
-    """The same of the layers from the second on: x^i = m^i + x^{i-1}, Wu et al. (2016), eq. 6."""
-    after: list[State] = []
-    for number, (cell, state) in enumerate(zip(cells, states, strict=True), start=2):
-        after.append(cell(x, fed, state))
-        adds = config.residual_from is not None and number >= config.residual_from
-        x = after[-1].hidden + x if adds else after[-1].hidden
-    return after, x
+    return rr.layer_norm(state + looks.context, rr.Norm(w["weight"], w["bias"]))
 
 
 def joined_state(ends: Sequence[State]) -> State:

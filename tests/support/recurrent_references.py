@@ -1,7 +1,6 @@
 """Recurrent cells, encoders and first states as plain loops over float64, from the papers alone.
 
-Nothing here is shared with the code under test, nothing is batched, and nothing is fast. A cell's
-weights are handed over gate by gate, under the names its paper gives to the gates.
+A cell's weights are handed over gate by gate, under the names its paper gives to the gates.
 """
 
 import math
@@ -25,6 +24,15 @@ class Gate(NamedTuple):
     def negated(self) -> "Gate":
         """sig of this gate is 1 - sig of the other."""
         return Gate(*(-each for each in self))
+
+
+class CellWeights(NamedTuple):
+    """The weights of a cell in PyTorch's layout; G is the number of gates times H."""
+
+    inputs: Array  # [G, I]
+    recurrent: Array  # [G, H]
+    input_bias: Array  # [G]
+    recurrent_bias: Array  # [G]
 
 
 class State(NamedTuple):
@@ -147,7 +155,7 @@ def layer_norm_lstm(
 
 
 def gates_of(parameters: Parameters, names: str, *, fed_size: int) -> dict[str, Gate]:
-    """A layer's gates lie one after the other; the last columns are for what is fed back."""
+    """The gates of one of our layers; the last `fed_size` columns are for what is fed back."""
     found = {
         name.removeprefix("rnn.").removesuffix("_l0").removesuffix("_l0_reverse"): value
         for name, value in parameters.items()
@@ -155,15 +163,24 @@ def gates_of(parameters: Parameters, names: str, *, fed_size: int) -> dict[str, 
     arrays = {name: value.detach().numpy() for name, value in found.items()}
     size = arrays["weight_hh"].shape[1]
     nothing = np.zeros(len(names) * size)
-    first = arrays.get("bias_ih", arrays.get("bias", nothing))
-    second = arrays.get("bias_hh", nothing)
+    weights = CellWeights(
+        arrays["weight_ih"],
+        arrays["weight_hh"],
+        arrays.get("bias_ih", arrays.get("bias", nothing)),
+        arrays.get("bias_hh", nothing),
+    )
+    return split_gates(weights, names, fed_size=fed_size)
+
+
+def split_gates(weights: CellWeights, names: str, *, fed_size: int = 0) -> dict[str, Gate]:
+    """The gates of PyTorch's layout, in which their rows lie one after the other."""
+    columns = [weights.inputs.shape[1] - fed_size]
     gates = {}
-    for number, name in enumerate(names):
-        rows = slice(number * size, (number + 1) * size)
-        read = arrays["weight_ih"][rows]
-        of_input, of_fed = np.split(read, [read.shape[1] - fed_size], axis=1)
-        recurrent = arrays["weight_hh"][rows]
-        gates[name] = Gate(of_input, of_fed, recurrent, first[rows], second[rows])
+    for name, inputs, recurrent, first, second in zip(
+        names, *(np.split(each, len(names)) for each in weights), strict=True
+    ):
+        of_input, of_fed = np.split(inputs, columns, axis=1)
+        gates[name] = Gate(of_input, of_fed, recurrent, first, second)
     return gates
 
 
@@ -203,13 +220,28 @@ def stack(
     residual_from: int | None,
 ) -> tuple[list[State], Array]:
     """One step of every layer and what leaves the top: Wu et al. (2016), equations 5 and 6."""
-    after = [steps[0](x, fed, states[0])]
-    output = after[0].hidden
-    for number, (step, state) in enumerate(zip(steps[1:], states[1:], strict=True), start=2):
-        after.append(step(output, upper_fed, state))
+    lowest = steps[0](x, fed, states[0])
+    after, output = upper_layers(
+        lowest.hidden, states[1:], steps[1:], fed=upper_fed, residual_from=residual_from
+    )
+    return [lowest, *after], output
+
+
+def upper_layers(
+    x: Array,
+    states: Sequence[State],
+    steps: Sequence[Step],
+    *,
+    fed: Array,
+    residual_from: int | None,
+) -> tuple[list[State], Array]:
+    """One step of the layers from the second on: x^i = m^i + x^{i-1} from `residual_from` on."""
+    after: list[State] = []
+    for number, (step, state) in enumerate(zip(steps, states, strict=True), start=2):
+        after.append(step(x, fed, state))
         adds = residual_from is not None and number >= residual_from
-        output = after[-1].hidden + output if adds else after[-1].hidden
-    return after, output
+        x = after[-1].hidden + x if adds else after[-1].hidden
+    return after, x
 
 
 class Read(NamedTuple):
