@@ -1,1 +1,1 @@
-"""Judging translations and alignments."""
+"""Scores of translations, and alignments with their error rate."""

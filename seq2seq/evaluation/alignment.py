@@ -1,4 +1,4 @@
-"""Alignments as values: pieces merged to words, links, statistics, error rate against gold."""
+"""Alignments as values: merging pieces into words, links, statistics, error rate against gold."""
 
 import re
 import unicodedata
@@ -16,14 +16,14 @@ Link: TypeAlias = tuple[int, int]  # source word, target word, both from 0
 
 END_OF_SENTENCE = "</s>"
 END_MARK = "⏎"
-"""How the end of the sentence is shown; it often draws attention, and hiding it would lie."""
+"""How the end of the sentence is displayed: it often gets attention, which must not be hidden."""
 
 _WORD_START = "▁"  # U+2581, SentencePiece's stand-in for a space
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:
-    """Attention weights read as "this target token looked at that source token"."""
+    """Attention weights, read as "this target token was written from that source token"."""
 
     source: tuple[str, ...]
     """S labels: pieces or words, the end-of-sentence symbol last."""
@@ -42,7 +42,7 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentQuality:
-    """All three from 0 to 1; a lower error rate is better."""
+    """Links compared with those of people; all three from 0 to 1, a lower error rate is better."""
 
     aer: float
     precision: float
@@ -50,15 +50,16 @@ class AlignmentQuality:
 
 
 def merge_pieces(alignment: Alignment) -> Alignment:
-    """Read SentencePiece pieces as words: weights summed over source pieces, averaged over target.
+    """Merge SentencePiece pieces into words; weights are summed over the pieces of a source word
+    and averaged over those of a target word, so rows still sum to 1.
 
-    So rows still sum to 1. Scripts written without spaces (Chinese, Japanese, Thai, ...) keep
-    their pieces, byte-fallback pieces become characters, and the end of the sentence stays apart.
+    Scripts written without spaces (Chinese, Japanese, Thai, ...) keep their pieces, byte-fallback
+    pieces become characters, and the end of the sentence is never merged.
     """
-    source, target = _words(alignment.source), _words(alignment.target)
+    source, target = _merged(alignment.source), _merged(alignment.target)
     weights = np.zeros((len(target), len(source)))
     if target and source:
-        columns = np.add.reduceat(  # [T, words of the source]
+        columns = np.add.reduceat(  # [T, source words]
             np.asarray(alignment.weights, np.float64), [word.start for word in source], axis=1
         )
         sums = np.add.reduceat(columns, [word.start for word in target], axis=0)
@@ -70,12 +71,12 @@ def merge_pieces(alignment: Alignment) -> Alignment:
 
 
 def word_links(alignment: Alignment, *, threshold: float | None = None) -> set[Link]:
-    """Every target word with the source word it looked at most, as (source, target) from 0.
+    """Every target word with the source word of its largest weight, as (source, target) from 0.
 
-    With a threshold: with every source word of at least that weight, be it none or several.
-    Nothing is linked to the end of the sentence, and the end of the sentence to nothing.
+    With a threshold: every target word with all source words of at least that weight, none or
+    several. The end of the sentence is never linked, on either side.
     """
-    n_source, n_target = _without_end(alignment.source), _without_end(alignment.target)
+    n_source, n_target = _count_words(alignment.source), _count_words(alignment.target)
     weights = alignment.weights
     if threshold is not None:
         rows, columns = np.nonzero(weights[:n_target, :n_source] >= threshold)
@@ -93,7 +94,7 @@ def pharaoh(alignment: Alignment, *, threshold: float | None = None) -> str:
 
 
 def parse_pharaoh(line: str) -> set[Link]:
-    """Read `i-j` links back; raises CorpusError for anything else in the line."""
+    """The links of a line of `i-j` entries. Raises CorpusError for anything else in the line."""
     found = set()
     for entry in line.split():
         match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", entry)
@@ -109,20 +110,20 @@ def parse_pharaoh(line: str) -> set[Link]:
 def alignment_error_rate(
     links: Sequence[Set[Link]], sure: Sequence[Set[Link]], possible: Sequence[Set[Link]]
 ) -> AlignmentQuality:
-    """Links A of a corpus, one set a sentence, against sure S and possible P ones from people.
+    """Compare links A, one set for each sentence, with people's sure links S and possible links P.
 
     precision = |A & P| / |A|, recall = |A & S| / |S|,
     AER = 1 - (|A & S| + |A & P|) / (|A| + |S|), Och and Ney (2003), section 5.
 
-    A sure link counts as possible too. Counts are summed over the corpus before any division;
-    where there is nothing to be wrong about, nothing is wrong (precision 1, recall 1, AER 0).
+    A sure link counts as possible too. Counts are summed over the corpus before any division; with
+    nothing to count, precision and recall are 1 and AER is 0.
     """
     n_links = n_sure = hits_sure = hits_possible = 0
-    for found, certain, allowed in zip(links, sure, possible, strict=True):
+    for found, sure_here, possible_here in zip(links, sure, possible, strict=True):
         n_links += len(found)
-        n_sure += len(certain)
-        hits_sure += len(found & certain)
-        hits_possible += len(found & (certain | allowed))
+        n_sure += len(sure_here)
+        hits_sure += len(found & sure_here)
+        hits_possible += len(found & (sure_here | possible_here))
     return AlignmentQuality(
         aer=1 - (hits_sure + hits_possible) / (n_links + n_sure) if n_links + n_sure else 0.0,
         precision=hits_possible / n_links if n_links else 1.0,
@@ -131,7 +132,7 @@ def alignment_error_rate(
 
 
 def row_entropy(alignment: Alignment) -> FloatArray:
-    """How spread each target word's attention is, in nats: 0 on one word, log S on all. [T]"""
+    """Entropy of each target word's weights, in nats: 0 if one is 1, log S if all are equal. [T]"""
     weights = alignment.weights
     logs = np.log(weights, where=weights > 0, out=np.zeros(weights.shape))  # 0 log 0 = 0
     entropy: FloatArray = -(weights * logs).sum(axis=1)
@@ -139,7 +140,7 @@ def row_entropy(alignment: Alignment) -> FloatArray:
 
 
 def coverage(alignment: Alignment) -> FloatArray:
-    """How much attention each source word got from all target words together. [S]"""
+    """The sum of each source word's weights over all target words. [S]"""
     column_sums: FloatArray = alignment.weights.sum(axis=0)
     return column_sums
 
@@ -153,46 +154,48 @@ def to_json(alignment: Alignment) -> dict[str, Any]:
     }
 
 
-def shown_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Labels with the end of the sentence as its mark."""
+def display_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels with `END_MARK` in place of the end-of-sentence symbol."""
     return (*labels[:-1], END_MARK) if labels[-1:] == (END_OF_SENTENCE,) else labels
 
 
-def _without_end(labels: tuple[str, ...]) -> int:
-    """How many labels stand before the end of the sentence."""
+def _count_words(labels: tuple[str, ...]) -> int:
+    """The number of labels before the end of the sentence."""
     return len(labels) - (labels[-1:] in ((END_OF_SENTENCE,), (END_MARK,)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _Segment:
+    """A word or character, which reaches to the start of the next one."""
+
     text: str
-    start: int  # its first piece
+    start: int  # index of its first piece
 
 
-def _words(pieces: tuple[str, ...]) -> list[_Word]:
-    """Cut pieces into words; a word ends where the next one starts."""
-    end = _without_end(pieces)
-    words: list[_Word] = []
-    for atom in _atoms(pieces[:end]):
-        if words and not _starts_word(words[-1].text, atom.text):
-            words[-1] = _Word(words[-1].text + atom.text, words[-1].start)
+def _merged(pieces: tuple[str, ...]) -> list[_Segment]:
+    """The words that pieces spell, the end of the sentence as one of its own."""
+    end = _count_words(pieces)
+    words: list[_Segment] = []
+    for part in _decode_byte_pieces(pieces[:end]):
+        if words and not _starts_word(words[-1].text, part.text):
+            words[-1] = _Segment(words[-1].text + part.text, words[-1].start)
         else:
-            words.append(atom)
-    words = [_Word(_spaced(word.text), word.start) for word in words]
+            words.append(part)
+    words = [_Segment(_without_word_starts(word.text), word.start) for word in words]
     if end < len(pieces):
-        words.append(_Word(END_MARK, end))
+        words.append(_Segment(END_MARK, end))
     return words
 
 
-def _spaced(text: str) -> str:
+def _without_word_starts(text: str) -> str:
     return text.replace(_WORD_START, " ").strip(" ") or text
 
 
 def _starts_word(before: str, piece: str) -> bool:
     """Whether a piece starts a new word after this text.
 
-    A word boundary is a space; in scripts without spaces every piece is a word of its own, but
-    for one that starts with a combining mark (Thai vowels, for example).
+    Words are separated by spaces. In scripts without spaces every piece is a word of its own,
+    unless it starts with a combining mark (Thai vowels, for example).
     """
     if piece.startswith(_WORD_START):
         return True
@@ -201,23 +204,24 @@ def _starts_word(before: str, piece: str) -> bool:
     return _is_spaceless(before[-1]) or _is_spaceless(piece[0])
 
 
-def _atoms(pieces: tuple[str, ...]) -> list[_Word]:
-    """The pieces, with runs of byte pieces such as `<0xE2>` decoded into one atom a character."""
-    atoms: list[_Word] = []
+def _decode_byte_pieces(pieces: tuple[str, ...]) -> list[_Segment]:
+    """The pieces, with runs of byte pieces such as `<0xE2>` decoded to one segment a character."""
+    segments: list[_Segment] = []
     position = 0
     while position < len(pieces):
         run = _byte_run(pieces, position)
         if run:
-            for text, offset in _decoded(run):
-                atoms.append(_Word(text, position + offset))
+            for text, offset in _decode(run):
+                segments.append(_Segment(text, position + offset))
             position += len(run)
         else:
-            atoms.append(_Word(pieces[position], position))
+            segments.append(_Segment(pieces[position], position))
             position += 1
-    return atoms
+    return segments
 
 
 def _byte_run(pieces: tuple[str, ...], start: int) -> bytes:
+    """The bytes of the byte pieces that follow each other from `start` on."""
     run = bytearray()
     for piece in pieces[start:]:
         match = re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", piece)
@@ -227,8 +231,8 @@ def _byte_run(pieces: tuple[str, ...], start: int) -> bytes:
     return bytes(run)
 
 
-def _decoded(run: bytes) -> list[tuple[str, int]]:
-    """The characters of UTF-8 bytes and where each starts; `�` for a byte that belongs to none."""
+def _decode(run: bytes) -> list[tuple[str, int]]:
+    """The characters of UTF-8 bytes, each with its first byte's index; `�` for an invalid byte."""
     characters: list[tuple[str, int]] = []
     start = 0
     while start < len(run):

@@ -1,8 +1,8 @@
 """BLEU, chrF and TER as the sacrebleu program computes them, with its signatures.
 
-The figures equal sacrebleu's digit for digit. What it leaves to the caller is done here: line
-counts are compared (it zips silently), the tokenizer follows the target language, and text that
-is not what a person would read (subword pieces, tokenised punctuation) is noticed.
+The scores equal sacrebleu's digit for digit. What it leaves to the caller is done here: line
+counts are compared (it truncates silently), the tokenizer follows the target language, and notes
+point out text that is not plain (subword pieces, tokenised punctuation).
 """
 
 from __future__ import annotations
@@ -20,29 +20,28 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
 
 TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
-"""What BLEU may count words with; sacreBLEU's names, as they appear in its signatures."""
+"""Tokenizers that BLEU can count words with, by sacreBLEU's names in its signatures."""
 
 BOOTSTRAP_SAMPLES = 1000  # sacreBLEU's default
 
 # Primary language subtags, ISO 639-1 and -3.
-_TOKENIZER_OF = {
+_LANGUAGE_TOKENIZERS = {
     **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue"), "zh"),
     **dict.fromkeys(("ja", "jpn"), "ja-mecab"),
     **dict.fromkeys(("ko", "kor"), "ko-mecab"),
 }
-_EXTRA_OF = {"ja-mecab": "ja", "ko-mecab": "ko"}
-_NO_SPACES = frozenset(("bo", "bod", "km", "khm", "lo", "lao", "my", "mya", "th", "tha"))
+_TOKENIZER_EXTRAS = {"ja-mecab": "ja", "ko-mecab": "ko"}
+_UNSPACED_LANGUAGES = frozenset(("bo", "bod", "km", "khm", "lo", "lao", "my", "mya", "th", "tha"))
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure and how to read it."""
+    """The score of one metric, its signature and its confidence interval."""
 
     name: str  # "BLEU", "chrF2", "TER"
     score: float  # 0 to 100, higher is better; TER: lower is better, and may exceed 100
-    signature: (
-        str  # sacreBLEU's, such as nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0
-    )
+    signature: str
+    """sacreBLEU's, such as nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"""
     low: float | None  # 95 % bootstrap interval: sacreBLEU's mean minus and plus its half width
     high: float | None
     details: dict[str, float | int | list[float]]
@@ -50,7 +49,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """Three figures over the same sentences; notes say what makes them less than they seem."""
+    """Three scores of the same sentences; notes say what makes them unreliable."""
 
     bleu: Metric
     chrf: Metric
@@ -75,11 +74,11 @@ def score_corpus(
     confidence: bool = False,
     bootstrap_samples: int = BOOTSTRAP_SAMPLES,
 ) -> QualityReport:
-    """Score detokenised hypotheses; `references` holds one list of lines for each reference file.
+    """Score detokenised hypotheses; `references` has one list of lines for each reference file.
 
     `lowercase` makes BLEU and chrF ignore case, as TER always does. The bootstrap draws with
     sacreBLEU's fixed seed (12345, or SACREBLEU_SEED), which its signature names. Raises CorpusError
-    where counts differ or nothing is there, ConfigError for a tokenizer that is not to be had.
+    if counts differ or there are no lines, ConfigError for a tokenizer that is not installed.
     """
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
@@ -97,15 +96,15 @@ def score_corpus(
         blank_hypotheses=hypotheses.count(""),
         notes=(
             *notes,
-            *_wrong_tokenizer(metric, references),
-            *_too_short(bleu),
-            *_doubts(hypotheses, references),
+            *_tokenizer_notes(metric, references),
+            *_length_notes(bleu),
+            *_plain_text_notes(hypotheses, references),
         ),
     )
 
 
 class QuickQuality(NamedTuple):
-    """What validation during training asks for."""
+    """The scores that validation during training reports."""
 
     bleu: float  # 0 to 100
     chrf: float  # 0 to 100
@@ -117,9 +116,9 @@ def quick_quality(
     references: Sequence[Sequence[str]],
     target_language: str | None = None,
 ) -> QuickQuality:
-    """The same figures as `score_corpus`, without TER and the doubts, which take most of its time.
+    """BLEU and chrF equal to those of `score_corpus`, without its slow parts, TER and the notes.
 
-    Raises CorpusError where counts differ or nothing is there.
+    Raises CorpusError if counts differ or there are no lines.
     """
     from sacrebleu.metrics.chrf import CHRF
 
@@ -133,15 +132,15 @@ def quick_quality(
 def copied_share(
     sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
 ) -> float:
-    """Share of all words written that stand in the source and not in the reference, 0 to 1.
+    """Share of the hypotheses' words that are in the source but not in the reference, 0 to 1.
 
-    Words are what spaces divide; what no space divides is one word.
+    Words are separated by spaces.
     """
     copied = words = 0
     for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
-        written, wrong = hypothesis.split(), {*source.split()} - {*reference.split()}
-        words += len(written)
-        copied += sum(word in wrong for word in written)
+        own_words, untranslated = hypothesis.split(), {*source.split()} - {*reference.split()}
+        words += len(own_words)
+        copied += sum(word in untranslated for word in own_words)
     return copied / max(words, 1)
 
 
@@ -153,7 +152,7 @@ def looks_like_pieces(line: str) -> bool:
 def _comparable(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[list[str]]]:
-    """Lines without trailing white space, as the sacrebleu program reads them, of equal number."""
+    """Check the number of lines, and strip trailing white space as the sacrebleu program does."""
     if isinstance(hypotheses, str) or any(isinstance(lines, str) for lines in references):
         raise ValueError("hypotheses are lines, and references are lists of lines")
     if not references:
@@ -177,7 +176,7 @@ def _comparable(
 def _bleu_metric(
     target_language: str | None, tokenizer: str | None, *, lowercase: bool
 ) -> tuple[BLEU, tuple[str, ...]]:
-    """The metric, and notes on the tokenizer where it is not the one to wish for."""
+    """The BLEU metric, and notes on its tokenizer if that does not suit the language."""
     from sacrebleu.metrics.bleu import BLEU
 
     if tokenizer is not None:
@@ -190,19 +189,19 @@ def _bleu_metric(
         except (RuntimeError, AssertionError, ImportError) as error:
             raise ConfigError(
                 f"the BLEU tokenizer {tokenizer} needs MeCab and its dictionary",
-                hint=_install(tokenizer),
+                hint=_install_hint(tokenizer),
             ) from error
     language = (target_language or "").replace("_", "-").split("-")[0].lower()
-    wanted = _TOKENIZER_OF.get(language, "13a")
+    preferred = _LANGUAGE_TOKENIZERS.get(language, "13a")
     try:
-        bleu = BLEU(lowercase=lowercase, tokenize=wanted, force=True)
+        bleu = BLEU(lowercase=lowercase, tokenize=preferred, force=True)
     except (RuntimeError, AssertionError, ImportError):
         note = (
-            f"BLEU counts characters (tok:char) because {wanted} is not installed: compare it "
-            f"with no BLEU on words; {_install(wanted)}"
+            f"BLEU counts characters (tok:char) because {preferred} is not installed: compare it "
+            f"with no BLEU on words; {_install_hint(preferred)}"
         )
         return BLEU(lowercase=lowercase, tokenize="char", force=True), (note,)
-    if language in _NO_SPACES:
+    if language in _UNSPACED_LANGUAGES:
         return bleu, (
             f"{language} is written without spaces between words, which tok:13a needs: "
             "trust chrF, or count characters with the tokenizer char",
@@ -213,7 +212,8 @@ def _bleu_metric(
 _HAN_OR_KANA = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
-def _wrong_tokenizer(bleu: BLEU, references: list[list[str]]) -> list[str]:
+def _tokenizer_notes(bleu: BLEU, references: list[list[str]]) -> list[str]:
+    """A note if the references are Chinese or Japanese and the tokenizer is not made for them."""
     lines = references[0]
     if bleu.tokenizer_signature == "13a" and 2 * sum(
         map(bool, map(_HAN_OR_KANA.search, lines))
@@ -225,16 +225,17 @@ def _wrong_tokenizer(bleu: BLEU, references: list[list[str]]) -> list[str]:
     return []
 
 
-def _install(tokenizer: str) -> str:
-    return f"install it with `pip install 'seq2seq-trainer[{_EXTRA_OF[tokenizer]}]'`"
+def _install_hint(tokenizer: str) -> str:
+    return f"install it with `pip install 'seq2seq-trainer[{_TOKENIZER_EXTRAS[tokenizer]}]'`"
 
 
 def _measure(
     metric: SacreMetric, hypotheses: list[str], references: list[list[str]], samples: int
 ) -> Metric:
-    sums = metric._extract_corpus_statistics(hypotheses, references)
-    score = metric._aggregate_and_compute(sums)
-    low, high = _bootstrap(metric, sums, samples) if samples else (None, None)
+    """Score with one metric of sacreBLEU; an interval needs `samples` for its bootstrap."""
+    statistics = metric._extract_corpus_statistics(hypotheses, references)
+    score = metric._aggregate_and_compute(statistics)
+    low, high = _bootstrap(metric, statistics, samples) if samples else (None, None)
     details: dict[str, float | int | list[float]] = {}
     if score.name == "BLEU":
         details = {
@@ -255,11 +256,13 @@ def _measure(
     )
 
 
-def _bootstrap(metric: SacreMetric, sums: list[list[float]], samples: int) -> tuple[float, float]:
-    """The interval of `corpus_score(..., n_bootstrap=samples)`: the same draws, the same bounds.
+def _bootstrap(
+    metric: SacreMetric, statistics: list[list[float]], samples: int
+) -> tuple[float, float]:
+    """The 95 % interval of `corpus_score(..., n_bootstrap=samples)`, with the same resamples.
 
-    Its own function keeps every resample in memory (7 GB for 100,000 sentences), and version 2.6
-    raises TypeError when some resamples, but not all, score exactly 0.
+    sacreBLEU's own function keeps every resample in memory (7 GB for 100,000 sentences), and that
+    of version 2.6 raises TypeError if some resamples, but not all, score exactly 0.
     """
     import numpy as np
 
@@ -270,22 +273,25 @@ def _bootstrap(metric: SacreMetric, sums: list[list[float]], samples: int) -> tu
         raise ConfigError(
             f"SACREBLEU_SEED is {seed!r}", hint="unset it, or set it to a whole number"
         )
-    draws = np.random.default_rng(None if seed == "none" else int(seed))
-    table = np.array(sums, dtype=np.float32)  # [sentences, statistics]; float32 as sacreBLEU has it
+    rng = np.random.default_rng(None if seed == "none" else int(seed))
+    table = np.array(
+        statistics, dtype=np.float32
+    )  # [sentences, statistics]; float32 as sacreBLEU has it
     scores = sorted(
         float(
-            metric._compute_score_from_stats(table[draws.choice(len(sums), len(sums))].sum(0)).score
+            metric._compute_score_from_stats(table[rng.choice(len(table), len(table))].sum(0)).score
         )
         for _ in range(samples)
     )
     metric.n_bootstrap, metric.seed = samples, seed  # for the signature
-    lowest = samples // 40
-    half_width = (scores[samples - lowest - 1] - scores[lowest]) / 2
+    tail = samples // 40  # 2.5 % on either side
+    half_width = (scores[samples - tail - 1] - scores[tail]) / 2
     mean = sum(scores) / samples
     return mean - half_width, mean + half_width
 
 
-def _too_short(bleu: Metric) -> list[str]:
+def _length_notes(bleu: Metric) -> list[str]:
+    """A note if BLEU is 0 only because all hypotheses are too short for 4-grams."""
     precisions, length = bleu.details["precisions"], bleu.details["hypothesis_length"]
     assert isinstance(precisions, list)
     if bleu.score == 0 and precisions[0] > 0 and precisions[3] == 0 and length:
@@ -293,25 +299,25 @@ def _too_short(bleu: Metric) -> list[str]:
     return []
 
 
-def _doubts(hypotheses: list[str], references: list[list[str]]) -> list[str]:
-    """Signs that the text is not the plain text BLEU is defined on."""
+def _plain_text_notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:
+    """Notes on text that is not the plain text which BLEU is defined on."""
     texts = [("hypotheses", hypotheses)]
     for number, lines in enumerate(references, start=1):
         texts.append(
             (f"lines of reference {number}" if len(references) > 1 else "references", lines)
         )
-    doubts = []
+    notes = []
     for name, lines in texts:
         pieces = sum(map(looks_like_pieces, lines))
         if pieces * 20 >= len(lines):
-            doubts.append(
+            notes.append(
                 f"{pieces:,} of {len(lines):,} {name} look like subword pieces (▁ or @@): "
                 "BLEU is wrong on pieces, join them into plain text first"
             )
         spaced = sum(line.endswith((" .", " 。", " ?", " !")) for line in lines)
         if spaced * 4 >= len(lines):
-            doubts.append(
+            notes.append(
                 f"{spaced:,} of {len(lines):,} {name} end in a separate full stop: they look "
                 "tokenised, and BLEU is only comparable on detokenised text"
             )
-    return doubts
+    return notes

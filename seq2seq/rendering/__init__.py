@@ -1,1 +1,1 @@
-"""Alignments as text, with no knowledge of models or terminals."""
+"""Alignments as text that fits a width; knows neither models nor terminals."""

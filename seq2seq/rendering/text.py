@@ -1,10 +1,10 @@
-"""Attention laid out as lines of text that fit a screen; painting them is the terminal's business.
+"""Attention weights as lines of text of a given width; cli/terminal/drawing.py colours them.
 
 A map has a row for each target word and a column for each source word. It is drawn as a `grid`
-(two cells a column), failing that `compact` (one cell), failing that as a `list` of the strongest
-weights; what fits is measured in terminal cells. No line is ever wider than asked for, and a label
-that had to be shortened ends in "…". Terminals disagree on the width of joined and stacked scripts
-and on the order of right-to-left ones, so such labels stand where nothing is to their right.
+(two terminal cells a column), or if that is too wide `compact` (one cell), or else as a `list` of
+the largest weights. Widths are measured in terminal cells. No line is ever wider than `width`, and
+a shortened label ends in "…". Terminals disagree on the width of joined and stacked scripts and on
+the order of right-to-left ones, so such labels are put at the end of their lines.
 """
 
 import textwrap
@@ -18,29 +18,29 @@ import numpy as np
 from numpy.typing import ArrayLike
 from wcwidth import iter_graphemes, wcswidth
 
-from seq2seq.evaluation.alignment import Alignment, FloatArray, shown_labels
+from seq2seq.evaluation.alignment import Alignment, FloatArray, display_labels
 from seq2seq.system.visible import visible
 
 CAUTION = (
-    "attention is not word alignment: it shows where the decoder looked, "
-    "and recurrent decoders often look one word off"
+    "attention is not word alignment: it shows which words the decoder attended to, "
+    "and recurrent decoders are often one word off"
 )
 MARK = "•"
-"""Stands in the largest weight of a row, so that colour is never the only sign of it."""
+"""Marks the largest weight of a row, so that colour is never the only sign of it."""
 
-_GAMMA = 0.6  # lifts small weights, which the eye would lose
-_LOWEST, _MIDDLE, _HIGH = 0.15, 0.4, 0.7  # shades from which ░, ▒ and ▓ are used
-_ROW_LABEL = 10  # cells a row label keeps before a narrower mode is chosen
-_HEADER_ROWS = 14  # a longer column label is shortened
-_BAR = 8  # cells of a bar for weight 1
-_LISTED, _LISTED_WEIGHT = 3, 0.02  # a list shows so many weights a row, and none below this
+_GAMMA = 0.6  # makes small weights visible: a shade is (weight / largest) ** _GAMMA
+_GLYPH_SHADES = (0.15, 0.4, 0.7)  # the lowest shades drawn as ░, ▒ and ▓
+_ROW_LABEL_WIDTH = 10  # cells that row labels keep, if need be by a narrower mode
+_HEADER_HEIGHT = 14  # graphemes; a longer column label is shortened
+_BAR_WIDTH = 8  # cells of a bar for weight 1
+_LIST_LENGTH, _LIST_THRESHOLD = 3, 0.02  # weights listed in a row, at most and from
 
 Mode: TypeAlias = Literal["grid", "compact", "list"]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of text in one look."""
+    """A run of text in one style."""
 
     text: str
     shade: float | None = None
@@ -54,6 +54,8 @@ Line: TypeAlias = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
+    """A table of weights, laid out as lines of styled text."""
+
     lines: tuple[Line, ...]
     mode: Mode
 
@@ -61,10 +63,10 @@ class Drawing:
 def draw_alignment(
     alignment: Alignment, *, width: int, values: bool = False, caution: bool = False
 ) -> Drawing:
-    """Lay out target words as rows over source words as columns, in `width` cells."""
+    """Lay out an alignment, target words as rows and source words as columns, in `width` cells."""
     return draw_matrix(
-        shown_labels(alignment.target),
-        shown_labels(alignment.source),
+        display_labels(alignment.target),
+        display_labels(alignment.source),
         alignment.weights,
         width=width,
         values=values,
@@ -81,33 +83,36 @@ def draw_matrix(
     values: bool = False,
     note: str | None = None,
 ) -> Drawing:
-    """Lay out any table of weights [rows, columns]: heads, users and films, words and words.
+    """Lay out any table of weights [rows, columns], such as users by films, in `width` cells.
 
-    Each row is shaded from nothing to its own largest weight; with `values` every cell also shows
-    its weight in hundredths. A weight that is no number is drawn as "?". The note goes below.
+    Each row is shaded from zero to its own largest weight; with `values` every cell also shows its
+    weight in hundredths. NaN and infinity are drawn as "?". The note is put below.
     """
     matrix = np.asarray(weights, np.float64).reshape(len(rows), len(columns))
-    table = _Table([_shown(row) for row in rows], [_shown(column) for column in columns], matrix)
+    table = _Table(list(map(_printable, rows)), list(map(_printable, columns)), matrix)
     width = max(1, width)
-    mode = _mode(table, width, values=values)
-    lines = _list(table, width) if mode == "list" else _map(table, width, mode, values=values)
+    mode = _choose_mode(table, width, values=values)
+    if mode == "list":
+        lines = _draw_list(table, width)
+    else:
+        lines = _draw_map(table, width, mode, values=values)
     if note:
-        lines += [(Span(part),) for part in textwrap.wrap(_shown(note), width)]
-    return Drawing(tuple(_within(line, width) for line in lines), mode)
+        lines += [(Span(part),) for part in textwrap.wrap(_printable(note), width)]
+    return Drawing(tuple(_clip(line, width) for line in lines), mode)
 
 
 def plain_text(drawing: Drawing) -> str:
-    """The drawing as lines of text without colours, shaded by ` ░▒▓█`; every line ends in "\\n"."""
+    """The drawing without colours, shaded by ` ░▒▓█`; every line ends in "\\n"."""
     return "".join("".join(map(glyphs, line)).rstrip() + "\n" for line in drawing.lines)
 
 
 def glyphs(span: Span) -> str:
-    """The text of a span where colours cannot be used; █ is only ever a row's largest weight."""
+    """The text of a span without colours; only the largest weight of a row is drawn as █."""
     if span.shade is None or span.text.strip(f" {MARK}"):
         return span.text
     if span.strong:
         return "█" * len(span.text)
-    level = (span.shade >= _LOWEST) + (span.shade >= _MIDDLE) + (span.shade >= _HIGH)
+    level = sum(span.shade >= lowest for lowest in _GLYPH_SHADES)
     return " ░▒▓"[level] * len(span.text)
 
 
@@ -117,12 +122,12 @@ def cell_width(text: str) -> int:
 
 
 def shorten(text: str, width: int) -> str:
-    """The text, or as much of its start as fits in `width` cells with "…" behind it."""
+    """The text, or as much of its start as fits in `width` cells with "…" after it."""
     if cell_width(text) <= width:
         return text
     kept = ""
     for grapheme in iter_graphemes(text):
-        if cell_width(f"{kept}{grapheme}…") > width:  # a joiner may take in what follows
+        if cell_width(f"{kept}{grapheme}…") > width:  # a joiner may merge with what follows
             break
         kept += grapheme
     return kept + "…" if width > 0 else ""
@@ -135,25 +140,25 @@ class _Table:
     weights: FloatArray  # [rows, columns]
 
     @property
-    def labels_right(self) -> bool:
-        """Whether row labels go to the end of their line, where their width moves nothing."""
+    def labels_at_end(self) -> bool:
+        """Whether row labels go to the end of their lines, where their width does not matter."""
         return not all(map(_is_plain, self.rows))
 
     @property
-    def numbered(self) -> bool:
-        """Whether column labels need a legend, because some of them cannot be stacked."""
+    def needs_legend(self) -> bool:
+        """Whether columns are numbered, because some labels cannot be written downwards."""
         return not all(map(_is_plain, self.columns))
 
 
-def _shown(label: str) -> str:
-    """A label fit for a screen: composed, nothing in it that drives a terminal, never blank."""
+def _printable(label: str) -> str:
+    """A label safe to print: in composed form, without control characters, never blank."""
     text = unicodedata.normalize("NFC", visible(label))
     if not text.strip():
         return "␣"
     return f"◌{text}" if unicodedata.category(text[0])[0] == "M" else text
 
 
-# Scripts whose characters neither join nor stack nor run from right to left.
+# Scripts whose characters are neither joined nor stacked nor written from right to left.
 _PLAIN = (
     (0x0020, 0x058F),  # Latin, combining marks, Greek, Cyrillic, Armenian
     (0x10A0, 0x10FF),  # Georgian
@@ -178,7 +183,7 @@ _PLAIN = (
 
 
 def _is_plain(label: str) -> bool:
-    """Whether every terminal gives this label the same cells, also one character below another."""
+    """Whether all terminals agree on the width of this label, and of its characters one by one."""
     return label.isascii() or all(map(_is_plain_grapheme, iter_graphemes(label)))
 
 
@@ -195,48 +200,48 @@ def _is_right_to_left(label: str) -> bool:
     return any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in label)
 
 
-def _mode(table: _Table, width: int, *, values: bool) -> Mode:
-    """The widest form of map that leaves room for the row labels, or else a list."""
+def _choose_mode(table: _Table, width: int, *, values: bool) -> Mode:
+    """The widest form of map that fits beside the row labels, or else a list."""
     longest = max(map(cell_width, table.rows), default=0)
-    room = width - 1 - min(longest, _ROW_LABEL)
-    if _column_width("grid", values=values) * len(table.columns) <= room:
+    available = width - 1 - min(longest, _ROW_LABEL_WIDTH)
+    if _column_width("grid", values=values) * len(table.columns) <= available:
         return "grid"
-    return "compact" if len(table.columns) <= room and not values else "list"
+    return "compact" if len(table.columns) <= available and not values else "list"
 
 
 def _column_width(mode: Mode, *, values: bool) -> int:
     return 1 if mode == "compact" else 3 if values else 2
 
 
-def _map(table: _Table, width: int, mode: Mode, *, values: bool) -> list[Line]:
-    """Column labels downwards, a line of cells for each row, and a legend where one is needed."""
+def _draw_map(table: _Table, width: int, mode: Mode, *, values: bool) -> list[Line]:
+    """Column labels written downwards, a line of cells for each row, and a legend if needed."""
     column = _column_width(mode, values=values)
     longest = max(map(cell_width, table.rows), default=0)
-    room = min(longest, width - 1 - column * len(table.columns))
-    labels = [shorten(label, room) for label in table.rows]
+    label_width = min(longest, width - 1 - column * len(table.columns))
+    labels = [shorten(label, label_width) for label in table.rows]
 
     parts = (part for label in table.columns for part in iter_graphemes(label))
-    numbered = table.numbered or any(cell_width(part) > column for part in parts)
+    numbered = table.needs_legend or any(cell_width(part) > column for part in parts)
     names = _numbers(len(table.columns)) if numbered else table.columns
-    margin = "" if table.labels_right else " " * (room + 1)
+    margin = "" if table.labels_at_end else " " * (label_width + 1)
     lines: list[Line] = [
         (Span((margin + "".join(_in_column(part, column) for part in row)).rstrip()),)
         for row in _stacked(names)
     ]
     for label, weights in zip(labels, table.weights, strict=True):
         cells = _cells(weights, column, values=values)
-        if table.labels_right:
+        if table.labels_at_end:
             lines.append((*cells, Span(f" {label}")))
         else:
-            lines.append((Span(_right(label, room) + " "), *cells))
+            lines.append((Span(_rjust(label, label_width) + " "), *cells))
     return lines + (_legend(table.columns, width) if numbered else [])
 
 
 def _stacked(labels: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    """Labels written downwards, all ending on the last line; one tuple of graphemes a line."""
+    """Labels written downwards, all ending on the last line: a tuple of graphemes for each line."""
     stacks = [list(iter_graphemes(label)) for label in labels]
     stacks = [
-        stack if len(stack) <= _HEADER_ROWS else [*stack[: _HEADER_ROWS - 1], "…"]
+        stack if len(stack) <= _HEADER_HEIGHT else [*stack[: _HEADER_HEIGHT - 1], "…"]
         for stack in stacks
     ]
     upwards = zip_longest(*(reversed(stack) for stack in stacks), fillvalue="")
@@ -244,7 +249,7 @@ def _stacked(labels: Sequence[str]) -> Iterable[tuple[str, ...]]:
 
 
 def _in_column(text: str, column: int) -> str:
-    """One grapheme in its column: at the left of a pair of cells, above the digits of a value."""
+    """One grapheme padded to its column: at the left of two cells, in the middle of three."""
     text = text if column < 3 else f" {text}"
     return text + " " * (column - cell_width(text))
 
@@ -254,7 +259,7 @@ def _numbers(count: int) -> list[str]:
 
 
 def _legend(labels: Sequence[str], width: int) -> list[Line]:
-    """What the numbered columns are: side by side, or one a line where text runs right to left."""
+    """The labels of numbered columns: side by side, or one a line if any runs right to left."""
     entries = [f"{number} {label}" for number, label in enumerate(labels, start=1)]
     if any(map(_is_right_to_left, labels)):
         return [(Span(entry),) for entry in entries]
@@ -268,7 +273,7 @@ def _legend(labels: Sequence[str], width: int) -> list[Line]:
 
 
 def _cells(weights: FloatArray, column: int, *, values: bool) -> list[Span]:
-    """The cells of one row; neighbours of the same look become one span."""
+    """The cells of one row; adjacent cells of the same style become one span."""
     best = _best(weights)
     shades = _shades(weights)
     spans = []
@@ -288,19 +293,19 @@ def _cells(weights: FloatArray, column: int, *, values: bool) -> list[Span]:
 
 
 def _hundredths(weight: float) -> str:
-    """93 for 0.93, blank for what would be 0."""
+    """93 for 0.93; blank if it rounds to 0."""
     number = round(100 * min(max(weight, 0.0), 1.0))
     return str(number) if number else ""
 
 
 def _best(weights: FloatArray) -> int | None:
-    """The first of the largest weights, or None where no weight is above zero."""
+    """The column of the first largest weight, or None if no weight is above zero."""
     finite = np.where(np.isfinite(weights), weights, 0.0)
     return int(finite.argmax()) if finite.size and finite.max() > 0 else None
 
 
 def _shades(weights: FloatArray) -> FloatArray:
-    """Weights as parts of the row's largest, lifted by gamma and cut to hundredths, 0 to 1."""
+    """(weight / the row's largest) ** _GAMMA, rounded to hundredths: 0 to 1."""
     finite = np.where(np.isfinite(weights), np.maximum(weights, 0.0), 0.0)
     largest = finite.max(initial=0.0)
     if largest <= 0:
@@ -309,19 +314,23 @@ def _shades(weights: FloatArray) -> FloatArray:
     return shades
 
 
-def _list(table: _Table, width: int) -> list[Line]:
-    """The strongest weights of each row in words; on one line where the labels allow it."""
+def _draw_list(table: _Table, width: int) -> list[Line]:
+    """The largest weights of each row with their columns; on one line if the labels allow it."""
     label_width = min(max(map(cell_width, table.rows), default=0), max(4, width // 3))
-    first = width - (label_width + len(" ← ") + len(" 0.93 ") + _BAR)
+    best_width = width - (label_width + len(" ← ") + len(" 0.93 ") + _BAR_WIDTH)
     longest = max(map(cell_width, table.columns), default=0)
-    if table.labels_right or table.numbered or first < min(longest, 8):
-        return [line for index in range(len(table.rows)) for line in _entries(table, index, width)]
-    return [_sentence(table, index, label_width, first, width) for index in range(len(table.rows))]
+    if table.labels_at_end or table.needs_legend or best_width < min(longest, 8):
+        return [
+            line for index in range(len(table.rows)) for line in _entry_lines(table, index, width)
+        ]
+    return [
+        _list_line(table, index, label_width, best_width, width) for index in range(len(table.rows))
+    ]
 
 
-def _sentence(table: _Table, row: int, label_width: int, first: int, width: int) -> Line:
-    """`cat ← Katze 0.93 ▇▇▇▇▇▇▇ · die 0.04`, with as many words as fit."""
-    label = _left(shorten(table.rows[row], label_width), label_width)
+def _list_line(table: _Table, row: int, label_width: int, best_width: int, width: int) -> Line:
+    """`cat ← Katze 0.93 ▇▇▇▇▇▇▇ · die 0.04`, with as many columns as fit."""
+    label = _ljust(shorten(table.rows[row], label_width), label_width)
     strongest = _strongest(table.weights[row])
     if not strongest:
         return (Span(label),)
@@ -329,7 +338,7 @@ def _sentence(table: _Table, row: int, label_width: int, first: int, width: int)
     weight = float(table.weights[row, best])
     line = [
         Span(f"{label} ← "),
-        Span(shorten(table.columns[best], first), strong=True),
+        Span(shorten(table.columns[best], best_width), strong=True),
         Span(f" {weight:.2f} {_bar(weight)}".rstrip()),
     ]
     used = sum(cell_width(span.text) for span in line)
@@ -342,9 +351,9 @@ def _sentence(table: _Table, row: int, label_width: int, first: int, width: int)
     return tuple(line)
 
 
-def _entries(table: _Table, row: int, width: int) -> list[Line]:
-    """A line for the row and one for each of its strongest weights, labels always at the end."""
-    bar = _BAR + 1 if width >= 24 else 0
+def _entry_lines(table: _Table, row: int, width: int) -> list[Line]:
+    """A line for the row and one for each of its largest weights, with labels at the end."""
+    bar = _BAR_WIDTH + 1 if width >= 24 else 0
     indent = "  " if width >= 12 else ""
     lines: list[Line] = [(Span(shorten(table.rows[row], width)),)]
     for rank, column in enumerate(_strongest(table.weights[row])):
@@ -356,29 +365,29 @@ def _entries(table: _Table, row: int, width: int) -> list[Line]:
 
 
 def _strongest(weights: FloatArray) -> list[int]:
-    """The columns a list shows: the largest weight, and a few more that are not negligible."""
+    """The columns that a list shows: of the largest weight, and of a few more if large enough."""
     finite = np.where(np.isfinite(weights), weights, 0.0)
-    order = np.argsort(-finite, kind="stable")[:_LISTED].tolist()
+    order = np.argsort(-finite, kind="stable")[:_LIST_LENGTH].tolist()
     return [
         index
         for rank, index in enumerate(order)
-        if finite[index] >= _LISTED_WEIGHT or (rank == 0 and finite[index] > 0)
+        if finite[index] >= _LIST_THRESHOLD or (rank == 0 and finite[index] > 0)
     ]
 
 
 def _bar(weight: float) -> str:
-    return "▇" * round(_BAR * min(max(weight, 0.0), 1.0))
+    return "▇" * round(_BAR_WIDTH * min(max(weight, 0.0), 1.0))
 
 
-def _left(text: str, width: int) -> str:
+def _ljust(text: str, width: int) -> str:
     return text + " " * (width - cell_width(text))
 
 
-def _right(text: str, width: int) -> str:
+def _rjust(text: str, width: int) -> str:
     return " " * (width - cell_width(text)) + text
 
 
-def _within(line: Line, width: int) -> Line:
-    """The line, cut with "…" where even its narrowest form is too wide."""
+def _clip(line: Line, width: int) -> Line:
+    """The line, shortened with "…" if even its narrowest form is too wide."""
     text = "".join(span.text for span in line)
     return line if cell_width(text) <= width else (Span(shorten(text, width)),)

@@ -1,7 +1,7 @@
-"""Drawings as they were captured and looked at, for every script, width and kind of terminal.
+"""Drawings compared with kept ones, for every script, width and type of terminal.
 
 The files under `drawings/` hold what this program drew; on a real screen (tmux, 80 and 200 columns)
-the columns were seen to line up. After a wanted change, draw them anew and read the difference:
+the columns were seen to line up. After an intended change, write them again and read the diff:
 
     python tests/golden/test_alignment_drawings.py
 """
@@ -43,14 +43,14 @@ def sentence(name: str) -> Alignment:
 
 
 def captures(name: str) -> str:
-    """Every look of one sentence; widths that give the same drawing share one capture."""
-    looks = [("plain", None, False), ("plain with values", None, True), ("colour", "256", False)]
+    """Every style of one sentence; widths that give the same drawing share one capture."""
+    styles = [("plain", None, False), ("plain with values", None, True), ("colour", "256", False)]
     parts = []
-    for look, colours, values in looks:
+    for style, colours, values in styles:
         drawn = [(width, _drawn(name, width, colours, values)) for width in WIDTHS]
         for text, alike in groupby(drawn, key=lambda pair: pair[1]):
             widths = ", ".join(str(width) for width, _ in alike)
-            parts.append(f"== {look}, {widths} columns\n{text}")
+            parts.append(f"== {style}, {widths} columns\n{text}")
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Laws of merging and drawing: whatever the labels, the weights and the width."""
+"""Laws of merging and drawing, for any labels, weights and widths."""
 
 import io
 import re
@@ -32,7 +32,7 @@ pieces = st.lists(
 ).map(tuple)
 colour_systems = st.sampled_from(["truecolor", "256", None])
 notes = st.none() | anything
-any_float = st.floats()  # not-a-number and the infinities too
+any_float = st.floats()  # NaN and infinity too
 
 
 @st.composite
@@ -57,7 +57,7 @@ def alignments(draw_from):
     values=st.booleans(),
     note=st.none() | anything,
 )
-def test_no_line_is_wider_than_asked_for_nor_drives_the_terminal(table, width, values, note):
+def test_no_line_is_wider_than_the_width_or_has_control_characters(table, width, values, note):
     rows, columns, weights = table
     drawing = draw_matrix(rows, columns, weights, width=width, values=values, note=note)
     for line in drawing.lines:
@@ -73,24 +73,24 @@ def test_no_line_is_wider_than_asked_for_nor_drives_the_terminal(table, width, v
     width=st.integers(1, 60),
     system=colour_systems,
 )
-def test_painting_keeps_the_lines_and_adds_only_colour(table, width, system):
+def test_colouring_changes_no_text(table, width, system):
     drawing = draw_matrix(*table, width=width)
     stream = io.StringIO(newline="\n")
     console = Console(file=stream, force_terminal=bool(system), color_system=system, no_color=False)
     draw(drawing, console)
-    painted = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).split("\n")[:-1]
-    assert all(visible(line) == line for line in painted)
+    coloured = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).split("\n")[:-1]
+    assert all(visible(line) == line for line in coloured)
     expected = (
         ["".join(span.text for span in line) for line in drawing.lines]
         if system
         else plain_text(drawing).split("\n")[:-1]
     )
-    assert painted == expected
+    assert coloured == expected
 
 
 @settings(deadline=None)
 @given(table=tables(st.floats(0, 1)), width=st.integers(1, 120))
-def test_every_row_of_a_map_has_one_mark_where_its_largest_weight_is(table, width):
+def test_every_row_of_a_map_marks_its_largest_weight_once(table, width):
     rows, columns, weights = table
     drawing = draw_matrix(rows, columns, weights, width=width)
     if drawing.mode == "list":
@@ -103,7 +103,7 @@ def test_every_row_of_a_map_has_one_mark_where_its_largest_weight_is(table, widt
 
 @settings(deadline=None)
 @given(alignments())
-def test_merging_keeps_every_row_at_one_and_all_attention(alignment):
+def test_merging_keeps_the_sum_of_every_row_and_of_all_weights(alignment):
     merged = merge_pieces(alignment)
     if alignment.source:
         np.testing.assert_allclose(merged.weights.sum(axis=1), 1, rtol=0, atol=1e-9)
@@ -112,7 +112,7 @@ def test_merging_keeps_every_row_at_one_and_all_attention(alignment):
 
 @settings(deadline=None)
 @given(alignments())
-def test_merging_the_source_alone_only_moves_attention_between_columns(alignment):
+def test_merging_only_the_source_keeps_the_sum_of_all_weights(alignment):
     apart = tuple(f"▁{index}" for index in range(len(alignment.target)))
     merged = merge_pieces(Alignment(alignment.source, apart, alignment.weights))
     assert merged.target == tuple(str(index) for index in range(len(apart)))

@@ -55,7 +55,7 @@ def test_merging_merged_words_changes_nothing():
     np.testing.assert_array_equal(again.weights, merged.weights)
 
 
-def test_an_end_symbol_is_only_one_at_the_end():
+def test_the_end_symbol_is_recognised_only_at_the_end():
     assert merged_labels("▁a </s>") == ["a", "⏎"]
     assert merged_labels("▁a ▁b") == ["a", "b"]
 
@@ -67,7 +67,7 @@ def test_byte_pieces_become_the_characters_they_spell():
     assert merged_labels("▁ <0xE4> <0xBD> <0xA0> <0xE5> <0xA5> <0xBD> </s>") == ["你", "好", "⏎"]
 
 
-def test_bytes_that_spell_nothing_are_shown_as_replacement_characters():
+def test_bytes_that_are_no_utf8_become_replacement_characters():
     assert merged_labels("▁a <0xFF> <0xE2> </s>") == ["a\ufffd\ufffd", "⏎"]
 
 
@@ -106,7 +106,7 @@ def test_pharaoh_links_each_target_word_to_its_largest_weight():
         "the house is ⏎",
         [[0.9, 0.1, 0, 0], [0.2, 0.7, 0, 0.1], [0.1, 0.1, 0.2, 0.6], [0.6, 0, 0, 0.4]],
     )
-    # "is" looks at the end of the sentence most, and the end itself is no word: neither is linked
+    # "is" attends to the end of the sentence most, and the end is no word: neither is linked
     assert pharaoh(words) == "0-0 1-1"
     assert pharaoh(words, threshold=0.2) == "0-0 0-1 1-1 2-2"
     assert parse_pharaoh(pharaoh(words, threshold=0.2)) == word_links(words, threshold=0.2)

@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER: the figures are sacreBLEU's, what it lets pass is refused or noted."""
+"""BLEU, chrF and TER: scores equal sacreBLEU's, and what it does not check is refused or noted."""
 
 import subprocess
 import sys
@@ -30,12 +30,12 @@ def test_a_corpus_equal_to_its_reference_scores_100():
     assert report.ter.score == 0
 
 
-def test_bleu_of_a_sentence_worked_by_hand():
+def test_bleu_of_a_sentence_computed_by_hand():
     # Seven tokens, "the" for "a": 6/7, 4/6, 2/5 and 1/4 of the n-grams match, lengths are equal.
     report = score_corpus(["the cat sat on the mat today"], [["the cat sat on a mat today"]])
     assert report.bleu.score == pytest.approx(100 * (6 / 7 * 4 / 6 * 2 / 5 * 1 / 4) ** 0.25)
     assert report.bleu.details["brevity_penalty"] == 1
-    assert report.ter.score == pytest.approx(100 / 7)  # one word of seven is to be changed
+    assert report.ter.score == pytest.approx(100 / 7)  # one of seven words must be changed
 
 
 def test_signatures_are_those_of_sacrebleu():
@@ -56,7 +56,7 @@ def test_validation_bleu_is_the_bleu_of_the_report():
 
 
 def test_copied_words_are_those_of_the_source_that_the_reference_does_not_have():
-    # "Haus" and "blau" are copied, "Otto" stands in the reference too: 2 of 7 words.
+    # "Haus" and "blau" are copied, "Otto" is in the reference too: 2 of 7 words.
     sources, references = ["Haus blau Otto", "ja"], ["house blue Otto", "yes"]
     assert copied_share(sources, ["Haus is blau , Otto", "yes indeed"], references) == 2 / 7
     assert copied_share(["a"], [""], ["b"]) == 0
@@ -77,7 +77,7 @@ def test_nothing_to_score_is_refused():
             measure([], [[]])
 
 
-def test_references_that_are_not_lists_of_lines_are_a_wrong_call():
+def test_references_that_are_not_lists_of_lines_raise_value_error():
     with pytest.raises(ValueError, match="lists of lines"):
         score_corpus(["ab"], ["ab"])
     with pytest.raises(ValueError, match="no reference"):
@@ -134,7 +134,7 @@ assert "seq2seq-trainer[{language}]" in report.notes[0], report.notes
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_tokenizer_that_is_not_to_be_had_is_refused_with_what_to_do():
+def test_an_unavailable_tokenizer_is_refused_with_a_hint():
     with pytest.raises(ConfigError) as caught:
         score_corpus(["a"], [["a"]], tokenizer="moses")
     assert caught.value.hint is not None and "13a" in caught.value.hint
@@ -199,7 +199,7 @@ def test_resamples_of_which_some_score_zero_have_an_interval():
     assert report.chrf.low is not None
 
 
-def test_a_seed_that_is_no_number_is_refused(monkeypatch):
+def test_a_seed_that_is_not_a_number_is_refused(monkeypatch):
     monkeypatch.setenv("SACREBLEU_SEED", "tuesday")
     with pytest.raises(ConfigError, match="SACREBLEU_SEED is 'tuesday'"):
         score_corpus(["a"], [["a"]], confidence=True)

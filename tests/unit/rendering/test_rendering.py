@@ -1,4 +1,4 @@
-"""What a drawing looks like: modes, labels, marks, and how it is painted."""
+"""Drawings of alignments: modes, labels, marks and colours."""
 
 import io
 
@@ -32,7 +32,7 @@ def painted(drawing: Drawing, **options: object) -> str:
     return stream.getvalue()
 
 
-def test_a_grid_reads_target_down_and_source_across():
+def test_a_grid_has_target_words_as_rows_and_source_words_as_columns():
     weights = np.array([[0.95, 0.03, 0.02], [0.1, 0.6, 0.3], [0.0, 0.0, 1.0]])
     words = Alignment(("Katze", "da", "</s>"), ("cat", "there", "</s>"), weights)
     assert plain_text(draw_alignment(words, width=80)).splitlines() == [
@@ -54,7 +54,7 @@ def test_values_show_hundredths_and_mark_the_largest():
     assert plain_text(one).splitlines()[-1] == "a 100"
 
 
-def test_less_room_means_narrower_cells_and_then_a_list():
+def test_a_narrower_width_gives_narrower_cells_and_then_a_list():
     heads = " ".join("abcdefghij")
     assert diagonal(heads, heads, width=22).mode == "grid"  # 1 + 1 + 2 * 10
     assert diagonal(heads, heads, width=21).mode == "compact"
@@ -66,7 +66,7 @@ def test_thirty_source_words_fit_as_a_grid_on_80_columns():
     assert diagonal("international " * 5, "word " * 30).mode == "grid"
 
 
-def test_values_go_to_a_list_rather_than_vanish():
+def test_values_that_do_not_fit_a_map_are_shown_in_a_list():
     heads = " ".join("abcdefghij")
     assert diagonal(heads, heads, width=21, values=True).mode == "list"
 
@@ -91,7 +91,7 @@ def test_compact_columns_number_what_is_wider_than_a_cell():
 
 
 @pytest.mark.parametrize("word", ["كتاب", "שלום", "हैं", "ไทย", "ខ្មែរ", "👨‍👩‍👧‍👦", "🇩🇪", "❤️"])
-def test_words_that_cannot_be_stacked_are_numbered_and_stand_last(word):
+def test_words_that_cannot_be_written_downwards_are_numbered_and_put_last(word):
     lines = plain_text(diagonal(f"a {word}", f"{word} b")).splitlines()
     assert lines[0] == "1 2"
     assert lines[1:3] == ["██   a", f"  ██ {word}"]
@@ -99,13 +99,13 @@ def test_words_that_cannot_be_stacked_are_numbered_and_stand_last(word):
 
 
 @pytest.mark.parametrize("word", ["weiß", "Ελλάδα", "слово", "年轻", "カタカナ", "한국어", "naïve"])
-def test_words_that_can_be_stacked_are(word):
+def test_words_of_plain_scripts_are_written_downwards(word):
     lines = plain_text(diagonal(f"a {word}", f"{word} b")).splitlines()
     assert len(lines) == len(word) + 2
     assert lines[-1].startswith(f"{word} ")
 
 
-def test_decomposed_text_stacks_like_composed():
+def test_decomposed_text_is_drawn_like_composed_text():
     assert diagonal("a b", "e\u0301te\u0301 한") == diagonal("a b", "été 한")
 
 
@@ -119,7 +119,7 @@ def test_shortened_labels_end_in_an_ellipsis():
     assert [shorten("abc", width) for width in (0, 1, 2)] == ["", "…", "a…"]
 
 
-def test_labels_that_drive_a_terminal_are_made_visible():
+def test_control_characters_in_labels_are_made_visible():
     drawing = draw_matrix(["a\x1b]0;x\x07", "b\u202ec"], ["\n", ""], np.eye(2), width=80)
     text = plain_text(drawing)
     assert "a␛]0;x␇ ██" in text
@@ -127,12 +127,12 @@ def test_labels_that_drive_a_terminal_are_made_visible():
     assert text.splitlines()[0].strip() == "↵ ␣"
 
 
-def test_only_one_cell_of_a_row_is_its_largest():
+def test_only_one_cell_of_a_row_is_marked_as_its_largest():
     lines = plain_text(draw_matrix(["a"], ["x", "y"], [[0.5, 0.5]], width=80)).splitlines()
     assert lines[-1] == "a ██▓▓"  # the first of equals, as in Pharaoh output
 
 
-def test_weights_that_are_no_numbers_are_shown_as_such():
+def test_nan_and_infinity_are_drawn_as_question_marks():
     lines = plain_text(
         draw_matrix(["a", "b"], ["x", "y"], [[np.nan, 0.5], [0.0, 0.0]], width=80)
     ).splitlines()
@@ -145,13 +145,13 @@ def test_the_caution_is_one_line_below_the_map():
     assert CAUTION.startswith("attention is not word alignment")
 
 
-def test_a_pipe_gets_plain_text():
+def test_a_pipe_gets_text_without_colours():
     drawing = diagonal("a b", "c d")
     assert painted(drawing) == plain_text(drawing) == "  c d\na ██\nb   ██\n"
 
 
 @pytest.mark.parametrize("options", [{"color_system": "standard"}, {"no_color": True}])
-def test_few_or_no_colours_get_shades(options):
+def test_terminals_with_few_or_no_colours_get_shades(options):
     text = painted(diagonal("a b", "c d"), force_terminal=True, **options)
     assert "██" in text
     assert "•" not in text
@@ -159,7 +159,7 @@ def test_few_or_no_colours_get_shades(options):
 
 
 @pytest.mark.parametrize(("system", "code"), [("truecolor", "48;2;"), ("256", "48;5;")])
-def test_colour_terminals_get_a_painted_background_and_a_mark(system, code):
+def test_colour_terminals_get_a_coloured_background_and_a_mark(system, code):
     text = painted(diagonal("a b", "c d"), force_terminal=True, color_system=system)
     assert text.count("• ") == 2
     assert code in text
