@@ -1,49 +1,87 @@
-"""What the README tells people to type, typed."""
+"""What the README and the pages of docs tell people to type, typed."""
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 from program import ENVIRONMENT, PROGRAM
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 SHORT = "--set training.updates=20"  # in place of the minutes that a person would train
+PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 
 
-def commands(heading: str) -> list[str]:
-    """The `$ ` lines of the console blocks under a heading."""
-    _, _, section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
-    section = section.partition("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", section, flags=re.DOTALL)
-    return [line[2:] for block in blocks for line in block.split("\n") if line.startswith("$ ")]
+def section(page: str, heading: str) -> str:
+    """The text of a page below a heading, as far as the next heading of the same level."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    _, found, rest = text.partition(f"\n{heading}\n")
+    assert found, f"{page} has no {heading}"
+    level = heading.split()[0]
+    return rest.partition(f"\n{level} ")[0]
 
 
-def test_the_main_job_and_the_settings_run_as_the_readme_has_them(tmp_path):
-    import subprocess
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
-    both = "Several corpora, and both directions in one model"
-    typed = commands("The main job") + commands(both) + commands("Settings")
-    assert len(typed) >= 15
-    for command in typed:
-        shortened = re.sub(r"--minutes \S+|--set training\.updates=\S+", SHORT, command)
-        ended = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", shortened],
-            cwd=tmp_path,
-            env=ENVIRONMENT | {"PATH": f"{PROGRAM.parent}:{ENVIRONMENT['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert ended.returncode == 0, f"{command}\n{ended.stderr}"
+
+def typed_lines(text: str) -> list[str]:
+    """The `$ ` lines of the console blocks, without their `$ `."""
+    lines = [line for block in blocks(text, "console") for line in block.split("\n")]
+    return [line[2:] for line in lines if line.startswith("$ ")]
+
+
+def run_in(folder: Path, command: str) -> None:
+    shortened = re.sub(r"--minutes \S+|--set training\.updates=\S+", SHORT, command)
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", shortened],
+        cwd=folder,
+        env=ENVIRONMENT | {"PATH": f"{PROGRAM.parent}:{ENVIRONMENT['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stderr}"
+
+
+def test_the_commands_and_the_python_of_the_readme_run(tmp_path):
+    main_job = typed_lines(section("README.md", "## The main job"))
+    settings = typed_lines(section("docs/training.md", "## Settings"))
+    assert len(main_job) >= 9 and len(settings) >= 1
+    for command in main_job + settings:
+        run_in(tmp_path, command)
+    attention, translation = blocks(section("README.md", "## From Python"), "python")
+    assert "attend(" in attention and "Translator" in translation
+    for example in (attention, translation):
+        run_in(tmp_path, f"{shlex.quote(sys.executable)} -c {shlex.quote(example)}")
+
+
+def test_both_directions_in_one_model_run_as_the_page_has_them(tmp_path):
+    commands = typed_lines(section("docs/training-data.md", "### With the embedded corpus"))
+    assert len(commands) >= 6
+    for command in commands:
+        run_in(tmp_path, command)
+
+
+def command_lines(page: str) -> list[str]:
+    """Every line of a page's console and shell blocks that calls the program."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = typed_lines(text)
+    for block in blocks(text, "sh"):
+        lines += block.replace("\\\n", " ").split("\n")
+    lines = [line for line in lines if line.startswith("seq2seq ") and " ... " not in f"{line} "]
+    return [line.partition("  #")[0].strip() for line in lines]
 
 
 @pytest.mark.parametrize(
-    "command", [line for line in commands("Measured") if line.startswith("seq2seq ")]
+    ("page", "command"), [(page, line) for page in PAGES for line in command_lines(page)]
 )
-def test_the_measured_commands_are_well_formed(command):
-    """They take hours or downloads: here their names, options and arguments are checked."""
+def test_a_command_on_a_page_is_well_formed(page, command):
+    """Some take hours or downloads: here names, options and arguments are checked."""
     from cli.app import app
 
     _, *words = shlex.split(command)
@@ -53,9 +91,14 @@ def test_the_measured_commands_are_well_formed(command):
     program.make_context(program.name, words)  # raises for what the command does not take
 
 
+def test_the_pages_have_the_commands_of_what_was_measured():
+    assert len(command_lines("docs/measured.md")) >= 14
+    assert len(command_lines("docs/benchmarks.md")) >= 8
+
+
 def test_every_command_of_the_program_is_in_the_readme():
     from cli.app import app
 
-    text = README.read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
         assert f"`{name} " in text or f"`{name}`" in text, name
