@@ -20,6 +20,8 @@ from data.token_store import TokenStore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):  # of the terminal that the tests run in
+    os.environ.pop(name, None)
 torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("fuzz", max_examples=4000, deadline=None, print_blob=True)

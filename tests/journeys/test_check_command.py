@@ -1,32 +1,12 @@
-"""`seq2seq check` as a person or a script meets it: the installed program, by subprocess."""
+"""`seq2seq check` as a person or a script meets it."""
 
 import gzip
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-PROGRAM = Path(sys.executable).with_name("seq2seq")
-
-
-def run(
-    *arguments: object, cwd: Path, stdin: bytes = b"", **environment: str
-) -> "subprocess.CompletedProcess[bytes]":
-    inherited = {
-        k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR", "NO_COLOR")
-    }
-    return subprocess.run(
-        [PROGRAM, "check", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        cwd=cwd,
-        env=inherited | environment,
-        timeout=60,
-        check=False,
-    )
+from program import ENVIRONMENT, PROGRAM, call, seq2seq
 
 
 @pytest.fixture
@@ -39,19 +19,19 @@ def corpus(tmp_path):
 
 
 def test_a_healthy_corpus_is_told_so_and_leaves_with_0(corpus):
-    done = run("text.de", "text.en", cwd=corpus)
-    assert done.returncode == 0
-    assert done.stderr == b""
-    out = done.stdout.decode()
+    done = call("check", "text.de", "text.en", cwd=corpus)
+    assert done.code == 0
+    assert done.err == ""
+    out = done.out
     assert "300 pairs, 300 usable; nothing to worry about" in out
     assert "next: seq2seq preprocess text.de text.en" in out
     assert "\x1b" not in out
 
 
 def test_json_is_one_document_and_nothing_else(corpus):
-    done = run("text.de", "text.en", "--json", cwd=corpus)
-    report = json.loads(done.stdout)
-    assert done.stdout.count(b"\n") == 1
+    done = call("check", "text.de", "text.en", "--json", cwd=corpus)
+    report = json.loads(done.out)
+    assert done.out.count("\n") == 1
     assert (report["schema_version"], report["can_be_used"], report["usable"]) == (1, True, 300)
     assert report["source"]["lines"] == 300
 
@@ -59,37 +39,37 @@ def test_json_is_one_document_and_nothing_else(corpus):
 def test_unequal_counts_are_named_with_the_place_and_leave_with_3(corpus):
     lines = (corpus / "text.en").read_bytes().splitlines(keepends=True)
     (corpus / "text.en").write_bytes(b"".join(lines[:150] + lines[151:]))
-    done = run("text.de", "text.en", cwd=corpus)
-    assert done.returncode == 3
-    assert b"text.de has 300 lines but text.en has 299" in done.stdout
-    assert b"text.en seems to lack 1 line near line 151" in done.stdout
-    assert b"Satz Nummer 150 " in done.stdout
+    done = call("check", "text.de", "text.en", cwd=corpus)
+    assert done.code == 3
+    assert "text.de has 300 lines but text.en has 299" in done.out
+    assert "text.en seems to lack 1 line near line 151" in done.out
+    assert "Satz Nummer 150 " in done.out
 
 
 def test_faults_leave_with_3_in_json_too(corpus):
     (corpus / "text.en").write_bytes(b"caf\xe9\n" * 300)
-    done = run("text.de", "text.en", "--json", cwd=corpus)
-    assert done.returncode == 3
-    report = json.loads(done.stdout)
+    done = call("check", "text.de", "text.en", "--json", cwd=corpus)
+    assert done.code == 3
+    report = json.loads(done.out)
     assert not report["can_be_used"]
     assert report["findings"][0]["code"] == "invalid-utf-8"
 
 
 def test_standard_input_and_gzip_can_be_checked(corpus):
     packed = gzip.compress((corpus / "text.de").read_bytes())
-    done = run("-", "text.en", cwd=corpus, stdin=packed)
-    assert done.returncode == 0
-    assert b"source  standard input" in done.stdout
-    both = run("-", "-", cwd=corpus)
-    assert both.returncode == 2
-    assert both.stdout == b""
+    done = call("check", "-", "text.en", cwd=corpus, given=packed)
+    assert done.code == 0
+    assert "source  standard input" in done.out
+    both = call("check", "-", "-", cwd=corpus)
+    assert both.code == 2
+    assert both.out == ""
 
 
 def test_missing_files_are_named_on_stderr(corpus):
-    done = run("text.de", "nowhere", cwd=corpus)
-    assert done.returncode == 3
-    assert done.stdout == b""
-    assert b"nowhere does not exist" in done.stderr
+    done = call("check", "text.de", "nowhere", cwd=corpus)
+    assert done.code == 3
+    assert done.out == ""
+    assert "nowhere does not exist" in done.err
 
 
 @pytest.mark.parametrize(
@@ -106,10 +86,10 @@ def test_hostile_text_is_shown_and_never_obeyed(corpus, environment):
         stream.write(f"{hostile}\n中文\u2028文字\nمرحبا\u202e\n")
     with (corpus / "text.en").open("a", encoding="utf-8") as stream:
         stream.write("a\nb\nc [/red]\n")
-    done = run("text.de", "text.en", cwd=corpus, **environment)
-    assert done.returncode == 0
-    assert done.stderr == b""
-    out = done.stdout.decode("utf-8")
+    done = seq2seq("check", "text.de", "text.en", cwd=corpus, environment=ENVIRONMENT | environment)
+    assert done.code == 0
+    assert done.err == ""
+    out = done.out
     assert not any(character in out for character in "\x1b\x07\x9b\u2028\u202e")
     assert "[/b] [red]" in out
     assert "文" in out

@@ -2,34 +2,19 @@
 
 import gzip
 import json
-import os
 import random
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from program import ENVIRONMENT, call, seq2seq
 
-PROGRAM = Path(sys.executable).with_name("seq2seq")
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(("SACREBLEU", "COLUMNS"))
-} | {"PYTHONWARNINGS": "error"}
-
+WITHOUT_SACREBLEU = {
+    name: value for name, value in ENVIRONMENT.items() if not name.startswith("SACREBLEU")
+}
 WORDS = "the a small red Dog cat sees ; runs home , today quickly under old trees 3.5 % “so”"
 SACREBLEU = [sys.executable, "-m", "sacrebleu", "-m", "bleu", "chrf", "ter", "-f"]
-
-
-def seq2seq(*arguments, given=None, environment=ENVIRONMENT):
-    return subprocess.run(
-        [PROGRAM, *map(str, arguments)],
-        input=given,
-        capture_output=True,
-        env=environment,
-        timeout=60,
-    )
 
 
 def lines(seed, count=40):
@@ -61,7 +46,7 @@ def sacrebleu(hypotheses, references, *options):
         [*SACREBLEU, "json", "-w", "12", "-i", hypotheses, *options, "--", *references],
         capture_output=True,
         check=True,
-        env=ENVIRONMENT,
+        env=WITHOUT_SACREBLEU,
         timeout=60,
     )
     return {figure["name"]: figure for figure in json.loads(done.stdout)}
@@ -123,10 +108,10 @@ def test_figures_and_signatures_are_those_of_the_sacrebleu_program(
         paths.append(write(tmp_path / f"reference{number}", damaged(gold, seed=10 + number)))
     system = write(tmp_path / "hypotheses", hypotheses)
 
-    done = seq2seq("score", system, *paths, "--json", *our_options)
-    assert done.returncode == 0, done.stderr
+    done = call("score", system, *paths, "--json", *our_options)
+    assert done.code == 0, done.err
     assert_parity(
-        json.loads(done.stdout),
+        json.loads(done.out),
         sacrebleu(system, paths, *their_options),
         intervals="-ci" in their_options,
     )
@@ -141,36 +126,36 @@ def test_the_lines_for_a_paper_are_those_of_sacrebleu_at_any_width(tmp_path):
         system,
         reference,
         "--no-confidence",
-        environment=ENVIRONMENT | {"COLUMNS": "20", "FORCE_COLOR": "1"},
+        environment=WITHOUT_SACREBLEU | {"COLUMNS": "20", "FORCE_COLOR": "1"},
     )
     theirs = subprocess.run(
         [*SACREBLEU, "text", "-i", system, "--", reference],
         capture_output=True,
         check=True,
         text=True,
-        env=ENVIRONMENT,
+        env=WITHOUT_SACREBLEU,
     )
-    ours = done.stdout.decode().splitlines()
+    ours = done.out.splitlines()
     assert ours[0] == "40 sentences, 1 reference each"
     assert ours[-3:] == [line.strip() for line in theirs.stdout.splitlines()]
-    assert done.stderr == b""
-    assert b"\x1b" not in done.stdout
+    assert done.err == ""
+    assert "\x1b" not in done.out
 
 
 def test_intervals_are_shown_unless_refused_and_one_line_is_enough(tmp_path):
     system = write(tmp_path / "system", ["a b c d"])
-    done = seq2seq("score", system, system)
-    assert done.stdout.count(b"95 %:") == 3
-    assert done.stdout.startswith(b"1 sentence, 1 reference each\n")
+    done = call("score", system, system)
+    assert done.out.count("95 %:") == 3
+    assert done.out.startswith("1 sentence, 1 reference each\n")
 
 
 def test_an_interval_ends_where_its_metric_does(tmp_path):
     reference = write(tmp_path / "reference", lines(1))
     others = [*lines(1)[:-1], "somebody else wrote the last of the lines"]
     hypotheses = write(tmp_path / "hypotheses", others)
-    told = seq2seq("score", hypotheses, reference, "--json")
-    assert json.loads(told.stdout)["bleu"]["high"] > 100  # sacreBLEU's, the same on both sides
-    shown = seq2seq("score", hypotheses, reference).stdout.decode()
+    told = call("score", hypotheses, reference, "--json")
+    assert json.loads(told.out)["bleu"]["high"] > 100  # sacreBLEU's, the same on both sides
+    shown = call("score", hypotheses, reference).out
     assert re.search(r"BLEU .* to 100\.00 ", shown) and re.search(r"TER .* 95 %: +0\.00 to", shown)
 
 
@@ -180,21 +165,21 @@ def test_standard_input_gzip_and_files_give_the_same(tmp_path):
     packed = tmp_path / "reference.gz"
     packed.write_bytes(gzip.compress(reference.read_bytes()))
     (tmp_path / "hypotheses").write_bytes(text)
-    plain = seq2seq("score", tmp_path / "hypotheses", reference, "--no-confidence")
-    assert plain.returncode == 0
-    assert b"95 %" not in plain.stdout
-    piped = seq2seq("score", "-", packed, "--no-confidence", given=text)
-    zipped = seq2seq("score", "-", packed, "--no-confidence", given=gzip.compress(text))
-    assert plain.stdout == piped.stdout == zipped.stdout
+    plain = call("score", tmp_path / "hypotheses", reference, "--no-confidence")
+    assert plain.code == 0
+    assert "95 %" not in plain.out
+    piped = call("score", "-", packed, "--no-confidence", given=text)
+    zipped = call("score", "-", packed, "--no-confidence", given=gzip.compress(text))
+    assert plain.out == piped.out == zipped.out
 
 
 def test_files_of_unequal_length_are_refused_by_name_and_count(tmp_path):
     system = write(tmp_path / "hypotheses", ["a", "b"])
     longer = write(tmp_path / "longer", ["a", "b", "c"])
-    done = seq2seq("score", system, system, longer)
-    assert done.returncode == 3
-    assert done.stdout == b""
-    message = done.stderr.decode()
+    done = call("score", system, system, longer)
+    assert done.code == 3
+    assert done.out == ""
+    message = done.err
     assert f"{system} has 2 lines but {longer} has 3" in message
     assert "hint:" in message
 
@@ -210,20 +195,20 @@ def test_empty_missing_and_doubled_inputs_are_refused(tmp_path):
         ([system, system, "--target-language", "Chinese"], 2, "not a language code"),
         ([system, system, "--tokenizer", "moses"], 2, "moses"),
     ]:
-        done = seq2seq("score", *arguments, given=b"")
-        assert (done.returncode, done.stdout) == (code, b""), arguments
-        assert words in done.stderr.decode()
-        assert b"hint:" in done.stderr
+        done = call("score", *arguments, given=b"")
+        assert (done.code, done.out) == (code, ""), arguments
+        assert words in done.err
+        assert "hint:" in done.err
 
 
 def test_warnings_go_to_stderr_and_leave_the_json_alone(tmp_path):
     reference = write(tmp_path / "reference", ["a b c d", "e f g h"])
     system = write(tmp_path / "hypotheses", ["▁a ▁b ▁c ▁d", ""])
-    done = seq2seq("score", system, reference, "--json")
-    report = json.loads(done.stdout)
+    done = call("score", system, reference, "--json")
+    report = json.loads(done.out)
     assert report["schema_version"] == 1
     assert (report["sentences"], report["blank_hypotheses"]) == (2, 1)
-    warnings = done.stderr.decode()
+    warnings = done.err
     assert "1 of 2 hypotheses are blank" in warnings
     assert "subword pieces" in warnings
     assert len(report["notes"]) == warnings.count("warning:") - 1

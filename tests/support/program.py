@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -57,8 +57,8 @@ def succeed(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> 
     return ended
 
 
-def call(*arguments: object, given: bytes = b"") -> Ended:
-    """The program called in this process: quick, because torch is there already."""
+def call(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> Ended:
+    """The program called in this process: quick, because all its modules are loaded already."""
     from cli.app import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
@@ -66,6 +66,7 @@ def call(*arguments: object, given: bytes = b"") -> Ended:
     with (
         mock.patch.object(sys, "argv", ["seq2seq", *map(str, arguments)]),
         mock.patch.object(sys, "stdin", stdin),
+        chdir(cwd or "."),
         redirect_stdout(out),
         redirect_stderr(err),
         _signals_kept(),
