@@ -1,13 +1,13 @@
 """Token-budget batches, in an order that is a pure function of seed and epoch.
 
-Nothing of the loader has to be saved to go on where a run stopped: seed, epoch and the number of
-the next batch say it all.
+The loader has no state to save: a resumed run needs the seed, the epoch and the number of the next
+batch.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,119 +17,104 @@ from torch import Tensor
 from data.subword_sampling import SubwordSampling
 from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, Source
+from seq2seq.system.streams import stream_seed
 
-MULTIPLE = 8  # of pairs a batch holds: libraries prepare a product of each new shape anew
-POOL = 128  # batches whose pairs are grouped anew by the lengths of sampled pieces
+SIZE_MULTIPLE = 8  # of the pairs in a batch: libraries set up a product of each new shape anew
+POOL_BATCHES = 128  # batches whose pairs are regrouped together, once their pieces are sampled
 Curriculum = Literal["none", "length"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochPlan:
+    """What the batches of every epoch are made by."""
+
+    budget: int
+    """Padded tokens in a batch, EOS or BOS included, of the longer side. It counts the pieces in
+    the store: with `sampling` there are more, and batches are larger in proportion."""
+    seed: int
+    corpora: Sequence[StoredCorpus] = ()
+    """Their weights say how often an epoch has each pair; none: each pair once."""
+    curriculum: Curriculum = "none"
+    """length: the batches of the first epoch go from short to long (Kocmi & Bojar, 2017)."""
+    sampling: SubwordSampling | None = None
+    """Draws other pieces for the same sentences in each epoch."""
+
+    def short_first(self, epoch: int) -> bool:
+        return self.curriculum == "length" and epoch == 1
+
+
 def token_budget_batches(
-    split: TokenizedSplit,
-    *,
-    budget: int,
-    seed: int,
-    start: BatchPosition,
-    corpora: Sequence[StoredCorpus] = (),
-    curriculum: Curriculum = "none",
-    sampling: SubwordSampling | None = None,
+    split: TokenizedSplit, plan: EpochPlan, *, start: BatchPosition
 ) -> Iterator[Batch]:
     """Batches without end, epoch after epoch, from `start` on.
 
-    Sentences of like length go together, so that there is little padding; a batch holds as many
-    pairs as fit when each is padded to the longest side, EOS or BOS included. The budget counts
-    the pieces of the store: with `sampling` there are more, and batches larger in proportion.
+    Sentences of similar length go together, so that there is little padding; a batch has as many
+    pairs as the budget allows.
     """
     epoch, first = start
     while True:
-        plan = epoch_plan(
-            split, budget=budget, seed=seed, epoch=epoch, corpora=corpora, curriculum=curriculum
-        )
-        if sampling is None:
-            for number in range(first, len(plan)):
-                yield collate(split, plan[number], BatchPosition(epoch, number))
+        groups = pair_groups(split, plan, epoch=epoch)
+        if plan.sampling is None:
+            for number in range(first, len(groups)):
+                yield collate(split, groups[number], BatchPosition(epoch, number))
         else:
-            yield from _sampled_batches(
-                split,
-                plan,
-                sampling,
-                seed=seed,
-                start=BatchPosition(epoch, first),
-                short_first=curriculum == "length" and epoch == 1,
-            )
+            begin = BatchPosition(epoch, first)
+            yield from _sampled_batches(split, groups, plan, plan.sampling, start=begin)
         epoch, first = epoch + 1, 0
 
 
-def epoch_plan(
-    split: TokenizedSplit,
-    *,
-    budget: int,
-    seed: int,
-    epoch: int,
-    corpora: Sequence[StoredCorpus] = (),
-    curriculum: Curriculum = "none",
-) -> list[Indices]:
-    """Which pairs go together, and in which order, in an epoch.
+def pair_groups(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> list[Indices]:
+    """The pairs of each batch of an epoch, in order.
 
     Each pair comes exactly once, or as often as the weights of the corpora say. With curriculum
-    "length" the batches of the first epoch go from short to long (Kocmi & Bojar, 2017); those of
-    one length are shuffled.
+    "length" batches of equal length are still shuffled.
     """
-    generator = _generator("order", seed, epoch)
-    pairs = _pairs_of(corpora, seed=seed, epoch=epoch) if corpora else np.arange(len(split))
+    generator = _generator("order", plan.seed, epoch)
+    pairs = _weighted_pairs(plan, epoch) if plan.corpora else np.arange(len(split))
     shuffled = generator.permutation(pairs)  # breaks ties of length anew each epoch
     by_length = shuffled[length_order(split, shuffled)]
-    runs = cut(padded_lengths(split)[by_length], budget=budget, multiple=MULTIPLE)
-    batches = [by_length[begin:end] for begin, end in runs]
-    return _ordered(batches, split, generator, short_first=curriculum == "length" and epoch == 1)
+    lengths = padded_lengths(split)[by_length]
+    runs = split_by_budget(lengths, budget=plan.budget, multiple=SIZE_MULTIPLE)
+    groups = [by_length[begin:end] for begin, end in runs]
+    return _shuffled(groups, split, generator, short_first=plan.short_first(epoch))
 
 
-def largest_batch(
-    split: TokenizedSplit,
-    *,
-    budget: int,
-    seed: int,
-    epoch: int,
-    corpora: Sequence[StoredCorpus] = (),
-    curriculum: Curriculum = "none",
-    sampling: SubwordSampling | None = None,
-) -> Batch:
+def largest_batch(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> Batch:
     """The batch of an epoch with the most tokens, padding included.
 
-    With `sampling` it is the largest one of the store's pieces, in pieces drawn for the epoch.
+    With `sampling` it is the one with the most pieces in the store, in pieces drawn for the epoch.
     """
-    plan = epoch_plan(
-        split, budget=budget, seed=seed, epoch=epoch, corpora=corpora, curriculum=curriculum
-    )
+    groups = pair_groups(split, plan, epoch=epoch)
     lengths = padded_lengths(split)
-    number = max(range(len(plan)), key=lambda each: lengths[plan[each]].max() * len(plan[each]))
-    pairs, position = plan[number], BatchPosition(epoch, number)
-    if sampling is None:
+    number = max(range(len(groups)), key=lambda i: lengths[groups[i]].max() * len(groups[i]))
+    pairs, position = groups[number], BatchPosition(epoch, number)
+    if plan.sampling is None:
         return collate(split, pairs, position)
-    drawn = sampling.redrawn(split, pairs, epoch=epoch)
-    return collate(drawn, np.arange(len(drawn)), position)
+    sampled = plan.sampling.resample(split, pairs, epoch=epoch)
+    return collate(sampled, np.arange(len(sampled)), position)
 
 
-def _pairs_of(corpora: Sequence[StoredCorpus], *, seed: int, epoch: int) -> Indices:
+def _weighted_pairs(plan: EpochPlan, epoch: int) -> Indices:
     """The pairs of an epoch: of weight 2.3 each pair twice, and three tenths of them once more."""
     taken = []
-    for corpus in corpora:
+    for corpus in plan.corpora:
         every = np.arange(corpus.pairs.start, corpus.pairs.stop)
         times, rest = divmod(corpus.weight, 1)
         taken += int(times) * [every]
         if rest:
-            drawn = _generator(f"corpus {corpus.name}", seed, epoch).permutation(every)
+            drawn = _generator(f"corpus {corpus.name}", plan.seed, epoch).permutation(every)
             taken.append(drawn[: max(1, round(rest * len(every)))])
     return np.concatenate(taken)
 
 
-def _ordered(
-    batches: list[Indices],
+def _shuffled(
+    groups: list[Indices],
     split: TokenizedSplit,
     generator: np.random.Generator,
     *,
     short_first: bool,
 ) -> list[Indices]:
-    shuffled = [batches[number] for number in generator.permutation(len(batches))]
+    shuffled = [groups[number] for number in generator.permutation(len(groups))]
     if short_first:
         lengths = padded_lengths(split)
         shuffled.sort(key=lambda pairs: lengths[pairs].max())  # keeps the order of equals
@@ -138,33 +123,32 @@ def _ordered(
 
 def _sampled_batches(
     split: TokenizedSplit,
-    plan: list[Indices],
+    groups: list[Indices],
+    plan: EpochPlan,
     sampling: SubwordSampling,
     *,
-    seed: int,
     start: BatchPosition,
-    short_first: bool,
 ) -> Iterator[Batch]:
-    """The rest of an epoch in pieces drawn for it.
+    """The rest of an epoch, in pieces drawn for it.
 
-    Pairs of equal length in the store differ once they are drawn, and what was little padding is a
-    third of a batch. So the pairs of every `POOL` batches of the plan are drawn together and
-    grouped anew into as many batches: the stream can be begun at any batch, and memory stays flat.
+    Pairs of equal length in the store differ once their pieces are drawn: batches of them would be
+    a third padding. So the pieces of `POOL_BATCHES` groups are drawn together and their pairs
+    grouped anew into as many batches: the stream can begin at any batch, and memory stays flat.
     """
     epoch, first = start
-    for begin in range(first - first % POOL, len(plan), POOL):
-        chosen = plan[begin : begin + POOL]
-        pool = sampling.redrawn(split, np.concatenate(chosen), epoch=epoch)
-        generator = _generator(f"pool {begin}", seed, epoch)
-        batches = _ordered(
-            _regrouped(pool, count=len(chosen)), pool, generator, short_first=short_first
-        )
+    for begin in range(first - first % POOL_BATCHES, len(groups), POOL_BATCHES):
+        chosen = groups[begin : begin + POOL_BATCHES]
+        pool = sampling.resample(split, np.concatenate(chosen), epoch=epoch)
+        generator = _generator(f"pool {begin}", plan.seed, epoch)
+        short_first = plan.short_first(epoch)
+        regrouped = _regroup(pool, count=len(chosen))
+        batches = _shuffled(regrouped, pool, generator, short_first=short_first)
         for number in range(max(first, begin), begin + len(batches)):
             yield collate(pool, batches[number - begin], BatchPosition(epoch, number))
 
 
-def _regrouped(pool: TokenizedSplit, *, count: int) -> list[Indices]:
-    """All pairs in `count` batches, with as few padded tokens in the fullest one as can be."""
+def _regroup(pool: TokenizedSplit, *, count: int) -> list[Indices]:
+    """All pairs in `count` groups, the largest with as few padded tokens as possible."""
     order = length_order(pool, np.arange(len(pool)))
     runs = split_into(padded_lengths(pool)[order], count=count)
     return [order[begin:end] for begin, end in runs]
@@ -173,30 +157,30 @@ def _regrouped(pool: TokenizedSplit, *, count: int) -> list[Indices]:
 def sorted_batches(split: TokenizedSplit, *, budget: int) -> Iterator[Batch]:
     """Every pair once, shortest first: for validation."""
     by_length = length_order(split, np.arange(len(split)))
-    for number, (begin, end) in enumerate(cut(padded_lengths(split)[by_length], budget=budget)):
+    runs = split_by_budget(padded_lengths(split)[by_length], budget=budget)
+    for number, (begin, end) in enumerate(runs):
         yield collate(split, by_length[begin:end], BatchPosition(1, number))
 
 
 def length_order(split: TokenizedSplit, pairs: Indices) -> Indices:
-    """How to sort pairs so that neighbours need little padding: by target, then by source length.
+    """The argsort of `pairs` by which neighbours need little padding: by target, then by source.
 
-    Sources go up for an even target length and down for an odd one: a batch that reaches over into
-    the next target length finds sources there that are as long as those it has.
+    Source lengths go up where the target length is even and down where it is odd, so that a batch
+    across two target lengths has sources of similar length.
     """
     target, source = split.target_lengths[pairs], split.source_lengths[pairs]
     return np.lexsort((np.where(target % 2 == 0, source, -source), target))
 
 
 def padded_lengths(split: TokenizedSplit) -> Indices:
-    """[N] what a pair takes in a batch: its longer side with EOS"""
+    """Tokens of each pair's longer side, EOS included. [pairs]"""
     return np.maximum(split.source_lengths, split.target_lengths) + 1
 
 
-def cut(lengths: Indices, *, budget: int, multiple: int = 1) -> list[tuple[int, int]]:
+def split_by_budget(lengths: Indices, *, budget: int, multiple: int = 1) -> list[tuple[int, int]]:
     """Runs [begin, end) of pairs whose padded tokens stay within the budget; at least one each.
 
-    A run that could hold more than `multiple` pairs is cut to a multiple of it; the last run need
-    not be.
+    A run longer than `multiple` pairs has a multiple of it, except the last run.
     """
     runs, begin, longest = [], 0, 0
     for index, length in enumerate(lengths.tolist()):
@@ -212,23 +196,24 @@ def cut(lengths: Indices, *, budget: int, multiple: int = 1) -> list[tuple[int, 
 
 
 def split_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
-    """As `cut`, with the least budget that gives no more than `count` runs; then exactly so many.
+    """Exactly `count` runs [begin, end), the largest with as few padded tokens as possible.
 
-    There are at least `count` pairs.
+    They are those of the smallest budget that gives no more than `count`, the longest then halved
+    until there are enough. There must be at least `count` pairs.
     """
-    least, enough = int(lengths.max()), int(lengths.max()) * len(lengths)
-    while least < enough:  # a greater budget never gives more runs
-        budget = (least + enough) // 2
-        if len(cut(lengths, budget=budget)) <= count:
-            enough = budget
+    low, high = int(lengths.max()), int(lengths.max()) * len(lengths)
+    while low < high:  # a greater budget never gives more runs
+        budget = (low + high) // 2
+        if len(split_by_budget(lengths, budget=budget)) <= count:
+            high = budget
         else:
-            least = budget + 1
-    runs = cut(lengths, budget=least)
+            low = budget + 1
+    runs = split_by_budget(lengths, budget=low)
     while len(runs) < count:
-        widest = max(range(len(runs)), key=lambda run: runs[run][1] - runs[run][0])
-        begin, end = runs[widest]
+        longest = max(range(len(runs)), key=lambda run: runs[run][1] - runs[run][0])
+        begin, end = runs[longest]
         middle = (begin + end) // 2
-        runs[widest : widest + 1] = [(begin, middle), (middle, end)]
+        runs[longest : longest + 1] = [(begin, middle), (middle, end)]
     return runs
 
 
@@ -245,11 +230,11 @@ def collate(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> B
 
 
 def _padded(ids: IntArray, lengths: Indices, *, begin: int = 0) -> Tensor:
-    """Sentences end to end, of lengths [B] -> [B, W], each with EOS, and BOS in front if told.
+    """Concatenated sentences of lengths [B] -> one a row, [B, W], EOS at its end.
 
-    `begin` is how many BOS come first, 0 or 1.
+    `begin` is the number of BOS in front, 0 or 1.
     """
-    ends = lengths + begin  # where EOS comes
+    ends = lengths + begin  # the position of EOS
     rows = np.full((len(lengths), int(ends.max()) + 1), PAD, dtype=np.int64)
     rows[:, :begin] = BOS
     rows[np.arange(len(lengths)), ends] = EOS
@@ -259,6 +244,4 @@ def _padded(ids: IntArray, lengths: Indices, *, begin: int = 0) -> Tensor:
 
 
 def _generator(use: str, seed: int, epoch: int) -> np.random.Generator:
-    """A stream of chance named for its use: one more draw elsewhere does not shift it."""
-    digest = hashlib.blake2b(f"{use}:{seed}:{epoch}".encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+    return np.random.Generator(np.random.PCG64(stream_seed(use, seed, epoch, bits=128)))

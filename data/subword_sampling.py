@@ -9,7 +9,6 @@ out for a word is kept for the next time.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import math
 import random
@@ -24,6 +23,7 @@ import numpy as np
 
 from data.token_store import Indices, IntArray, Side, TokenizedSplit, TokenStore
 from data.tokenization import Vocabulary
+from seq2seq.system.streams import stream_seed
 
 CACHED = 100_000  # words, each with what was left out: some tens of megabytes
 LONG = 12  # pieces; longer words, such as sentences without spaces, hardly come again
@@ -175,7 +175,7 @@ class SubwordSampling:
     samplers: dict[Side, PieceSampler]  # of the sides that are drawn
     seed: int
 
-    def redrawn(self, split: TokenizedSplit, pairs: Indices, *, epoch: int) -> TokenizedSplit:
+    def resample(self, split: TokenizedSplit, pairs: Indices, *, epoch: int) -> TokenizedSplit:
         """Some pairs of a split as a split of their own, in memory, with the pieces of an epoch."""
         sources = self._side("source", *split.sentences(2 * pairs), pairs, epoch)
         targets = self._side("target", *split.sentences(2 * pairs + 1), pairs, epoch)
@@ -192,14 +192,13 @@ class SubwordSampling:
         if side not in self.samplers:
             return stored
         return [
-            self._drawn(sentence, f"pieces:{side}:{self.seed}:{epoch}:{pair}", side)
+            self._draw(sentence, side, stream_seed("pieces", side, self.seed, epoch, pair))
             for sentence, pair in zip(stored, pairs.tolist(), strict=True)
         ]
 
-    def _drawn(self, sentence: list[int], stream: str, side: Side) -> list[int]:
-        digest = hashlib.blake2b(stream.encode(), digest_size=8).digest()
-        chance = random.Random(int.from_bytes(digest, "big"))
-        return self.samplers[side].draw(self.vocabularies[side].words(sentence), chance)
+    def _draw(self, sentence: list[int], side: Side, seed: int) -> list[int]:
+        words = self.vocabularies[side].words(sentence)
+        return self.samplers[side].draw(words, random.Random(seed))
 
 
 def subword_sampling(

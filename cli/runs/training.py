@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, stop_requests
@@ -158,28 +158,28 @@ def _batches(
     device: str,
 ) -> "Iterator[Batch]":
     """The endless stream from where the run stands, after its largest batch has been tried."""
-    from data.batching import largest_batch, token_budget_batches
+    from data.batching import EpochPlan, largest_batch, token_budget_batches
     from data.subword_sampling import subword_sampling
     from seq2seq.training.loop import check_memory, stop_reason
 
     train = store.split("train")
-    planned: dict[str, Any] = {
-        "budget": config.batch_tokens,
-        "seed": config.seed,
-        "corpora": store.corpora(config.corpus_weights),
-        "curriculum": config.curriculum,
-        "sampling": subword_sampling(
+    plan = EpochPlan(
+        budget=config.batch_tokens,
+        seed=config.seed,
+        corpora=store.corpora(config.corpus_weights),
+        curriculum=config.curriculum,
+        sampling=subword_sampling(
             store,
             source=config.source_subword_sampling,
             target=config.target_subword_sampling,
             seed=config.seed,
         ),
-    }
+    )
     if not stop_reason(state, config):
         # Now, not hours from now. After a resume too: another machine may have less memory.
-        largest = largest_batch(train, epoch=state.position.epoch, **planned)
+        largest = largest_batch(train, plan, epoch=state.position.epoch)
         check_memory(trained.model, largest, config, device=device)
-    return token_budget_batches(train, start=state.position, **planned)
+    return token_budget_batches(train, plan, start=state.position)
 
 
 def _told_plateau(state: "TrainingState", config: "TrainingConfig") -> str:

@@ -13,8 +13,9 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from data.catalogue.entry import Contents, Entry, folded, fraction
+from data.catalogue.entry import Contents, Entry, folded
 from data.corpus import SentencePair
+from seq2seq.system.streams import uniform_hash
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "ru", "tr", "id", "ja", "ko", "zh", "ar", "fa")
 
@@ -206,7 +207,7 @@ def _would_lose(
 
 
 def _shuffled(keys: Iterable[str]) -> list[str]:
-    return sorted(keys, key=lambda key: (fraction(f"emoji:{key.replace(_VS16, '')}"), key))
+    return sorted(keys, key=lambda key: (uniform_hash(f"emoji:{key.replace(_VS16, '')}"), key))
 
 
 def _names_of(languages: Iterable[str]) -> dict[tuple[str, str], str]:

@@ -1,6 +1,5 @@
 """What every corpus of the catalogue is described by, and what it is once fetched."""
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
@@ -47,8 +46,3 @@ def one_line(text: str) -> str:
 def folded(text: str) -> str:
     """What two texts share that differ in case, width or spacing alone."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def fraction(key: str) -> float:
-    """A number in [0, 1) that belongs to this key, on every machine and in every version."""
-    return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:8], "big") / 2**64

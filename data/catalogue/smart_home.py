@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from data.catalogue.entry import Contents, Entry, Tell, folded, fraction, one_line
+from data.catalogue.entry import Contents, Entry, Tell, folded, one_line
 from data.catalogue.packages import Wheel, fetch_wheel
 from data.corpus import SentencePair
 from seq2seq.errors import CorpusError
+from seq2seq.system.streams import uniform_hash
 
 WHEEL = Wheel(
     project="homeassistant",
@@ -87,7 +88,7 @@ def read(
 
 
 def _split_of(integration: str) -> str:
-    place = fraction(f"smart-home:{integration}")
+    place = uniform_hash(f"smart-home:{integration}")
     return "test" if place < _SHARE else "valid" if place < 2 * _SHARE else "train"
 
 

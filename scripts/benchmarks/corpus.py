@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.job import write_json
-from data.batching import MULTIPLE, cut, padded_lengths
+from data.batching import SIZE_MULTIPLE, padded_lengths, split_by_budget
 from data.token_store import Side, TokenizedSplit, TokenStore, writing_split
 from data.tokenization import Tokenizer
 from seq2seq.batch import BOS, EOS, PAD, UNK
@@ -59,7 +59,7 @@ def budget_for(split: TokenizedSplit, sentences: int) -> int:
     low, high = 1, int(lengths.max()) * sentences
     while low < high:
         middle = (low + high) // 2
-        batches = cut(lengths, budget=middle, multiple=MULTIPLE)
+        batches = split_by_budget(lengths, budget=middle, multiple=SIZE_MULTIPLE)
         if len(lengths) / len(batches) >= min(sentences, len(lengths)):
             high = middle
         else:

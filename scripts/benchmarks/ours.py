@@ -94,12 +94,11 @@ def _epochs(store: Any, job: Job) -> Any:
     """The first epochs of the endless stream that trains."""
     from itertools import takewhile
 
-    from data.batching import token_budget_batches
+    from data.batching import EpochPlan, token_budget_batches
     from seq2seq.batch import FIRST_BATCH
 
-    stream = token_budget_batches(
-        store.split("train"), budget=job.batch_tokens, seed=job.seed, start=FIRST_BATCH
-    )
+    plan = EpochPlan(budget=job.batch_tokens, seed=job.seed)
+    stream = token_budget_batches(store.split("train"), plan, start=FIRST_BATCH)
     return takewhile(lambda batch: batch.position.epoch <= job.epochs, stream)
 
 

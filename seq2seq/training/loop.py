@@ -1,6 +1,5 @@
 """The training loop, whole: it reports each event; saving and printing are the caller's."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from seq2seq.errors import DivergenceError
 from seq2seq.kernels.precision import autocast_to, compute_dtype
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.out_of_memory import explain_out_of_memory
+from seq2seq.system.streams import stream_seed
 from seq2seq.training.accumulation import Gradients, gradients_for
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.moving_average import MovingAverage
@@ -280,8 +280,7 @@ def refuse_non_finite_weights(model: EncoderDecoder, state: TrainingState) -> No
 
 def seed_update(seed: int, update: int) -> None:
     """Give an update a stream of chance of its own, so that a resumed update is the same update."""
-    digest = hashlib.blake2b(f"update:{seed}:{update}".encode(), digest_size=8).digest()
-    torch.manual_seed(int.from_bytes(digest, "big") >> 1)
+    torch.manual_seed(stream_seed("update", seed, update, bits=63))
 
 
 def corpus_nats(model: EncoderDecoder, batches: Iterable[Batch], *, device: str = "cpu") -> float:

@@ -1,12 +1,12 @@
 """Scheduled sampling: the decoder learns to read what it wrote itself."""
 
-import hashlib
 from dataclasses import replace
 
 import torch
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, Batch
 from seq2seq.model import EncoderDecoder
+from seq2seq.system.streams import stream_seed
 
 _NEVER_READ = [PAD, UNK, BOS, EOS]  # what a search never writes, or never reads on from
 
@@ -39,5 +39,5 @@ def mixed_batch(
 
 def update_chance(seed: int, update: int) -> torch.Generator:
     """The stream of chance of an update for this use alone, so that dropout draws the same."""
-    digest = hashlib.blake2b(f"scheduled_sampling:{seed}:{update}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+    seed_of_update = stream_seed("scheduled_sampling", seed, update, bits=63)
+    return torch.Generator().manual_seed(seed_of_update)

@@ -1,7 +1,8 @@
-"""Laws of token-budget batches: what an epoch holds, in which order, from any place on."""
+"""Laws of token-budget batches: what an epoch holds, in which order, from any position on."""
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 from tiny import padded
 
 from data.batching import (
+    EpochPlan,
     collate,
-    cut,
-    epoch_plan,
     length_order,
     padded_lengths,
+    pair_groups,
     sorted_batches,
+    split_by_budget,
     split_into,
     token_budget_batches,
 )
@@ -25,7 +27,8 @@ some = settings(max_examples=60)
 sizes = st.integers(1, 12)
 splits = st.lists(st.tuples(sizes, sizes), min_size=1, max_size=40).map(lambda n: split_of(n))
 budgets = st.integers(1, 60)
-seeds, epochs = st.integers(0, 2**70), st.integers(1, 1000)
+epochs = st.integers(1, 1000)
+plans = st.builds(EpochPlan, budget=budgets, seed=st.integers(0, 2**70))
 
 
 def split_of(lengths: list[tuple[int, int]]) -> TokenizedSplit:
@@ -52,25 +55,26 @@ def same(ours: Batch, theirs: Batch) -> bool:
 
 
 @some
-@given(splits, budgets, seeds, epochs)
-def test_an_epoch_has_each_pair_exactly_once(split, budget, seed, epoch):
-    plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
-    assert Counter(np.concatenate(plan).tolist()) == Counter(range(len(split)))
+@given(splits, plans, epochs)
+def test_an_epoch_has_each_pair_exactly_once(split, plan, epoch):
+    groups = pair_groups(split, plan, epoch=epoch)
+    assert Counter(np.concatenate(groups).tolist()) == Counter(range(len(split)))
 
 
 @some
-@given(splits, budgets, seeds, epochs)
-def test_a_batch_stays_within_its_budget_or_has_one_pair(split, budget, seed, epoch):
-    for number, pairs in enumerate(epoch_plan(split, budget=budget, seed=seed, epoch=epoch)):
+@given(splits, plans, epochs)
+def test_a_batch_stays_within_its_budget_or_has_one_pair(split, plan, epoch):
+    groups = pair_groups(split, plan, epoch=epoch)
+    for number, pairs in enumerate(groups):
         batch = collate(split, pairs, BatchPosition(epoch, number))
-        assert padded_tokens(batch) <= budget or len(batch.lines) == 1
+        assert padded_tokens(batch) <= plan.budget or len(batch.lines) == 1
 
 
 @some
 @given(splits, budgets)
 def test_batches_are_as_full_as_they_can_be(split, budget):
     lengths = np.sort(padded_lengths(split))
-    for (begin, end), (_, after) in itertools.pairwise(cut(lengths, budget=budget)):
+    for (begin, end), (_, after) in itertools.pairwise(split_by_budget(lengths, budget=budget)):
         assert after > end > begin
         assert lengths[end] * (end + 1 - begin) > budget  # one more would not have fitted
 
@@ -79,7 +83,7 @@ def test_batches_are_as_full_as_they_can_be(split, budget):
 @given(splits, budgets, st.integers(2, 5))
 def test_batches_of_more_than_a_multiple_hold_one(split, budget, multiple):
     lengths = np.sort(padded_lengths(split))
-    runs = cut(lengths, budget=budget, multiple=multiple)
+    runs = split_by_budget(lengths, budget=budget, multiple=multiple)
     assert [0, *(end for _, end in runs)] == [*(begin for begin, _ in runs), len(lengths)]
     for begin, end in runs[:-1]:
         count = end - begin
@@ -94,35 +98,34 @@ def test_batches_of_more_than_a_multiple_hold_one(split, budget, multiple):
 
 
 @some
-@given(splits, budgets, seeds, epochs, st.integers(0, 2**32 - 1))
-def test_order_is_a_function_of_seed_and_epoch_alone(split, budget, seed, epoch, elsewhere):
-    def plan() -> list[list[int]]:
-        made = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
-        return [pairs.tolist() for pairs in made]
+@given(splits, plans, epochs, st.integers(0, 2**32 - 1))
+def test_order_is_a_function_of_seed_and_epoch_alone(split, plan, epoch, elsewhere):
+    def order() -> list[list[int]]:
+        return [pairs.tolist() for pairs in pair_groups(split, plan, epoch=epoch)]
 
-    first = plan()
+    first = order()
     np.random.seed(elsewhere)
-    epoch_plan(split, budget=budget, seed=seed, epoch=epoch + 1)
-    assert plan() == first
+    pair_groups(split, plan, epoch=epoch + 1)
+    assert order() == first
 
 
 @some
-@given(splits, budgets, seeds, st.integers(0, 30), st.integers(1, 3))
-def test_any_position_begins_the_rest_of_the_stream(split, budget, seed, first, epoch):
+@given(splits, plans, st.integers(0, 30), st.integers(1, 3))
+def test_any_position_begins_the_rest_of_the_stream(split, plan, first, epoch):
     start = BatchPosition(epoch, first)
-    whole = token_budget_batches(split, budget=budget, seed=seed, start=FIRST_BATCH)
+    whole = token_budget_batches(split, plan, start=FIRST_BATCH)
     rest = (b for b in whole if b.position.epoch > epoch or (b.position >= start))
-    begun = token_budget_batches(split, budget=budget, seed=seed, start=start)
+    begun = token_budget_batches(split, plan, start=start)
     for ours, theirs in itertools.islice(zip(begun, rest, strict=False), 6):
         assert same(ours, theirs)
 
 
 @some
-@given(splits, budgets, seeds)
-def test_positions_count_batches_within_epochs(split, budget, seed):
-    stream = token_budget_batches(split, budget=budget, seed=seed, start=FIRST_BATCH)
-    plans = [len(epoch_plan(split, budget=budget, seed=seed, epoch=e)) for e in (1, 2)]
-    expected = [(e, n) for e, count in zip((1, 2), plans, strict=True) for n in range(count)]
+@given(splits, plans)
+def test_positions_count_batches_within_epochs(split, plan):
+    stream = token_budget_batches(split, plan, start=FIRST_BATCH)
+    counts = [len(pair_groups(split, plan, epoch=e)) for e in (1, 2)]
+    expected = [(e, n) for e, count in zip((1, 2), counts, strict=True) for n in range(count)]
     assert [next(stream).position for _ in expected] == expected
 
 
@@ -138,9 +141,9 @@ def test_sorted_batches_hold_every_pair_once_shortest_first(split, budget):
 
 
 @some
-@given(splits, budgets, seeds)
-def test_a_batch_has_its_ids_its_marks_and_its_padding(split, budget, seed):
-    stream = token_budget_batches(split, budget=budget, seed=seed, start=FIRST_BATCH)
+@given(splits, plans)
+def test_a_batch_has_its_ids_its_marks_and_its_padding(split, plan):
+    stream = token_budget_batches(split, plan, start=FIRST_BATCH)
     batch = next(stream)
     for row, line in enumerate(batch.lines):
         pair = line // 10 - 1
@@ -160,20 +163,21 @@ def test_a_batch_has_its_ids_its_marks_and_its_padding(split, budget, seed):
 
 def test_epochs_and_seeds_have_orders_of_their_own():
     split = split_of([(n % 5 + 1, n % 7 + 1) for n in range(60)])
-    orders = {
-        tuple(np.concatenate(epoch_plan(split, budget=30, seed=seed, epoch=epoch)).tolist())
-        for seed in (1, 2, 11)
-        for epoch in (1, 2, 12)
-    }
+
+    def order(seed, epoch):
+        groups = pair_groups(split, EpochPlan(budget=30, seed=seed), epoch=epoch)
+        return tuple(np.concatenate(groups).tolist())
+
+    orders = {order(seed, epoch) for seed in (1, 2, 11) for epoch in (1, 2, 12)}
     assert len(orders) == 9
 
 
 def test_batches_hold_other_pairs_in_another_epoch():
     """Ties of length are broken anew, so that the same pairs do not always meet."""
     split = split_of([(4, 4)] * 40)
+    plan = EpochPlan(budget=25, seed=1)
     first, second = (
-        {frozenset(p.tolist()) for p in epoch_plan(split, budget=25, seed=1, epoch=e)}
-        for e in (1, 2)
+        {frozenset(pairs.tolist()) for pairs in pair_groups(split, plan, epoch=e)} for e in (1, 2)
     )
     assert not first & second
 
@@ -202,7 +206,7 @@ def test_neighbours_of_equal_target_length_have_sources_in_order(split):
 
 def test_a_batch_that_reaches_into_the_next_target_length_finds_sources_of_its_own_length():
     split = split_of([(source, target) for target in (4, 5) for source in (2, 3, 9, 10)])
-    runs = cut(np.ones(8, dtype=np.int64), budget=4)  # batches of 4
+    runs = split_by_budget(np.ones(8, dtype=np.int64), budget=4)  # batches of 4
     order = length_order(split, np.arange(8))
     assert [split.source_lengths[order[b:e]].tolist() for b, e in runs] == [
         [2, 3, 9, 10],
@@ -211,37 +215,36 @@ def test_a_batch_that_reaches_into_the_next_target_length_finds_sources_of_its_o
     assert split.source_lengths[order[2:6]].tolist() == [9, 10, 10, 9]
 
 
-def longest_sides(split, plan):
-    return [int(padded_lengths(split)[pairs].max()) for pairs in plan]
+def longest_sides(split, groups):
+    return [int(padded_lengths(split)[pairs].max()) for pairs in groups]
 
 
 @some
-@given(splits, budgets, seeds)
-def test_a_curriculum_by_length_sorts_the_batches_of_the_first_epoch(split, budget, seed):
-    def plan(epoch, curriculum):
-        made = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, curriculum=curriculum)
-        return [pairs.tolist() for pairs in made]
+@given(splits, plans)
+def test_a_curriculum_by_length_sorts_the_batches_of_the_first_epoch(split, plan):
+    def groups(epoch, curriculum):
+        chosen = replace(plan, curriculum=curriculum)
+        return [pairs.tolist() for pairs in pair_groups(split, chosen, epoch=epoch)]
 
-    lessons = plan(1, "length")
-    assert longest_sides(split, lessons) == sorted(longest_sides(split, lessons))
-    assert sorted(lessons) == sorted(plan(1, "none"))  # the same batches
-    assert plan(2, "length") == plan(2, "none")
+    by_length = groups(1, "length")
+    assert longest_sides(split, by_length) == sorted(longest_sides(split, by_length))
+    assert sorted(by_length) == sorted(groups(1, "none"))  # the same batches
+    assert groups(2, "length") == groups(2, "none")
 
 
 def test_a_curriculum_shuffles_batches_of_one_length():
     split = split_of([(4, 4)] * 60)
-    firsts = {
-        tuple(
-            pairs[0] for pairs in epoch_plan(split, budget=10, seed=s, epoch=1, curriculum="length")
-        )
-        for s in (1, 2)
-    }
-    assert len(firsts) == 2
+
+    def firsts(seed):
+        plan = EpochPlan(budget=10, seed=seed, curriculum="length")
+        return [pairs[0] for pairs in pair_groups(split, plan, epoch=1)]
+
+    assert firsts(1) != firsts(2)
 
 
 @some
 @given(splits, st.data())
-def test_pairs_can_be_cut_into_any_number_of_batches(split, data):
+def test_pairs_can_be_split_into_any_number_of_batches(split, data):
     lengths = padded_lengths(split)[length_order(split, np.arange(len(split)))]
     count = data.draw(st.integers(1, len(split)))
     runs = split_into(lengths, count=count)
@@ -249,7 +252,7 @@ def test_pairs_can_be_cut_into_any_number_of_batches(split, data):
     assert [0, *(end for _, end in runs)] == [*(begin for begin, _ in runs), len(split)]
     fullest = max(int(lengths[b:e].max()) * (e - b) for b, e in runs)
     if fullest > lengths.max():  # any smaller budget makes more batches
-        assert len(cut(lengths, budget=fullest - 1)) > count
+        assert len(split_by_budget(lengths, budget=fullest - 1)) > count
 
 
 weights = st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0])
@@ -271,11 +274,11 @@ def corpora(draw):
 
 
 @some
-@given(corpora(), budgets, seeds, epochs)
-def test_an_epoch_has_each_pair_as_often_as_its_weight_says(case, budget, seed, epoch):
+@given(corpora(), plans, epochs)
+def test_an_epoch_has_each_pair_as_often_as_its_weight_says(case, plan, epoch):
     split, parts = case
-    plan = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, corpora=parts)
-    times = Counter(np.concatenate(plan).tolist())
+    groups = pair_groups(split, replace(plan, corpora=parts), epoch=epoch)
+    times = Counter(np.concatenate(groups).tolist())
     for part in parts:
         whole = int(part.weight)
         counts = [times[pair] for pair in part.pairs]
@@ -286,11 +289,11 @@ def test_an_epoch_has_each_pair_as_often_as_its_weight_says(case, budget, seed, 
 
 
 @some
-@given(splits, budgets, seeds, epochs)
-def test_one_corpus_of_weight_one_is_the_whole_split(split, budget, seed, epoch):
+@given(splits, plans, epochs)
+def test_one_corpus_of_weight_one_is_the_whole_split(split, plan, epoch):
     alone = [StoredCorpus("main", range(len(split)), 1.0, None)]
-    ours = epoch_plan(split, budget=budget, seed=seed, epoch=epoch, corpora=alone)
-    theirs = epoch_plan(split, budget=budget, seed=seed, epoch=epoch)
+    ours = pair_groups(split, replace(plan, corpora=alone), epoch=epoch)
+    theirs = pair_groups(split, plan, epoch=epoch)
     assert [pairs.tolist() for pairs in ours] == [pairs.tolist() for pairs in theirs]
 
 
@@ -302,8 +305,9 @@ def test_half_of_a_corpus_is_drawn_anew_each_epoch():
     ]
 
     def drawn(seed, epoch):
-        plan = epoch_plan(split, budget=30, seed=seed, epoch=epoch, corpora=parts)
-        return frozenset(pair for pairs in plan for pair in pairs.tolist())
+        plan = EpochPlan(budget=30, seed=seed, corpora=parts)
+        groups = pair_groups(split, plan, epoch=epoch)
+        return frozenset(pair for pairs in groups for pair in pairs.tolist())
 
     assert drawn(1, 1) == drawn(1, 1)
     assert len({drawn(seed, epoch) for seed in (1, 2) for epoch in (1, 2)}) == 4

@@ -15,7 +15,7 @@ from tiny import corpus_lines
 import data.batching
 import data.subword_sampling
 from cli.runs.config import build_section
-from data.batching import epoch_plan, token_budget_batches
+from data.batching import EpochPlan, pair_groups, token_budget_batches
 from data.config import DataConfig
 from data.subword_sampling import (
     BpeDropout,
@@ -71,7 +71,7 @@ def sides(split: TokenizedSplit) -> list[tuple[list[int], list[int]]]:
 
 
 def test_other_pieces_spell_the_same_text(tokenizer, split):
-    drawn = sampling(tokenizer).redrawn(split, EVERY, epoch=1)
+    drawn = sampling(tokenizer).resample(split, EVERY, epoch=1)
     assert drawn.lines.tolist() == split.lines.tolist()
     texts = [tuple(map(tokenizer.decode, pair)) for pair in sides(drawn)]
     assert texts == [tuple(map(tokenizer.decode, pair)) for pair in sides(split)]
@@ -80,13 +80,13 @@ def test_other_pieces_spell_the_same_text(tokenizer, split):
 
 
 def test_what_is_drawn_for_a_pair_depends_on_seed_and_epoch_alone(tokenizer, split):
-    whole = sides(sampling(tokenizer).redrawn(split, EVERY, epoch=3))
+    whole = sides(sampling(tokenizer).resample(split, EVERY, epoch=3))
     some = EVERY[::-7]
-    parted = sides(sampling(tokenizer).redrawn(split, some, epoch=3))
+    parted = sides(sampling(tokenizer).resample(split, some, epoch=3))
     assert parted == [whole[pair] for pair in some]
     elsewhere = []
     again = sampling(tokenizer)
-    thread = Thread(target=lambda: elsewhere.extend(sides(again.redrawn(split, EVERY, epoch=3))))
+    thread = Thread(target=lambda: elsewhere.extend(sides(again.resample(split, EVERY, epoch=3))))
     thread.start()
     thread.join()
     assert elsewhere == whole
@@ -101,7 +101,7 @@ from data.subword_sampling import subword_sampling
 from data.token_store import TokenStore
 store = TokenStore.open(Path({str(store.path)!r}))
 sampling = subword_sampling(store, source=0.3, target=0.1, seed=4)
-drawn = sampling.redrawn(store.split("train"), np.arange(90), epoch=2)
+drawn = sampling.resample(store.split("train"), np.arange(90), epoch=2)
 print(drawn.ids.tolist(), drawn.offsets.tolist())
 """
     environments = [os.environ | {"PYTHONHASHSEED": seed} for seed in ("1", "2")]
@@ -109,7 +109,7 @@ print(drawn.ids.tolist(), drawn.offsets.tolist())
         subprocess.check_output([sys.executable, "-c", program], env=each) for each in environments
     }
     ours = subword_sampling(store, source=0.3, target=0.1, seed=4)
-    drawn = ours.redrawn(store.split("train"), np.arange(90), epoch=2)
+    drawn = ours.resample(store.split("train"), np.arange(90), epoch=2)
     assert told == {f"{drawn.ids.tolist()} {drawn.offsets.tolist()}\n".encode()}
 
 
@@ -163,18 +163,18 @@ def test_unigram_ways_are_as_probable_as_their_pieces():
 
 def test_epochs_seeds_and_sides_have_draws_of_their_own(tokenizer, split):
     def drawn(seed, epoch):
-        return sides(sampling(tokenizer, seed=seed).redrawn(split, EVERY, epoch=epoch))
+        return sides(sampling(tokenizer, seed=seed).resample(split, EVERY, epoch=epoch))
 
     assert len({str(drawn(seed, epoch)) for seed in (1, 2) for epoch in (1, 2, 12)}) == 6
     same = split_of([tokenizer.encode("ba ce di fo gu ha je ki lo")] * 40)
-    drawn_sides = sides(sampling(tokenizer).redrawn(same, np.arange(20), epoch=1))
+    drawn_sides = sides(sampling(tokenizer).resample(same, np.arange(20), epoch=1))
     assert any(source != target for source, target in drawn_sides)
     assert len({str(source) for source, _ in drawn_sides}) > 2
 
 
 def test_only_the_side_that_is_asked_for_is_drawn(tokenizer, split):
     sources, targets = zip(*sides(split), strict=True)
-    drawn = sides(sampling(tokenizer, target=0.0).redrawn(split, EVERY, epoch=1))
+    drawn = sides(sampling(tokenizer, target=0.0).resample(split, EVERY, epoch=1))
     assert tuple(pair[1] for pair in drawn) == targets
     assert tuple(pair[0] for pair in drawn) != sources
 
@@ -184,7 +184,7 @@ def test_a_word_that_is_not_spelt_with_pieces_keeps_what_it_has(tokenizer):
     broken = [*tokenizer.encode("ba"), pieces.index("<0xFF>")]
     for epoch in range(1, 9):
         split = split_of([[*broken, *tokenizer.encode("ce di fo gu ha je")], broken])
-        drawn = sampling(tokenizer, source=0.5, target=0.5).redrawn(split, EVERY[:1], epoch=epoch)
+        drawn = sampling(tokenizer, source=0.5, target=0.5).resample(split, EVERY[:1], epoch=epoch)
         ((source, target),) = sides(drawn)
         assert source[: len(broken)] == target == broken
 
@@ -198,7 +198,7 @@ def test_a_tag_stays_in_front_of_other_pieces():
     untagged = split_of([tagging.encode(text)] * 2)
     for epoch in range(1, 9):
         drawn = [
-            sides(sampling(tagging).redrawn(each, np.arange(1), epoch=epoch))[0]
+            sides(sampling(tagging).resample(each, np.arange(1), epoch=epoch))[0]
             for each in (tagged, untagged)
         ]
         assert drawn[0] == ([tag, *drawn[1][0]], drawn[1][1])
@@ -206,7 +206,7 @@ def test_a_tag_stays_in_front_of_other_pieces():
 
 def stream(split, tokenizer, start=FIRST_BATCH, **options):
     return token_budget_batches(
-        split, budget=60, seed=1, start=start, sampling=sampling(tokenizer), **options
+        split, EpochPlan(budget=60, seed=1, sampling=sampling(tokenizer), **options), start=start
     )
 
 
@@ -216,8 +216,8 @@ def told(batch):
 
 @pytest.mark.parametrize("pool", [1, 4, 128])
 def test_any_position_begins_the_rest_of_the_stream(tokenizer, split, monkeypatch, pool):
-    monkeypatch.setattr(data.batching, "POOL", pool)
-    count = len(epoch_plan(split, budget=60, seed=1, epoch=1))
+    monkeypatch.setattr(data.batching, "POOL_BATCHES", pool)
+    count = len(pair_groups(split, EpochPlan(budget=60, seed=1), epoch=1))
     whole = [told(batch) for batch in itertools.islice(stream(split, tokenizer), count + 9)]
     assert whole[count][0] == BatchPosition(2, 0)
     for first in (*range(0, count, 3), count - 1, count, count + 4):
@@ -227,9 +227,9 @@ def test_any_position_begins_the_rest_of_the_stream(tokenizer, split, monkeypatc
 
 
 def test_a_sampled_epoch_has_each_pair_once_in_as_many_batches(tokenizer, split, monkeypatch):
-    monkeypatch.setattr(data.batching, "POOL", 5)
+    monkeypatch.setattr(data.batching, "POOL_BATCHES", 5)
     for epoch in (1, 2):
-        count = len(epoch_plan(split, budget=60, seed=1, epoch=epoch))
+        count = len(pair_groups(split, EpochPlan(budget=60, seed=1), epoch=epoch))
         begun = stream(split, tokenizer, BatchPosition(epoch, 0))
         batches = list(itertools.islice(begun, count))
         assert [batch.position for batch in batches] == [(epoch, n) for n in range(count)]
@@ -238,7 +238,7 @@ def test_a_sampled_epoch_has_each_pair_once_in_as_many_batches(tokenizer, split,
 
 
 def test_drawn_pieces_are_what_a_batch_holds(tokenizer, split):
-    drawn = sides(sampling(tokenizer).redrawn(split, EVERY, epoch=1))
+    drawn = sides(sampling(tokenizer).resample(split, EVERY, epoch=1))
     batch = next(stream(split, tokenizer))
     for row, line in enumerate(batch.lines):
         source = [i for i in batch.source.ids[row].tolist() if i != PAD]
@@ -246,7 +246,7 @@ def test_drawn_pieces_are_what_a_batch_holds(tokenizer, split):
 
 
 def test_a_curriculum_holds_for_what_is_drawn(tokenizer, split):
-    count = len(epoch_plan(split, budget=60, seed=1, epoch=1))
+    count = len(pair_groups(split, EpochPlan(budget=60, seed=1), epoch=1))
     batches = itertools.islice(stream(split, tokenizer, curriculum="length"), count)
     widths = [max(b.source.ids.shape[1], b.labels.shape[1]) for b in batches]
     assert widths == sorted(widths)

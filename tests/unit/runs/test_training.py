@@ -14,7 +14,7 @@ import seq2seq.checkpoints.checkpoint
 import seq2seq.checkpoints.folder
 from cli.runs.interruption import Interrupted
 from cli.runs.training import train_run
-from data.batching import epoch_plan, sorted_batches, token_budget_batches
+from data.batching import EpochPlan, pair_groups, sorted_batches, token_budget_batches
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.preparation.pipeline import prepare
@@ -41,7 +41,7 @@ def uninterrupted(tmp_path_factory, store_path):
 
 
 def batches_an_epoch(store: TokenStore) -> int:
-    return len(epoch_plan(store.split("train"), budget=170, seed=1, epoch=1))
+    return len(pair_groups(store.split("train"), EpochPlan(budget=170, seed=1), epoch=1))
 
 
 def test_the_trainings_here_have_several_epochs(store):
@@ -337,6 +337,6 @@ def test_another_seed_is_another_training(tmp_path, store, uninterrupted):
 
 def test_the_batches_of_a_resumed_run_begin_at_its_position(store):
     split = store.split("train")
-    stream = token_budget_batches(split, budget=170, seed=1, start=FIRST_BATCH)
+    stream = token_budget_batches(split, EpochPlan(budget=170, seed=1), start=FIRST_BATCH)
     positions = [batch.position for batch in itertools.islice(stream, batches_an_epoch(store) + 1)]
     assert positions[0] == (1, 0) and positions[-1] == (2, 0)

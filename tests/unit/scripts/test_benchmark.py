@@ -24,7 +24,7 @@ from benchmarks.job import Job, Regime, Sizes
 from benchmarks.measurement import Measurement, Spread
 from benchmarks.window import Counts, Enough, Window, and_enough, until_marks
 
-from data.batching import epoch_plan
+from data.batching import EpochPlan, pair_groups
 from seq2seq.batch import FIRST_BATCH, Batch, Source
 from seq2seq.config import ModelConfig, TrainingConfig
 
@@ -157,7 +157,9 @@ def test_epochs_of_ours_consume_the_tokens_of_the_data(store, tmp_path, epochs):
     consumed = sum((ours.count(batch) for batch in ours._epochs(store, told)), Counts())
     assert consumed.sentences == epochs * len(split)
     assert consumed.target_tokens == epochs * corpus.target_tokens(split)
-    plans = [epoch_plan(split, budget=200, seed=1, epoch=each + 1) for each in range(epochs)]
+    plans = [
+        pair_groups(split, EpochPlan(budget=200, seed=1), epoch=each + 1) for each in range(epochs)
+    ]
     assert consumed.updates == sum(map(len, plans))
 
 
@@ -346,9 +348,9 @@ def test_a_store_of_the_first_pairs(store, tmp_path):
 def test_the_budget_gives_the_sentences_asked_for(store):
     split = store.split("train")
     budget = corpus.budget_for(split, 8)
-    plan = epoch_plan(split, budget=budget, seed=1, epoch=1)
+    plan = pair_groups(split, EpochPlan(budget=budget, seed=1), epoch=1)
     assert len(split) / len(plan) >= 8
-    smaller = epoch_plan(split, budget=budget - 1, seed=1, epoch=1)
+    smaller = pair_groups(split, EpochPlan(budget=budget - 1, seed=1), epoch=1)
     assert len(split) / len(smaller) < 8
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from reruns import new_run, train
 
-from data.batching import epoch_plan, largest_batch, padded_lengths
+from data.batching import EpochPlan, largest_batch, padded_lengths, pair_groups
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ResourceError
 from seq2seq.system.out_of_memory import explain_out_of_memory, is_out_of_memory
@@ -14,10 +14,10 @@ from seq2seq.training.losses import batch_loss
 
 def test_the_largest_batch_is_the_one_with_most_tokens(store):
     split = store.split("train")
-    plan = epoch_plan(split, budget=170, seed=1, epoch=2)
+    plan = pair_groups(split, EpochPlan(budget=170, seed=1), epoch=2)
     lengths = padded_lengths(split)
     most = max(lengths[pairs].max() * len(pairs) for pairs in plan)
-    batch = largest_batch(split, budget=170, seed=1, epoch=2)
+    batch = largest_batch(split, EpochPlan(budget=170, seed=1), epoch=2)
     longest = max(int(batch.source.lengths.max()), batch.labels.shape[1])
     assert longest * len(batch.lines) == most
 
@@ -27,7 +27,7 @@ def test_trying_a_batch_changes_nothing(store, tmp_path):
     before = [parameter.clone() for parameter in model.parameters()]
     torch.manual_seed(3)
     chance = torch.get_rng_state()
-    check_memory(model, largest_batch(store.split("train"), budget=170, seed=1, epoch=1),
+    check_memory(model, largest_batch(store.split("train"), EpochPlan(budget=170, seed=1), epoch=1),
               TrainingConfig())  # fmt: skip
     assert torch.equal(torch.get_rng_state(), chance)
     assert not model.training
