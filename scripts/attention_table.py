@@ -94,7 +94,7 @@ def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
         test = [str(arguments.source), str(arguments.reference)]
         found = program("evaluate", str(run), *test, "--json", *threads)
         result.write_text(found, encoding="utf-8")
-    facts = json.loads(result.read_text(encoding="utf-8"))
+    facts: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     facts["described"] = json.loads(program("describe", str(run), "--json"))
     print(f"{row.name} is done", file=sys.stderr, flush=True)
     return {"row": row} | facts

@@ -12,8 +12,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,9 +40,14 @@ class Meter:
         self.seconds: list[float] = []
         self._within = False
 
-    def watching(self, owner: Any, *names: str) -> AbstractContextManager[Any]:
-        timed = {name: self._timed(getattr(owner, name)) for name in names}
-        return patch.multiple(owner, **timed)
+    @contextmanager
+    def timing(self, owner: object, *names: str) -> Iterator[None]:
+        """Time the functions of these names of a class or module inside the `with` block."""
+        with ExitStack() as patches:
+            for name in names:
+                timed = self._timed(getattr(owner, name))
+                patches.enter_context(patch.object(owner, name, timed))
+            yield
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -80,9 +85,9 @@ def measure(store: TokenStore, folder: Path, recipe: str, updates: int) -> None:
     run = RunDirectory.create(folder / "run", config, store)
     saves, chance, lines = Meter(), Meter(), Meter()
     with (
-        saves.watching(Recorder, "save", "_save"),
-        chance.watching(training, "seed_update", "update_chance"),
-        lines.watching(Recorder, "update"),
+        saves.timing(Recorder, "save", "_save"),
+        chance.timing(training, "seed_update", "update_chance"),
+        lines.timing(Recorder, "update"),
     ):
         reporter = Marks(lambda line: None, run.log, config.training)
         train_run(run, store, device="cpu", reporter=reporter)

@@ -91,7 +91,8 @@ def run_all(arguments: argparse.Namespace) -> None:
 def prepared(direction: str, arguments: argparse.Namespace) -> Path:
     """The token store of a direction, its corpus beside it."""
     source, target = direction.split("-")
-    corpus, store = arguments.work / direction, arguments.work / f"{direction}.store"
+    work: Path = arguments.work
+    corpus, store = work / direction, work / f"{direction}.store"
     if not corpus.exists():
         origin = ["--from", str(arguments.origin)] if arguments.origin else []
         sides = ["--source-language", source, "--target-language", target]

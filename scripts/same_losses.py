@@ -110,7 +110,7 @@ def trained(settings: dict[str, object], updates: int, dropout: float) -> list[f
     torch.manual_seed(1)
     noise = {"dropout": dropout, "embedding_dropout": dropout}
     model = build_model(
-        ModelConfig(**SIZES | noise | settings),  # type: ignore[arg-type]
+        ModelConfig(**SIZES | noise | settings),
         source_vocabulary=VOCABULARY,
         target_vocabulary=VOCABULARY,
         joint=True,
@@ -128,7 +128,7 @@ def trained(settings: dict[str, object], updates: int, dropout: float) -> list[f
     return made
 
 
-def invented(chance):  # type: ignore[no-untyped-def]
+def invented(chance):
     """A batch of 16 sentences to be reversed, of 3 to 12 symbols."""
     import torch
 

@@ -182,7 +182,7 @@ class Attempt:
             start(reporter, *arguments)
             self._phase[0] = PHASES.index("update")
 
-        PlainReporter.start = started  # type: ignore[method-assign]
+        PlainReporter.start = started  # type: ignore[assignment, method-assign]
 
     def _noting(self, call: Callable[..., Any], phase: str) -> Callable[..., Any]:
         def noted(*arguments: Any, **named: Any) -> Any:

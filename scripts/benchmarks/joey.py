@@ -106,7 +106,8 @@ def train(job: Job) -> dict[str, Any]:
     class Watched(training.TrainManager):  # type: ignore[misc]
         def train_and_validate(self, train_data: Any, valid_data: Any) -> None:
             seen["parameters"] = sum(p.numel() for p in self.model.parameters())
-            self._validate = window.outside(self._validate)
+            validate: Callable[..., Any] = super()._validate
+            self._validate = window.outside(validate)
             make = train_data.make_iter
             train_data.make_iter = lambda **named: WatchedLoader(make(**named), window, job, self)
             super().train_and_validate(train_data, valid_data)

@@ -59,7 +59,7 @@ def train(job: Job) -> dict[str, Any]:
     from seq2seq.building import build_model
     from seq2seq.config import ModelConfig, TrainingConfig
     from seq2seq.model import count_parameters
-    from seq2seq.training.loop import TrainingState, fit
+    from seq2seq.training.loop import TrainingState, ValidationScores, fit
     from seq2seq.training.optimization import build_optimizer
 
     device = choose_device(job.device, job.threads)
@@ -79,7 +79,7 @@ def train(job: Job) -> dict[str, Any]:
         model,
         build_optimizer(model, config),
         batches,
-        lambda: 0.0,
+        lambda: ValidationScores(0.0),  # never called: validate_every is beyond the last update
         config,
         state=TrainingState(),
         device=device,

@@ -13,7 +13,7 @@ import numpy as np
 import recurrent_references as rr
 import torch
 from recurrent_references import CellWeights, State
-from references import Array, join, times
+from references import Array, join, tanh, times
 from torch import nn
 
 from seq2seq.batch import EOS
@@ -128,7 +128,7 @@ class SlowModel:
             cell = None
             if has_cell:
                 cell = rr.affine(dict(bridge.cell[layer].named_parameters()), source.summary)
-            states.append(State(rr.tanh(hidden), cell))
+            states.append(State(tanh(hidden), cell))
         return states
 
     def ask(

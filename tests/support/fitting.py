@@ -2,8 +2,9 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from tiny import REAL_IDS, padded
 
@@ -27,7 +28,12 @@ def endless(*, sentences: int = 4, seed: int = 5) -> Iterator[Batch]:
 
 
 def events_of(
-    model: EncoderDecoder, config: TrainingConfig, *, nats=lambda: 1.0, batches=None, **options
+    model: EncoderDecoder,
+    config: TrainingConfig,
+    *,
+    nats: Callable[[], float] = lambda: 1.0,
+    batches: Iterator[Batch] | None = None,
+    **options: Any,
 ) -> list[Update | Validation | Finished]:
     optimizer = build_optimizer(model, config)
     options = {"state": TrainingState()} | options
@@ -43,6 +49,6 @@ def events_of(
     )
 
 
-def kinds(events) -> str:
+def kinds(events: Iterable[object]) -> str:
     """Updates, validations and the end as letters, in order."""
     return "".join({Update: "u", Validation: "v", Finished: "f"}[type(e)] for e in events)

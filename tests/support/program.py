@@ -62,7 +62,7 @@ def call(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> End
     from cli.app import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
-    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)))  # type: ignore[type-var]
+    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)))
     with (
         mock.patch.object(sys, "argv", ["seq2seq", *map(str, arguments)]),
         mock.patch.object(sys, "stdin", stdin),
@@ -76,7 +76,7 @@ def call(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> End
         except SystemExit as error:
             code = error.code
     assert isinstance(code, int)
-    written, told = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    written, told = (stream.buffer.getvalue().decode() for stream in (out, err))
     return Ended(code, written, told)
 
 

@@ -270,7 +270,7 @@ def both_ways(forward: Step, backward: Step, inputs: Sequence[Array], start: Sta
 def layer(steps: Sequence[Step], inputs: Sequence[Array], start: State) -> Read:
     """One step function reads forward; a second one, if there is one, reads backward."""
     if len(steps) == 2:
-        return both_ways(*steps, inputs, start)
+        return both_ways(steps[0], steps[1], inputs, start)
     states = in_order(steps[0], inputs, start)
     return Read([state.hidden for state in states], states[-1:])
 
