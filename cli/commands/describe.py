@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from cli.runs.history import SampleLine
     from cli.runs.preset import Preset
 
 WIDTH = 100  # columns that a preset's prose is wrapped to; its equations are never wider
@@ -38,7 +39,8 @@ def describe(
         return
     if samples:
         course = _samples(path)
-        facts, lines = {"kind": "samples", "samples": course}, _sample_course(course)
+        facts = {"kind": "samples", "samples": [line.values() for line in course]}
+        lines = _sample_course(course)
     elif str(path) in preset_names() and not path.exists():
         preset = read_preset(str(path))
         facts, lines = _preset_facts(preset), _preset_lines(preset)
@@ -54,7 +56,7 @@ def describe(
             write_line(line)
 
 
-def _samples(path: Path) -> list[dict[str, Any]]:
+def _samples(path: Path) -> "list[SampleLine]":
     """What samples.jsonl of a run holds, in order."""
     from cli.runs.directory import RunDirectory
     from seq2seq.errors import CheckpointError
@@ -68,18 +70,18 @@ def _samples(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _sample_course(samples: list[dict[str, Any]]) -> list[str]:
+def _sample_course(samples: "list[SampleLine]") -> list[str]:
     """Each sentence with its translation at every validation."""
     lines: list[str] = []
-    width = max(len(f"{each['update']:,}") for each in samples) + len("update ")
-    for number in dict.fromkeys(each["line"] for each in samples):
-        course = [each for each in samples if each["line"] == number]
+    width = max(len(f"{each.update:,}") for each in samples) + len("update ")
+    for number in dict.fromkeys(each.sample.line for each in samples):
+        course = [each for each in samples if each.sample.line == number]
         lines += [f"line {number:,} of the validation set"]
-        lines += [f"  {'source':{width}}  {course[0]['source']}"]
+        lines += [f"  {'source':{width}}  {course[0].sample.source}"]
         for each in course:
-            when = f"update {each['update']:>{width - 7},}"
-            lines += [f"  {when}  {each['translation']}"]
-        lines += [f"  {'reference':{width}}  {course[0]['reference']}", ""]
+            when = f"update {each.update:>{width - 7},}"
+            lines += [f"  {when}  {each.sample.translation}"]
+        lines += [f"  {'reference':{width}}  {course[0].sample.reference}", ""]
     return lines[:-1]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from cli.runs.directory import CONFIG, RunDirectory
+from cli.runs.history import scores_by_name
 from cli.runs.preset import preset_names
-from cli.runs.recorder import figures
 from data.token_store import META, TokenStore
 from seq2seq.checkpoints.checkpoint import MANIFEST, MODEL, verify
 from seq2seq.checkpoints.folder import pointed
@@ -80,7 +80,7 @@ def _of_run(path: Path) -> dict[str, Any]:
         "target_language": run.languages[1],
         "parameters": count_parameters(run.build_model()),
         "checkpoints": checkpoints,
-        "samples": len({each["line"] for each in run.read_samples()}),
+        "samples": len({line.sample.line for line in run.read_samples()}),
         "created": run.provenance["created"],
         "command_line": run.provenance["command_line"],
         "versions": run.provenance["versions"],
@@ -103,7 +103,7 @@ def _of_checkpoint(path: Path) -> dict[str, Any]:
         "seconds": round(state.seconds, 1),
         "best_update": state.best_update,
         "best_nats_per_token": state.best_nats,
-        "measured": figures(state.measured) if state.measured else {},
+        "measured": scores_by_name(state.measured) if state.measured else {},
         "model_sha256": verified.hashes[MODEL],
         "megabytes": round(size / 1e6, 1),
         "verified": True,

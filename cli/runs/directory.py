@@ -1,43 +1,48 @@
-"""A run directory: everything that a trained model is, and all that a later command needs.
+"""A run directory: a trained model with everything that later commands need to use it.
 
 config.toml         every setting, resolved
-provenance.json     versions, command line, seed, languages, hashes of data and pieces, and what was
-                    changed when the run was resumed
+provenance.json     versions, command line, seed, languages, hashes of data and SentencePiece
+                    models, and the settings that were changed when the run was resumed
 *.model             the SentencePiece models
-metrics.jsonl       one line an event; the same bytes when the same run is repeated
+metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
-train.log           what was told while training
-report.txt          how training went and what to try next, once it has ended
-checkpoints/        update-N/, perhaps averaged/, and the pointers `best` and `last`;
+train.log           the progress of training, with times of day
+report.txt          how training went and what to try next, written when it ends
+checkpoints/        update-N/, averaged/ if asked for, and the pointers `best` and `last`;
                     damaged-update-N/ where one was found damaged
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.runs.config import RunConfig, dump_config, load_config
-from cli.runs.provenance import provenance_of, read_provenance
+from cli.runs.history import HistoryLine, SampleLine, parse_history, parse_sample
+from cli.runs.provenance import new_provenance, read_provenance
+from data.token_store import Side, TokenStore, model_name
+from data.tokenization import Tokenizer
+from seq2seq.building import build_model
+from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, VerifiedCheckpoint, verify
+from seq2seq.checkpoints.folder import newest_whole, pointed
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
-from seq2seq.system.files import parse_json, replacing, replacing_directory, sha256_of, write_json
+from seq2seq.model import EncoderDecoder
+from seq2seq.system.files import replacing, replacing_directory, sha256_of, write_json
+from seq2seq.system.locks import exclusive_lock
 
 if TYPE_CHECKING:
-    from data.token_store import Side, TokenStore
-    from data.tokenization import Tokenizer
-    from seq2seq.checkpoints.checkpoint import VerifiedCheckpoint
-    from seq2seq.model import EncoderDecoder
     from seq2seq.training.loop import TrainingState
 
 CONFIG = "config.toml"
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The paths and facts of a run."""
+    """A run by its path; what its files say is read when it is first needed."""
 
     path: Path
 
@@ -46,12 +51,16 @@ class RunDirectory:
         cls,
         path: Path,
         config: RunConfig,
-        store: "TokenStore",
+        store: TokenStore,
         *,
         started_from: dict[str, Any] | None = None,
     ) -> "RunDirectory":
-        """Make a run that is ready to be trained, perhaps from the weights of another; raises
-        ConfigError if the path exists."""
+        """Create a run that is ready to be trained.
+
+        started_from: the run whose weights it starts with, as in provenance.json
+
+        Raises ConfigError if the path exists.
+        """
         cls.refuse_existing(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,12 +69,12 @@ class RunDirectory:
                 (partial / CONFIG).write_text(dump_config(config), encoding="utf-8")
                 for model in store.path.glob("*.model"):
                     shutil.copy(model, partial / model.name)
-                provenance = provenance_of(config, store, started_from=started_from)
+                provenance = new_provenance(config, store, started_from=started_from)
                 write_json(partial / "provenance.json", provenance)
         except OSError as error:
             raise ResourceError(
-                f"{path} cannot be made: {error.strerror}",
-                hint="free space, or choose a folder of yours",
+                f"{path} cannot be created: {error.strerror}",
+                hint="free some space, or choose a folder that you may write to",
             ) from error
         return cls(path)
 
@@ -73,7 +82,7 @@ class RunDirectory:
     def refuse_existing(path: Path) -> None:
         if path.exists() or path.is_symlink():
             raise ConfigError(
-                f"{path} exists already", hint="go on with --resume, or choose another path"
+                f"{path} exists already", hint="continue it with --resume, or choose another path"
             )
 
     @classmethod
@@ -82,7 +91,7 @@ class RunDirectory:
         run = cls(path)
         if not (path / CONFIG).is_file():
             raise CheckpointError(
-                f"{path} is not a run directory", hint="make one with `seq2seq train`"
+                f"{path} is not a run directory", hint="create one with `seq2seq train`"
             )
         _ = run.provenance
         return run
@@ -101,8 +110,8 @@ class RunDirectory:
 
     @property
     def main_tag(self) -> str | None:
-        """The tag in front of the main corpus's sources, which validation has too."""
-        corpora = self.provenance.get("corpora")  # runs from before there were several have none
+        """The tag in front of every source of the main corpus and of the validation set."""
+        corpora = self.provenance.get("corpora")  # absent in runs of versions with one corpus only
         return corpora[0]["tag"] if corpora else None
 
     @property
@@ -125,33 +134,27 @@ class RunDirectory:
     def log(self) -> Path:
         return self.path / "train.log"
 
-    def tokenizer(self, side: "Side") -> "Tokenizer":
+    def tokenizer(self, side: Side) -> Tokenizer:
         """Raises CheckpointError when the model is not the one this run was trained with."""
-        from data.token_store import model_name
-        from data.tokenization import Tokenizer
-
         path = self.path / model_name(side, joint=self.config.data.joint)
         if not path.is_file() or sha256_of(path) != self.provenance["pieces_sha256"].get(path.name):
             raise CheckpointError(f"{path} is missing or damaged", hint="restore the run directory")
         return Tokenizer.load(path)
 
-    def build_model(self) -> "EncoderDecoder":
-        """The model of this run, with fresh weights."""
-        from seq2seq.building import build_model
-
+    def build_model(self) -> EncoderDecoder:
+        """The model of this run, with random weights."""
         return build_model(
             self.config.model,
             source_vocabulary=self.provenance["source_vocabulary"],
             target_vocabulary=self.provenance["target_vocabulary"],
             joint=self.config.data.joint,
-            # of the pieces, which may have more than the corpora use; only word dropout asks
+            # All tags of the tokenizer, of which the corpora may use fewer. Only word dropout needs
+            # their number.
             tags=len(self.tokenizer("source").tags) if self.config.model.word_dropout else 0,
         )
 
     def checkpoint(self, name: str = "best") -> Path:
-        """The path of "best", "last" or a checkpoint by its folder's name."""
-        from seq2seq.checkpoints.folder import pointed
-
+        """The path of a checkpoint: "best", "last" or its folder's name."""
         if found := pointed(self.checkpoints, name):
             return found
         names = [each for each in ("best", "last") if pointed(self.checkpoints, each)]
@@ -160,31 +163,27 @@ class RunDirectory:
             f"{self.path} has no checkpoint {name!r}",
             hint=f"there are {', '.join(names)}"
             if names
-            else "training ended before its first checkpoint: go on with --resume",
+            else "training ended before its first checkpoint: continue with --resume",
         )
 
-    def verified(self, name: str = "best") -> "VerifiedCheckpoint":
-        """A checkpoint that was proved to be what was written.
+    def verified(self, name: str = "best") -> VerifiedCheckpoint:
+        """A checkpoint, after its files were found to have the hashes that were written.
 
-        Where it is damaged it is refused, and the hint names one that is whole: which weights
-        translate is not for the program to choose.
+        Raises DamagedCheckpointError otherwise, with a hint that names a whole one. The program
+        does not take that one by itself: which weights translate is the user's choice.
         """
-        from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, verify
-
         path = self.checkpoint(name)
         while True:
             try:
                 return verify(path)
             except DamagedCheckpointError as error:
-                if (now := self.checkpoint(name)) != path:  # replaced by a training that goes on
-                    path = now
+                if (current := self.checkpoint(name)) != path:  # replaced by a running training
+                    path = current
                     continue
                 raise DamagedCheckpointError(error.message, hint=self._whole_instead()) from error
 
     def _whole_instead(self) -> str:
         """A hint: which checkpoint to use in place of a damaged one, or that none is whole."""
-        from seq2seq.checkpoints.folder import newest_whole, pointed
-
         for whole in newest_whole(self.checkpoints, first=["best", "last"]):
             pointers = (n for n in ("best", "last") if pointed(self.checkpoints, n) == whole.path)
             name = next(pointers, whole.path.name)
@@ -196,57 +195,56 @@ class RunDirectory:
             partial.write_text(dump_config(config), encoding="utf-8")
         self.__dict__.pop("config", None)
 
-    def note_changes(self, changes: Iterable[dict[str, Any]]) -> None:
-        """Append to the changes of settings that provenance.json tells of."""
-        told = [*self.provenance.get("changes", ()), *changes]
-        write_json(self.path / "provenance.json", self.provenance | {"changes": told})
+    def record_changes(self, changes: Iterable[dict[str, Any]]) -> None:
+        """Append changes of settings to those that provenance.json lists."""
+        recorded = [*self.provenance.get("changes", ()), *changes]
+        write_json(self.path / "provenance.json", self.provenance | {"changes": recorded})
         self.__dict__.pop("provenance", None)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing; the kernel lets go of it when the process dies."""
-        from seq2seq.system.locks import exclusive_lock
-
+        """Be the only process that writes to the run; raises ResourceError if another one is."""
         with exclusive_lock(self.path / ".lock", f"{self.path} is being trained"):
             yield
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """Every line of metrics.jsonl; none before the first."""
-        return _read_lines(self.metrics)
+    def read_metrics(self) -> list[HistoryLine]:
+        """Every line of metrics.jsonl; empty before the first one."""
+        return _read_lines(self.metrics, parse_history)
 
-    def read_samples(self) -> list[dict[str, Any]]:
-        """Every line of samples.jsonl; none before the first validation."""
-        return _read_lines(self.samples)
+    def read_samples(self) -> list[SampleLine]:
+        """Every line of samples.jsonl; empty before the first validation."""
+        return _read_lines(self.samples, parse_sample)
 
     def rewind(self, state: "TrainingState") -> None:
-        """Take metrics and samples back to a checkpoint: what is done again is not told twice."""
-        for path in (self.metrics, self.samples):
-            if not path.is_file():
-                continue
-            with path.open(encoding="utf-8", newline="\n") as stream:
-                kept = [line for line in stream if _told_by(line, state)]
-            with replacing(path) as partial:
-                partial.write_text("".join(kept), encoding="utf-8", newline="\n")
+        """Remove the metrics and samples after `state`, which training will record again."""
+        _rewind(self.metrics, parse_history, state)
+        _rewind(self.samples, parse_sample, state)
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """JSON lines; raises CheckpointError where one is damaged."""
+def _read_lines(path: Path, parse: Callable[[str], Line]) -> list[Line]:
+    """Raises CheckpointError where a line is damaged."""
     if not path.is_file():
         return []
     try:
         with path.open(encoding="utf-8", newline="\n") as stream:
-            return [dict(parse_json(line)) for line in stream]
-    except (OSError, ValueError, TypeError) as error:
+            return [parse(line) for line in stream]
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged", hint="restore the run directory") from error
 
 
-def _told_by(line: str, state: "TrainingState") -> bool:
-    """Whether a line of metrics or samples tells of something that lies behind a state."""
-    try:
-        values = parse_json(line)
-        if values.get("event") == "average":
-            return False  # told anew wherever a run ends
-        done = state.update if values.get("event") == "update" else state.validated
-        return bool(values["update"] <= done)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False  # a line cut short by a crash
+def _rewind(
+    path: Path, parse: Callable[[str], HistoryLine | SampleLine], state: "TrainingState"
+) -> None:
+    """Keep the bytes of the lines up to a state; a line cut short by a crash is removed too."""
+
+    def is_kept(line: str) -> bool:
+        with suppress(ValueError):
+            return parse(line).precedes(state)
+        return False
+
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="\n") as stream:
+        kept = [line for line in stream if is_kept(line)]
+    with replacing(path) as partial:
+        partial.write_text("".join(kept), encoding="utf-8", newline="\n")

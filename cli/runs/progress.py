@@ -1,47 +1,99 @@
-"""How a training is told as it goes: what a reporter is, and the plain log."""
+"""Progress reports of a training: the Reporter protocol, its fan-out and the plain log."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from cli.runs.validation import Sample, shown
+from cli.runs.history import Sample
+from seq2seq.model import count_parameters
 from seq2seq.system.visible import visible
 
 if TYPE_CHECKING:
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import Finished, TrainingState, Update, Validation, ValidationScores
+    from seq2seq.training.loop import (
+        Finished,
+        TrainingState,
+        Update,
+        Validation,
+        ValidationScores,
+    )
 
-RECENT = 200  # updates whose mean time is the speed that the time left is told from
+RECENT_UPDATES = 200
+"""Updates averaged for the time estimate."""
+SAMPLE_WORDS = 10
+"""The sample that is shown at each validation is the one closest to this many source words."""
 
 
 class Reporter(Protocol):
-    """Shows a training as it goes; saving and stopping are not its business."""
+    """Shows or records the progress of a training. Saving and stopping are not its task.
 
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None: ...
+    `start` comes first and `close` last, whatever happens between them.
+    """
+
+    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+        """Training begins or is resumed at `state`: its first update is `state.update + 1`."""
+
     def update(self, event: "Update") -> None: ...
+
     def validation(self, event: "Validation", samples: Sequence[Sample]) -> None: ...
-    def tell(self, line: str) -> None: ...
+
+    def message(self, line: str) -> None:
+        """A line of text, such as a warning about a damaged checkpoint."""
+
     def finished(self, event: "Finished") -> None: ...
+
     def close(self) -> None: ...
 
 
-class PlainReporter:
-    """One time-stamped line every `log_every` updates, for logs and pipes."""
+class Reporters:
+    """Several reporters as one: each is given every event, in order."""
 
-    def __init__(self, write: Callable[[str], None], log: Path, config: "TrainingConfig") -> None:
-        self._write, self._log_every = write, config.log_every
-        self.pace = TimeEstimate(config)
-        self._path = log
-        self._log: TextIO | None = None
-        self._window = Window()
-        self._sample: Sample | None = None  # the one that was shown with its reference
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = tuple(reporters)
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
-        from seq2seq.model import count_parameters
+        for reporter in self._reporters:
+            reporter.start(model, state)
 
+    def update(self, event: "Update") -> None:
+        for reporter in self._reporters:
+            reporter.update(event)
+
+    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+        for reporter in self._reporters:
+            reporter.validation(event, samples)
+
+    def message(self, line: str) -> None:
+        for reporter in self._reporters:
+            reporter.message(line)
+
+    def finished(self, event: "Finished") -> None:
+        for reporter in self._reporters:
+            reporter.finished(event)
+
+    def close(self) -> None:
+        """Close all of them, even where one raises."""
+        with ExitStack() as stack:
+            for reporter in reversed(self._reporters):
+                stack.callback(reporter.close)
+
+
+class PlainReporter:
+    """One time-stamped line every `log_every` updates, for log files and pipes."""
+
+    def __init__(self, write: Callable[[str], None], log: Path, config: "TrainingConfig") -> None:
+        """write: is given each line that is also appended to the file `log`"""
+        self._write, self._path, self._log_every = write, log, config.log_every
+        self._log: TextIO | None = None
+        self._estimate = TimeEstimate(config)
+        self._averages = RunningAverages()
+        self._sample: Sample | None = None  # the latest one shown
+
+    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
         self._log = self._path.open("a", encoding="utf-8")
         self._line(f"{count_parameters(model):,} parameters")
         if state.update:
@@ -50,30 +102,30 @@ class PlainReporter:
                 f"{state.position.batch + 1:,}; best so far at update "
                 f"{state.best_update:,}"
             )
-        self._window.reset(state)
-        self.pace.start(state)
+        self._averages.reset(state)
+        self._estimate.start(state)
 
     def update(self, event: "Update") -> None:
-        self._window.add(event)
-        self.pace.update(event.state)
+        self._averages.add(event)
+        self._estimate.update(event.state)
         if event.state.update % self._log_every == 0:
-            self._line(f"{self._window.describe(event)}  {self.pace.left(event.state)} left")
-            self._window.reset(event.state)
+            self._line(f"{self._averages.describe(event)}  {self._estimate.left(event.state)} left")
+            self._averages.reset(event.state)
 
     def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
         best = "the best so far" if event.improved else f"best at {event.state.best_update:,}"
         self._line(
             f"validation after update {event.state.update:,}: "
-            f"{describe_measured(event.measured)} ({best})"
+            f"{describe_scores(event.measured)} ({best})"
         )
-        sample = shown(samples)
+        sample = sample_to_show(samples)
         for line in sample_lines(sample, self._sample):
             self._line(line)
         self._sample = sample
-        self._window.reset(event.state)
-        self.pace.validation(event.state)
+        self._averages.reset(event.state)
+        self._estimate.validation(event.state)
 
-    def tell(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self._line(line)
 
     def finished(self, event: "Finished") -> None:
@@ -94,20 +146,28 @@ class PlainReporter:
         self._log.flush()
 
 
-def describe_measured(measured: "ValidationScores") -> str:
-    perplexity = measured.perplexity
-    said = f"perplexity {perplexity:.2f}" if perplexity < 1e6 else f"perplexity {perplexity:.1e}"
-    if measured.bleu is not None and measured.chrf is not None:
-        said += f", BLEU {measured.bleu:.1f}, chrF {measured.chrf:.1f}"
-    return said
+def describe_scores(scores: "ValidationScores") -> str:
+    """For example "perplexity 4.10, BLEU 11.9, chrF 40.6"."""
+    value = scores.perplexity
+    text = f"perplexity {value:.2f}" if value < 1e6 else f"perplexity {value:.1e}"
+    if scores.bleu is not None and scores.chrf is not None:
+        text += f", BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f}"
+    return text
 
 
-def sample_lines(sample: Sample | None, before: Sample | None) -> list[str]:
-    """A sentence as it is translated now; source and reference only where it was not seen yet."""
+def sample_to_show(samples: Sequence[Sample]) -> Sample | None:
+    """The one sample that fits a screen best; None where there are none."""
+    return min(
+        samples, key=lambda sample: abs(len(sample.source.split()) - SAMPLE_WORDS), default=None
+    )
+
+
+def sample_lines(sample: Sample | None, previous: Sample | None) -> list[str]:
+    """The translation of a sample; with source and reference, unless `previous` showed them."""
     if sample is None:
         return []
     translated = f"  translation  {visible(sample.translation)}"
-    if before is not None and before.line == sample.line:
+    if previous is not None and previous.line == sample.line:
         return [translated]
     return [
         f"  source       {visible(sample.source)}",
@@ -116,20 +176,20 @@ def sample_lines(sample: Sample | None, before: Sample | None) -> list[str]:
     ]
 
 
-class Window:
-    """Averages over the updates since the last line was written."""
+class RunningAverages:
+    """Loss and speed, averaged over the updates since the last reset."""
 
     def __init__(self) -> None:
         self.tokens, self.nats, self.seconds = 0, 0.0, 0.0
-        self._began = 0.0
+        self._start = 0.0
 
     def reset(self, state: "TrainingState") -> None:
-        self.tokens, self.nats, self.seconds, self._began = 0, 0.0, 0.0, state.seconds
+        self.tokens, self.nats, self.seconds, self._start = 0, 0.0, 0.0, state.seconds
 
     def add(self, event: "Update") -> None:
         self.tokens += event.tokens
         self.nats += event.nats_per_token * event.tokens
-        self.seconds = event.state.seconds - self._began
+        self.seconds = event.state.seconds - self._start
 
     @property
     def tokens_per_second(self) -> float:
@@ -149,37 +209,37 @@ class Window:
 
 
 class TimeEstimate:
-    """The time to the end of a run: of what minutes and updates leave, the shorter.
+    """The time until a training ends: until its minutes or its updates are used up.
 
-    Updates are told from the speed of the last of them, and each validation that is to come from
-    the last one. Patience may end a run earlier.
+    Each remaining update is taken to last as long as the mean of recent ones, and each remaining
+    validation as long as the latest. Patience may end a training earlier.
     """
 
     def __init__(self, config: "TrainingConfig") -> None:
         self._config = config
-        self._updates: deque[float] = deque(maxlen=RECENT)  # seconds each
-        self._validation = 0.0  # seconds
-        self._before = 0.0
+        self._updates: deque[float] = deque(maxlen=RECENT_UPDATES)  # seconds each
+        self._validation = 0.0  # seconds of the latest validation
+        self._latest = 0.0  # seconds trained at the latest event
 
     def start(self, state: "TrainingState") -> None:
-        self._before = state.seconds
+        self._latest = state.seconds
 
     def update(self, state: "TrainingState") -> None:
-        self._updates.append(state.seconds - self._before)
-        self._before = state.seconds
+        self._updates.append(state.seconds - self._latest)
+        self._latest = state.seconds
 
     def validation(self, state: "TrainingState") -> None:
-        self._validation = state.seconds - self._before
-        self._before = state.seconds
+        self._validation = state.seconds - self._latest
+        self._latest = state.seconds
 
     def seconds_left(self, state: "TrainingState") -> float | None:
-        """None while nothing is known."""
+        """None before the first update."""
         if not self._updates:
             return None
         every, end = self._config.validate_every, self._config.updates
-        validations = -(-end // every) - state.validated // every  # an odd last one included
-        speed = sum(self._updates) / len(self._updates)
-        left = (end - state.update) * speed + validations * self._validation
+        validations = -(-end // every) - state.validated // every  # with one at the very end
+        mean = sum(self._updates) / len(self._updates)
+        left = (end - state.update) * mean + validations * self._validation
         if self._config.minutes is not None:
             left = min(left, 60 * self._config.minutes - state.seconds)
         return max(left, 0.0)
@@ -190,6 +250,7 @@ class TimeEstimate:
 
 
 def clock_time(seconds: float) -> str:
+    """As minutes and seconds, "12:34", with hours where there are any, "1:00:05"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

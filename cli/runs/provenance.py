@@ -71,10 +71,13 @@ def read_provenance(path: Path) -> dict[str, Any]:
     return found
 
 
-def provenance_of(
+def new_provenance(
     config: RunConfig, store: "TokenStore", *, started_from: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Of a run that begins now, perhaps with the weights of another."""
+    """What provenance.json says of a run that is created now.
+
+    started_from: the run whose weights it starts with, if it does
+    """
     return {
         "format_version": FORMAT_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

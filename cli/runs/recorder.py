@@ -1,6 +1,5 @@
-"""What a training leaves in its run directory: metrics, samples, checkpoints and their average."""
+"""Writes what a training leaves in its run directory: metrics, samples, checkpoints, an average."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -8,10 +7,29 @@ from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.runs.directory import RunDirectory
-from cli.runs.progress import Reporter, describe_measured
-from cli.runs.validation import Sample
+from cli.runs.history import (
+    AverageLine,
+    HistoryLine,
+    Sample,
+    SampleLine,
+    UpdateLine,
+    ValidationLine,
+)
+from cli.runs.progress import Reporter, describe_scores
+from seq2seq.checkpoints.checkpoint import load_average, load_state, verify
+from seq2seq.checkpoints.folder import (
+    AVERAGED,
+    averaged_updates,
+    end_average,
+    kept_checkpoints,
+    point,
+    prune,
+    save_average,
+    save_checkpoint,
+)
 from seq2seq.errors import DivergenceError
 from seq2seq.system.files import sync
+from seq2seq.training.loop import is_better
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -35,67 +53,47 @@ class Recorder:
     def __init__(
         self,
         run: RunDirectory,
-        trained: TrainingObjects,
+        objects: TrainingObjects,
         state: "TrainingState",
         *,
-        begins: bool,
+        is_new: bool,
     ) -> None:
-        """Where training begins, its first weights are saved before anything else is done: what
-        cannot be written to is found out now."""
-        self._run, self._trained = run, trained
+        """A new run's initial weights are saved at once, so that a folder that cannot be written to
+        is noticed before any training is done."""
+        self._run, self._objects = run, objects
         self._state = self._saved = state
         self._config = run.config.training
-        self._every = self._config.log_every
-        if begins:
+        if is_new:
             self._save()
         run.rewind(state)
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
     @property
     def state(self) -> "TrainingState":
-        """What was reported last."""
+        """The state of the latest event."""
         return self._state
 
     def update(self, event: "Update") -> None:
-        from seq2seq.checkpoints.folder import end_average
-
         if self._state == self._saved:
             end_average(self._run.checkpoints, self._state)
         self._state = event.state
-        if event.state.update % self._every == 0:
-            self._write(
-                event="update",
-                update=event.state.update,
-                epoch=event.batch.epoch,
-                batch=event.batch.batch,
-                tokens=event.tokens,
-                nats_per_token=event.nats_per_token,
-                smoothed_nats_per_token=event.smoothed_nats_per_token,
-                gradient_norm=event.gradient_norm,
-                learning_rate=event.learning_rate,
-            )
+        if event.state.update % self._config.log_every == 0:
+            self._write(UpdateLine.of(event))
 
     def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
-        from seq2seq.system.visible import json_line
-
         self._state = event.state
-        self._write(
-            event="validation",
-            update=event.state.update,
-            **figures(event.measured),
-            best_update=event.state.best_update,
-            **({"reduced": True} if event.reduced else {}),
-        )
+        self._write(ValidationLine.of(event))
         if samples:
+            lines = [SampleLine(event.state.update, sample).to_json() for sample in samples]
             with self._run.samples.open("a", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(json_line(each.as_json(event.state.update)) for each in samples)
+                stream.writelines(lines)
         self.save()
 
     def save(self) -> None:
-        """A checkpoint of where training stands, unless there is one already."""
+        """Write a checkpoint of the latest state, unless there is one already."""
         if self._state == self._saved:
             return
-        # What is told must not be behind the checkpoint, even if the power fails.
+        # The metrics must reach the disk before the checkpoint does, even if the power fails.
         for path in (self._run.metrics, self._run.samples):
             if path.is_file():
                 sync(path)
@@ -103,10 +101,8 @@ class Recorder:
         self._save()
 
     def _save(self) -> None:
-        from seq2seq.checkpoints.folder import point, prune, save_checkpoint
-
         folder, config = self._run.checkpoints, self._config
-        model, optimizer, average = self._trained
+        model, optimizer, average = self._objects
         path = save_checkpoint(folder, model, optimizer, self._state, average)
         if self._state.update and (
             self._state.best_update == self._state.update == self._state.validated
@@ -122,70 +118,51 @@ class Recorder:
         self._saved = self._state
 
     def average(self, validate: Callable[[], "ValidationScores"], reporter: Reporter) -> bool:
-        """At the end of training, average what was kept; whether there was anything to do.
+        """Average the kept checkpoints when training has ended; returns whether one was written.
 
-        An average that is there already, from a run that ended here before, is the one to keep.
-        The model has averaged weights afterwards.
+        An average of the same checkpoints that is there already, from a run that ended here before,
+        is kept. Afterwards the model has the averaged weights.
         """
-        from seq2seq.checkpoints.checkpoint import load_average, load_state, verify
-        from seq2seq.checkpoints.folder import (
-            AVERAGED,
-            averaged_updates,
-            kept_checkpoints,
-            point,
-            save_average,
-        )
-        from seq2seq.training.loop import is_better
-
         folder, config = self._run.checkpoints, self._config
         if config.average == "none" or not self._state.update:
             return False
         count = config.keep_best if config.average == "best" else config.keep_last
         chosen = kept_checkpoints(folder, by=config.average, count=count, metric=config.metric)
         if len(chosen) < 2:
-            reporter.tell(f"nothing to average: {len(chosen)} validated checkpoint was kept")
+            reporter.message(f"nothing to average: {len(chosen)} validated checkpoint was kept")
             return False
-        verified = [verify(each) for each in chosen]
-        updates = [each.state.update for each in verified]
-        made = updates != averaged_updates(folder)
-        if made:
-            model = self._trained.model
+        verified = [verify(path) for path in chosen]
+        updates = [checkpoint.state.update for checkpoint in verified]
+        is_new = updates != averaged_updates(folder)
+        if is_new:
+            model = self._objects.model
             load_average(verified, model)
             measured = validate()
             if not isfinite(measured.nats_per_token):
                 raise DivergenceError(
                     f"the averaged weights have a validation loss of {measured.nats_per_token}",
-                    hint="the checkpoints they are made of are intact",
+                    hint="the checkpoints that were averaged are intact",
                 )
             state = replace(self._state, measured=measured)
             save_average(folder, model, state, updates=updates)
         path = folder / AVERAGED
-        told = load_state(path).measured
-        assert told is not None
-        better = is_better(told, self._state, config.metric)
+        scores = load_state(path).measured
+        assert scores is not None
+        better = is_better(scores, self._state, config.metric)
         if better:
             point(folder, "best", path)
-        self._write(event="average", updates=updates, **figures(told), better=better)
-        if made:
-            reporter.tell(
-                f"average of {len(chosen)} checkpoints: {describe_measured(told)} "
+        self._write(AverageLine(updates=updates, scores=scores, better=better))
+        if is_new:
+            reporter.message(
+                f"average of {len(chosen)} checkpoints: {describe_scores(scores)} "
                 + ("(best now names it)" if better else "(no better than the best of them)")
             )
-        return made
+        return is_new
 
     def close(self) -> None:
-        with suppress(OSError):  # each line was flushed, and a disk that refused one has been told
+        with suppress(OSError):  # each line was flushed, and a write that failed was reported
             self._metrics.close()
 
-    def _write(self, **values: object) -> None:
-        self._metrics.write(json.dumps(values) + "\n")
+    def _write(self, line: HistoryLine) -> None:
+        self._metrics.write(line.to_json())
         self._metrics.flush()
-
-
-def figures(measured: "ValidationScores") -> dict[str, float]:
-    """What was measured, by name, without what was not."""
-    found = {"nats_per_token": measured.nats_per_token, "perplexity": measured.perplexity}
-    for name in ("bleu", "chrf", "length_ratio", "copied"):
-        if (value := getattr(measured, name)) is not None:
-            found[name] = value
-    return found

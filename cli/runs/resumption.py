@@ -41,7 +41,7 @@ def change(
             hint="train a new run, or change only " + ", ".join([*FREE, *RECORDED]),
         )
     if noted := {name: values for name, values in differing.items() if name in RECORDED}:
-        run.note_changes(
+        run.record_changes(
             {
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 "update": _update_of(run),
@@ -59,6 +59,7 @@ def finished(
     run: "RunDirectory", settings: dict[str, dict[str, Any]], flags: dict[str, dict[str, Any]]
 ) -> str | None:
     """Why nothing is left to do for a run, with nothing changed, or None. Nothing is written."""
+    from cli.runs.history import AverageLine
     from seq2seq.checkpoints.checkpoint import load_state
     from seq2seq.training.loop import stop_reason
 
@@ -71,8 +72,8 @@ def finished(
     if state.validated != state.update or not (run.report.is_file() or not state.validated):
         return None
     if config.average != "none":
-        told = run.read_metrics()
-        if not told or told[-1]["event"] != "average":
+        history = run.read_metrics()
+        if not history or not isinstance(history[-1], AverageLine):
             return None
     return stop_reason(state, config)
 

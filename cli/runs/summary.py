@@ -1,62 +1,68 @@
-"""How a training went, in plain words, and what to try next: a function of what it left behind."""
+"""report.txt: how a training went, in plain words, and commands to try next."""
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from cli.runs.config import RunConfig
+import numpy as np
+
+from cli.runs.config import RunConfig, build_section
 from cli.runs.directory import RunDirectory
+from cli.runs.history import AverageLine, HistoryLine, UpdateLine, ValidationLine
 from cli.runs.progress import clock_time
+from seq2seq.batch import UNK
+from seq2seq.errors import ConfigError
+from seq2seq.system.files import replacing
 
 if TYPE_CHECKING:
     from cli.runs.training import Outcome
     from data.token_store import TokenStore
+    from seq2seq.training.loop import ValidationScores
 
-Event = dict[str, Any]  # a line of metrics.jsonl
+History: TypeAlias = Sequence[HistoryLine]
 
 NOTICEABLE = 0.02
-"""Nats a token, 2 % of perplexity: about what another seed changes; less is no news."""
-LAST_QUARTER = 0.75  # a run is still improving when its last quarter gained something noticeable
-FEWEST_VALIDATIONS = 4  # with fewer there is no course to speak of
+"""Nats per token, or 2 % of perplexity: about as much as another seed changes."""
+LAST_QUARTER = 0.75  # a run is still improving if its last quarter gained something noticeable
+MIN_VALIDATIONS = 4  # with fewer there is no trend
 SHORT, LONG = 0.9, 1.1
-"""Ratios of length: BLEU's brevity penalty takes 10 % off at 0.9; well above 1.1 models repeat."""
-MANY_UNKNOWN = 0.001  # one piece in a thousand: a reader stumbles every few pages
-MANY_COPIED = 0.05  # one word in twenty; names that are the same in both languages are no copies
-MOST_DROPOUT = 0.5  # what recurrent models still learn with
-MOST_SUGGESTIONS = 3
+"""Length ratios: BLEU's brevity penalty is 10 % at 0.9; well above 1.1 models repeat themselves."""
+MANY_UNKNOWN = 0.001  # of all pieces; one in a thousand is noticed every few pages
+MANY_COPIED = 0.05  # of all words; a word that the reference has too, as a name, is not counted
+MAX_DROPOUT = 0.5  # recurrent models still learn with it
+MAX_SUGGESTIONS = 3
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a report knows beside the history and the settings."""
+class RunSummary:
+    """A training that has ended: what a report says beside the history and the settings."""
 
     run: Path
     store: Path
     reason: str  # why training ended
     updates: int
     best_update: int
-    epoch: int  # the one that training ended in
+    epoch: int  # in which training ended
     tokens: int  # target tokens trained on
     seconds: float
     processor_seconds: float  # of all threads
     checkpoint_bytes: int
-    unknown: float  # share of pieces of the validation text that are unknown
+    unknown: float  # share of the validation set's pieces that are unknown
 
 
 class LossTrend(NamedTuple):
-    """How the validation loss went, and since which update."""
+    """How the validation loss developed, and since which update."""
 
-    kind: Literal["short", "improving", "level", "overfitting", "worse"]
+    name: Literal["short", "improving", "level", "overfitting", "worse"]
     since: int
 
 
 def write_report(run: RunDirectory, store: "TokenStore", outcome: "Outcome") -> list[str]:
-    """The lines of the report on a training that has ended, which report.txt then has too."""
-    from seq2seq.system.files import replacing
-
-    facts = Facts(
+    """Write report.txt for a training that has ended; returns its lines."""
+    summary = RunSummary(
         run=run.path,
         store=store.path,
         reason=outcome.reason,
@@ -69,125 +75,119 @@ def write_report(run: RunDirectory, store: "TokenStore", outcome: "Outcome") -> 
         checkpoint_bytes=sum(f.stat().st_size for f in run.checkpoint("best").iterdir()),
         unknown=_unknown_share(store),
     )
-    lines = report_lines(run.read_metrics(), run.config, facts)
+    lines = report_lines(run.read_metrics(), run.config, summary)
     with replacing(run.report) as partial:
         partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return lines
 
 
-def report_lines(history: list[Event], config: RunConfig, facts: Facts) -> list[str]:
-    """What to tell: the course, the result, what it cost, and what to type next."""
+def report_lines(history: History, config: RunConfig, summary: RunSummary) -> list[str]:
+    """The trend, the result, the cost, and commands to try next."""
     return [
-        *_course_lines(history, facts),
-        *_result_lines(history, config, facts),
-        *_cost_lines(facts),
-        *(f"try: {suggestion}" for suggestion in suggestions(history, config, facts)),
+        *_trend_lines(history, summary),
+        *_result_lines(history, config, summary),
+        *_cost_lines(summary),
+        *(f"try: {suggestion}" for suggestion in suggestions(history, config, summary)),
     ]
 
 
-def course_of(history: list[Event]) -> LossTrend:
-    """Whether the validation loss still fell at the end, had settled, or rose."""
+def loss_trend(history: History) -> LossTrend:
+    """Whether the validation loss still fell at the end, had levelled off, or rose."""
     validations = _validations(history)
-    if len(validations) < FEWEST_VALIDATIONS:
+    if len(validations) < MIN_VALIDATIONS:
         return LossTrend("short", 0)
-    nats = {each["update"]: each["nats_per_token"] for each in validations}
-    end = validations[-1]["update"]
+    nats = {line.update: line.scores.nats_per_token for line in validations}
+    end = validations[-1].update
     best = min(nats, key=lambda update: nats[update])
     if nats[end] - nats[best] > NOTICEABLE:
-        fell = _training_nats(history, best, nats) - _training_nats(history, end, nats)
-        return LossTrend("overfitting" if fell > 0 else "worse", best)
+        fall = _training_nats(history, best, nats) - _training_nats(history, end, nats)
+        return LossTrend("overfitting" if fall > 0 else "worse", best)
     before = [update for update in nats if update <= LAST_QUARTER * end]
     if before and nats[before[-1]] - nats[best] > NOTICEABLE:
         return LossTrend("improving", best)
-    settled = next(update for update in nats if nats[update] - nats[best] <= NOTICEABLE)
-    return LossTrend("level", settled)
+    levelled = next(update for update in nats if nats[update] - nats[best] <= NOTICEABLE)
+    return LossTrend("level", levelled)
 
 
-def suggestions(history: list[Event], config: RunConfig, facts: Facts) -> list[str]:
-    """At most three things to type, the likeliest to help first."""
-    course = course_of(history)
-    found = [*_by_course(course, config, facts), *_by_structure(config)]
-    if course.kind not in ("short", "worse"):  # then its translations say nothing yet
-        found += _by_translations(_best_measured(history, facts), config, facts)
-    return found[:MOST_SUGGESTIONS]
+def suggestions(history: History, config: RunConfig, summary: RunSummary) -> list[str]:
+    """At most three commands to try, the most promising first."""
+    trend = loss_trend(history)
+    found = [*_for_trend(trend, config, summary), *_for_architecture(config)]
+    if trend.name not in ("short", "worse"):  # else its translations are not worth a look yet
+        found += _for_translations(_best_scores(history, summary), config, summary)
+    return found[:MAX_SUGGESTIONS]
 
 
-def _course_lines(history: list[Event], facts: Facts) -> list[str]:
-    kind, since = course_of(history)
-    said = {
-        "short": "too few validations to say how the run went",
+def _trend_lines(history: History, summary: RunSummary) -> list[str]:
+    name, since = loss_trend(history)
+    text = {
+        "short": "too few validations to see a trend",
         "improving": "still improving at the end: more updates would help",
-        "level": f"levelled off: nothing noticeable was gained after update {since:,}",
-        "overfitting": f"overfitting since update {since:,}: the training loss went on falling "
+        "level": f"levelled off: no noticeable gain after update {since:,}",
+        "overfitting": f"overfitting since update {since:,}: the training loss kept falling "
         "while the validation loss rose",
         "worse": f"worse since update {since:,}, in training and validation: the learning rate "
         "may be too high",
-    }[kind]
-    return [f"course: {said}", f"ended: {facts.reason}"]
+    }[name]
+    return [f"trend: {text}", f"ended: {summary.reason}"]
 
 
-def _result_lines(history: list[Event], config: RunConfig, facts: Facts) -> list[str]:
-    measured = _best_measured(history, facts)
-    if measured is None:
-        return ["result: nothing was validated"]
+def _result_lines(history: History, config: RunConfig, summary: RunSummary) -> list[str]:
+    average, scores = _best_average(history), _best_scores(history, summary)
+    if scores is None:
+        return ["result: there was no validation"]
     where = (
-        f"the average of {len(measured['updates'])} checkpoints"
-        if measured["event"] == "average"
-        else f"update {facts.best_update:,} of {facts.updates:,}"
+        f"the average of {len(average.updates)} checkpoints"
+        if average
+        else f"update {summary.best_update:,} of {summary.updates:,}"
     )
-    scores = f"perplexity {measured['perplexity']:.3g}"
-    if "bleu" in measured:
-        scores += f", BLEU {measured['bleu']:.1f}, chrF {measured['chrf']:.1f} (greedy)"
-    lines = [f"best by {config.training.metric}: {where}, with {scores} on the validation set"]
-    if "length_ratio" in measured:
-        ratio, copied = measured["length_ratio"], measured["copied"]
+    values = f"perplexity {scores.perplexity:.3g}"
+    if scores.bleu is not None and scores.chrf is not None:
+        values += f", BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f} (greedy)"
+    lines = [f"best by {config.training.metric}: {where}, with {values} on the validation set"]
+    if scores.length_ratio is not None and scores.copied is not None:
         lines.append(
-            f"translations: {ratio:.2f} times as long as the references; {_percent(copied)} of "
-            "their words are copied from the source where the reference has others"
+            f"translations: {scores.length_ratio:.2f} times as long as the references; "
+            f"{_percent(scores.copied)} of their words are in the source but not in the reference"
         )
-    lines.append(f"unknown: {_percent(facts.unknown)} of the pieces of the validation text")
+    lines.append(f"unknown: {_percent(summary.unknown)} of the pieces of the validation set")
     return lines
 
 
-def _cost_lines(facts: Facts) -> list[str]:
-    speed = facts.tokens / max(facts.seconds, 1e-9)
+def _cost_lines(summary: RunSummary) -> list[str]:
+    speed = summary.tokens / max(summary.seconds, 1e-9)
     return [
-        f"seen: {_round(facts.tokens)} target tokens, to within epoch {facts.epoch:,}",
-        f"cost: {clock_time(facts.seconds)} and {clock_time(facts.processor_seconds)} of "
-        f"processor time, validations included; {_round(speed)} tokens a second",
-        f"size: {facts.checkpoint_bytes / 1e6:.3g} MB a checkpoint",
+        f"trained on: {_round(summary.tokens)} target tokens, up to epoch {summary.epoch:,}",
+        f"time: {clock_time(summary.seconds)}, {clock_time(summary.processor_seconds)} of "
+        f"processor time, validations included; {_round(speed)} tokens per second",
+        f"size: {summary.checkpoint_bytes / 1e6:.3g} MB per checkpoint",
     ]
 
 
-def _by_course(course: LossTrend, config: RunConfig, facts: Facts) -> list[str]:
+def _for_trend(trend: LossTrend, config: RunConfig, summary: RunSummary) -> list[str]:
     training, model = config.training, config.model
-    if course.kind == "short":
-        often = max(1, facts.updates // 10)
-        return [_train(facts, "validate more often", f"--set training.validate_every={often}")]
-    if course.kind == "improving":
-        minutes = training.minutes is not None and facts.updates < training.updates
-        longer = (
-            f"--minutes {2 * (training.minutes or 1):g}"
-            if minutes
-            else f"--set training.updates={2 * facts.updates}"
-        )
-        return [_train(facts, "train longer", longer)]
-    if course.kind == "worse":
+    if trend.name == "short":
+        every = max(1, summary.updates // 10)
+        return [_train(summary, "validate more often", f"--set training.validate_every={every}")]
+    if trend.name == "improving":
+        longer = f"--set training.updates={2 * summary.updates}"
+        if training.minutes is not None and summary.updates < training.updates:
+            longer = f"--minutes {2 * training.minutes:g}"
+        return [_train(summary, "train longer", longer)]
+    if trend.name == "worse":
         rate = training.learning_rate / 2
-        return [_train(facts, "a lower rate", f"--set training.learning_rate={rate:.2g}")]
-    if course.kind == "overfitting":
-        return _against_overfitting(config, facts)
+        lower = f"--set training.learning_rate={rate:.2g}"
+        return [_train(summary, "a lower learning rate", lower)]
+    if trend.name == "overfitting":
+        return _against_overfitting(config, summary)
     wider = {"decoder_size": 2 * model.decoder_size, "encoder_size": 2 * model.encoder_size}
     options = " ".join(f"--set model.{name}={size}" for name, size in wider.items())
-    found = [_train(facts, "a wider model", options)] if _fits(config, wider) else []
-    return [*found, *_averages(config, facts)]
+    found = [_train(summary, "a wider model", options)] if _fits(config, wider) else []
+    return [*found, *_averages(config, summary)]
 
 
 def _fits(config: RunConfig, model: dict[str, Any]) -> bool:
-    """Whether settings of the model go with the others."""
-    from cli.runs.config import build_section
-    from seq2seq.errors import ConfigError
-
+    """Whether the model may have these settings instead of its own."""
     try:
         build_section("model", config.model.model_dump() | model)
     except ConfigError:
@@ -195,84 +195,88 @@ def _fits(config: RunConfig, model: dict[str, Any]) -> bool:
     return True
 
 
-def _against_overfitting(config: RunConfig, facts: Facts) -> list[str]:
-    dropout = min(round(config.model.dropout + 0.1, 2), MOST_DROPOUT)
-    if config.model.dropout < MOST_DROPOUT:
-        found = [_train(facts, "more dropout", f"--set model.dropout={dropout:g}")]
+def _against_overfitting(config: RunConfig, summary: RunSummary) -> list[str]:
+    dropout = min(round(config.model.dropout + 0.1, 2), MAX_DROPOUT)
+    if config.model.dropout < MAX_DROPOUT:
+        found = [_train(summary, "more dropout", f"--set model.dropout={dropout:g}")]
     else:
-        found = [_train(facts, "smaller weights", "--set training.weight_decay=0.01")]
-    return [*found, *_averages(config, facts)]
+        found = [_train(summary, "smaller weights", "--set training.weight_decay=0.01")]
+    return [*found, *_averages(config, summary)]
 
 
-def _averages(config: RunConfig, facts: Facts) -> list[str]:
+def _averages(config: RunConfig, summary: RunSummary) -> list[str]:
     if config.training.ema or config.training.average != "none":
         return []
-    return [_train(facts, "average the weights", "--set training.ema=0.999")]
+    return [_train(summary, "average the weights", "--set training.ema=0.999")]
 
 
-def _by_structure(config: RunConfig) -> list[str]:
+def _for_architecture(config: RunConfig) -> list[str]:
     if config.model.attention == "none":
-        return ["attention, which long sentences need: seq2seq train ... --attention luong"]
+        return ["attention, which helps with long sentences: seq2seq train ... --attention luong"]
     return []
 
 
-def _by_translations(measured: Event | None, config: RunConfig, facts: Facts) -> list[str]:
-    """What the text itself says."""
+def _for_translations(
+    scores: "ValidationScores | None", config: RunConfig, summary: RunSummary
+) -> list[str]:
     found = []
-    ratio = (measured or {}).get("length_ratio", 1.0)
+    ratio = scores.length_ratio if scores and scores.length_ratio is not None else 1.0
+    copied = scores.copied if scores and scores.copied is not None else 0.0
     if ratio < SHORT:
         alpha = config.search.length_penalty + 0.5
         found.append(
             "translations are short, favour longer ones: seq2seq translate "
-            f"{shlex.quote(str(facts.run))} FILE --set search.length_penalty={alpha:g}"
+            f"{shlex.quote(str(summary.run))} FILE --set search.length_penalty={alpha:g}"
         )
     if ratio > LONG and config.model.attention != "none" and config.model.coverage == "none":
-        found.append(
-            _train(
-                facts, "translations are long, see that none repeats", "--set model.coverage=gru"
-            )
-        )
-    if facts.unknown > MANY_UNKNOWN:
+        why = "translations are long, use coverage against repetitions"
+        found.append(_train(summary, why, "--set model.coverage=gru"))
+    if summary.unknown > MANY_UNKNOWN:
         found.append(
             "pieces for rare characters: seq2seq preprocess ... --set data.character_coverage=1.0"
         )
-    if (measured or {}).get("copied", 0.0) > MANY_COPIED:
+    if copied > MANY_COPIED:
         found.append("look for untranslated lines in the corpus: seq2seq check SOURCE TARGET")
     return found
 
 
-def _train(facts: Facts, why: str, options: str) -> str:
-    return f"{why}: seq2seq train {shlex.quote(str(facts.store))} NEW_RUN ... {options}"
+def _train(summary: RunSummary, why: str, options: str) -> str:
+    return f"{why}: seq2seq train {shlex.quote(str(summary.store))} NEW_RUN ... {options}"
 
 
-def _validations(history: list[Event]) -> list[Event]:
-    return [event for event in history if event["event"] == "validation"]
+def _validations(history: History) -> list[ValidationLine]:
+    return [line for line in history if isinstance(line, ValidationLine)]
 
 
-def _best_measured(history: list[Event], facts: Facts) -> Event | None:
-    """The figures of what `best` names."""
-    for event in history:
-        if event["event"] == "average" and event["better"]:
-            return event
-    return next((e for e in _validations(history) if e["update"] == facts.best_update), None)
+def _best_average(history: History) -> AverageLine | None:
+    """The average of checkpoints, where it is the best of the run."""
+    averages = (line for line in history if isinstance(line, AverageLine) and line.better)
+    return next(averages, None)
 
 
-def _training_nats(history: list[Event], until: int, nats: dict[int, float]) -> float:
-    """The mean training loss between a validation and the one before it."""
+def _best_scores(history: History, summary: RunSummary) -> "ValidationScores | None":
+    """The scores of the checkpoint that `best` names; None without a validation."""
+    if average := _best_average(history):
+        return average.scores
+    found = (each.scores for each in _validations(history) if each.update == summary.best_update)
+    return next(found, None)
+
+
+def _training_nats(history: History, until: int, nats: dict[int, float]) -> float:
+    """The mean training loss between the validation at `until` and the one before it.
+
+    nats: validation losses by their updates
+    """
     begin = max((update for update in nats if update < until), default=0)
-    window = [
-        event["nats_per_token"]
-        for event in history
-        if event["event"] == "update" and begin < event["update"] <= until
+    losses = [
+        line.nats_per_token
+        for line in history
+        if isinstance(line, UpdateLine) and begin < line.update <= until
     ]
-    return sum(window) / len(window) if window else math.nan  # compares as "did not fall"
+    return sum(losses) / len(losses) if losses else math.nan  # compares as "did not fall"
 
 
 def _unknown_share(store: "TokenStore") -> float:
-    import numpy as np
-
-    from seq2seq.batch import UNK
-
     ids = store.split("valid").ids
     return float(np.mean(np.asarray(ids) == UNK)) if len(ids) else 0.0
 
@@ -284,7 +288,7 @@ def _percent(share: float) -> str:
 
 
 def _round(count: float) -> str:
-    """Two figures are all that anyone needs: 1.2 million, 34,000."""
+    """To two digits: "1.2 million", "34,000"."""
     if count >= 1e6:
         return f"{count / 1e6:.2g} million" if count < 1e8 else f"{count / 1e6:,.0f} million"
     digits = 2 - len(str(int(count)))

@@ -84,14 +84,14 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
             device=device,
         )
         room = refuse_full_disk(run, trained.model)
-        recorder = Recorder(run, trained, state, begins=begins)
+        recorder = Recorder(run, trained, state, is_new=begins)
         try:
             reporter.start(trained.model, state)
             for line in (*warnings, *(room if begins else room[1:])):
-                reporter.tell(line)
+                reporter.message(line)
             for event in events:
                 if stopwatch and not isinstance(event, Update) and event.state != state:
-                    reporter.tell(stopwatch.describe())
+                    reporter.message(stopwatch.describe())
                 if isinstance(event, Finished):
                     averaged = recorder.average(validate, reporter)
                     reporter.finished(event)
@@ -105,7 +105,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
                         recorder.validation(event, validator.samples)
                     reporter.validation(event, validator.samples)
                     if event.reduced:
-                        reporter.tell(_told_plateau(event.state, config))
+                        reporter.message(_told_plateau(event.state, config))
                 stop.raise_if_asked()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             refuse_non_finite_weights(trained.model, recorder.state)

@@ -1,32 +1,17 @@
 """Validation during training: perplexity, greedy translations with their scores, and samples."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.runs.directory import RunDirectory
+from cli.runs.history import Sample
 
 if TYPE_CHECKING:
     from cli.runs.interruption import StopRequest
     from data.token_store import TokenStore
     from seq2seq.model import EncoderDecoder
     from seq2seq.training.loop import ValidationScores
-
-SCREEN_WORDS = 10  # the sample shown while training is the one nearest to so many source words
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A validation sentence and what the model makes of it."""
-
-    line: int  # in the validation set, from 1
-    source: str
-    reference: str
-    translation: str
-
-    def as_json(self, update: int) -> dict[str, Any]:
-        return {"update": update, **asdict(self)}
 
 
 class Validator:
@@ -107,10 +92,3 @@ def spread(length: int, count: int) -> tuple[int, ...]:
     """`count` places of `length`, or all if there are fewer: the middles of as many equal parts."""
     count = min(count, length)
     return tuple((2 * part + 1) * length // (2 * count) for part in range(count))
-
-
-def shown(samples: Sequence[Sample]) -> Sample | None:
-    """The one sample to watch: of a length that a screen has room for."""
-    return min(
-        samples, key=lambda sample: abs(len(sample.source.split()) - SCREEN_WORDS), default=None
-    )

@@ -4,15 +4,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cli.runs.history import Sample
 from cli.runs.progress import (
     PlainReporter,
     Reporter,
-    Window,
+    Reporters,
+    RunningAverages,
+    TimeEstimate,
     clock_time,
-    describe_measured,
+    describe_scores,
     sample_lines,
+    sample_to_show,
 )
-from cli.runs.validation import Sample, shown
 from cli.terminal.console import note, stderr_console
 from seq2seq.system.visible import visible
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cli.runs.directory import RunDirectory
+    from seq2seq.config import TrainingConfig
     from seq2seq.evaluation.alignment import Alignment
     from seq2seq.model import EncoderDecoder
     from seq2seq.training.loop import Finished, TrainingState, Update, Validation
@@ -32,53 +36,49 @@ Probe = Callable[["EncoderDecoder"], "Alignment"]
 
 
 def training_reporter(run: "RunDirectory", probe: Probe | None = None) -> Reporter:
-    """The reporter that suits where stderr goes."""
-    plain = PlainReporter(
-        note if not stderr_console().is_terminal else _silent,
-        run.log,
-        run.config.training,
-    )
-    return LiveReporter(plain, probe) if stderr_console().is_terminal else plain
-
-
-def _silent(line: str) -> None:
-    """The log file has the line; the live view shows the same otherwise."""
+    """Writes the log file, and a live view where stderr is a terminal, else plain lines."""
+    config = run.config.training
+    if not stderr_console().is_terminal:
+        return PlainReporter(note, run.log, config)
+    log_file = PlainReporter(lambda line: None, run.log, config)
+    return Reporters([log_file, LiveReporter(config, probe)])
 
 
 class LiveReporter:
     """Loss, speed, time left, the course of the loss and a probe's attention, redrawn in place."""
 
-    def __init__(self, log: PlainReporter, probe: Probe | None = None) -> None:
+    def __init__(self, config: "TrainingConfig", probe: Probe | None = None) -> None:
         from rich.live import Live
 
-        self._log, self._probe = log, probe
+        self._probe = probe
         self._model: EncoderDecoder | None = None
         self._attention: Alignment | None = None
         self._probed = -_PROBE_SECONDS
         self._console = stderr_console()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-        self._window, self._losses = Window(), list[float]()
+        self._estimate = TimeEstimate(config)
+        self._averages, self._losses = RunningAverages(), list[float]()
         self._latest: Update | None = None
-        self._sample: Sample | None = None  # the one that was shown with its reference
+        self._sample: Sample | None = None  # the latest one shown
 
     def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
-        self._log.start(model, state)
-        self._window.reset(state)
+        self._estimate.start(state)
+        self._averages.reset(state)
         self._model = model
         with suppress(OSError):
             self._live.start()
 
     def update(self, event: "Update") -> None:
-        self._log.update(event)
-        self._window.add(event)
+        self._estimate.update(event.state)
+        self._averages.add(event)
         self._latest = event
         if event.state.update % 10 == 0:
-            self._losses.append(self._window.nats_per_token)
+            self._losses.append(self._averages.nats_per_token)
             self._look(event.state.seconds)
             with suppress(OSError):
                 self._live.update(self.view())
         if event.state.update % 50 == 0:
-            self._window.reset(event.state)
+            self._averages.reset(event.state)
 
     def _look(self, seconds: float) -> None:
         """Ask the probe anew, every other second."""
@@ -87,24 +87,21 @@ class LiveReporter:
             self._probed = seconds
 
     def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
-        self._log.validation(event, samples)
-        self._window.reset(event.state)
+        self._estimate.validation(event.state)
+        self._averages.reset(event.state)
         mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
         self._print(
-            f"update {event.state.update:>7,}  validation {describe_measured(event.measured)}"
-            f"  {mark}"
+            f"update {event.state.update:>7,}  validation {describe_scores(event.measured)}  {mark}"
         )
-        sample = shown(samples)
+        sample = sample_to_show(samples)
         for line in sample_lines(sample, self._sample):
             self._print(line)
         self._sample = sample
 
-    def tell(self, line: str) -> None:
-        self._log.tell(line)
+    def message(self, line: str) -> None:
         self._print(visible(line))
 
     def finished(self, event: "Finished") -> None:
-        self._log.finished(event)
         self._stop()
         self._print(
             f"finished: {event.reason} ({event.state.update:,} updates, "
@@ -113,7 +110,6 @@ class LiveReporter:
 
     def close(self) -> None:
         self._stop()
-        self._log.close()
 
     def _print(self, line: str) -> None:
         """Training goes on, and is saved, when its terminal has been closed."""
@@ -136,8 +132,8 @@ class LiveReporter:
             Text(f"update {event.state.update:,}", style="bold"),
             Text(f"epoch {event.batch.epoch}"),
             Text(f"loss {self._losses[-1]:.3f}"),
-            Text(f"{self._window.tokens_per_second:,.0f} tokens/s"),
-            Text(f"{self._log.pace.left(event.state)} left"),
+            Text(f"{self._averages.tokens_per_second:,.0f} tokens/s"),
+            Text(f"{self._estimate.left(event.state)} left"),
         )
         whole = Table.grid()
         whole.add_row(grid)

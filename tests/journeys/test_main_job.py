@@ -73,7 +73,7 @@ def test_training_tells_its_progress_on_stderr_and_leaves_a_run(training):
     assert ended.err.count("  reference    ") == 1 and ended.err.count("  translation  ") == 3
     assert f"all {UPDATES} updates are done" in ended.err
     assert (run / "report.txt").read_text() in ended.err
-    assert "\ncourse: " in ended.err and "\ntry: " in ended.err
+    assert "\ntrend: " in ended.err and "\ntry: " in ended.err
     assert f"next: seq2seq translate {run} --interactive" in ended.err
     assert (run / "train.log").read_text() in ended.err
     validations = [event for event in events(run) if event["event"] == "validation"]

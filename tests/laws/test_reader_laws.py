@@ -252,7 +252,7 @@ def test_a_run_is_opened_or_refused(a_run, data):
         run = RunDirectory.open(path)
         assert run.tokenizer("source").encode("a")
         assert run.main_tag is None or isinstance(run.main_tag, str)
-        run.note_changes([{"setting": "training.updates"}])
+        run.record_changes([{"setting": "training.updates"}])
         assert RunDirectory.open(path).provenance["changes"][-1]["setting"]
     except UserError as error:
         refused(error)

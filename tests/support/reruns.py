@@ -14,8 +14,8 @@ from torch import nn
 
 from cli.runs.config import resolve
 from cli.runs.directory import RunDirectory
+from cli.runs.history import Sample
 from cli.runs.training import Outcome, train_run
-from cli.runs.validation import Sample
 from data.token_store import TokenStore
 from seq2seq.training.loop import Finished, TrainingState, Update, Validation
 
@@ -50,7 +50,7 @@ class Silent:
     def __init__(self, on: Callable[[Event], None] = lambda event: None) -> None:
         self.on = on
         self.events: list[Event | Finished] = []
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.model: nn.Module | None = None
         self.began: TrainingState | None = None
 
@@ -65,8 +65,8 @@ class Silent:
         self.events.append(event)
         self.on(event)
 
-    def tell(self, line: str) -> None:
-        self.told.append(line)
+    def message(self, line: str) -> None:
+        self.messages.append(line)
 
     def finished(self, event: Finished) -> None:
         self.events.append(event)

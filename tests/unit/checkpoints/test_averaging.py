@@ -71,20 +71,18 @@ def test_an_interrupted_run_averages_the_same(tmp_path, store, whole, stops):
     assert len(list(run.checkpoints.glob("update-*"))) <= 5
 
 
-@pytest.mark.parametrize(
-    "step", ["checkpoint.load_average", "folder.save_average", "checkpoint.verify"]
-)
+@pytest.mark.parametrize("step", ["load_average", "save_average", "verify"])
 def test_a_crash_while_averaging_is_made_good(tmp_path, store, whole, monkeypatch, step):
     def crash(*arguments, **options):
         raise Crash
 
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     with monkeypatch.context() as patched:
-        patched.setattr(f"seq2seq.checkpoints.{step}", crash)
+        patched.setattr(f"cli.runs.recorder.{step}", crash)
         with pytest.raises(Crash):
             train(run, store)
     outcome, reporter = train(run, store)
-    assert outcome.trained and "average of 3 checkpoints" in reporter.told[-1]
+    assert outcome.trained and "average of 3 checkpoints" in reporter.messages[-1]
     assert remains(run) == remains(whole)
 
 
@@ -120,7 +118,7 @@ def test_a_lengthened_run_is_as_if_it_had_never_averaged(tmp_path, store):
 def test_one_checkpoint_is_not_averaged(tmp_path, store):
     run = new_run(tmp_path / "run", store, training=AVERAGING | {"updates": 5})
     _, reporter = train(run, store)
-    assert reporter.told[-1] == "nothing to average: 1 validated checkpoint was kept"
+    assert reporter.messages[-1] == "nothing to average: 1 validated checkpoint was kept"
     assert run.checkpoint("best").name == "update-000000005"
 
 

@@ -69,7 +69,7 @@ def test_a_damaged_last_checkpoint_is_named_and_set_aside_and_the_one_before_is_
     outcome, reporter = train(run, store)
     assert 0 < reporter.began.update < outcome.state.update == 20
     assert remains(run) == remains(whole)
-    told = "\n".join(reporter.told)
+    told = "\n".join(reporter.messages)
     assert "warning: " in told and "going on from update-0000000" in told
     if left is None:
         assert f"{run.checkpoints / 'last'} names no checkpoint that exists" in told
@@ -100,7 +100,7 @@ def test_a_pointer_that_names_nothing_is_mended(run, whole, store, name, content
     (run.checkpoints / name).write_bytes(POINTERS[content])
     assert pointed(run.checkpoints, name) is None
     outcome, reporter = train(run, store)
-    assert f"{run.checkpoints / name} names no checkpoint that exists" in reporter.told[0]
+    assert f"{run.checkpoints / name} names no checkpoint that exists" in reporter.messages[0]
     assert not outcome.trained
     assert remains(run) == remains(whole)
 
@@ -136,7 +136,7 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_best_that_is_whole(tmp_path,
     flip(run.checkpoint("best") / "model.safetensors")
     _, reporter = train(run, store)
     assert run.checkpoint("best") == best and remains(run) == before
-    assert "update-000000012/model.safetensors is damaged" in "\n".join(reporter.told)
+    assert "update-000000012/model.safetensors is damaged" in "\n".join(reporter.messages)
 
 
 def test_a_checkpoint_of_a_newer_program_is_not_taken_for_a_damaged_one(run, store):
@@ -160,7 +160,7 @@ def test_damage_to_what_is_kept_for_an_average_is_found_on_the_way(tmp_path, sto
     longer = run.config.training.model_copy(update={"updates": 30})
     run.write_config(run.config.model_copy(update={"training": longer}))
     _, reporter = train(run, store)
-    assert f"{harmed / 'state.json'} is damaged" in "\n".join(reporter.told)
+    assert f"{harmed / 'state.json'} is damaged" in "\n".join(reporter.messages)
     assert averaged_updates(run.checkpoints) == [18, 24, 30]
 
 
@@ -225,8 +225,8 @@ def test_the_first_weights_are_saved_before_anything_is_trained(tmp_path, store)
 def test_what_will_be_kept_is_told_with_its_size(tmp_path, store):
     run = new_run(tmp_path / "run", store, training={"keep_best": 2, "keep_last": 2, "ema": 0.9})
     _, reporter = train(run, store)
-    assert reporter.told[0].startswith("checkpoints: up to 5 kept, about ")
-    told = float(reporter.told[0].split()[-3]) * 1e6
+    assert reporter.messages[0].startswith("checkpoints: up to 5 kept, about ")
+    told = float(reporter.messages[0].split()[-3]) * 1e6
     size = sum(file.stat().st_size for file in run.checkpoint("last").iterdir())
     assert told == pytest.approx(size, rel=0.2, abs=5e4)
     assert len(list(run.checkpoints.glob("update-*"))) <= 5
@@ -251,4 +251,4 @@ def test_a_disk_too_full_for_two_checkpoints_is_refused(tmp_path, store, monkeyp
         assert not run.metrics.exists() and not list(run.checkpoints.iterdir())
         return
     _, reporter = train(run, store)
-    assert ("warning: " in "".join(reporter.told)) == bool(told)
+    assert ("warning: " in "".join(reporter.messages)) == bool(told)

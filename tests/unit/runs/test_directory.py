@@ -9,10 +9,11 @@ from reruns import new_run, train
 
 from cli.runs.config import resolve
 from cli.runs.directory import RunDirectory
+from cli.runs.history import UpdateLine, ValidationLine
 from cli.runs.provenance import FORMAT_VERSION
 from seq2seq.checkpoints.checkpoint import verify
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
-from seq2seq.training.loop import TrainingState
+from seq2seq.training.loop import TrainingState, ValidationScores
 
 
 @pytest.fixture(scope="module")
@@ -140,16 +141,31 @@ def test_a_changed_config_is_read_back(run):
 
 
 def test_metrics_go_back_to_a_checkpoint(run):
-    events = [
-        ("update", 1), ("update", 2), ("validation", 2), ("update", 3), ("update", 4),
-        ("validation", 4),
-    ]  # fmt: skip
-    lines = [json.dumps({"event": event, "update": update}) + "\n" for event, update in events]
+    lines = [update_line(1), update_line(2), validation_line(2), update_line(3), update_line(4)]
+    lines.append(validation_line(4))
     cases = {(4, 4): 6, (4, 2): 5, (3, 2): 4, (2, 2): 3, (2, 0): 2, (0, 0): 0}
     for (update, validated), kept in cases.items():
         run.metrics.write_text("".join(lines) + '{"event": "upd')
         run.rewind(TrainingState(update=update, validated=validated))
         assert run.metrics.read_text() == "".join(lines[:kept])
+
+
+def update_line(update: int) -> str:
+    line = UpdateLine(
+        update=update,
+        epoch=1,
+        batch=update - 1,
+        tokens=100,
+        nats_per_token=2.5,
+        smoothed_nats_per_token=2.75,
+        gradient_norm=1.5,
+        learning_rate=1e-3,
+    )
+    return line.to_json()
+
+
+def validation_line(update: int) -> str:
+    return ValidationLine(update=update, scores=ValidationScores(2.5), best_update=update).to_json()
 
 
 def test_metrics_are_numbers_that_json_knows(run):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.runs.progress import RECENT, TimeEstimate, clock_time, describe_measured
+from cli.runs.progress import RECENT_UPDATES, TimeEstimate, clock_time, describe_scores
 from seq2seq.config import TrainingConfig
 from seq2seq.training.loop import TrainingState, ValidationScores
 
@@ -22,8 +22,8 @@ def paced(config: TrainingConfig, *seconds: float, resumed: TrainingState | None
 
 def test_updates_left_take_what_recent_ones_took():
     config = TrainingConfig(updates=1000, validate_every=10_000)
-    pace, state = paced(config, *[5.0] * 300, *[1.0] * RECENT)
-    assert pace.seconds_left(state) == pytest.approx((1000 - 300 - RECENT) * 1.0)
+    pace, state = paced(config, *[5.0] * 300, *[1.0] * RECENT_UPDATES)
+    assert pace.seconds_left(state) == pytest.approx((1000 - 300 - RECENT_UPDATES) * 1.0)
 
 
 def test_validations_to_come_are_counted():
@@ -66,7 +66,5 @@ def test_clock_times_are_read_at_a_glance():
 
 
 def test_a_hopeless_perplexity_stays_short():
-    assert describe_measured(ValidationScores(95.9)) == "perplexity 4.5e+41"
-    assert (
-        describe_measured(ValidationScores(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"
-    )
+    assert describe_scores(ValidationScores(95.9)) == "perplexity 4.5e+41"
+    assert describe_scores(ValidationScores(1.0, 2.0, 3.0)) == "perplexity 2.72, BLEU 2.0, chrF 3.0"

@@ -1,6 +1,6 @@
-"""The report on a training, on invented histories: what it says, and that what it says to type is
-accepted."""
+"""The report on a training, for invented histories; the commands that it suggests are accepted."""
 
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -11,16 +11,18 @@ from reruns import new_run, train
 
 from cli.runs.config import RunConfig, parse_settings, resolve
 from cli.runs.directory import RunDirectory
+from cli.runs.history import AverageLine, HistoryLine, UpdateLine, ValidationLine
 from cli.runs.summary import (
-    MOST_SUGGESTIONS,
-    Facts,
-    course_of,
+    MAX_SUGGESTIONS,
+    RunSummary,
+    loss_trend,
     report_lines,
     suggestions,
     write_report,
 )
+from seq2seq.training.loop import ValidationScores
 
-FACTS = Facts(
+SUMMARY = RunSummary(
     run=Path("runs/a b"),
     store=Path("my store"),
     reason="all 1,000 updates are done",
@@ -35,25 +37,31 @@ FACTS = Facts(
 )
 
 
-def history(validation: list[float], training: list[float] | None = None, **measured: float):
+def history(validation: list[float], training: list[float] | None = None, **scores: float):
     """A validation every 100 updates, with the training loss of the updates before it."""
-    events = []
+    lines: list[HistoryLine] = []
     for number, nats in enumerate(validation, start=1):
         loss = (training or validation)[number - 1]
-        events += [
-            {"event": "update", "update": 100 * number - back, "nats_per_token": loss}
-            for back in (50, 0)
-        ]
-        events.append(
-            {
-                "event": "validation",
-                "update": 100 * number,
-                "nats_per_token": nats,
-                "perplexity": 2.718281828459045**nats,
-                **measured,
-            }
+        lines += [update_line(100 * number - back, loss) for back in (50, 0)]
+        lines.append(
+            ValidationLine(
+                update=100 * number, scores=ValidationScores(nats, **scores), best_update=100
+            )
         )
-    return events
+    return lines
+
+
+def update_line(update: int, loss: float) -> UpdateLine:
+    return UpdateLine(
+        update=update,
+        epoch=1,
+        batch=update,
+        tokens=1000,
+        nats_per_token=loss,
+        smoothed_nats_per_token=loss,
+        gradient_norm=1.0,
+        learning_rate=1e-3,
+    )
 
 
 FALLING = [5.0, 4.0, 3.5, 3.2, 3.0, 2.9, 2.8, 2.7, 2.6, 2.5]
@@ -62,7 +70,7 @@ RISING = [5.0, 4.0, 3.5, 3.2, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5]
 
 
 @pytest.mark.parametrize(
-    ("validation", "training", "course"),
+    ("validation", "training", "trend"),
     [
         (FALLING, None, ("improving", 1000)),
         (SETTLED, None, ("level", 500)),
@@ -73,27 +81,27 @@ RISING = [5.0, 4.0, 3.5, 3.2, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5]
         ([3.0, 3.0, 3.0, 3.0], None, ("level", 100)),
     ],
 )
-def test_the_course_is_told_from_validation_and_training_loss(validation, training, course):
-    assert course_of(history(validation, training)) == course
+def test_the_trend_follows_from_validation_and_training_loss(validation, training, trend):
+    assert loss_trend(history(validation, training)) == trend
 
 
 def test_a_whole_report():
     scores = {"bleu": 21.234, "chrf": 45.678, "length_ratio": 0.8567, "copied": 0.0613}
-    told = report_lines(
-        history(RISING, FALLING, **scores), RunConfig(), replace(FACTS, best_update=500)
+    report = report_lines(
+        history(RISING, FALLING, **scores), RunConfig(), replace(SUMMARY, best_update=500)
     )
-    assert told == [
-        "course: overfitting since update 500: the training loss went on falling while the "
+    assert report == [
+        "trend: overfitting since update 500: the training loss kept falling while the "
         "validation loss rose",
         "ended: all 1,000 updates are done",
         "best by perplexity: update 500 of 1,000, with perplexity 20.1, BLEU 21.2, chrF 45.7 "
         "(greedy) on the validation set",
-        "translations: 0.86 times as long as the references; 6.1 % of their words are copied from "
-        "the source where the reference has others",
-        "unknown: none of the pieces of the validation text",
-        "seen: 1.2 million target tokens, to within epoch 7",
-        "cost: 12:34 and 24:10 of processor time, validations included; 1,600 tokens a second",
-        "size: 123 MB a checkpoint",
+        "translations: 0.86 times as long as the references; 6.1 % of their words are in the "
+        "source but not in the reference",
+        "unknown: none of the pieces of the validation set",
+        "trained on: 1.2 million target tokens, up to epoch 7",
+        "time: 12:34, 24:10 of processor time, validations included; 1,600 tokens per second",
+        "size: 123 MB per checkpoint",
         "try: more dropout: seq2seq train 'my store' NEW_RUN ... --set model.dropout=0.4",
         "try: average the weights: seq2seq train 'my store' NEW_RUN ... --set training.ema=0.999",
         "try: translations are short, favour longer ones: seq2seq translate 'runs/a b' FILE "
@@ -103,27 +111,26 @@ def test_a_whole_report():
 
 def test_an_average_that_is_best_is_the_result():
     events = history(SETTLED)
-    average = {
-        "event": "average", "updates": [800, 900, 1000], "nats_per_token": 2.9,
-        "perplexity": 18.174, "better": True,
-    }  # fmt: skip
-    told = report_lines([*events, average], RunConfig(), FACTS)
-    assert "best by perplexity: the average of 3 checkpoints, with perplexity 18.2" in told[2]
-    told = report_lines([*events, average | {"better": False}], RunConfig(), FACTS)
-    assert "update 1,000 of 1,000" in told[2]
+    average = AverageLine(
+        updates=[800, 900, 1000], scores=ValidationScores(math.log(18.174)), better=True
+    )
+    report = report_lines([*events, average], RunConfig(), SUMMARY)
+    assert "best by perplexity: the average of 3 checkpoints, with perplexity 18.2" in report[2]
+    report = report_lines([*events, replace(average, better=False)], RunConfig(), SUMMARY)
+    assert "update 1,000 of 1,000" in report[2]
 
 
 def test_translations_of_a_run_that_went_wrong_say_nothing():
     scores = {"bleu": 1.0, "chrf": 1.0, "length_ratio": 3.0, "copied": 0.5}
-    (lower,) = suggestions(history(RISING, **scores), RunConfig(), FACTS)
+    (lower,) = suggestions(history(RISING, **scores), RunConfig(), SUMMARY)
     assert lower.endswith("--set training.learning_rate=0.001")
 
 
 def test_a_run_that_minutes_ended_gets_more_of_them():
     config = resolve({"training": {"minutes": 2.5}})
-    (longer, *_) = suggestions(history(FALLING), config, FACTS)
+    (longer, *_) = suggestions(history(FALLING), config, SUMMARY)
     assert longer.endswith("--minutes 5")
-    (longer, *_) = suggestions(history(FALLING), RunConfig(), FACTS)
+    (longer, *_) = suggestions(history(FALLING), RunConfig(), SUMMARY)
     assert longer.endswith("--set training.updates=2000")
 
 
@@ -144,8 +151,8 @@ def test_a_run_that_minutes_ended_gets_more_of_them():
 def test_there_is_something_to_try_and_its_settings_are_accepted(model, losses, ratio):
     config = resolve({"model": model})
     events = history(*losses, bleu=1.0, chrf=1.0, length_ratio=ratio, copied=0.2)
-    found = suggestions(events, config, replace(FACTS, unknown=0.01))
-    assert 1 <= len(found) <= MOST_SUGGESTIONS
+    found = suggestions(events, config, replace(SUMMARY, unknown=0.01))
+    assert 1 <= len(found) <= MAX_SUGGESTIONS
     for suggestion in found:
         words = shlex.split(suggestion.partition(": seq2seq ")[2])
         assert words, suggestion
@@ -163,6 +170,6 @@ def test_a_report_is_written_beside_the_run(tmp_path, store):
     assert run.report.read_text() == "".join(f"{line}\n" for line in lines)
     assert any("update 20 of 20" in line for line in lines)
     assert outcome.state.tokens == sum(
-        each["tokens"] for each in run.read_metrics() if each["event"] == "update"
+        line.tokens for line in run.read_metrics() if isinstance(line, UpdateLine)
     )
     assert outcome.state.processor_seconds > 0

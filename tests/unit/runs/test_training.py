@@ -9,9 +9,9 @@ import torch
 from reruns import Crash, Silent, interrupt, new_run, remains, train
 from tiny import corpus_lines, write_corpus
 
+import cli.runs.recorder
 import data.batching
 import seq2seq.checkpoints.checkpoint
-import seq2seq.checkpoints.folder
 from cli.runs.interruption import Interrupted
 from cli.runs.training import train_run
 from data.batching import EpochPlan, pair_groups, sorted_batches, token_budget_batches
@@ -191,7 +191,7 @@ def test_a_restart_on_a_plateau_has_the_best_weights_and_moments(tmp_path, store
     reporter = Silent(look)
     train_run(run, store, device="cpu", reporter=reporter)
     assert len(seen) >= 3
-    assert any("a plateau: the learning rate is 1.5e-01" in line for line in reporter.told)
+    assert any("a plateau: the learning rate is 1.5e-01" in line for line in reporter.messages)
 
 
 TWO_LAYERS = {"cell": "gru", "encoder_layers": 2, "decoder_layers": 2}
@@ -265,7 +265,7 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
         train(run, store, lambda e: interrupt() if e.state.update == 6 else None)
-    calls, original = itertools.count(1), getattr(seq2seq.checkpoints.folder, step)
+    calls, original = itertools.count(1), getattr(cli.runs.recorder, step)
 
     def crash(*arguments, **options):
         if next(calls) == nth:
@@ -273,7 +273,7 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
         return original(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(seq2seq.checkpoints.folder, step, crash)
+        patched.setattr(cli.runs.recorder, step, crash)
         with pytest.raises(Crash):
             train(run, store)
     assert seq2seq.checkpoints.checkpoint.load_state(run.checkpoint("last")).update >= 6

@@ -7,10 +7,11 @@ import torch
 from reruns import interrupt, new_run, remains, train
 from tiny import corpus_lines, write_corpus
 
+from cli.runs.history import Sample
 from cli.runs.interruption import Interrupted, StopRequest
-from cli.runs.progress import PlainReporter
+from cli.runs.progress import PlainReporter, sample_to_show
 from cli.runs.translator import Translator
-from cli.runs.validation import Sample, Validator, shown, spread
+from cli.runs.validation import Validator, spread
 from data.config import DataConfig
 from data.corpora import CorpusFiles
 from data.preparation.pipeline import prepare
@@ -103,8 +104,8 @@ def test_samples_that_hold_control_characters_reach_no_terminal(tmp_path):
 
 def test_the_sample_to_watch_fits_a_screen():
     samples = [Sample(n, "w " * n, "", "") for n in (2, 8, 40)]
-    assert shown(samples) == samples[1]
-    assert shown(()) is None
+    assert sample_to_show(samples) == samples[1]
+    assert sample_to_show(()) is None
 
 
 def test_samples_are_kept_at_every_validation(tmp_path, store):
@@ -112,7 +113,7 @@ def test_samples_are_kept_at_every_validation(tmp_path, store):
     train(run, store)
     kept = [json.loads(line) for line in run.samples.read_text().splitlines()]
     assert [each["update"] for each in kept] == [6, 6, 12, 12, 18, 18, 20, 20]
-    assert kept == run.read_samples()
+    assert kept == [line.values() for line in run.read_samples()]
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf"])

@@ -152,7 +152,7 @@ def test_an_average_that_is_no_number_is_no_checkpoint(store, tmp_path, monkeypa
             for parameter in model.parameters():
                 parameter.fill_(float("nan"))
 
-    monkeypatch.setattr("seq2seq.checkpoints.checkpoint.load_average", spoiled)
+    monkeypatch.setattr("cli.runs.recorder.load_average", spoiled)
     with pytest.raises(DivergenceError, match="averaged weights"):
         train(run, store)
     assert not (run.checkpoints / "averaged").exists()

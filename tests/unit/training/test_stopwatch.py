@@ -51,7 +51,7 @@ def test_a_profile_tells_every_part_and_changes_no_byte(tmp_path, store):
     train(plain, store)
     _, reporter = train(watched, store)
     assert remains(plain) == remains(watched)
-    assert len(reporter.told) == 6  # what is kept, four validations and the end
+    assert len(reporter.messages) == 6  # what is kept, four validations and the end
     for part in ("data", "encoder", "decoder", "loss", "backward", "optimizer", "validation"):
-        assert f"{part} " in reporter.told[-1]
-    assert train(watched, store)[1].told == []
+        assert f"{part} " in reporter.messages[-1]
+    assert train(watched, store)[1].messages == []
