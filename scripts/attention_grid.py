@@ -1,11 +1,11 @@
-"""Every allowed kind of attention learns to reverse: order x score x heads x scope x normalizer.
+"""Every allowed attention learns to reverse a sequence: order, score, heads, scope, normalizer.
 
     python scripts/attention_grid.py --output docs/attention-grid.md
 
-Each kind is trained for the same number of updates on sequences of random symbols whose target is
-the same sequence backwards, with the program's own model, loop and search. The table says what
-perplexity and what share of exactly right outputs it reaches on unseen sequences, and how many
-updates a second it takes relative to `luong general`, timed in turns within the same process.
+Each combination is trained for the same number of updates on sequences of random symbols whose
+target is the same sequence backwards, with the program's own model, loop and search. The table has
+the perplexity and the share of exactly right outputs that it reaches on unseen sequences, and its
+speed relative to `luong general`; the two are timed in turns within the same process.
 """
 
 import argparse
@@ -51,12 +51,11 @@ SIZES: dict[str, Any] = {
     "embedding_dropout": 0.0,
     "dropout": 0.0,
 }
-LOOKS_NOWHERE_ELSE = "a window of 2 around step t holds the wrong end of a longer sequence"
 EXCEPTIONS = {
-    "none": "one vector has to hold the whole sequence",
-    "local_m": LOOKS_NOWHERE_ELSE,
-    "scaled_dot with one head, global softmax": "scores divided by the root of 64 start flat and "
-    "take longer; with --updates 600 they learn it too",
+    "none": "one vector must represent the whole sequence",
+    "local_m": "a window of 2 around step t does not reach the other end of a longer sequence",
+    "scaled_dot with one head, global softmax": "scores divided by the square root of 64 begin "
+    "nearly equal and need longer; with --updates 600 these learn it too",
 }
 """Kinds that need not learn it in the updates of the table, and why."""
 
@@ -270,21 +269,21 @@ def report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
     good = sum(map(learnt, expected))
     exceptions = [outcome for outcome in outcomes if outcome.kind.exception]
     lines = [
-        "# Every kind of attention learns to reverse",
+        "# Every kind of attention learns to reverse a sequence",
         "",
-        "Made by `python scripts/attention_grid.py`; the script's docstring says what is done. "
+        "Made by `python scripts/attention_grid.py`; its docstring describes the task. "
         f"{arguments.updates} updates of {arguments.batch} sequences of "
         f"{LENGTHS.start} to {LENGTHS.stop - 1} symbols out of {len(SYMBOLS)}, seed "
         f"{arguments.seed}; widths: embedding {SIZES['embedding_size']}, encoder 2 x "
         f"{SIZES['encoder_size']}, decoder {SIZES['decoder_size']}; window of local scopes "
         f"{SIZES['window']}. Learnt: at least {100 * LEARNT:.0f} % of unseen sequences come out "
-        "exactly right with greedy search. Speed: updates a second relative to luong general, "
-        "timed in turns in the same process, in seconds of its processor.",
+        "exactly right with greedy search. Speed: updates a second, relative to luong general, "
+        "of processor time; the two are timed in turns in the same process.",
         "",
         f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, torch "
         f"{torch.__version__}, {processor()}, {arguments.workers} process(es) of one thread.",
         "",
-        f"Of {len(expected)} kinds that should learn it, {good} did. "
+        f"Of {len(expected)} combinations that should learn it, {good} did. "
         f"Of the {len(exceptions)} exceptions, {sum(map(learnt, exceptions))} did:",
         "",
         *(f"* {name}: {why}" for name, why in EXCEPTIONS.items()),

@@ -105,9 +105,9 @@ def report(results: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> 
     lines = [
         "# Attention on Multi30k, at equal updates and sizes",
         "",
-        "Made by `python scripts/attention_table.py` (its docstring has the whole command). "
-        f"Recipe small with other widths ({sizes}; encoder a direction), {arguments.updates} "
-        f"updates, seed {arguments.seed}, one run each; the best checkpoint by validation "
+        "Made by `python scripts/attention_table.py`, whose docstring has the commands. "
+        f"Recipe small with other widths ({sizes}; encoder: each direction), {arguments.updates} "
+        f"updates, seed {arguments.seed}, one run each; the checkpoint with the best validation "
         f"perplexity; {arguments.source.name}, beam 5, cased and detokenised.",
         "",
         f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, torch "

@@ -187,7 +187,7 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The results as Markdown: a row for each direction and kind of weights."""
     first = results[0]
     settings = " ".join(f"`{each}`" for each in first["settings"])
-    each = "" if first["jobs"] == 1 else f", {first['jobs']} at a time, a thread each"
+    each = "" if first["jobs"] == 1 else f", {first['jobs']} trainings at a time on a thread each"
     yield "# Multi30k in three directions"
     yield ""
     yield (

@@ -184,7 +184,7 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield (
         f"Made by `python scripts/sweep.py`, whose docstring has the commands. Recipe "
         f"`{plan.recipe}`{base}; the whole validation set, beam 5, cased and detokenised. A "
-        "difference of less than a point between single runs may be chance."
+        "difference of less than a point between single runs may come from the seed."
     )
     yield ""
     if plan.note:
@@ -192,7 +192,10 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield ""
     yield f"Signature: `{results[0]['signature']}`; {results[0]['date']}, {results[0]['machine']}."
     yield ""
-    yield "| trial | why | BLEU | against the first | nats a sentence | parameters |"
+    yield (
+        "| trial | what it tries | BLEU | difference from the first | nats a sentence "
+        "| parameters |"
+    )
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for name, made in by_name.items():
         yield row(plan, name, made, first)
