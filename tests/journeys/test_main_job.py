@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 from journey import UPDATES, pairs, train
-from program import ENVIRONMENT, PROGRAM, call, seq2seq, succeed
+from program import ENVIRONMENT, PROGRAM, call, succeed
 
 ODD_LINES = [
     "red dog sees the cat",
@@ -96,7 +96,7 @@ def test_a_cut_line_is_told(odd_output):
 
 
 def test_gzip_standard_input_and_json_give_the_same_translations(run, odd_file, odd_output):
-    packed = seq2seq("translate", run, "-", "--json", given=gzip.compress(odd_file.read_bytes()))
+    packed = call("translate", run, "-", "--json", given=gzip.compress(odd_file.read_bytes()))
     found = [json.loads(line) for line in packed.lines]
     assert [each["translation"] for each in found] == odd_output.lines
     assert [each["source"] for each in found] == [*ODD_LINES, "no final newline"]
@@ -161,7 +161,8 @@ def test_a_pipe_is_answered_line_by_line(run):
 def test_evaluate_scores_what_it_writes(run, corpus, tmp_path):
     output = tmp_path / "translations"
     arguments = ("evaluate", run, *corpus.valid, "--threads", 1, "--output", output)
-    shown = succeed(*arguments)
+    shown = call(*arguments)
+    assert shown.code == 0, shown.err
     assert shown.out.startswith("40 sentences, 1 reference each\n")
     assert re.search(r"^BLEU\|nrefs:1\|.*\|version:", shown.out, re.MULTILINE)
     found = json.loads(call(*arguments, "--json").out)
@@ -175,7 +176,8 @@ def test_evaluate_scores_what_it_writes(run, corpus, tmp_path):
 
 def test_align_draws_links_and_gives_json(run, corpus):
     source, target = corpus.valid
-    drawn = succeed("align", run, source, target, "--threads", 1)
+    drawn = call("align", run, source, target, "--threads", 1)
+    assert drawn.code == 0, drawn.err
     assert max(map(len, drawn.lines)) <= 100 and "⏎" in drawn.out
     given = b"red dog\n\nthe cat\n"
     links = call("align", run, "-", "--format", "pharaoh", given=given).lines
@@ -242,7 +244,8 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(run, prepared, tmp_pa
         told += process.stderr.read()
         assert process.wait(timeout=30) == 143, told
         assert "resumed at update 1" in told
-    done = succeed(*resumed[1:])
+    done = call(*resumed[1:])
+    assert done.code == 0, done.err
     assert f"all {UPDATES} updates are done" in done.err
     assert model_hash(broken) == model_hash(run)
     assert (broken / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ def seq2seq(
 
 
 def succeed(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> Ended:
-    """As `seq2seq`, where nothing but success will do."""
+    """The installed program, in a process of its own, which must end with exit code 0."""
     ended = seq2seq(*arguments, given=given, cwd=cwd)
     assert ended.code == 0, ended.err
     return ended
@@ -61,8 +61,28 @@ def call(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> End
     """The program called in this process: quick, because all its modules are loaded already."""
     from cli.app import main
 
-    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    return call_main(main, *arguments, given=given, cwd=cwd)
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def call_main(
+    main: Callable[[], object],
+    *arguments: object,
+    given: bytes = b"",
+    cwd: Path | None = None,
+    stdout: type[io.TextIOWrapper] = io.TextIOWrapper,
+) -> Ended:
+    """A `main` that reads sys.argv, with streams of its own; signal handlers are put back."""
+    out = stdout(io.BytesIO(), write_through=True)
+    err = io.TextIOWrapper(io.BytesIO(), write_through=True)
     stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)))
+    code: object = 0
     with (
         mock.patch.object(sys, "argv", ["seq2seq", *map(str, arguments)]),
         mock.patch.object(sys, "stdin", stdin),
@@ -76,8 +96,8 @@ def call(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> End
         except SystemExit as error:
             code = error.code
     assert isinstance(code, int)
-    written, told = (stream.buffer.getvalue().decode() for stream in (out, err))
-    return Ended(code, written, told)
+    written = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return Ended(code, *written)
 
 
 @contextmanager
