@@ -4,29 +4,21 @@ import importlib.metadata
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from program import PROGRAM, call, seq2seq
 
 from cli.commands.doctor import collect
 from cli.commands.doctor.disk import shortened
 from cli.commands.doctor.fact import Fact
 from cli.commands.doctor.versions import dependency
 
-PROGRAM = Path(sys.executable).with_name("seq2seq")
-
-
-def seq2seq(*arguments, **options):
-    return subprocess.run(
-        [PROGRAM, *arguments], capture_output=True, text=True, timeout=60, **options
-    )
-
 
 def test_the_block_names_versions_machine_terminal_and_disk():
-    done = seq2seq("doctor", "--markdown")
-    assert (done.returncode, done.stderr) == (0, "")
-    before, block, after = done.stdout.split("```")
+    done = call("doctor", "--markdown")
+    assert (done.code, done.err) == (0, "")
+    before, block, after = done.out.split("```")
     assert (before[:9], after[-11:]) == ("<details>", "</details>\n")
     lines = block.splitlines()
     assert [line for line in lines if line.startswith("[")] == [
@@ -42,7 +34,7 @@ def test_the_block_names_versions_machine_terminal_and_disk():
     assert facts["sacrebleu"].strip() == importlib.metadata.version("sacrebleu")
     assert "one thread" in facts["bfloat16 gflops"]
     assert "writable" in facts["here"]
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in done.out
     # Aligned: every value starts in the same column.
     assert (
         len({len(line) - len(line.split(":", 1)[1].lstrip()) for line in lines if ":" in line}) == 1
@@ -52,16 +44,16 @@ def test_the_block_names_versions_machine_terminal_and_disk():
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken away")
 def test_cores_that_this_process_may_not_use_are_not_counted():
     ours = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(ours)})  # children inherit it
+    os.sched_setaffinity(0, {min(ours)})
     try:
-        done = seq2seq("doctor", "--json")
+        done = call("doctor", "--json")
     finally:
         os.sched_setaffinity(0, ours)
-    assert json.loads(done.stdout)["machine"]["cores"] == 1
+    assert json.loads(done.out)["machine"]["cores"] == 1
 
 
 def test_json_holds_numbers_and_a_verdict():
-    report = json.loads(seq2seq("doctor", "--json").stdout)
+    report = json.loads(call("doctor", "--json").out)
     assert report["schema_version"] == 1
     assert (report["ok"], report["problems"]) == (True, [])
     assert report["torch"]["float32_gflops"] > 0
@@ -83,11 +75,11 @@ def test_no_home_a_dumb_terminal_and_places_that_refuse_writing_are_told_not_fat
         "COLUMNS": "many",
         "LC_ALL": "POSIX",
     }
-    done = seq2seq("doctor", cwd="/proc", env=environment, stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("cannot be written") == 2  # here and the cache
-    assert "\x1b" not in done.stdout
-    assert "POSIX" in done.stdout and "dumb" in done.stdout
+    done = seq2seq("doctor", cwd=Path("/proc"), environment=environment)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("cannot be written") == 2  # here and the cache
+    assert "\x1b" not in done.out
+    assert "POSIX" in done.out and "dumb" in done.out
 
 
 def test_a_directory_that_is_gone_is_a_problem_said_in_words(tmp_path):
