@@ -1,8 +1,8 @@
 """Line-aligned text, read as bytes and split on "\\n" alone.
 
-Nothing else ends a line: a lone carriage return, NEL, U+2028 and their kin stay inside it, so two
-files of equal `wc -l` can never drift apart. A byte-order mark on line 1 and one trailing carriage
-return are taken off; gzip is recognised by its first bytes, and "-" is standard input.
+Nothing else ends a line: a lone carriage return, NEL or U+2028 stays inside it, so two files of
+equal `wc -l` stay aligned. A byte-order mark on line 1 and one trailing carriage return are
+removed; gzip is recognised by its first bytes, and "-" is standard input.
 """
 
 import codecs
@@ -13,14 +13,14 @@ import io
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from seq2seq.errors import CorpusError, ResourceError
+from seq2seq.errors import ConfigError, CorpusError, ResourceError
 
 STDIN = Path("-")
 _BLOCK = 1 << 20  # bytes
@@ -33,7 +33,7 @@ class SentencePair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextSurvey:
-    """What one pass over a text file found, before any work is done on it."""
+    """Line count and hash of a text file, found by `survey` in one pass."""
 
     path: Path
     lines: int
@@ -44,7 +44,7 @@ class TextSurvey:
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open text for reading, through gzip where the file is compressed.
 
-    Raises CorpusError for what cannot be read, in the words of the person who gave the path.
+    Raises CorpusError, naming the path as it was given, for what cannot be read.
     """
     if path == STDIN:
         yield from _guarded(path, _standard_input())
@@ -64,10 +64,10 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 
 
 def _standard_input() -> io.BufferedReader:
-    """A reader of our own: Python aborts when it ends while a thread waits in that of `sys`."""
+    """Unlike `sys.stdin.buffer`, safe to leave: Python aborts at exit while a thread reads that."""
     try:
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
-    except io.UnsupportedOperation:  # in memory, as in a test
+    except io.UnsupportedOperation:  # it is in memory, as in a test
         return cast(io.BufferedReader, sys.stdin.buffer)
 
 
@@ -78,21 +78,22 @@ def _decompressed(stream: io.BufferedReader) -> BinaryIO:
 
 
 def _guarded(path: Path, stream: io.BufferedReader) -> Iterator[BinaryIO]:
-    """Readers do nothing but read inside `open_bytes`, so what fails there is the reading."""
+    """Turn errors of the stream into CorpusError; the caller must do nothing but read."""
     try:
         yield _decompressed(stream)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorpusError(
-            f"{called(path)} is damaged gzip: {error}", hint="fetch or compress the file again"
+            f"{display_name(path)} is damaged gzip: {error}",
+            hint="fetch or compress the file again",
         ) from error
     except OSError as error:
         closed = path == STDIN and error.errno == errno.EBADF
         what = "is closed" if closed else f"cannot be read: {error.strerror or error}"
-        raise CorpusError(f"{called(path)} {what}", hint="give a text file") from error
+        raise CorpusError(f"{display_name(path)} {what}", hint="give a text file") from error
 
 
-def called(path: Path) -> str:
-    """A path in the words of a message."""
+def display_name(path: Path) -> str:
+    """A path as messages name it."""
     return "standard input" if path == STDIN else str(path)
 
 
@@ -121,7 +122,7 @@ def read_pairs(source: Path, target: Path) -> Iterator[SentencePair]:
             n_source, n_target = (
                 (number - 1, number - 1 + rest) if left is None else (number - 1 + rest, number - 1)
             )
-            raise unequal_lengths(source, n_source, target, n_target)
+            raise line_count_error(source, n_source, target, n_target)
         yield SentencePair(left, right)
 
 
@@ -130,7 +131,7 @@ def decode_line(line: bytes, *, path: Path, number: int) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"{called(path)}:{number}: byte {error.start + 1} of the line "
+            f"{display_name(path)}:{number}: byte {error.start + 1} of the line "
             f"(0x{line[error.start]:02x}) "
             "is not valid UTF-8",
             hint="convert the file, for example with `iconv -f LATIN1 -t UTF-8`",
@@ -161,7 +162,7 @@ def survey(path: Path) -> TextSurvey:
     except UnicodeDecodeError:
         _locate_bad_utf8(path)
     if not last:
-        raise CorpusError(f"{called(path)} is empty", hint="give a file with one sentence a line")
+        raise _empty(path)
     return TextSurvey(path, lines + (last != b"\n"), digest.hexdigest())
 
 
@@ -169,15 +170,41 @@ def survey_pair(source: Path, target: Path) -> tuple[TextSurvey, TextSurvey]:
     """Survey both sides of a corpus; raises CorpusError when their line counts differ."""
     left, right = survey(source), survey(target)
     if left.lines != right.lines:
-        raise unequal_lengths(source, left.lines, target, right.lines)
+        raise line_count_error(source, left.lines, target, right.lines)
     return left, right
 
 
-def unequal_lengths(source: Path, n_source: int, target: Path, n_target: int) -> CorpusError:
+def read_aligned(paths: Sequence[Path]) -> list[list[str]]:
+    """The lines of files that belong together line by line, such as hypotheses and references.
+
+    Raises CorpusError where the first file is empty or another has more or fewer lines, and
+    ConfigError where standard input is named more than once.
+    """
+    if list(paths).count(STDIN) > 1:
+        raise ConfigError("standard input was given more than once", hint="name files instead")
+    first, *others = paths
+    columns = [list(read_lines(first))]
+    if not columns[0]:
+        raise _empty(first)
+    for path in others:
+        columns.append(list(read_lines(path)))
+        if len(columns[-1]) != len(columns[0]):
+            raise line_count_error(first, len(columns[0]), path, len(columns[-1]))
+    return columns
+
+
+def line_count_error(source: Path, n_source: int, target: Path, n_target: int) -> CorpusError:
     return CorpusError(
-        f"{called(source)} has {n_source:,} lines but {called(target)} has {n_target:,}",
-        hint="a parallel corpus needs one target line for every source line; "
+        f"{display_name(source)} has {n_source:,} lines but "
+        f"{display_name(target)} has {n_target:,}",
+        hint="each line needs its counterpart on the line of the same number; "
         "lines end at \\n alone, as `wc -l` counts them",
+    )
+
+
+def _empty(path: Path) -> CorpusError:
+    return CorpusError(
+        f"{display_name(path)} is empty", hint="give a file with one sentence a line"
     )
 
 
@@ -212,7 +239,7 @@ def _refuse_utf16(path: Path, start: bytes) -> None:
     marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if marked or (len(head) >= 8 and 4 * zeros > len(head)):
         raise CorpusError(
-            f"{called(path)} looks like UTF-16, not UTF-8",
+            f"{display_name(path)} looks like UTF-16, not UTF-8",
             hint="convert it: `iconv -f UTF-16 -t UTF-8 FILE > NEW`",
         )
 
@@ -220,4 +247,4 @@ def _refuse_utf16(path: Path, start: bytes) -> None:
 def _locate_bad_utf8(path: Path) -> None:
     for _ in read_lines(path):  # raises at the first bad line
         pass
-    raise CorpusError(f"{called(path)} is not valid UTF-8", hint="convert the file to UTF-8")
+    raise CorpusError(f"{display_name(path)} is not valid UTF-8", hint="convert the file to UTF-8")

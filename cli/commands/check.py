@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seq2seq.system.figures import bars
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,7 +19,6 @@ NARROWEST = 40  # columns; below this, lines are left to the terminal
 WIDEST = 120
 _HANGING = 8  # columns that a wrapped line goes on at
 _NEXT = "  next: "  # never wrapped: it will be copied
-_BARS = " ▁▂▃▄▅▆▇█"
 
 
 def check(
@@ -173,18 +174,12 @@ def _distribution_rows(
         drawn = found.histogram
         figures = (found.percentile_5, found.median, found.percentile_95, found.greatest)
         cells = "".join(f"{form.format(figure):>8}" for figure in figures)
-        yield Text(f"  {label:<16}{cells}   {_bars(drawn.counts)}")
+        yield Text(f"  {label:<16}{cells}   {bars(drawn.counts)}")
     if drawn:
         first = form.format(drawn.edges[0])
         last = form.format(drawn.edges[-1]) + "+"
         gap = " " * (len(drawn.edges) - len(first) - len(last))
         yield Text(" " * 53 + first + gap + last, style="dim")
-
-
-def _bars(counts: "tuple[int, ...]") -> str:
-    """Heights in eighths of the greatest; whatever is there at all gets at least one."""
-    top = max(counts)
-    return "".join(_BARS[-(-8 * count // top) if top else 0] for count in counts)
 
 
 def _cleaning(health: "CorpusHealth", width: int) -> "Iterator[Text]":

@@ -24,7 +24,7 @@ def list_corpora(
     from dataclasses import asdict
 
     from data.catalogue import ENTRIES
-    from data.catalogue.packages import megabytes
+    from seq2seq.system.figures import megabytes
 
     if as_json:
         console.write_json([asdict(entry) for entry in ENTRIES])

@@ -43,10 +43,11 @@ def evaluate(
     from cli.runs.directory import RunDirectory
     from cli.runs.translator import Translator
     from cli.terminal.console import note, write_json
+    from data.corpus import read_aligned
     from seq2seq.evaluation.quality import score_corpus
 
     opened = RunDirectory.open(run)
-    lines, gold = _read(source, references)
+    lines, *gold = read_aligned([source, *references])  # unequal counts end it here
     if output is not None:
         _refuse_unwritable(output)
     translator = Translator.load(
@@ -120,21 +121,6 @@ def write_hypotheses(path: Path, hypotheses: list[str]) -> None:
         raise ResourceError(
             f"{path} cannot be written: {error.strerror}", hint="choose a file in a folder of yours"
         ) from error
-
-
-def _read(source: Path, references: list[Path]) -> tuple[list[str], list[list[str]]]:
-    """All texts, their counts compared before any work is done."""
-    from data.corpus import read_lines, unequal_lengths
-    from seq2seq.errors import CorpusError
-
-    lines = list(read_lines(source))
-    if not lines:
-        raise CorpusError(f"{source} is empty", hint="give a file with one sentence a line")
-    gold = [list(read_lines(reference)) for reference in references]
-    for path, reference in zip(references, gold, strict=True):
-        if len(reference) != len(lines):
-            raise unequal_lengths(source, len(lines), path, len(reference))
-    return lines, gold
 
 
 def _as_json(

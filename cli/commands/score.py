@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.terminal.console import warn, write_json, write_line
-from data.corpus import STDIN, read_lines
-from seq2seq.errors import ConfigError, CorpusError
+from data.corpus import read_aligned
+from seq2seq.errors import ConfigError
+from seq2seq.system.figures import counted
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.quality import Metric, QualityReport
@@ -58,8 +59,10 @@ def score(
 
     if target_language is not None:
         _check_language(target_language)
+    lines, *gold = read_aligned([hypotheses, *references])
     report = score_corpus(
-        *_read_aligned(hypotheses, references),
+        lines,
+        gold,
         target_language=target_language,
         tokenizer=tokenizer,
         lowercase=lowercase,
@@ -74,9 +77,8 @@ def score(
 
 def show_quality(report: QualityReport) -> None:
     """A small table for the eye, then a line a metric to be copied; nothing is ever wrapped."""
-    noun = "sentence" if report.sentences == 1 else "sentences"
-    each = "1 reference" if report.references == 1 else f"{report.references} references"
-    write_line(f"{report.sentences:,} {noun}, {each} each")
+    references = counted(report.references, "reference")
+    write_line(f"{counted(report.sentences, 'sentence')}, {references} each")
     for metric in report.metrics:
         better = "lower is better" if metric is report.ter else "higher is better"
         cells = [f"{metric.name:<6}", f"{metric.score:>7.2f}", _interval(metric), better]
@@ -139,28 +141,3 @@ def _check_language(code: str) -> None:
         raise ConfigError(
             f"{code!r} is not a language code", hint="use a code such as de, zh, ja or pt-BR"
         )
-
-
-def _read_aligned(hypotheses: Path, references: list[Path]) -> tuple[list[str], list[list[str]]]:
-    if [hypotheses, *references].count(STDIN) > 1:
-        raise ConfigError("standard input was given more than once", hint="name files instead")
-    lines = list(read_lines(hypotheses))
-    if not lines:
-        raise CorpusError(
-            f"{_called(hypotheses)} is empty", hint="give one translation a line, blank or not"
-        )
-    gold = []
-    for path in references:
-        gold.append(list(read_lines(path)))
-        if len(gold[-1]) != len(lines):
-            raise CorpusError(
-                f"{_called(hypotheses)} has {len(lines):,} lines but "
-                f"{_called(path)} has {len(gold[-1]):,}",
-                hint="every translation needs its reference on the line of the same number; "
-                "lines end at \\n alone, as `wc -l` counts them",
-            )
-    return lines, gold
-
-
-def _called(path: Path) -> str:
-    return "standard input" if path == STDIN else str(path)

@@ -15,6 +15,7 @@ from cli.runs.history import AverageLine, HistoryLine, UpdateLine, ValidationLin
 from cli.runs.progress import clock_time
 from seq2seq.batch import UNK
 from seq2seq.errors import ConfigError
+from seq2seq.system.figures import megabytes, percent
 from seq2seq.system.files import replacing
 
 if TYPE_CHECKING:
@@ -148,9 +149,9 @@ def _result_lines(history: History, config: RunConfig, summary: RunSummary) -> l
     if scores.length_ratio is not None and scores.copied is not None:
         lines.append(
             f"translations: {scores.length_ratio:.2f} times as long as the references; "
-            f"{_percent(scores.copied)} of their words are in the source but not in the reference"
+            f"{_share(scores.copied)} of their words are in the source but not in the reference"
         )
-    lines.append(f"unknown: {_percent(summary.unknown)} of the pieces of the validation set")
+    lines.append(f"unknown: {_share(summary.unknown)} of the pieces of the validation set")
     return lines
 
 
@@ -160,7 +161,7 @@ def _cost_lines(summary: RunSummary) -> list[str]:
         f"trained on: {_round(summary.tokens)} target tokens, up to epoch {summary.epoch:,}",
         f"time: {clock_time(summary.seconds)}, {clock_time(summary.processor_seconds)} of "
         f"processor time, validations included; {_round(speed)} tokens per second",
-        f"size: {summary.checkpoint_bytes / 1e6:.3g} MB per checkpoint",
+        f"size: {megabytes(summary.checkpoint_bytes)} per checkpoint",
     ]
 
 
@@ -281,10 +282,8 @@ def _unknown_share(store: "TokenStore") -> float:
     return float(np.mean(np.asarray(ids) == UNK)) if len(ids) else 0.0
 
 
-def _percent(share: float) -> str:
-    if share == 0:
-        return "none"
-    return f"{100 * share:.2g} %" if share >= MANY_UNKNOWN else "under 0.1 %"
+def _share(share: float) -> str:
+    return percent(share) if share else "none"
 
 
 def _round(count: float) -> str:

@@ -14,6 +14,7 @@ from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from seq2seq.errors import ConfigError, ResourceError
+from seq2seq.system.figures import megabytes
 from seq2seq.system.out_of_memory import explain_out_of_memory
 
 if TYPE_CHECKING:
@@ -206,16 +207,16 @@ def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
     there = len([*run.checkpoints.glob("update-*")])
     free = shutil.disk_usage(run.checkpoints).free
     least, most = (max(1, count - there) * size for count in (FEWEST, kept + 1))
-    told = f"{_megabytes(free)} are free at {run.checkpoints}"
+    told = f"{megabytes(free)} are free at {run.checkpoints}"
     if free < least:
         raise ResourceError(
-            f"{told}, and the first checkpoints need {_megabytes(least)}",
+            f"{told}, and the first checkpoints need {megabytes(least)}",
             hint="free space, or use another disk or a smaller model",
         )
-    lines = [f"checkpoints: up to {kept} kept, about {_megabytes(size)} each"]
+    lines = [f"checkpoints: up to {kept} kept, about {megabytes(size)} each"]
     if free < most:
         lines.append(
-            f"warning: {told}, and all checkpoints need {_megabytes(most)}: free space, or lower "
+            f"warning: {told}, and all checkpoints need {megabytes(most)}: free space, or lower "
             "training.keep_best or training.keep_last"
         )
     return lines
@@ -227,16 +228,12 @@ def _writing(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        free = _megabytes(shutil.disk_usage(run.path).free)
+        free = megabytes(shutil.disk_usage(run.path).free)
         raise ResourceError(
             f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
             hint="the last checkpoint is whole: free space or mend permissions, then go on with "
             "--resume",
         ) from error
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
 
 
 def check_resumable(run: RunDirectory, store: "TokenStore") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.runs.directory import RunDirectory
 from seq2seq.errors import ConfigError
+from seq2seq.system.figures import counted
 
 if TYPE_CHECKING:
     from data.tokenization import Tokenizer
@@ -123,9 +124,8 @@ class Translator:
                 hint="train with --attention luong, bahdanau or conditional",
             )
         if head is not None and not 1 <= head <= self.heads:
-            many = "1 attention head" if self.heads == 1 else f"{self.heads} attention heads"
             raise ConfigError(
-                f"there is no head {head}: this model has {many}",
+                f"there is no head {head}: this model has {counted(self.heads, 'attention head')}",
                 hint=f"use 1 to {self.heads}, or leave --head out for the mean of all",
             )
 

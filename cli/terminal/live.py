@@ -17,6 +17,7 @@ from cli.runs.progress import (
     sample_to_show,
 )
 from cli.terminal.console import note, stderr_console
+from seq2seq.system.figures import sparkline
 from seq2seq.system.visible import visible
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from seq2seq.model import EncoderDecoder
     from seq2seq.training.loop import Finished, TrainingState, Update, Validation
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _PROBE_SECONDS = 2.0
 
 Probe = Callable[["EncoderDecoder"], "Alignment"]
@@ -148,15 +148,3 @@ class LiveReporter:
             whole.add_row(Text())
             whole.add_row(renderable(drawing))
         return whole
-
-
-def sparkline(values: list[float], *, width: int) -> str:
-    """The course of a quantity in `width` blocks, the newest at the right."""
-    if len(values) > width:
-        step = len(values) / width
-        values = [values[int(i * step)] for i in range(width - 1)] + [values[-1]]
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BLOCKS[round((value - low) * scale)] for value in values)

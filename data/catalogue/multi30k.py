@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data.catalogue.entry import Contents, Entry, Tell, one_line
 from data.catalogue.packages import cache_directory, checked
-from data.corpus import SentencePair, unequal_lengths
+from data.corpus import SentencePair, line_count_error
 from seq2seq.errors import CorpusError, ResourceError
 
 COMMIT = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
@@ -61,7 +61,7 @@ def fetch(
             sides.append(_lines(_fetch_file(name, hashes[name], location=location, tell=tell)))
         if len(sides[0]) != len(sides[1]):
             names = [Path(f"{theirs}.{lang}.gz") for lang in (source_language, target_language)]
-            raise unequal_lengths(names[0], len(sides[0]), names[1], len(sides[1]))
+            raise line_count_error(names[0], len(sides[0]), names[1], len(sides[1]))
         splits[split] = [SentencePair(*pair) for pair in zip(*sides, strict=True)]
     return Contents(
         splits=splits,

@@ -14,6 +14,7 @@ from typing import Any
 
 from data.catalogue.entry import Tell
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
+from seq2seq.system.figures import megabytes
 from seq2seq.system.files import sha256_of, sync
 
 
@@ -84,10 +85,6 @@ def wrong_hash(where: str, *, found: str, expected: str, hint: str) -> CorpusErr
         f"{where} is not the file the catalogue means: sha256 {found}, expected {expected}",
         hint=hint,
     )
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
 
 
 def _local(wheel: Wheel, location: str) -> Path:

@@ -7,7 +7,7 @@ from data.health.measures import Copies
 from data.health.report import SEVERITIES, Example, Finding, Severity
 from data.health.shifts import Stretch
 from data.health.side import EXAMPLES, Side
-from data.health.wording import are, counted, have, percent
+from seq2seq.system.figures import counted, percent, plural
 
 # What is worth a warning and not only a note; shares of all pairs.
 MANY_DROPPED = 0.1
@@ -76,7 +76,7 @@ def _readability(sides: Sequence[Side]) -> Iterator[Finding]:
                 "invalid-utf-8",
                 "fault",
                 f"{counted(side.invalid.count, 'line')} of {side.name} "
-                f"{are(side.invalid.count)} not valid UTF-8",
+                f"{plural(side.invalid.count, 'is', 'are')} not valid UTF-8",
                 side.invalid.count,
                 "convert the file, for example with `iconv -f LATIN1 -t UTF-8`",
                 side.invalid.as_examples(),
@@ -251,7 +251,7 @@ def _losses(cleaning: CleaningReport, left: Side, right: Side) -> Iterator[Findi
             yield Finding(
                 "blank-on-one-side",
                 "note",
-                f"{counted(alone, 'line')} of {side.name} {are(alone)} "
+                f"{counted(alone, 'line')} of {side.name} {plural(alone, 'is', 'are')} "
                 f"blank where {other.name} is not",
                 alone,
             )
@@ -273,8 +273,8 @@ def _repetitions(copies: Copies, pairs: int) -> Iterator[Finding]:
         yield Finding(
             "ambiguous",
             "note",
-            f"{counted(copies.ambiguous, 'source line')} {have(copies.ambiguous)} several "
-            "different targets",
+            f"{counted(copies.ambiguous, 'source line')} "
+            f"{plural(copies.ambiguous, 'has', 'have')} several different targets",
             copies.ambiguous,
             examples=tuple(Example(number) for number in copies.ambiguous_lines),
         )
@@ -287,7 +287,8 @@ def _line_breaks(sides: Sequence[Side]) -> Iterator[Finding]:
                 "line-breaks",
                 "note",
                 f"{counted(side.breaks.count, 'line')} of {side.name} "
-                f"{have(side.breaks.count)} characters that other programs take for line ends",
+                f"{plural(side.breaks.count, 'has', 'have')} characters that other programs take "
+                "for line ends",
                 side.breaks.count,
                 "we split at \\n alone; a tool that splits here makes the sides drift apart",
                 side.breaks.as_examples(),
@@ -297,7 +298,7 @@ def _line_breaks(sides: Sequence[Side]) -> Iterator[Finding]:
                 "control-characters",
                 "note",
                 f"{counted(side.controls.count, 'line')} of {side.name} "
-                f"{have(side.controls.count)} control characters",
+                f"{plural(side.controls.count, 'has', 'have')} control characters",
                 side.controls.count,
                 examples=side.controls.as_examples(),
             )
@@ -317,7 +318,7 @@ def _remarks(sides: Sequence[Side], usable: int) -> Iterator[Finding]:
                 "carriage-returns",
                 "note",
                 f"{counted(side.carriage_returns, 'line')} of {side.name} "
-                f"{'ends' if side.carriage_returns == 1 else 'end'} in \\r\\n, "
+                f"{plural(side.carriage_returns, 'ends', 'end')} in \\r\\n, "
                 "as on Windows; the \\r is taken off",
                 side.carriage_returns,
             )

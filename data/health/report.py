@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from data.health.shifts import Stretch
-from data.health.wording import counted
+from seq2seq.system.figures import counted
 
 SCHEMA_VERSION = 1
 

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cli.commands.doctor.fact import Fact, size
+from cli.commands.doctor.fact import Fact
+from seq2seq.system.figures import gibibytes
 
 
 def disk() -> Iterator[Fact]:
@@ -40,7 +41,7 @@ def _place(key: str, path: Path) -> Fact:
     return Fact(
         key,
         {"path": str(path), "free_bytes": free, "writable": not trouble},
-        f"{shortened(path)}: {size(free)} free, {state}{made}",
+        f"{shortened(path)}: {gibibytes(free)} free, {state}{made}",
     )
 
 

@@ -14,8 +14,3 @@ class Fact(NamedTuple):
     value: Any
     text: str
     problem: str = ""  # set where the program cannot do its work like this
-
-
-def size(number: int) -> str:
-    """Bytes as people read them."""
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.commands.doctor.fact import Fact, size
+from cli.commands.doctor.fact import Fact
 from seq2seq.system.cores import usable_cores
+from seq2seq.system.figures import gibibytes
 
 
 def machine() -> Iterator[Fact]:
@@ -49,11 +50,11 @@ def _memory() -> Iterator[Fact]:
     import psutil
 
     memory = psutil.virtual_memory()
-    yield Fact("memory", memory.total, size(memory.total))
-    yield Fact("memory available", memory.available, size(memory.available))
+    yield Fact("memory", memory.total, gibibytes(memory.total))
+    yield Fact("memory available", memory.available, gibibytes(memory.available))
     limit = _first_line("/sys/fs/cgroup/memory.max")
     if limit.isdigit():
-        yield Fact("memory limit", int(limit), f"{size(int(limit))} (control group)")
+        yield Fact("memory limit", int(limit), f"{gibibytes(int(limit))} (control group)")
 
 
 def _first_line(path: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.commands.doctor.fact import Fact, size
+from cli.commands.doctor.fact import Fact
+from seq2seq.system.figures import gibibytes
 
 _PRODUCT = (192, 384, 384)  # a small batch against a small layer: 57 million operations
 _PRODUCT_SECONDS = 0.1  # as long as each kind of product is timed, once at least
@@ -37,7 +38,7 @@ def torch_build() -> Iterator[Fact]:
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         devices.append(
-            f"{properties.name}, {size(properties.total_memory)}, "
+            f"{properties.name}, {gibibytes(properties.total_memory)}, "
             f"compute capability {properties.major}.{properties.minor}"
         )
     yield Fact("cuda", devices, "; ".join(devices))
