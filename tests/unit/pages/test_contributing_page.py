@@ -1,11 +1,16 @@
-"""CONTRIBUTING.md says what the import contracts of pyproject.toml check."""
+"""CONTRIBUTING.md says what the import contracts check, and names only what exists."""
 
+import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-PAGE = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PAGE = " ".join(TEXT.split())
+PROSE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE)
+PACKAGES = ("cli", "data", "seq2seq")
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONTRACTS = SETTINGS["tool"]["importlinter"]["contracts"]
 
@@ -39,3 +44,57 @@ def test_what_data_knows_of_seq2seq_is_what_the_contract_allows():
     (contract,) = (c for c in CONTRACTS if c.get("protected_modules") == ["seq2seq.*"])
     allowed = {name.split()[-1].split(".")[1] for name in contract["ignore_imports"]}
     assert order_after("Of `seq2seq`, `data` knows only") == [allowed]
+
+
+def quoted(text: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+@cache
+def names_in(path: Path) -> frozenset[str]:
+    """Every name that a module defines, uses or takes as an argument."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Name(id=name):
+                names.add(name)
+            case ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
+                names.add(name)
+    return frozenset(names)
+
+
+def known_names() -> set[str]:
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return {name for path in modules for name in names_in(path)} | {
+        part for path in modules for part in (*path.relative_to(ROOT).parts[:-1], path.stem)
+    }
+
+
+def test_every_path_exists():
+    paths = [path for path in quoted(PROSE) if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", path)]
+    paths = [path for path in paths if "/" in path or path.endswith((".md", ".toml", ".py"))]
+    assert len(paths) > 20
+    written_by_runs = {"config.toml"}
+    assert not [p for p in paths if p not in written_by_runs and not (ROOT / p).exists()]
+
+
+def test_every_name_exists():
+    names = [name.removesuffix("()") for name in quoted(PROSE)]
+    names = [re.sub(r"\(\w*\)$", "", name) for name in names]
+    names = [name for name in names if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)]
+    names = [name for name in names if not name.endswith((".md", ".toml", ".py"))]
+    known = known_names()
+    assert len(names) > 20
+    assert not [name for name in names if not set(name.split(".")) <= known]
+
+
+def test_the_house_has_every_folder():
+    (house,) = re.findall(r"^```\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
+    folders = {
+        path.name
+        for package in PACKAGES
+        for path in [ROOT / package, *(ROOT / package).iterdir()]
+        if (path / "__init__.py").exists()
+    }
+    assert folders - {"presets", "recipes"} <= set(re.findall(r"^ *(\w+)/ ", house, re.MULTILINE))
