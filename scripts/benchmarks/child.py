@@ -1,4 +1,4 @@
-"""One training, in a process of its own: python -m benchmarks.child JOB, by any system's Python."""
+"""One training in a process of its own: PYTHON -m benchmarks.child JOB."""
 
 from __future__ import annotations
 

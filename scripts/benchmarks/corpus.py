@@ -1,4 +1,4 @@
-"""Our token store as text that the peers read, and their pieces back as text."""
+"""Our token store as text that the peers read, and their pieces as text again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDES: tuple[Side, Side] = ("source", "target")
 
 
 def write_pieces(store: TokenStore, folder: Path) -> None:
-    """{train,valid}.{source,target}, a sentence a line, and the one vocabulary without specials."""
+    """Write {train,valid}.{source,target}, one sentence a line, and the joint vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = store.tokenizer("source")
     for name in ("train", "valid"):
@@ -28,12 +28,13 @@ def write_pieces(store: TokenStore, folder: Path) -> None:
 
 
 def sentences(split: TokenizedSplit, side: Side, tokenizer: Tokenizer) -> list[str]:
+    """The sentences of one side as pieces separated by spaces."""
     ids = getattr(split, side)
     return [" ".join(tokenizer.pieces(ids(pair).tolist())) for pair in range(len(split))]
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
-    """Every piece but the four that each system has under names of its own."""
+    """Every piece but the four special ones, which each system names differently."""
     return tokenizer.pieces([i for i in range(len(tokenizer)) if i not in (PAD, UNK, BOS, EOS)])
 
 
@@ -41,19 +42,19 @@ def write_lines(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def desegmented(lines: list[str], tokenizer: Tokenizer) -> list[str]:
-    """Pieces separated by spaces to text; what is no piece of ours is an unknown."""
+def join_pieces(lines: list[str], tokenizer: Tokenizer) -> list[str]:
+    """Text of lines of pieces separated by spaces; a piece that we do not have is unknown."""
     ids = {piece: i for i, piece in enumerate(tokenizer.pieces(range(len(tokenizer))))}
     return [tokenizer.decode([ids.get(piece, UNK) for piece in line.split()]) for line in lines]
 
 
 def target_tokens(split: TokenizedSplit) -> int:
-    """Real target tokens of an epoch, EOS included."""
+    """Target tokens of an epoch, EOS included."""
     return int(split.target_lengths.sum()) + len(split)
 
 
 def budget_for(split: TokenizedSplit, sentences: int) -> int:
-    """The smallest budget of padded tokens that gives this many sentences a batch on average."""
+    """The least budget of padded tokens for this many sentences in a batch on average."""
     order = np.lexsort((split.source_lengths, split.target_lengths))
     lengths = padded_lengths(split)[order]
     low, high = 1, int(lengths.max()) * sentences
@@ -68,7 +69,7 @@ def budget_for(split: TokenizedSplit, sentences: int) -> int:
 
 
 def first_pairs(store: TokenStore, pairs: int, folder: Path) -> TokenStore:
-    """A store of the first training pairs, with the same pieces and validation set."""
+    """A store of the first training pairs, with the same pieces and the same validation set."""
     train = store.split("train")
     if pairs >= len(train):
         return store

@@ -1,6 +1,6 @@
-"""Eole 0.6.4, the descendant of OpenNMT-py that is kept up; by the same interface.
+"""Eole 0.6.4, the maintained descendant of OpenNMT-py: its settings, its training, its translation.
 
-Its recurrent encoder does not pack: the backward direction reads the padding first.
+Its recurrent encoder does not pack sequences: the backward direction starts with the padding.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Job, write_json
-from benchmarks.opennmt import train_watched
+from benchmarks.opennmt import corpus_settings, train_watched, training_settings
 
 NAME = "Eole"
 ORDERS = ("luong",)
@@ -17,17 +17,10 @@ PRECISIONS = {"cpu": ("float32",)}
 
 
 def settings(job: Job) -> dict[str, Any]:
-    """Its configuration; what is not here is its default."""
-    sizes, regime, files = job.sizes, job.regime, str(job.corpus)
+    """Its configuration; settings that are not here keep its defaults."""
+    sizes = job.sizes
     return {
-        "data": {
-            "corpus": {"path_src": f"{files}/train.source", "path_tgt": f"{files}/train.target"},
-            "valid": {"path_src": f"{files}/valid.source", "path_tgt": f"{files}/valid.target"},
-        },
-        "src_vocab": f"{files}/vocabulary",
-        "share_vocab": True,
-        "seed": job.seed,
-        "report_every": 100,
+        **corpus_settings(job),
         "model": {
             "architecture": "custom",  # with "rnn" it builds a unidirectional encoder
             "embeddings": {"word_vec_size": sizes.embedding},
@@ -48,27 +41,14 @@ def settings(job: Job) -> dict[str, Any]:
         },
         "training": {
             "model_path": str(job.folder / "model"),
-            "dropout": [regime.dropout],
-            "label_smoothing": regime.label_smoothing,
-            "optim": "adam",
-            "learning_rate": regime.learning_rate,
-            "max_grad_norm": regime.clip_norm,
-            "batch_type": "sents",
-            "batch_size": regime.batch_sentences,
-            "valid_batch_size": regime.batch_sentences,
-            "normalization": "tokens",
-            "bucket_size": job.pairs,  # sorted by length within a whole epoch
-            "num_workers": 0,  # batches are made by the process that trains, as everywhere here
-            "train_steps": 10**9,
-            "start_decay_steps": 10**9,
-            "save_checkpoint_steps": 10**9,
-            "valid_steps": job.updates_an_epoch if job.marks else 10**9,
+            "dropout": [job.regime.dropout],
+            **training_settings(job),
         },
     }
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Runs in its own environment."""
+    """Train; runs in its own environment."""
     import eole.train_single as program
     from eole.bin.run.train import train as run
     from eole.config.run import TrainConfig
@@ -79,7 +59,7 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
-    """The arguments with which its own Python translates a file of pieces."""
+    """The arguments to translate a file of pieces with its own Python."""
     model = job.folder / "model" / f"step_{mark:.0f}"
     return [
         "-m", "eole.bin.main", "predict", "--model_path", str(model), "--src", str(source),

@@ -1,4 +1,4 @@
-"""What is held equal between systems, and what one training is told; read in every environment."""
+"""What all systems have in common, and the description of one training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Order = Literal["luong", "bahdanau"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """The one model that every system trains: untied embeddings, one layer a side."""
+    """Sizes of the model that every system trains: untied embeddings, one layer on each side."""
 
-    vocabulary: int  # entries a side, four special symbols included
+    vocabulary: int  # entries on each side, four special symbols included
     embedding: int = 256
-    encoder: int = 256  # a direction
+    encoder: int = 256  # for each direction
     decoder: int = 512
     attention: int = 512  # inner width of the additive score
 
@@ -28,7 +28,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """How every system trains it."""
+    """The settings of training that every system has."""
 
     dropout: float = 0.3
     label_smoothing: float = 0.1
@@ -41,23 +41,23 @@ class Regime:
 class Job:
     """One training of one system."""
 
-    system: str  # the module of this package that trains
+    system: str  # the module of this package that trains it
     store: Path  # our token store
-    corpus: Path  # its sentences as pieces, for the peers
+    corpus: Path  # the sentences of the store as pieces, for the peers
     folder: Path  # where this training writes
     pairs: int  # in the training set
     sizes: Sizes
     regime: Regime = field(default_factory=Regime)
     order: Order = "luong"
-    batch_tokens: int = 0  # ours: the budget that gives the same sentences a batch
+    batch_tokens: int = 0  # ours alone: the budget that gives as many sentences in a batch
     precision: str = "float32"
     device: str = "cpu"  # or cuda
-    cuda_graphs: bool = True  # ours
+    cuda_graphs: bool = True  # ours alone
     threads: int = 2
     seed: int = 1
     epochs: int = 1
     warmup: int = 20  # updates before the clock starts
-    marks: tuple[float, ...] = ()  # seconds of training after which to save; none: whole epochs
+    marks: tuple[float, ...] = ()  # save after these seconds of training; if none, whole epochs
 
     @property
     def updates_an_epoch(self) -> int:
@@ -76,11 +76,11 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """What the training writes when it is done: the window, and what was trained."""
+        """The file that the training writes at its end: times and counts, and what was trained."""
         return self.folder / "result.json"
 
 
 def write_json(path: Path, values: object) -> Path:
-    """JSON is YAML too, so the peers' configurations are written with it as well."""
+    """Write JSON, which is YAML too: the peers' configurations are also written with it."""
     path.write_text(json.dumps(values, indent=2, default=str) + "\n", encoding="utf-8")
     return path

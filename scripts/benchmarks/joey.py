@@ -1,7 +1,7 @@
 """Joey NMT 2.3.0: its settings, its training under our clock, its translation.
 
-Its attention "bahdanau" is the additive score alone: the decoder looks with its new state. It is
-given input feeding in either order, so that as much enters its cell as enters the others'.
+Its attention "bahdanau" is only the additive score: the decoder attends with its new state. It is
+trained with input feeding in either order, so that its cell has as wide an input as the others'.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Job, write_json
-from benchmarks.window import Counts, Enough, Window, and_enough, until_marks
+from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks, then_stop
 
 NAME = "Joey NMT"
 ORDERS = ("luong", "bahdanau")
@@ -21,7 +21,7 @@ PRECISIONS = {"cpu": ("float32",)}
 
 
 def settings(job: Job) -> dict[str, Any]:
-    """Its configuration; what is not here is its default."""
+    """Its configuration; settings that are not here keep its defaults."""
     regime = job.regime
     return {
         "name": "benchmark",
@@ -42,7 +42,7 @@ def settings(job: Job) -> dict[str, Any]:
             "learning_rate": regime.learning_rate,
             "learning_rate_min": 1e-9,
             "scheduling": "plateau",
-            "patience": 0,  # halves whenever a validation is no better than the best
+            "patience": 0,  # the rate is halved whenever a validation is no better than the best
             "decrease_factor": 0.5,
             "clip_grad_norm": regime.clip_norm,
             "normalization": "tokens",
@@ -95,43 +95,43 @@ def _model(job: Job) -> dict[str, Any]:
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Runs in its own environment."""
+    """Train; runs in its own environment."""
     from joeynmt import training
 
     chosen = settings(job)
     write_json(job.folder / "config.yaml", chosen)
     (job.folder / "model").mkdir(parents=True, exist_ok=True)
-    window, seen = Window(0 if job.marks else job.warmup), {}
+    timer, seen = UpdateTimer(0 if job.marks else job.warmup), {}
 
     class Watched(training.TrainManager):  # type: ignore[misc]
         def train_and_validate(self, train_data: Any, valid_data: Any) -> None:
             seen["parameters"] = sum(p.numel() for p in self.model.parameters())
             validate: Callable[..., Any] = super()._validate
-            self._validate = window.outside(validate)
+            self._validate = timer.exclude(validate)
             make = train_data.make_iter
-            train_data.make_iter = lambda **named: WatchedLoader(make(**named), window, job, self)
+            train_data.make_iter = lambda **named: WatchedLoader(make(**named), timer, job, self)
             super().train_and_validate(train_data, valid_data)
 
     training.TrainManager = Watched
-    with suppress(Enough):
+    with suppress(StopTraining):
         training.train(rank=0, world_size=None, cfg=chosen, skip_test=True)
-    return window.report() | seen
+    return timer.report() | seen
 
 
 class WatchedLoader:
-    """Its loader of batches with our clock in between."""
+    """Its loader of batches, timed by our clock."""
 
-    def __init__(self, loader: Any, window: Window, job: Job, manager: Any) -> None:
-        self._loader, self._window, self._job = loader, window, job
+    def __init__(self, loader: Any, timer: UpdateTimer, job: Job, manager: Any) -> None:
+        self._loader, self._timer, self._job = loader, timer, job
         self._pad = manager.model.pad_index
         self._save = _saving(manager, job)
-        self._epochs = 0  # begun
+        self._epochs = 0  # that have begun
 
     def __iter__(self) -> Iterator[Any]:
-        batches = self._window.watch(self._batches(), lambda batch: count(batch, pad=self._pad))
+        batches = self._timer.watch(self._batches(), lambda batch: count(batch, pad=self._pad))
         if not self._job.marks:
             return batches
-        return until_marks(batches, self._window, self._job.marks, self._save)
+        return stop_after_marks(batches, self._timer, self._job.marks, self._save)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -139,17 +139,17 @@ class WatchedLoader:
     def _batches(self) -> Iterator[Any]:
         self._epochs += 1
         last = not self._job.marks and self._epochs == self._job.epochs
-        return and_enough(self._loader) if last else iter(self._loader)
+        return then_stop(self._loader) if last else iter(self._loader)
 
 
 def count(batch: Any, *, pad: int) -> Counts:
-    """Of a batch whose targets [B, T] end in EOS; its sources do too."""
-    real = int(batch.trg.ne(pad).sum())
-    return Counts(1, len(batch.trg), int(batch.src_length.sum()), real, batch.trg.numel())
+    """Count a batch whose targets [B, T] end in EOS, as its sources do."""
+    tokens = int(batch.trg.ne(pad).sum())
+    return Counts(1, len(batch.trg), int(batch.src_length.sum()), tokens, batch.trg.numel())
 
 
 def _saving(manager: Any, job: Job) -> Callable[[float], None]:
-    """Its own checkpoint, copied out of reach of its clearing up."""
+    """Save its own checkpoint, and copy it to where it is not deleted later."""
 
     def save(mark: float) -> None:
         manager._save_checkpoint(False, float("nan"))
@@ -163,7 +163,7 @@ def _checkpoint(job: Job, mark: float) -> Path:
 
 
 def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
-    """The arguments with which its own Python translates; it reads pieces on standard input."""
+    """The arguments to translate with its own Python; it reads pieces from standard input."""
     chosen = settings(job)
     chosen["testing"]["load_model"] = str(_checkpoint(job, mark))
     config = write_json(job.folder / f"translate-{mark:.0f}.yaml", chosen)

@@ -1,34 +1,35 @@
-"""What the figures were measured on, and who else was using it."""
+"""The machine that figures were measured on, and other processes that use it."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from pathlib import Path
 
 import psutil
 import torch
 
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-BUSY = 0.10  # of one core, another process that uses more disturbs
+from cli.commands.doctor.machine import cpuinfo, processor
+
+CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+BUSY_SHARE = 0.10  # of one core; another process that uses more disturbs a measurement
 
 
 def describe() -> dict[str, object]:
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "machine": platform.platform(),
-        "cpu": _cpu_line("model name"),
+        "cpu": processor(),
         "cores": os.cpu_count(),
-        "flags": [flag for flag in FLAGS if flag in _cpu_line("flags").split()],
+        "flags": [flag for flag in CPU_FLAGS if flag in cpuinfo("flags").split()],
         "python": platform.python_version(),
         "torch": torch.__version__,
         **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
     }
 
 
-def others(seconds: float = 1.0) -> list[str]:
-    """Processes that use the CPU now, this one and its parents aside."""
+def busy_processes(seconds: float = 1.0) -> list[str]:
+    """Processes that use the CPU now, except this one and its parents, each described in words."""
     ours = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
     watched = [p for p in psutil.process_iter() if p.pid not in ours]
     before = {p: _cpu_seconds(p) for p in watched}
@@ -37,12 +38,12 @@ def others(seconds: float = 1.0) -> list[str]:
     return [
         f"{_name(p)} ({p.pid}) {100 * spent / seconds:.0f} % of a core"
         for p, spent in used.items()
-        if spent > BUSY * seconds
+        if spent > BUSY_SHARE * seconds
     ]
 
 
-def load() -> float:
-    """Average over the last minute."""
+def load_average() -> float:
+    """The number of running processes, averaged over the last minute."""
     return os.getloadavg()[0]
 
 
@@ -59,14 +60,3 @@ def _name(process: psutil.Process) -> str:
         return str(process.name())
     except psutil.Error:
         return "a process that has ended"
-
-
-def _cpu_line(key: str) -> str:
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return platform.processor()
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return ""

@@ -1,4 +1,4 @@
-"""Rounds of trainings in turn, each in a process of its own; then medians and ratios."""
+"""Rounds of trainings, one system after the other, each in a process; medians and ratios."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from typing import Any
 from benchmarks import machine, products
 from benchmarks.job import Job
 from benchmarks.products import MeanBatch
-from benchmarks.window import Counts
+from benchmarks.timer import Counts
 
 SCRIPTS = Path(__file__).parents[1]
 
 
 class TrainingError(Exception):
-    """A system did not train or translate; the message has the end of what it said."""
+    """A system failed to train or translate; the message has the end of its log."""
 
     @classmethod
-    def of(cls, system: str, code: int, log: Path) -> TrainingError:
-        last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-12:])
-        return cls(f"{system} failed with exit code {code}\n{last}\nthe whole log: {log}")
+    def from_log(cls, system: str, code: int, log: Path) -> TrainingError:
+        end = "\n".join(log.read_text(encoding="utf-8").splitlines()[-12:])
+        return cls(f"{system} failed with exit code {code}\n{end}\nthe whole log: {log}")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One whole epoch of one system, warm-up aside."""
+    """One training of one system."""
 
     system: str
     round: int
     parameters: int
     seconds: float
-    inside: Counts  # in the window
+    inside: Counts  # after the warm-up, in `seconds`
     warmup: Counts
     torch: str
     threads: int
-    load: float  # average of the minute before
-    others: tuple[str, ...]  # processes that were using the CPU just before
+    load: float  # load average of the minute before
+    others: tuple[str, ...]  # other processes that used the CPU just before
 
     @property
     def tokens_per_second(self) -> float:
-        """Real target tokens, EOS included."""
+        """Target tokens without padding, EOS included."""
         return self.inside.target_tokens / self.seconds
 
     @property
@@ -65,7 +65,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Spread:
-    """A median with the least and the most."""
+    """A median with the minimum and the maximum."""
 
     median: float
     least: float
@@ -76,8 +76,8 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
 
-def rounds(jobs: dict[str, tuple[Job, Path]], count: int) -> list[Measurement]:
-    """A B C A B C ...: what slows the machine down for a while then slows all of them."""
+def measure_rounds(jobs: dict[str, tuple[Job, Path]], count: int) -> list[Measurement]:
+    """Train A B C A B C ..., so that a slow phase of the machine slows all systems."""
     measured = []
     for number in range(1, count + 1):
         for name, (job, python) in jobs.items():
@@ -89,7 +89,7 @@ def rounds(jobs: dict[str, tuple[Job, Path]], count: int) -> list[Measurement]:
 
 
 def measure(name: str, job: Job, python: Path, number: int) -> Measurement:
-    load, busy = machine.load(), disturbances(f"{name} begins")
+    load, busy = machine.load_average(), warn_of_busy_processes(f"{name} begins")
     result = run(job, python)
     return Measurement(
         system=name,
@@ -105,30 +105,30 @@ def measure(name: str, job: Job, python: Path, number: int) -> Measurement:
     )
 
 
-def disturbances(when: str) -> tuple[str, ...]:
-    """Others that use the CPU, with a warning if there are any."""
-    busy = tuple(machine.others())
+def warn_of_busy_processes(when: str) -> tuple[str, ...]:
+    """Other processes that use the CPU, with a warning if there are any."""
+    busy = tuple(machine.busy_processes())
     if busy:
         say(f"warning: others use the CPU before {when}: {', '.join(busy)}")
     return busy
 
 
 def run(job: Job, python: Path) -> dict[str, Any]:
-    """Train in a process of its own, and read what it found. Raises TrainingError."""
+    """Train in a process of its own, and return its result. Raises TrainingError."""
     log = job.write().with_name("log.txt")
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(
             [str(python), "-m", "benchmarks.child", str(job.folder / "job.json")],
             stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-            env=surroundings(job.threads, ours=job.system == "ours", device=job.device),
+            env=child_environment(job.threads, ours=job.system == "ours", device=job.device),
         )  # fmt: skip
     if done.returncode:
-        raise TrainingError.of(job.system, done.returncode, log)
+        raise TrainingError.from_log(job.system, done.returncode, log)
     return dict(json.loads(job.result.read_text(encoding="utf-8")))
 
 
-def surroundings(threads: int, *, ours: bool, device: str = "cpu") -> dict[str, str]:
-    """Environment variables of a child; a peer's finds this package and nothing else of ours."""
+def child_environment(threads: int, *, ours: bool, device: str = "cpu") -> dict[str, str]:
+    """Environment variables of a child process; a peer's finds only this package of ours."""
     from cli.runs.device import SPINS
 
     path = [SCRIPTS, SCRIPTS.parent] if ours else [SCRIPTS]
@@ -147,13 +147,13 @@ def speed(measured: Sequence[Measurement], system: str) -> Spread:
 
 
 def ratio(measured: Sequence[Measurement], ours: str, peer: str) -> Spread:
-    """Ours over a peer's, round by round."""
+    """Our speed divided by a peer's, round by round."""
     mine = {m.round: m.tokens_per_second for m in measured if m.system == ours}
     return Spread.of([mine[m.round] / m.tokens_per_second for m in measured if m.system == peer])
 
 
-def check_tokens(measurement: Measurement, *, sentences: int, tokens: int) -> str | None:
-    """What was consumed against what the data holds; the difference in words, if there is one."""
+def token_difference(measurement: Measurement, *, sentences: int, tokens: int) -> str | None:
+    """In words, how what was consumed differs from the data; None if it does not."""
     consumed = measurement.all
     if consumed.sentences == sentences and consumed.target_tokens == tokens:
         return None
@@ -164,26 +164,27 @@ def check_tokens(measurement: Measurement, *, sentences: int, tokens: int) -> st
     )
 
 
-def differences(measured: Sequence[Measurement], *, sentences: int, tokens: int) -> list[str]:
-    """Where what was consumed is not what the data holds, each said once."""
-    checked = (check_tokens(m, sentences=sentences, tokens=tokens) for m in measured)
+def token_differences(measured: Sequence[Measurement], *, sentences: int, tokens: int) -> list[str]:
+    """The differences between what systems consumed and the data, each one once."""
+    checked = (token_difference(m, sentences=sentences, tokens=tokens) for m in measured)
     return list(dict.fromkeys(note for note in checked if note))
 
 
 def systems(measured: Sequence[Measurement]) -> list[str]:
+    """The names of the systems measured, in their order."""
     return list(dict.fromkeys(m.system for m in measured))
 
 
 def product_limit(measured: Sequence[Measurement], name: str, job: Job) -> dict[str, Any]:
-    """What the matrix products of our mean update take alone, and how near we are to that."""
+    """The time of the matrix products of our mean update, and the share of that limit we reach."""
     batch = next(m for m in measured if m.system == name).mean_batch
     listed = products.update(job.sizes, batch, job.order)
-    busy = disturbances("the products are timed")
+    busy = warn_of_busy_processes("the products are timed")
     seconds = products.seconds(
         listed, precision=job.precision, threads=job.threads, device=job.device
     )
     limit = batch.target_tokens / seconds
-    there = sum(p.multiply_adds for p in products.forward(job.sizes, batch, job.order))
+    forward = sum(p.multiply_adds for p in products.forward(job.sizes, batch, job.order))
     of_peak = {}
     if job.device == "cuda":
         peak = products.peak(job.precision, device=job.device)
@@ -196,14 +197,14 @@ def product_limit(measured: Sequence[Measurement], name: str, job: Job) -> dict[
         "mean_batch": asdict(batch),
         "milliseconds_an_update": 1000 * seconds,
         "tokens_per_second": limit,
-        "million_multiply_adds_a_token_forward": there / batch.target_tokens / 1e6,
+        "million_multiply_adds_a_token_forward": forward / batch.target_tokens / 1e6,
         "others": busy,
         "share_reached": speed(measured, name).median / limit,
     }
 
 
-def as_values(measured: Sequence[Measurement], ours: Sequence[str]) -> dict[str, Any]:
-    """Everything, for JSON."""
+def to_json(measured: Sequence[Measurement], ours: Sequence[str]) -> dict[str, Any]:
+    """All measurements, speeds and ratios, for JSON."""
     names = systems(measured)
     return {
         "measurements": [asdict(m) | {"tokens_per_second": m.tokens_per_second} for m in measured],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Job, write_json
-from benchmarks.window import Counts, Enough, Window, finished_work, until_marks
+from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks, synchronized_clock
 
 NAME = "OpenNMT-py"
 ORDERS = ("luong",)
@@ -16,8 +16,29 @@ PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "float16")}
 
 
 def settings(job: Job) -> dict[str, Any]:
-    """Its configuration; what is not here is its default."""
-    sizes, regime, files = job.sizes, job.regime, str(job.corpus)
+    """Its configuration; settings that are not here keep its defaults."""
+    sizes = job.sizes
+    return {
+        **corpus_settings(job),
+        **training_settings(job),
+        "save_model": str(job.folder / "model"),
+        "encoder_type": "brnn",
+        "decoder_type": "rnn",
+        "rnn_type": "LSTM",
+        "layers": 1,
+        "hidden_size": sizes.decoder,  # of both sides; each direction of its encoder has half of it
+        "word_vec_size": sizes.embedding,
+        "global_attention": "general",
+        "input_feed": 1,
+        "dropout": job.regime.dropout,
+        **({"world_size": 1, "gpu_ranks": [0]} if job.device == "cuda" else {}),
+        **({"model_dtype": "fp16"} if job.precision == "float16" else {}),
+    }
+
+
+def corpus_settings(job: Job) -> dict[str, Any]:
+    """The part of the configuration on data, which Eole has too."""
+    files = str(job.corpus)
     return {
         "data": {
             "corpus": {"path_src": f"{files}/train.source", "path_tgt": f"{files}/train.target"},
@@ -25,16 +46,15 @@ def settings(job: Job) -> dict[str, Any]:
         },
         "src_vocab": f"{files}/vocabulary",
         "share_vocab": True,
-        "save_model": str(job.folder / "model"),
-        "encoder_type": "brnn",
-        "decoder_type": "rnn",
-        "rnn_type": "LSTM",
-        "layers": 1,
-        "hidden_size": sizes.decoder,  # of both sides; its encoder halves it, a direction
-        "word_vec_size": sizes.embedding,
-        "global_attention": "general",
-        "input_feed": 1,
-        "dropout": regime.dropout,
+        "seed": job.seed,
+        "report_every": 100,
+    }
+
+
+def training_settings(job: Job) -> dict[str, Any]:
+    """The part of the configuration on training, which Eole has too."""
+    regime = job.regime
+    return {
         "label_smoothing": regime.label_smoothing,
         "optim": "adam",
         "learning_rate": regime.learning_rate,
@@ -44,20 +64,16 @@ def settings(job: Job) -> dict[str, Any]:
         "valid_batch_size": regime.batch_sentences,
         "normalization": "tokens",
         "bucket_size": job.pairs,  # sorted by length within a whole epoch
-        "num_workers": 0,  # batches are made by the process that trains, as everywhere here
-        "seed": job.seed,
+        "num_workers": 0,  # the training process makes its batches, as in all systems here
         "train_steps": 10**9,
         "start_decay_steps": 10**9,
         "save_checkpoint_steps": 10**9,
         "valid_steps": job.updates_an_epoch if job.marks else 10**9,
-        "report_every": 100,
-        **({"world_size": 1, "gpu_ranks": [0]} if job.device == "cuda" else {}),
-        **({"model_dtype": "fp16"} if job.precision == "float16" else {}),
     }
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Runs in its own environment."""
+    """Train; runs in its own environment."""
     import onmt.train_single as program
     from onmt.bin.train import _get_parser
     from onmt.bin.train import train as run
@@ -68,7 +84,7 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
-    """The arguments with which its own Python translates a file of pieces."""
+    """The arguments to translate a file of pieces with its own Python."""
     return [
         "-m", "onmt.bin.translate", "-model", str(job.folder / f"model_step_{mark:.0f}.pt"),
         "-src", str(source), "-output", str(output), "-beam_size", "5",
@@ -77,26 +93,26 @@ def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
 
 
 def train_watched(job: Job, program: Any, run: Callable[[], None]) -> dict[str, Any]:
-    """Run OpenNMT-py, or its descendant Eole, with its trainer's batches under our clock."""
-    window = Window(0 if job.marks else job.warmup, clock=finished_work(job.device))
+    """Run OpenNMT-py or its descendant Eole, with its trainer's batches timed by our clock."""
+    timer = UpdateTimer(0 if job.marks else job.warmup, clock=synchronized_clock(job.device))
     seen = {}
     build = program.build_trainer
 
     def build_watched(*arguments: Any, **named: Any) -> Any:
         trainer = build(*arguments, **named)
         seen["parameters"] = sum(p.numel() for p in trainer.model.parameters())
-        trainer.validate = window.outside(_halving(trainer))
-        trainer.train = _watched(trainer, window, job)
+        trainer.validate = timer.exclude(_halve_on_plateau(trainer))
+        trainer.train = _watched(trainer, timer, job)
         return trainer
 
     program.build_trainer = build_watched
-    with suppress(Enough):
+    with suppress(StopTraining):
         run()
-    return window.report() | seen
+    return timer.report() | seen
 
 
-def _watched(trainer: Any, window: Window, job: Job) -> Callable[..., Any]:
-    """The trainer's loop over watched batches, to the end of the last epoch or the last mark."""
+def _watched(trainer: Any, timer: UpdateTimer, job: Job) -> Callable[..., Any]:
+    """The trainer's loop over timed batches, to the end of the last epoch or the last mark."""
     loop = trainer.train
 
     def watched(stream: Any, *rest: Any, **named: Any) -> Any:
@@ -104,36 +120,36 @@ def _watched(trainer: Any, window: Window, job: Job) -> Callable[..., Any]:
             return count(item[0], pad=trainer.train_loss.padding_idx)
 
         if not job.marks:
-            return loop(window.watch(_epochs(stream, job.epochs), counted), *rest, **named)
-        batches = window.watch(stream, counted)
+            return loop(timer.watch(_epochs(stream, job.epochs), counted), *rest, **named)
+        batches = timer.watch(stream, counted)
         save = trainer.model_saver.save
         return loop(
-            until_marks(batches, window, job.marks, lambda m: save(round(m))), *rest, **named
+            stop_after_marks(batches, timer, job.marks, lambda m: save(round(m))), *rest, **named
         )
 
     return watched
 
 
 def count(batch: dict[str, Any], *, pad: int) -> Counts:
-    """Of a batch whose targets [B, T] or [B, T, 1] go from BOS to EOS."""
+    """Count a batch whose targets [B, T] or [B, T, 1] go from BOS to EOS."""
     target = batch["tgt"].flatten(1)[:, 1:]
-    real = int(target.ne(pad).sum())
-    return Counts(1, len(target), int(batch["srclen"].sum()), real, target.numel())
+    tokens = int(target.ne(pad).sum())
+    return Counts(1, len(target), int(batch["srclen"].sum()), tokens, target.numel())
 
 
 def _epochs(stream: Iterable[tuple[Any, int]], count: int) -> Iterator[tuple[Any, int]]:
-    """The stream has no end; a bucket of it is an epoch here."""
+    """The first batches of an endless stream, in which each bucket is an epoch here."""
     for batch, bucket in stream:
         if bucket >= count:
-            raise Enough
+            raise StopTraining
         yield batch, bucket
 
 
-def _halving(trainer: Any) -> Callable[..., Any]:
+def _halve_on_plateau(trainer: Any) -> Callable[..., Any]:
     """Validation that halves the learning rate whenever perplexity is no better than the best."""
     validate, best = trainer.validate, float("inf")
 
-    def halving(*arguments: Any, **named: Any) -> Any:
+    def validate_and_halve(*arguments: Any, **named: Any) -> Any:
         nonlocal best
         stats = validate(*arguments, **named)
         if stats.ppl() >= best:
@@ -141,4 +157,4 @@ def _halving(trainer: Any) -> Callable[..., Any]:
         best = min(best, stats.ppl())
         return stats
 
-    return halving
+    return validate_and_halve

@@ -1,16 +1,18 @@
-"""seq2seq, by the interface of its peers; runs in the environment of the script."""
+"""Our trainer, by the interface of its peers; runs in the environment of the script."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job import Job
-from benchmarks.window import Counts, Enough, Window, and_enough, finished_work
+from benchmarks.timer import Counts, StopTraining, UpdateTimer, synchronized_clock, then_stop
 
 if TYPE_CHECKING:
+    from data.token_store import TokenStore
     from seq2seq.batch import Batch
 
 NAME = "seq2seq"
@@ -18,7 +20,7 @@ ORDERS = ("luong", "bahdanau")
 
 
 def settings(job: Job) -> dict[str, Any]:
-    """What differs from the defaults, as sections of our own configuration."""
+    """Settings other than the defaults, as sections of our configuration."""
     sizes, regime = job.sizes, job.regime
     return {
         "model": {
@@ -51,7 +53,7 @@ def settings(job: Job) -> dict[str, Any]:
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Whole epochs under the clock of its peers."""
+    """Train whole epochs, timed by the clock of the peers."""
     import torch
 
     from cli.runs.device import choose_device
@@ -73,8 +75,8 @@ def train(job: Job) -> dict[str, Any]:
         target_vocabulary=job.sizes.vocabulary,
         joint=store.joint,
     ).to(device)
-    window = Window(job.warmup, clock=finished_work(device))
-    batches = window.watch(and_enough(_epochs(store, job)), count)
+    timer = UpdateTimer(job.warmup, clock=synchronized_clock(device))
+    batches = timer.watch(then_stop(_epochs(store, job)), count)
     events = fit(
         model,
         build_optimizer(model, config),
@@ -84,14 +86,14 @@ def train(job: Job) -> dict[str, Any]:
         state=TrainingState(),
         device=device,
     )
-    with suppress(Enough):
+    with suppress(StopTraining):
         for _ in events:
             pass
-    return window.report() | {"parameters": count_parameters(model)}
+    return timer.report() | {"parameters": count_parameters(model)}
 
 
-def _epochs(store: Any, job: Job) -> Any:
-    """The first epochs of the endless stream that trains."""
+def _epochs(store: TokenStore, job: Job) -> Iterator[Batch]:
+    """The first epochs of the endless stream of training batches."""
     from itertools import takewhile
 
     from data.batching import EpochPlan, token_budget_batches
@@ -109,19 +111,18 @@ def count(batch: Batch) -> Counts:
 
 
 def training(job: Job, run: Path, *, recipe: str, minutes: float) -> list[str]:
-    """The command that trains for so many minutes, at a recipe's own settings."""
-    settings = {"updates": 10**6, "precision": job.precision}  # only the minutes are to end it
-    told = [
-        word for name, value in settings.items() for word in ("--set", f"training.{name}={value}")
-    ]
+    """The command that trains for a number of minutes with a recipe's own settings."""
+    settings = {"updates": 10**6, "precision": job.precision}  # only the minutes end it
+    options = [f"--set=training.{name}={value}" for name, value in settings.items()]
     return [
         _program(), "train", str(job.store), str(run), "--recipe", recipe,
-        "--minutes", f"{minutes:g}", "--seed", str(job.seed), "--threads", str(job.threads), *told,
+        "--minutes", f"{minutes:g}", "--seed", str(job.seed), "--threads", str(job.threads),
+        *options,
     ]  # fmt: skip
 
 
 def translation(job: Job, run: Path, source: Path, references: Path, output: Path) -> list[str]:
-    """The command that translates with the best checkpoint of a run."""
+    """The command that translates with a run's best checkpoint and writes the translations."""
     return [
         _program(), "evaluate", str(run), str(source), str(references), "--beam", "5",
         "--output", str(output), "--threads", str(job.threads),

@@ -1,4 +1,4 @@
-"""The peers: their versions, their environments, and what it takes to run them today."""
+"""The peers: their versions, their environments, and the patches that they need today."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.job import write_json
 class Patch:
     """One replacement in a file that a peer installs."""
 
-    file: str  # below site-packages
+    file: str  # relative to site-packages
     old: str
     new: str
     reason: str
@@ -25,17 +25,17 @@ class Patch:
 
 @dataclass(frozen=True)
 class Peer:
-    """A released trainer, installed from the package index without its own pins."""
+    """A released trainer, installed from the package index with our pins in place of its own."""
 
     module: str  # of this package
     distribution: str
     version: str
-    requirements: tuple[str, ...]  # beside torch, which is ours
+    requirements: tuple[str, ...]  # beside torch, of our version
     patches: tuple[Patch, ...] = ()
 
 
 class InstallationError(Exception):
-    """A peer cannot be installed; the message says what failed and what to do."""
+    """A peer cannot be installed; the message says what failed, and has a hint."""
 
 
 PEERS = (
@@ -104,18 +104,20 @@ BY_MODULE = {peer.module: peer for peer in PEERS}
 
 
 def environment(peer: Peer, folder: Path) -> Path:
-    """The Python of a peer's environment below the folder, made first if it is not as it should be.
+    """The Python of a peer's environment in the folder; creates what is missing or out of date.
 
-    A stamp of everything that went into it is written last. Raises InstallationError.
+    A stamp of everything that was installed is written last. Raises InstallationError.
     """
-    place = folder / f"{peer.module}-{peer.version}"
-    python, stamp = place / "bin" / "python", place / "installed.json"
-    wanted = json.loads(json.dumps(_ingredients(peer)))
+    home = folder / f"{peer.module}-{peer.version}"
+    python, stamp = home / "bin" / "python", home / "installed.json"
+    wanted = json.loads(json.dumps(_contents(peer)))
     if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == wanted:
         return python
-    print(f"installing {peer.distribution} {peer.version} into {place}", file=sys.stderr)
+    print(f"installing {peer.distribution} {peer.version} into {home}", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
-    _run([sys.executable, "-m", "venv", "--clear", str(place)], "no environment could be made")
+    _run(
+        [sys.executable, "-m", "venv", "--clear", str(home)], "the environment could not be created"
+    )
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, f"torch=={_torch()}", *peer.requirements], f"what {peer.module} needs")
     _run([*pip, "--no-deps", f"{peer.distribution}=={peer.version}"], peer.distribution)
@@ -134,7 +136,8 @@ def apply(patch: Patch, packages: Path) -> None:
     path.write_text(text.replace(patch.old, patch.new), encoding="utf-8")
 
 
-def _ingredients(peer: Peer) -> dict[str, object]:
+def _contents(peer: Peer) -> dict[str, object]:
+    """Everything that an environment is made from, for its stamp."""
     return asdict(peer) | {"torch": _torch(), "python": sys.version}
 
 
@@ -144,18 +147,19 @@ def _torch() -> str:
 
 
 def _packages(python: Path) -> Path:
-    told = subprocess.run(
+    """The site-packages of an environment."""
+    printed = subprocess.run(
         [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return Path(told.stdout.strip())
+    return Path(printed.stdout.strip())
 
 
 def _run(command: list[str], what: str) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
+        end = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
         raise InstallationError(
-            f"{what}: {' '.join(command[:4])} ... failed\n{last}\n"
+            f"{what}: {' '.join(command[:4])} ... failed\n{end}\n"
             "hint: look at pip's lines above; is there a network?"
         )

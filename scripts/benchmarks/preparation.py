@@ -1,4 +1,4 @@
-"""From a token store to the trainings that are asked for."""
+"""From a token store to the trainings that were requested."""
 
 from __future__ import annotations
 
@@ -18,89 +18,93 @@ from seq2seq.errors import ConfigError, CorpusError
 
 
 @contextmanager
-def workplace(folder: Path | None) -> Iterator[Path]:
-    """The given folder, or one that is gone afterwards."""
+def working_folder(folder: Path | None) -> Iterator[Path]:
+    """The given folder, or a temporary one."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder.absolute()
         return
-    with TemporaryDirectory(prefix="seq2seq-benchmark-") as place:
-        yield Path(place)
+    with TemporaryDirectory(prefix="seq2seq-benchmark-") as temporary:
+        yield Path(temporary)
 
 
-def prepared_store(path: Path, pairs: int | None, place: Path) -> TokenStore:
-    """The store, cut to its first pairs, with its text as pieces beside it for the peers."""
+def prepare_store(path: Path, pairs: int | None, folder: Path) -> TokenStore:
+    """The store, or one of its first pairs; also writes its text as pieces for the peers."""
     store = TokenStore.open(path)
     if not store.joint:
         raise CorpusError(
             f"{path} has separate pieces", hint="preprocess without --separate: peers share theirs"
         )
     if pairs:
-        store = corpus.first_pairs(store, pairs, place / "store")
-    corpus.write_pieces(store, place / "corpus")
+        store = corpus.first_pairs(store, pairs, folder / "store")
+    corpus.write_pieces(store, folder / "corpus")
     return store
 
 
-def job_for(store: TokenStore, place: Path, **settings: Any) -> Job:
-    """What all trainings have in common."""
+def job_for(store: TokenStore, folder: Path, **settings: Any) -> Job:
+    """A job without a system: what all trainings have in common."""
     return Job(
         system="",
         store=store.path.absolute(),
-        corpus=place / "corpus",
-        folder=place,
+        corpus=folder / "corpus",
+        folder=folder,
         pairs=len(store.split("train")),
         sizes=Sizes(vocabulary=store.meta["target_vocabulary"]),
         **settings,
     )
 
 
-def of_system(job: Job, system: str, *, precision: str | None = None) -> Job:
-    """In a folder of its own, and with a precision one for each."""
-    told = replace(job, system=system, folder=job.folder / system)
+def job_of_system(job: Job, system: str, *, precision: str | None = None) -> Job:
+    """The job of one system, in a folder of its own; of one precision if that is given."""
+    own = replace(job, system=system, folder=job.folder / system)
     if precision is None:
-        return told
-    return replace(told, folder=told.folder / precision, precision=precision)
+        return own
+    return replace(own, folder=own.folder / precision, precision=precision)
 
 
 def peer_jobs(
-    job: Job, asked: Sequence[str] | None, environments: Path
+    job: Job, requested: Sequence[str] | None, environments: Path
 ) -> dict[str, tuple[Job, Path]]:
-    """The peers' trainings, each with the Python that runs it; installs what is not there yet."""
+    """The peers' trainings by name, each with its Python; installs peers that are missing."""
     jobs = {}
-    for name in chosen_peers(asked, job.order, job.device):
+    for name in chosen_peers(requested, job.order, job.device):
         python = peers.environment(peers.BY_MODULE[name], environments)
         precisions = _precisions(name, job.device)
         for precision in precisions:
-            told = of_system(job, name, precision=precision if len(precisions) > 1 else None)
-            jobs[name if len(precisions) == 1 else f"{name} in {precision}"] = told, python
+            own = job_of_system(job, name, precision=precision if len(precisions) > 1 else None)
+            jobs[name if len(precisions) == 1 else f"{name} in {precision}"] = own, python
     return jobs
 
 
 def our_jobs(job: Job, precisions: Sequence[str]) -> dict[str, tuple[Job, Path]]:
     """Our trainings by name, one for each precision."""
+    python = Path(sys.executable)
     return {
-        f"ours in {precision}": (of_system(job, "ours", precision=precision), Path(sys.executable))
+        f"ours in {precision}": (job_of_system(job, "ours", precision=precision), python)
         for precision in precisions
     }
 
 
-def chosen_peers(asked: Sequence[str] | None, order: str, device: str = "cpu") -> list[str]:
-    """The peers that can train in this order on this device; those asked for by name must."""
+def chosen_peers(requested: Sequence[str] | None, order: str, device: str = "cpu") -> list[str]:
+    """The peers that can train with this order of attention on this device.
+
+    Raises ConfigError if one of those requested cannot.
+    """
     able = [
         peer.module
         for peer in peers.PEERS
         if order in import_module(f"benchmarks.{peer.module}").ORDERS
         and _precisions(peer.module, device)
     ]
-    for name in asked or []:
+    for name in requested or []:
         if name not in able:
             raise ConfigError(
                 f"{peers.BY_MODULE[name].distribution} is not compared with {order} on {device}",
                 hint=f"these are: {', '.join(able)}",
             )
-    return list(asked) if asked else able
+    return list(requested) if requested else able
 
 
 def _precisions(module: str, device: str) -> tuple[str, ...]:
-    """In which a peer is measured; none where it is not measured on that device."""
+    """The precisions that a peer is measured in; none if not on that device."""
     return tuple(import_module(f"benchmarks.{module}").PRECISIONS.get(device, ()))

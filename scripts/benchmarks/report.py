@@ -21,7 +21,7 @@ def show_training(
     limits: dict[str, dict[str, Any]],
     job: Job,
 ) -> None:
-    """The table, how near ours is to its products alone, and all that a reader must know."""
+    """Print the table, how near ours is to the limit of its products, and the conditions."""
     console = _console()
     console.print(training_table(measured, list(limits)))
     _lines(
@@ -45,7 +45,7 @@ def _limit(name: str, limit: dict[str, Any]) -> str:
 
 
 def _peak(limit: dict[str, Any]) -> str:
-    """Of a GPU, beside what it makes of one large product."""
+    """The share of a GPU's speed in one large product; empty on a CPU."""
     if "share_of_peak" not in limit:
         return ""
     teraflops = 2 * limit["peak_multiply_adds_a_second"] / 1e12
@@ -53,6 +53,7 @@ def _peak(limit: dict[str, Any]) -> str:
 
 
 def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str) -> None:
+    """Print the table of BLEU after minutes, and the conditions."""
     console = _console()
     console.print(quality_table(rows))
     _lines(
@@ -71,18 +72,18 @@ def _lines(console: Console, *lines: str) -> None:
 
 
 def _console() -> Console:
-    """A pipe gets tables whole."""
+    """A console that is wide enough for the tables in a pipe too."""
     return Console(width=None if sys.stdout.isatty() else 140)
 
 
 def name_of(system: str) -> str:
-    """Of a peer's module its name; of ours with its precision too."""
+    """The display name of a system, with its precision if there is one."""
     module, *precision = system.split()
     return " ".join([import_module(f"benchmarks.{module}").NAME, *precision])
 
 
 def training_table(measured: Sequence[Measurement], ours: Sequence[str]) -> Table:
-    table = Table(title="Training, real target tokens a second")
+    table = Table(title="Training, target tokens a second without padding")
     table.add_column("system")
     for heading in (
         "parameters", "sentences\na batch", "target tokens\na batch", "padding",

@@ -27,11 +27,9 @@ def machine() -> Iterator[Fact]:
 
 
 def processor() -> str:
-    """Its name, where the system tells it."""
-    for line in _text_of("/proc/cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
+    """The name of the processor, as far as the system knows it."""
+    if name := cpuinfo("model name"):
+        return name
     if sys.platform == "darwin":
         import subprocess
 
@@ -44,6 +42,15 @@ def processor() -> str:
                 check=True,
             ).stdout.strip()
     return platform.processor() or platform.machine() or "unknown"
+
+
+def cpuinfo(key: str) -> str:
+    """A value of the first processor in Linux's /proc/cpuinfo; empty if it is not there."""
+    for line in _text_of("/proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
 
 
 def _memory() -> Iterator[Fact]:

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic: what is counted, timed, listed and written for the peers."""
+"""The benchmark itself: counting, timing, products, and what is written for the peers."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from benchmarks import (
 )  # fmt: skip
 from benchmarks.job import Job, Regime, Sizes
 from benchmarks.measurement import Measurement, Spread
-from benchmarks.window import Counts, Enough, Window, and_enough, until_marks
+from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks, then_stop
 
 from data.batching import EpochPlan, pair_groups
 from seq2seq.batch import FIRST_BATCH, Batch, Source
@@ -32,7 +32,7 @@ PAD, BOS, EOS = 0, 2, 3
 
 
 class Clock:
-    """A time that passes only when it is told to."""
+    """A time that passes only when a test advances it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -41,10 +41,10 @@ class Clock:
         return self.now
 
 
-def trained(window: Window, clock: Clock, stream, *, seconds: float) -> list:
-    """Take all batches as a trainer does, each update taking so long."""
+def take_all(timer: UpdateTimer, clock: Clock, stream, *, seconds: float) -> list:
+    """Take all batches, as a trainer whose updates take so many seconds."""
     taken = []
-    with pytest.raises(Enough):
+    with pytest.raises(StopTraining):
         for batch in stream:
             taken.append(batch)
             clock.now += seconds
@@ -71,59 +71,59 @@ def measured(system: str, number: int, *, tokens: int, seconds: float = 2.0) -> 
     )  # fmt: skip
 
 
-# --- the window
+# --- the timer
 
 
 def test_warm_up_is_neither_timed_nor_counted():
     clock = Clock()
-    window = Window(2, clock=clock)
-    stream = window.watch(and_enough([50, 60, 7, 8, 9]), tokens)
-    assert trained(window, clock, stream, seconds=3.0) == [50, 60, 7, 8, 9]
-    assert window.before == Counts(2, 4, 20, 110, 112)
-    assert window.inside == Counts(3, 6, 30, 24, 27)
-    assert window.seconds == 9.0
+    timer = UpdateTimer(2, clock=clock)
+    stream = timer.watch(then_stop([50, 60, 7, 8, 9]), tokens)
+    assert take_all(timer, clock, stream, seconds=3.0) == [50, 60, 7, 8, 9]
+    assert timer.warmup_counts == Counts(2, 4, 20, 110, 112)
+    assert timer.counts == Counts(3, 6, 30, 24, 27)
+    assert timer.seconds == 9.0
 
 
-def test_what_happens_outside_training_is_not_timed():
+def test_the_time_of_excluded_functions_does_not_count():
     clock = Clock()
-    window = Window(clock=clock)
+    timer = UpdateTimer(clock=clock)
 
     def validate(seconds: float) -> str:
         clock.now += seconds
         return "validated"
 
-    for _ in window.watch([1, 2], tokens):
+    for _ in timer.watch([1, 2], tokens):
         clock.now += 5.0
-        assert window.outside(validate)(100.0) == "validated"
-    assert window.seconds == 10.0
+        assert timer.exclude(validate)(100.0) == "validated"
+    assert timer.seconds == 10.0
 
 
-def test_fetching_the_first_batch_is_not_timed_when_there_is_a_warm_up():
+def test_fetching_the_first_batch_is_not_timed_after_a_warm_up():
     clock = Clock()
-    window = Window(1, clock=clock)
+    timer = UpdateTimer(1, clock=clock)
 
     def slow():
         clock.now += 1000.0
         yield from [1, 2]
 
-    for _ in window.watch(slow(), tokens):
+    for _ in timer.watch(slow(), tokens):
         clock.now += 1.0
-    assert window.seconds == 1.0
+    assert timer.seconds == 1.0
 
 
-def test_a_mark_is_saved_once_though_the_stream_is_asked_for_every_epoch():
+def test_a_mark_is_saved_once_although_every_epoch_is_a_new_stream():
     clock, saved = Clock(), []
-    window = Window(clock=clock)
+    timer = UpdateTimer(clock=clock)
 
     def epoch():
-        return until_marks(window.watch([1] * 4, tokens), window, [3.0, 10.0], saved.append)
+        return stop_after_marks(timer.watch([1] * 4, tokens), timer, [3.0, 10.0], saved.append)
 
     for _ in epoch():  # 4 updates of 2 seconds: the first mark falls in the first epoch
         clock.now += 2.0
     assert saved == [3.0]
-    trained(window, clock, epoch(), seconds=2.0)
+    take_all(timer, clock, epoch(), seconds=2.0)
     assert saved == [3.0, 10.0]
-    assert [counts.updates for counts in window.marked.values()] == [2, 5]
+    assert [counts.updates for counts in timer.marked.values()] == [2, 5]
 
 
 # --- tokens, from the tensors of each system
@@ -133,17 +133,17 @@ EXPECTED = Counts(updates=1, sentences=3, source_tokens=9, target_tokens=6, padd
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 1)])  # Eole's, OpenNMT-py's
-def test_real_target_tokens_of_opennmt_and_eole(shape):
+def test_target_tokens_of_opennmt_and_eole(shape):
     batch = {"tgt": TARGETS.view(shape), "srclen": torch.tensor([4, 3, 2])}
     assert opennmt.count(batch, pad=PAD) == EXPECTED
 
 
-def test_real_target_tokens_of_joey():
+def test_target_tokens_of_joey():
     batch = SimpleNamespace(trg=TARGETS[:, 1:], src_length=torch.tensor([4, 3, 2]))
     assert joey.count(batch, pad=PAD) == EXPECTED
 
 
-def test_real_target_tokens_of_ours():
+def test_target_tokens_of_ours():
     batch = Batch(
         Source(torch.full((3, 4), 7), torch.tensor([4, 3, 2])), TARGETS, (1, 2, 3), FIRST_BATCH
     )
@@ -153,8 +153,8 @@ def test_real_target_tokens_of_ours():
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_epochs_of_ours_consume_the_tokens_of_the_data(store, tmp_path, epochs):
     split = store.split("train")
-    told = job(tmp_path, store=store.path, batch_tokens=200, epochs=epochs)
-    consumed = sum((ours.count(batch) for batch in ours._epochs(store, told)), Counts())
+    one = job(tmp_path, store=store.path, batch_tokens=200, epochs=epochs)
+    consumed = sum((ours.count(batch) for batch in ours._epochs(store, one)), Counts())
     assert consumed.sentences == epochs * len(split)
     assert consumed.target_tokens == epochs * corpus.target_tokens(split)
     plans = [
@@ -163,10 +163,10 @@ def test_epochs_of_ours_consume_the_tokens_of_the_data(store, tmp_path, epochs):
     assert consumed.updates == sum(map(len, plans))
 
 
-def test_epochs_of_opennmt_end_with_enough():
+def test_epochs_of_opennmt_end_by_stopping_the_training():
     stream = ((batch, batch // 3) for batch in itertools.count())  # three batches an epoch
     taken = []
-    with pytest.raises(Enough):
+    with pytest.raises(StopTraining):
         for batch, _ in opennmt._epochs(stream, 2):
             taken.append(batch)
     assert taken == [0, 1, 2, 3, 4, 5]
@@ -191,15 +191,15 @@ def test_a_ratio_compares_what_ran_in_the_same_round():
 
 def test_pairs_that_a_system_leaves_out_are_named():
     one = measured("opennmt", 1, tokens=100)  # with the warm-up: 88 sentences, 110 tokens
-    assert measurement.check_tokens(one, sentences=88, tokens=110) is None
-    note = measurement.check_tokens(one, sentences=90, tokens=130)
+    assert measurement.token_difference(one, sentences=88, tokens=110) is None
+    note = measurement.token_difference(one, sentences=90, tokens=130)
     assert note == ("opennmt consumed 110 target tokens of 130: it left out 2 pairs of 90")
 
 
 # --- products
 
 
-def test_multiply_adds_a_token_are_those_counted_by_hand():
+def test_multiply_adds_for_each_token_equal_those_counted_by_hand():
     # encoder 2 (256 + 256) 4 256; decoder (256 + 512 + 512) 4 512; keys 512 512; readout
     # (512 + 512) 512; output 512 8000; scores and context 2 15 512: 8.58 million with S = T
     by_hand = 1_048_576 + 2_621_440 + 262_144 + 524_288 + 4_096_000 + 15_360
@@ -209,7 +209,7 @@ def test_multiply_adds_a_token_are_those_counted_by_hand():
     assert 8.3e6 < by_hand < 8.6e6
 
 
-def test_the_additive_order_differs_in_score_and_keys_alone():
+def test_the_additive_order_differs_only_in_its_query_and_score():
     batch = products.MeanBatch(sentences=8, source=5, target=5)
     sizes = Sizes(vocabulary=100)
 
@@ -223,8 +223,8 @@ def test_the_additive_order_differs_in_score_and_keys_alone():
 @pytest.mark.parametrize("order", ["luong", "bahdanau"])
 def test_backward_multiplies_twice_as_much_as_forward(order):
     batch, sizes = products.MeanBatch(sentences=8, source=5, target=7), Sizes(vocabulary=100)
-    there = sum(p.multiply_adds for p in products.forward(sizes, batch, order))
-    assert sum(p.multiply_adds for p in products.update(sizes, batch, order)) == 3 * there
+    forward = sum(p.multiply_adds for p in products.forward(sizes, batch, order))
+    assert sum(p.multiply_adds for p in products.update(sizes, batch, order)) == 3 * forward
 
 
 def test_every_product_can_be_run():
@@ -235,46 +235,46 @@ def test_every_product_can_be_run():
         assert products.seconds(listed, threads=torch.get_num_threads(), repetitions=1) > 0
 
 
-def test_a_mean_batch_is_of_whole_sentences():
+def test_a_mean_batch_has_whole_sentences():
     inside = Counts(updates=3, sentences=241, source_tokens=3900, target_tokens=3500)
     one = measured("ours", 1, tokens=1)
     found = Measurement(**{**vars(one), "inside": inside}).mean_batch
     assert found == products.MeanBatch(sentences=80, source=16, target=15)
 
 
-# --- what each system is told
+# --- the configuration of each system
 
 
 def test_every_configuration_holds_the_same_sizes(tmp_path):
     one = job(tmp_path)
-    told = opennmt.settings(one)
-    assert (told["word_vec_size"], told["hidden_size"], told["encoder_type"]) == (256, 512, "brnn")
-    told = eole.settings(one)["model"]
-    assert told["embeddings"] == {"word_vec_size": 256}
-    assert told["encoder"]["hidden_size"] == told["decoder"]["hidden_size"] == 512
-    assert told["encoder"]["encoder_type"] == "brnn" and told["architecture"] == "custom"
-    told = joey.settings(one)["model"]
-    assert told["encoder"]["embeddings"]["embedding_dim"] == 256
-    assert (told["encoder"]["hidden_size"], told["decoder"]["hidden_size"]) == (256, 512)
-    told = ModelConfig(**ours.settings(one)["model"])
-    assert (told.embedding_size, told.encoder_size, told.decoder_size) == (256, 256, 512)
-    assert told.tie_embeddings == "none" and told.feeds
+    flat = opennmt.settings(one)
+    assert (flat["word_vec_size"], flat["hidden_size"], flat["encoder_type"]) == (256, 512, "brnn")
+    nested = eole.settings(one)["model"]
+    assert nested["embeddings"] == {"word_vec_size": 256}
+    assert nested["encoder"]["hidden_size"] == nested["decoder"]["hidden_size"] == 512
+    assert nested["encoder"]["encoder_type"] == "brnn" and nested["architecture"] == "custom"
+    joeys = joey.settings(one)["model"]
+    assert joeys["encoder"]["embeddings"]["embedding_dim"] == 256
+    assert (joeys["encoder"]["hidden_size"], joeys["decoder"]["hidden_size"]) == (256, 512)
+    config = ModelConfig(**ours.settings(one)["model"])
+    assert (config.embedding_size, config.encoder_size, config.decoder_size) == (256, 256, 512)
+    assert config.tie_embeddings == "none" and config.feeds
 
 
 def test_every_configuration_holds_the_same_regime(tmp_path):
     regime = Regime(dropout=0.2, label_smoothing=0.05, clip_norm=2.0, learning_rate=3e-4)
     one = job(tmp_path, regime=regime, batch_tokens=1500)
     flat, nested = opennmt.settings(one), eole.settings(one)["training"]
-    joeys, told = joey.settings(one), TrainingConfig(**ours.settings(one)["training"])
+    joeys, config = joey.settings(one), TrainingConfig(**ours.settings(one)["training"])
     assert [flat["dropout"], *nested["dropout"]] == [0.2, 0.2]
     assert joeys["model"]["decoder"]["hidden_dropout"] == 0.2
     assert ours.settings(one)["model"]["dropout"] == 0.2
     smoothing = [x["label_smoothing"] for x in (flat, nested, joeys["training"])]
-    assert [*smoothing, told.label_smoothing] == [0.05] * 4
+    assert [*smoothing, config.label_smoothing] == [0.05] * 4
     norms = [flat["max_grad_norm"], nested["max_grad_norm"], joeys["training"]["clip_grad_norm"]]
-    assert [*norms, told.clip_norm] == [2.0] * 4
+    assert [*norms, config.clip_norm] == [2.0] * 4
     rates = [x["learning_rate"] for x in (flat, nested, joeys["training"])]
-    assert [*rates, told.learning_rate] == [3e-4] * 4
+    assert [*rates, config.learning_rate] == [3e-4] * 4
     assert flat["bucket_size"] == nested["bucket_size"] == one.pairs == 161
     assert joeys["training"]["logging_freq"] == one.updates_an_epoch == 3
     assert joeys["training"]["validation_freq"] % joeys["training"]["logging_freq"] == 0
@@ -286,15 +286,15 @@ def test_every_configuration_is_plain_json(tmp_path):
         assert json.loads(json.dumps(chosen)) == chosen
 
 
-def test_a_job_is_read_as_it_was_written(tmp_path):
+def test_a_job_that_is_read_equals_the_one_that_was_written(tmp_path):
     one = job(tmp_path, marks=(300.0, 600.0), order="bahdanau")
     assert Job.read(one.write()) == one
 
 
-def test_each_precision_of_ours_is_a_training_of_its_own(tmp_path):
+def test_each_precision_of_ours_has_a_training_and_folder_of_its_own(tmp_path):
     ours_in = preparation.our_jobs(job(tmp_path), ["float32", "bfloat16"])
-    assert [told.precision for told, _ in ours_in.values()] == ["float32", "bfloat16"]
-    assert len({told.folder for told, _ in ours_in.values()}) == 2
+    assert [own.precision for own, _ in ours_in.values()] == ["float32", "bfloat16"]
+    assert len({own.folder for own, _ in ours_in.values()}) == 2
     assert ours.settings(ours_in["ours in bfloat16"][0])["training"]["precision"] == "bfloat16"
 
 
@@ -326,12 +326,12 @@ def test_peers_read_the_pieces_of_the_store(store, tmp_path):
     assert sum(len(line.split(" ")) + 1 for line in lines) == corpus.target_tokens(split)
 
 
-def test_pieces_become_text_again(store, tmp_path):
+def test_pieces_are_joined_to_text(store, tmp_path):
     tokenizer = store.tokenizer("target")
     split = store.split("valid")
     lines = corpus.sentences(split, "target", tokenizer)
     expected = [tokenizer.decode(split.target(i).tolist()) for i in range(len(split))]
-    assert corpus.desegmented(lines, tokenizer) == expected
+    assert corpus.join_pieces(lines, tokenizer) == expected
 
 
 def test_a_store_of_the_first_pairs(store, tmp_path):
@@ -345,7 +345,7 @@ def test_a_store_of_the_first_pairs(store, tmp_path):
     assert corpus.first_pairs(store, 10**6, tmp_path / "all") is store
 
 
-def test_the_budget_gives_the_sentences_asked_for(store):
+def test_the_budget_gives_the_number_of_sentences_in_a_batch(store):
     split = store.split("train")
     budget = corpus.budget_for(split, 8)
     plan = pair_groups(split, EpochPlan(budget=budget, seed=1), epoch=1)
@@ -357,12 +357,12 @@ def test_the_budget_gives_the_sentences_asked_for(store):
 # --- the peers
 
 
-def test_a_patch_is_applied_once_and_only_where_it_fits(tmp_path):
+def test_a_patch_is_applied_once_and_refused_for_another_file(tmp_path):
     (tmp_path / "a.py").write_text("f(x)\ng(y)\n")
-    patch = peers.Patch("a.py", "f(x)", "f(x, y)", "f has grown")
+    patch = peers.Patch("a.py", "f(x)", "f(x, y)", "f has a new argument")
     peers.apply(patch, tmp_path)
     assert (tmp_path / "a.py").read_text() == "f(x, y)\ng(y)\n"
-    with pytest.raises(peers.InstallationError, match="f has grown"):
+    with pytest.raises(peers.InstallationError, match="f has a new argument"):
         peers.apply(patch, tmp_path)
 
 
@@ -380,6 +380,6 @@ def test_what_was_measured_for_the_same_request_is_not_measured_again(tmp_path):
         return [{"bleu": 40.0 + len(made)}]
 
     path = tmp_path / "rows.json"
-    assert quality.once(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
-    assert quality.once(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
-    assert quality.once(path, {"minutes": 9, "place": tmp_path}, measure) == [{"bleu": 42.0}]
+    assert quality.cached(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
+    assert quality.cached(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
+    assert quality.cached(path, {"minutes": 9, "place": tmp_path}, measure) == [{"bleu": 42.0}]
