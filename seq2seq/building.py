@@ -128,12 +128,14 @@ def _build_decoder(
         return PlainDecoder(stack=stack, context=config.context, **common)
     attention = _build_attention(config)
     context_size = _context_size(config)
-    fed_size = {"readout": readout.size, "context": context_size}[config.feedback] * config.feeds
+    fed_size = {"readout": readout.size, "context": context_size}[
+        config.feedback
+    ] * config.uses_input_feeding
     common |= {
         "attention": attention,
         "context_size": context_size,
         "coverage": _build_coverage(config, attention),
-        "feeds": config.feedback if config.feeds else None,
+        "feeds": config.feedback if config.uses_input_feeding else None,
         "query_layer": config.query_layer,
         "context_to_upper": config.context_to_upper,
         "reads_previous": config.readout_state == "previous",
@@ -180,7 +182,7 @@ def _noise(config: ModelConfig) -> CellNoise:
 
 
 def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
-    if config.heads == 1 and not config.projects:
+    if config.heads == 1 and not config.uses_projections:
         widths = ScoreSizes(
             query=config.decoder_size,
             key=config.memory_size,
@@ -193,7 +195,7 @@ def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
             normalizer=config.normalizer,
             dropout=config.attention_dropout,
         )
-    width = config.attention_size if config.projects else config.decoder_size
+    width = config.attention_size if config.uses_projections else config.decoder_size
     return MultiHeadAttention(
         query_size=config.decoder_size,
         key_size=config.memory_size,
@@ -201,7 +203,7 @@ def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
         size=config.attention_size,
         heads=config.heads,
         score=config.score,
-        projections=config.projects,
+        projections=config.uses_projections,
         project_values=config.project_values,
         inner_size=config.attention_size,
         positions=config.location_positions,
@@ -244,8 +246,8 @@ def _build_readout(config: ModelConfig, encoder: Encoder) -> Readout:
     context_size = summary if config.attention == "none" else _context_size(config)
     return Readout(
         state_size=config.decoder_size,
-        context_size=context_size if config.reads_context else 0,
-        embedding_size=config.embedding_size if config.reads_embedding else 0,
+        context_size=context_size if config.readout_has_context else 0,
+        embedding_size=config.embedding_size if config.readout_has_embedding else 0,
         size=config.readout_width,
         kind=config.readout,
         bias=config.attention != "luong",  # equation 5 of Luong et al. (2015) has none
@@ -254,7 +256,7 @@ def _build_readout(config: ModelConfig, encoder: Encoder) -> Readout:
 
 def _context_size(config: ModelConfig) -> int:
     """C: one head's projected values are attention_size wide, several are mapped back by W_O."""
-    projected = config.projects and config.project_values
+    projected = config.uses_projections and config.project_values
     return config.attention_size if projected and config.heads == 1 else config.memory_size
 
 

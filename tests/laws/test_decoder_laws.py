@@ -189,7 +189,7 @@ def test_no_step_sees_what_is_written_after_it(kind, data, source, target):
     for mine, other_s in zip(ours, theirs, strict=True):
         if mine is not None:
             torch.testing.assert_close(mine[:, :before], other_s[:, :before], rtol=0, atol=1e-12)
-    reads_now = config.readout_state == "new" or config.reads_embedding
+    reads_now = config.readout_state == "new" or config.readout_has_embedding
     if reads_now and target[t] != other[t]:
         assert not torch.equal(ours.readouts[:, t + 1], theirs.readouts[:, t + 1])
 
@@ -221,7 +221,7 @@ def test_select_moves_everything_a_step_needs(kind, data, pairs):
     cells = 2 if "lstm" in (config.decoder_cell or config.cell) else 1
     assert len(tensors_of(state)) == (
         config.decoder_layers * cells
-        + (attends and config.feeds)
+        + (attends and config.uses_input_feeding)
         + 2 * (config.coverage != "none")  # what was seen, and what of it depends on memory alone
         + 2 * config.decoder_self_attention  # keys and values
         + attends  # the number of the step

@@ -69,7 +69,10 @@ def model_settings(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
         bridges.append("copy")
     if attends:
         chosen |= draw(settings_of_attention(kind, layers))
-        if kind.score in ("dot", "scaled_dot") and not ModelConfig(**_roomy(chosen)).projects:
+        if (
+            kind.score in ("dot", "scaled_dot")
+            and not ModelConfig(**_roomy(chosen)).uses_projections
+        ):
             widths = [memory]
             bridges = bridges if copied == memory else ["tanh", "zero"]
         elsewhere = kind.attention != "luong" or chosen["context_to_upper"]

@@ -220,10 +220,10 @@ class SlowModel:
     def readout(self, state: Array, context: Array | None, embedded: Array) -> Array:
         """g(W [s ; c ; E y] + b), of those that are read."""
         parts = [state]
-        if self.config.reads_context:
+        if self.config.readout_has_context:
             assert context is not None
             parts.append(context)
-        if self.config.reads_embedding:
+        if self.config.readout_has_embedding:
             parts.append(embedded)
         joined = join(*parts)
         if self.config.readout != "none":
@@ -246,7 +246,7 @@ class SlowModel:
         past: list[Array] = []
         steps: list[Decoded] = []
         fed_size = 0
-        if config.attention != "none" and config.feeds:
+        if config.attention != "none" and config.uses_input_feeding:
             fed_size = decoder.fed_size
         fed = np.zeros(fed_size)
         for number, previous in enumerate(ids, start=1):

@@ -258,7 +258,7 @@ def test_every_configuration_holds_the_same_sizes(tmp_path):
     assert (joeys["encoder"]["hidden_size"], joeys["decoder"]["hidden_size"]) == (256, 512)
     config = ModelConfig(**ours.settings(one)["model"])
     assert (config.embedding_size, config.encoder_size, config.decoder_size) == (256, 256, 512)
-    assert config.tie_embeddings == "none" and config.feeds
+    assert config.tie_embeddings == "none" and config.uses_input_feeding
 
 
 def test_every_configuration_holds_the_same_regime(tmp_path):
