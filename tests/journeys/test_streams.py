@@ -2,9 +2,7 @@
 
 import json
 import shlex
-import signal
 import subprocess
-import time
 
 import pytest
 from journey import train
@@ -125,24 +123,3 @@ def test_a_path_that_is_no_utf8_is_only_a_path(corpus, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "caf\\udce9" in done.stderr
     assert (tmp_path / name / "meta.json").is_file()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_filter_that_waits_for_input_can_be_stopped(number, run):
-    with subprocess.Popen(
-        [PROGRAM, "translate", run, "--threads", "1"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-    ) as process:
-        assert process.stdin and process.stdout and process.stderr
-        process.stdin.write(b"red\n")
-        process.stdin.flush()
-        process.stdout.readline()
-        began = time.monotonic()
-        process.send_signal(number)
-        assert process.wait(timeout=20) == 128 + number
-        assert time.monotonic() - began < 5
-        told = process.stderr.read().decode()
-    assert told == {signal.SIGINT: "interrupted\n", signal.SIGTERM: "terminated\n"}[number]

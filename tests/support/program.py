@@ -79,8 +79,9 @@ def call_main(
     stdout: type[io.TextIOWrapper] = io.TextIOWrapper,
 ) -> Ended:
     """A `main` that reads sys.argv, with streams of its own; signal handlers are put back."""
-    out = stdout(io.BytesIO(), write_through=True)
-    err = io.TextIOWrapper(io.BytesIO(), write_through=True)
+    written, reported = io.BytesIO(), io.BytesIO()
+    out = stdout(written, write_through=True)
+    err = io.TextIOWrapper(reported, write_through=True)
     stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)))
     code: object = 0
     with (
@@ -96,8 +97,7 @@ def call_main(
         except SystemExit as error:
             code = error.code
     assert isinstance(code, int)
-    written = [stream.buffer.getvalue().decode() for stream in (out, err)]
-    return Ended(code, *written)
+    return Ended(code, written.getvalue().decode(), reported.getvalue().decode())
 
 
 @contextmanager
