@@ -183,14 +183,14 @@ def _noise(config: ModelConfig) -> CellNoise:
 
 def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
     if config.heads == 1 and not config.uses_projections:
-        widths = ScoreSizes(
+        sizes = ScoreSizes(
             query=config.decoder_size,
             key=config.memory_size,
             inner=config.attention_size,
             positions=config.location_positions,
         )
         return Attention(
-            build_score(config.score, widths),
+            build_score(config.score, sizes),
             scope=_build_scope(config, query_size=config.decoder_size, heads=None),
             normalizer=config.normalizer,
             dropout=config.attention_dropout,
@@ -233,8 +233,8 @@ def _build_coverage(
         return None
     common: dict[str, Any] = {
         "memory_size": config.memory_size,
-        "prepared_size": attention.prepared_size(config.memory_size),
-        "heads": None if isinstance(attention, Attention) else attention.heads,
+        "projected_size": attention.projected_size(config.memory_size),
+        "heads": attention.heads,
     }
     if config.coverage == "linear":
         return LinearCoverage(**common)

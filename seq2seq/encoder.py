@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.attention.masks import AttentionMask
 from seq2seq.batch import EOS, Source
 from seq2seq.config import CellKind
 from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
@@ -163,7 +164,7 @@ class Encoder(nn.Module):
         if self.projection is not None:
             states = self.projection(states)
         for layer in self.self_attention:
-            states = layer(states, mask)
+            states = layer(states, AttentionMask.padding(mask))
         return states * mask.unsqueeze(-1)
 
     def _summarise(self, states: Tensor, mask: Tensor, last: CellState) -> Tensor:

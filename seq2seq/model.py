@@ -94,7 +94,7 @@ class EncoderDecoder(nn.Module):
         if not self.attend_eos:
             visible = (source.lengths.to(mask.device) - 1 + stride - 1) // stride
             mask = mask & length_mask(visible, mask.shape[1])
-        return Memory(states, mask, summary, last, self.decoder.prepare(states))
+        return Memory(states, mask, summary, last, self.decoder.project_memory(states))
 
     def unroll(self, batch: Batch) -> Unrolled:
         """Readouts and attention for targets that are known."""

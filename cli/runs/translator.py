@@ -107,14 +107,7 @@ class Translator:
     @property
     def heads(self) -> int:
         """How many attention heads the model has; 0 without attention."""
-        from seq2seq.attention.attention import MultiHeadAttention
-        from seq2seq.decoders.attentive import AttentiveDecoder
-
-        decoder = self.model.decoder
-        if not isinstance(decoder, AttentiveDecoder):
-            return 0
-        attention = decoder.attention
-        return attention.heads if isinstance(attention, MultiHeadAttention) else 1
+        return self.model.decoder.heads
 
     def require_attention(self, head: int | None = None) -> None:
         """Raises ConfigError where there is no attention, or no such head of it."""

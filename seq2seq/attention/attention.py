@@ -1,8 +1,9 @@
 """Attention: C = softmax(f(Q, K)) V, with any score function f.
 
-Nothing here knows of translation. A mask is boolean, True = may look, [..., N] for all queries or
-[..., M, N] for each, or the lecture's matrix M that is added to the scores: floating, -inf forbids.
-A query that may look nowhere gets weights and context 0.
+Nothing here knows of translation. Shapes: L queries, S keys and values, N heads; `...` is any
+number of leading dimensions, none included. A mask is an `AttentionMask`, or a tensor [L, S] for
+the whole batch or [..., L, S]: boolean, True = may attend, or floating and added to the scores. A
+query that may attend to nothing gets weights and context 0.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.masks import masked_softmax, read_mask
+from seq2seq.attention.masks import AttentionMask, masked_softmax
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import Scope
 from seq2seq.attention.scores import EQUAL_WIDTHS, Score, ScoreSizes, build_score, glorot
@@ -20,10 +21,10 @@ from seq2seq.kernels.dropout import Dropout
 
 
 class AttentionOutput(NamedTuple):
-    """What a query brought back, and where it looked."""
+    """The weighted sum of the values for each query, and its weights."""
 
-    context: Tensor  # [..., M, D_v]
-    weights: Tensor  # [..., M, N]; rows sum to 1, 0 where masked
+    context: Tensor  # [..., L, D_v]
+    weights: Tensor  # [..., N, L, S], from `attend` [..., L, S]; rows sum to 1, 0 where masked
 
 
 def attend(
@@ -31,54 +32,57 @@ def attend(
     keys: Tensor,
     values: Tensor,
     score: str | Score = "scaled_dot",
-    mask: Tensor | None = None,
+    mask: Tensor | AttentionMask | None = None,
 ) -> AttentionOutput:
-    """Mix values by how well their keys match each query.
+    """Sum values weighted by how well their keys match each query.
 
-    query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v]; `score` is "dot", "scaled_dot" or
-    any module of `seq2seq.attention.scores`. Raises ValueError for values or a mask that do not
-    fit.
+    query [..., L, D_q], keys [..., S, D_k], values [..., S, D_v] -> context [..., L, D_v], weights
+    [..., L, S]. `score` is "dot", "scaled_dot" or any module of `seq2seq.attention.scores`. Raises
+    ValueError for values or a mask that do not fit.
     """
     f = score if isinstance(score, Score) else _parameter_free(score, query, keys)
-    scores = f(query, f.prepare(keys))  # f(Q, K) [..., M, N]
+    scores = f(query, f.project_keys(keys))  # f(Q, K) [..., L, S]
     if values.shape[-2] != keys.shape[-2]:
         raise ValueError(f"{keys.shape[-2]} keys but {values.shape[-2]} values: one for each")
-    bias, visible = read_mask(mask, scores)
-    weights = masked_softmax(scores if bias is None else scores + bias, visible)
+    bias, allowed = AttentionMask.of(mask).split(scores)
+    weights = masked_softmax(scores if bias is None else scores + bias, allowed)
     return AttentionOutput(weights @ values, weights)
 
 
 class LoopedMemory(NamedTuple):
     """What every step of a loop compares with and multiplies by."""
 
-    score: Callable[[Tensor], Tensor]  # queries [..., M, D_q] -> [..., M, N]
+    score: Callable[[Tensor], Tensor]  # queries [..., N, L, D_q] -> [..., N, L, S]
     values: DeferredGradMatmul
 
 
-class Prepared(NamedTuple):
-    """Memory as an attention sees it, made once however many queries follow."""
+class ProjectedMemory(NamedTuple):
+    """Keys and values as the heads compare and sum them: projected once for all queries."""
 
-    keys: Tensor  # [..., N, P], [..., heads, N, P]
-    values: Tensor  # [..., N, D_v], [..., heads, N, D_v]
+    keys: Tensor  # [..., N, S, P]
+    values: Tensor  # [..., N, S, D_v]
     loop: LoopedMemory | None = None  # products with both, for the length of one unroll
 
-    def select(self, rows: Tensor) -> "Prepared":
-        return Prepared(self.keys[rows], self.values[rows])
+    def select(self, rows: Tensor) -> "ProjectedMemory":
+        return ProjectedMemory(self.keys[rows], self.values[rows])
 
-    def extended(self, more: "Prepared") -> "Prepared":
-        """With more memory behind."""
-        return Prepared(
-            torch.cat([self.keys, more.keys], dim=-2), torch.cat([self.values, more.values], dim=-2)
+    def extended(self, other: "ProjectedMemory") -> "ProjectedMemory":
+        """This memory followed by another, along S."""
+        return ProjectedMemory(
+            torch.cat([self.keys, other.keys], dim=-2),
+            torch.cat([self.values, other.values], dim=-2),
         )
 
 
 class Attention(nn.Module):
-    """C = (normalizer(f(Q, K)) o prior) V: a score with all that may surround it.
+    """C = (normalizer(f(Q, K)) o prior) V, one head.
 
-    `normalizer` is a name of `seq2seq.attention.normalizers`; a scope narrows where a query looks
-    and may weight it by nearness (the prior); dropout drops weights, not those that are
-    reported.
+    `normalizer` is a name of `seq2seq.attention.normalizers`; a scope limits the positions that a
+    query may attend to and may multiply weights by a prior; dropout acts on the weights that sum
+    the values, not on those that are returned.
     """
+
+    heads = 1  # N
 
     def __init__(
         self,
@@ -99,82 +103,103 @@ class Attention(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | AttentionMask | None = None,
     ) -> AttentionOutput:
-        """query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v]"""
-        return self.look(query, self.prepare(keys, values), mask)
+        """query [..., L, D_q], keys [..., S, D_k], values [..., S, D_v]"""
+        return self.attend(query, self.project_memory(keys, values), mask)
 
-    def prepare(self, keys: Tensor, values: Tensor) -> Prepared:
-        """What depends on memory alone."""
-        return Prepared(self.score.prepare(keys), values)
+    def project_memory(self, keys: Tensor, values: Tensor) -> ProjectedMemory:
+        """Everything that depends on keys [..., S, D_k] and values [..., S, D_v] alone."""
+        return ProjectedMemory(self.score.project_keys(keys).unsqueeze(-3), values.unsqueeze(-3))
 
-    def prepared_size(self, key_size: int) -> int:
-        """P, the width of prepared keys."""
-        return self.score.prepared_size(key_size)
+    def projected_size(self, key_size: int) -> int:
+        """P, the width of projected keys."""
+        return self.score.projected_size(key_size)
 
-    def looped(self, memory: Prepared) -> Prepared:
-        """The same memory for a loop that asks it at every step, and then learns."""
+    def looped(self, memory: ProjectedMemory) -> ProjectedMemory:
+        """The same memory, whose gradient is one product for all steps of an unroll."""
         score = self.score.looped(memory.keys)
         return memory._replace(loop=LoopedMemory(score, DeferredGradMatmul(memory.values)))
 
-    def look(
+    def attend(
         self,
         query: Tensor,
-        memory: Prepared,
-        mask: Tensor | None = None,
+        memory: ProjectedMemory,
+        mask: Tensor | AttentionMask | None = None,
         *,
         steps: Tensor | None = None,
-        shift: Tensor | None = None,
+        key_bias: Tensor | None = None,
     ) -> AttentionOutput:
-        """Ask prepared memory.
+        """Attend to projected memory: query [..., L, D_q] -> [..., L, D_v], [..., 1, L, S].
 
-        steps [..., M] numbers the queries from 1, for a scope that goes by it (left out: 1 to M);
-        shift [..., N, P] is added to the prepared keys, as coverage does.
+        steps [..., L] numbers the queries from 1, for a scope that depends on it (default: 1 to L);
+        key_bias [..., 1, S, P] is added to the projected keys, as coverage does.
         """
-        scores = self._compare(query, memory, shift)  # [..., M, N]
-        bias, visible = read_mask(mask, scores)
+        context, weights = self.attend_heads(
+            query.unsqueeze(-3), memory, mask, steps=steps, key_bias=key_bias
+        )
+        return AttentionOutput(context.squeeze(-3), weights)
+
+    def attend_heads(
+        self,
+        query: Tensor,
+        memory: ProjectedMemory,
+        mask: Tensor | AttentionMask | None = None,
+        *,
+        steps: Tensor | None = None,
+        key_bias: Tensor | None = None,
+    ) -> AttentionOutput:
+        """Queries [..., N, L, D], each head with its own -> contexts [..., N, L, D_v]."""
+        scores = self._scores(query, memory, key_bias)  # [..., N, L, S]
+        bias, allowed = AttentionMask.of(mask).split(scores, heads=True)
         if bias is not None:
             scores = scores + bias
         prior = None
         if self.scope is not None:
-            visible, prior = self._narrowed(query, scores, visible, steps)
-        weights = self.normalize(scores, visible)
+            allowed, prior = self._in_scope(query, scores, allowed, steps)
+        weights = self.normalize(scores, allowed)
         if prior is not None:
             weights = weights * prior
-        mixed = self.dropout(weights)
-        return AttentionOutput(
-            mixed @ memory.values if memory.loop is None else memory.loop.values(mixed), weights
-        )
+        dropped = self.dropout(weights)
+        context = dropped @ memory.values if memory.loop is None else memory.loop.values(dropped)
+        return AttentionOutput(context, weights)
 
-    def _compare(self, query: Tensor, memory: Prepared, shift: Tensor | None) -> Tensor:
-        if shift is not None:
-            return cast(Tensor, self.score(query, memory.keys + shift))
+    def _scores(self, query: Tensor, memory: ProjectedMemory, key_bias: Tensor | None) -> Tensor:
+        if key_bias is not None:
+            return cast(Tensor, self.score(query, memory.keys + key_bias))
         if memory.loop is not None:
             return memory.loop.score(query)
         return cast(Tensor, self.score(query, memory.keys))
 
-    def _narrowed(
-        self, query: Tensor, scores: Tensor, visible: Tensor | None, steps: Tensor | None
+    def _in_scope(
+        self, query: Tensor, scores: Tensor, allowed: Tensor | None, steps: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
+        """The part of the mask that is in scope, and the prior of the weights."""
         assert self.scope is not None
-        count, width = scores.shape[-2:]
+        queries, width = scores.shape[-2:]
         if steps is None:
-            steps = torch.arange(1, count + 1, device=scores.device)
-        if visible is None:
-            visible = scores.new_ones(1, width, dtype=torch.bool)
-        lengths = visible.sum(-1)  # S [..., 1] or [..., M]
-        mask, prior = self.scope(query, steps, lengths, width)
-        return mask & visible, prior
+            steps = torch.arange(1, queries + 1, device=scores.device)
+        else:
+            steps = steps.unsqueeze(-2)  # [..., 1, L]
+        if allowed is None:
+            allowed = scores.new_ones(1, width, dtype=torch.bool)
+        lengths = allowed.sum(-1)  # how many keys: [..., N or 1, L or 1]
+        in_scope, prior = self.scope(query, steps, lengths, width)
+        return in_scope & allowed, prior
 
 
 class MultiHeadAttention(nn.Module):
-    """[HEAD_1 ; ... ; HEAD_H] W_O, each head an attention with adaptive weights of its own.
+    """[HEAD_1 ; ... ; HEAD_N] W_O, each head an attention with adaptive weights of its own.
 
-    HEAD_h = ATTN(Q W_Q^h, K W_K^h, V W_V^h), Vaswani et al. (2017), section 3.2.2, with any score.
+    HEAD_n = ATTN(Q W_Q^n, K W_K^n, V W_V^n), Vaswani et al. (2017), section 3.2.2, with any score.
     Heads are `size / heads` wide. Without `projections` the queries, keys and values are cut into
     heads as they are; without `project_values` only the values are, and the contexts are joined
     with no W_O (as in RNMT+, Chen et al., 2018). One head has no W_O: it is an attention with
-    adaptive weights. Weights are [..., heads, M, N].
+    adaptive weights. Weights are [..., N, L, S].
     """
 
     def __init__(
@@ -202,88 +227,86 @@ class MultiHeadAttention(nn.Module):
         key_size = key_size or query_size
         value_size = value_size or query_size
         size = size or query_size
-        asked = size if projections else query_size
-        projects_keys = projections and score != "location"  # which reads none
-        compared = size if projects_keys else key_size
-        mixed = size if projections and project_values else value_size
-        for name, width in {"queries": asked, "keys": compared, "values": mixed}.items():
+        projects_keys = projections and score != "location"  # which depends on no key
+        projects_values = projections and project_values
+        query_width = size if projections else query_size  # of all heads together, as the others
+        key_width = size if projects_keys else key_size
+        value_width = size if projects_values else value_size
+        widths = {"queries": query_width, "keys": key_width, "values": value_width}
+        for name, width in widths.items():
             if width % heads:
                 raise ValueError(f"{heads} heads do not divide {name} of width {width}")
         self.heads = heads
-        self.context_size = value_size if heads > 1 and projections and project_values else mixed
-        self.query_weight = _weight(asked, query_size) if projections else None  # W_Q
-        self.key_weight = _weight(compared, key_size) if projects_keys else None  # W_K
-        self.value_weight = _weight(mixed, value_size) if projections and project_values else None
+        self.context_size = value_size if heads > 1 and projects_values else value_width
+        self.query_weight = _weight(query_width, query_size) if projections else None  # W_Q
+        self.key_weight = _weight(key_width, key_size) if projects_keys else None  # W_K
+        self.value_weight = _weight(value_width, value_size) if projects_values else None  # W_V
         self.output_weight = (  # W_O
-            _weight(value_size, mixed) if self.value_weight is not None and heads > 1 else None
+            _weight(value_size, value_width) if projects_values and heads > 1 else None
         )
-        widths = ScoreSizes(
-            query=asked // heads,
-            key=compared // heads,
+        sizes = ScoreSizes(
+            query=query_width // heads,
+            key=key_width // heads,
             inner=max(1, (inner_size or size) // heads),
             positions=positions,
             heads=heads,
         )
         self.attention = Attention(
-            build_score(score, widths), scope=scope, normalizer=normalizer, dropout=dropout
+            build_score(score, sizes), scope=scope, normalizer=normalizer, dropout=dropout
         )
 
     def forward(
-        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | AttentionMask | None = None,
     ) -> AttentionOutput:
-        """query [..., M, D_q], keys [..., N, D_k], values [..., N, D_v] -> [..., M, D]"""
-        return self.look(query, self.prepare(keys, values), mask)
+        """query [..., L, D_q], keys [..., S, D_k], values [..., S, D_v]"""
+        return self.attend(query, self.project_memory(keys, values), mask)
 
-    def prepare(self, keys: Tensor, values: Tensor) -> Prepared:
-        """What depends on memory alone, a head at a time: [..., heads, N, ?]"""
-        return self.attention.prepare(
-            self._split(keys, self.key_weight), self._split(values, self.value_weight)
+    def project_memory(self, keys: Tensor, values: Tensor) -> ProjectedMemory:
+        """Everything that depends on keys [..., S, D_k] and values [..., S, D_v] alone."""
+        return ProjectedMemory(
+            self.attention.score.project_keys(self._split(keys, self.key_weight)),
+            self._split(values, self.value_weight),
         )
 
-    def looped(self, memory: Prepared) -> Prepared:
-        """As `Attention.looped`."""
-        return self.attention.looped(memory)
-
-    def prepared_size(self, key_size: int) -> int:
-        """P, the width of a head's prepared keys."""
-        return self.attention.prepared_size(
+    def projected_size(self, key_size: int) -> int:
+        """P, the width of a head's projected keys."""
+        return self.attention.projected_size(
             (key_size if self.key_weight is None else len(self.key_weight)) // self.heads
         )
 
-    def look(
+    def looped(self, memory: ProjectedMemory) -> ProjectedMemory:
+        """The same memory, whose gradient is one product for all steps of an unroll."""
+        return self.attention.looped(memory)
+
+    def attend(
         self,
         query: Tensor,
-        memory: Prepared,
-        mask: Tensor | None = None,
+        memory: ProjectedMemory,
+        mask: Tensor | AttentionMask | None = None,
         *,
         steps: Tensor | None = None,
-        shift: Tensor | None = None,
+        key_bias: Tensor | None = None,
     ) -> AttentionOutput:
-        """As `Attention.look`, for all heads; shift is [..., heads, N, P]."""
-        context, weights = self.attention.look(
-            self._split(query, self.query_weight),
-            memory,
-            _for_heads(mask, query.dim()),
-            steps=None if steps is None else steps.unsqueeze(-2),
-            shift=shift,
+        """Attend to projected memory: query [..., L, D_q] -> [..., L, C], [..., N, L, S].
+
+        `steps` as for `Attention.attend`; key_bias [..., N, S, P].
+        """
+        contexts, weights = self.attention.attend_heads(
+            self._split(query, self.query_weight), memory, mask, steps=steps, key_bias=key_bias
         )
-        joined = context.transpose(-2, -3).flatten(-2)  # [..., M, heads * D]
+        joined = contexts.transpose(-2, -3).flatten(-2)  # [..., L, N * D]
         if self.output_weight is not None:
             joined = joined @ self.output_weight.T
         return AttentionOutput(joined, weights)
 
     def _split(self, inputs: Tensor, weight: Tensor | None) -> Tensor:
-        """[..., N, I] -> [..., heads, N, D]"""
+        """[..., L, I] -> [..., N, L, D], after a linear map if there is a weight."""
         projected = inputs if weight is None else inputs @ weight.T
         return projected.reshape(*projected.shape[:-1], self.heads, -1).transpose(-2, -3)
-
-
-def _for_heads(mask: Tensor | None, dimensions: int) -> Tensor | None:
-    """Make a mask of [..., N] or [..., M, N] fit scores of [..., heads, M, N]."""
-    if mask is None:
-        return None
-    each = mask if mask.dim() == dimensions else mask.unsqueeze(-2)  # [..., M or 1, N]
-    return each.unsqueeze(-3)
 
 
 def _weight(rows: int, columns: int) -> nn.Parameter:

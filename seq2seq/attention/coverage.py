@@ -1,9 +1,9 @@
-"""Coverage: a memory of where attention has looked already, shown to the next look.
+"""Coverage: how much attention each source position has received, shown to the next query.
 
 Tu et al. (2016), "Modeling coverage for neural machine translation", section 3. The coverage C_j of
 every source position enters the score beside its key: v^T tanh(W s + U h_j + V C_j). V C_j is added
-to the prepared key, which is that same sum for "additive" and "concat", and carries it over to
-every other score that reads keys.
+to the projected key, which is that same sum for "additive" and "concat", and carries it over to
+every other score that uses keys.
 """
 
 from abc import ABC, abstractmethod
@@ -15,38 +15,39 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class CoverageState:
-    """Where B sentences have been looked at so far."""
+    """The attention that each of S positions of B sentences has received so far."""
 
-    seen: Tensor  # [B, S, C]; 0 at the start
-    fixed: Tensor  # [B, S, ?], what of the next update depends on memory alone
+    vectors: Tensor  # C [B, S, F]; 0 at the start
+    memory_terms: Tensor  # [B, S, ?], the part of every update that depends on memory alone
 
     def select(self, rows: Tensor) -> "CoverageState":
-        return CoverageState(self.seen[rows], self.fixed[rows])
+        return CoverageState(self.vectors[rows], self.memory_terms[rows])
 
 
 class Coverage(nn.Module, ABC):
-    """`size` C numbers for every source position, seen by `heads` heads with keys P wide."""
+    """`size` F numbers a source position, mapped to the projected keys [N, S, P] of all heads."""
 
-    def __init__(self, *, size: int, prepared_size: int, heads: int | None = None) -> None:
+    def __init__(self, *, size: int, projected_size: int, heads: int = 1) -> None:
         super().__init__()
         self.size = size
         self.heads = heads
-        self.key = nn.Linear(size, (heads or 1) * prepared_size, bias=False)  # V
+        self.key = nn.Linear(size, heads * projected_size, bias=False)  # V
 
     @abstractmethod
     def start(self, values: Tensor) -> CoverageState:
-        """values [B, S, M]"""
+        """The coverage before the first step. values [B, S, M]"""
 
     @abstractmethod
     def update(self, state: CoverageState, weights: Tensor, query: Tensor) -> CoverageState:
-        """After a look: weights [B, S], the mean of all heads; query [B, H], what asked."""
+        """The coverage after a step with these weights [B, S] (the mean of all heads) and query.
 
-    def shift(self, state: CoverageState) -> Tensor:
-        """What is added to prepared keys. -> [B, S, P], or [B, heads, S, P]"""
-        shift: Tensor = self.key(state.seen)
-        if self.heads is None:
-            return shift
-        return shift.reshape(*shift.shape[:-1], self.heads, -1).transpose(-2, -3)
+        query [B, H]
+        """
+
+    def key_bias(self, state: CoverageState) -> Tensor:
+        """V C_j, which is added to the projected keys. -> [B, N, S, P]"""
+        bias: Tensor = self.key(state.vectors)  # [B, S, N * P]
+        return bias.reshape(*bias.shape[:-1], self.heads, -1).transpose(-2, -3)
 
 
 class LinearCoverage(Coverage):
@@ -59,24 +60,25 @@ class LinearCoverage(Coverage):
         self,
         *,
         memory_size: int,
-        prepared_size: int,
-        heads: int | None = None,
-        fertility: float = 2.0,
+        projected_size: int,
+        heads: int = 1,
+        max_fertility: float = 2.0,
     ) -> None:
-        super().__init__(size=1, prepared_size=prepared_size, heads=heads)
-        self.most = fertility  # N
+        super().__init__(size=1, projected_size=projected_size, heads=heads)
+        self.max_fertility = max_fertility  # N
         self.fertility = nn.Linear(memory_size, 1, bias=False)  # U_f
 
     def start(self, values: Tensor) -> CoverageState:
-        fertility = self.most * torch.sigmoid(self.fertility(values))  # Phi [B, S, 1]
+        fertility = self.max_fertility * torch.sigmoid(self.fertility(values))  # Phi [B, S, 1]
         return CoverageState(torch.zeros_like(fertility), fertility)
 
     def update(self, state: CoverageState, weights: Tensor, query: Tensor) -> CoverageState:
-        return CoverageState(state.seen + weights.unsqueeze(-1) / state.fixed, state.fixed)
+        fertility = state.memory_terms
+        return CoverageState(state.vectors + weights.unsqueeze(-1) / fertility, fertility)
 
 
 class GRUCoverage(Coverage):
-    """C_ij = GRU(C_{i-1,j}, [a_ij ; h_j ; s]), s the state that asked: equation 6, with gates.
+    """C_ij = GRU(C_{i-1,j}, [a_ij ; h_j ; s]), s the decoder state of the query: equation 6, gated.
 
     The paper has C 10 wide. The reset gate acts after the product, as in `GRULayer`.
     """
@@ -86,24 +88,26 @@ class GRUCoverage(Coverage):
         *,
         memory_size: int,
         query_size: int,
-        prepared_size: int,
+        projected_size: int,
         size: int = 10,
-        heads: int | None = None,
+        heads: int = 1,
     ) -> None:
-        super().__init__(size=size, prepared_size=prepared_size, heads=heads)
-        self.memory = nn.Linear(memory_size, 3 * size)  # what h_j gives to r, z and n, with biases
-        self.weight = nn.Linear(1, 3 * size, bias=False)  # a_ij
-        self.query = nn.Linear(query_size, 3 * size, bias=False)  # s
-        self.recurrent = nn.Linear(size, 3 * size)  # C_{i-1,j}
+        super().__init__(size=size, projected_size=projected_size, heads=heads)
+        self.memory = nn.Linear(memory_size, 3 * size)  # of h_j, to the gates r, z, n, with biases
+        self.weight = nn.Linear(1, 3 * size, bias=False)  # of a_ij
+        self.query = nn.Linear(query_size, 3 * size, bias=False)  # of s
+        self.recurrent = nn.Linear(size, 3 * size)  # of C_{i-1,j}
 
     def start(self, values: Tensor) -> CoverageState:
-        seen = values.new_zeros(*values.shape[:-1], self.size)
-        return CoverageState(seen, self.memory(values))
+        zeros = values.new_zeros(*values.shape[:-1], self.size)
+        return CoverageState(zeros, self.memory(values))
 
     def update(self, state: CoverageState, weights: Tensor, query: Tensor) -> CoverageState:
-        inputs = state.fixed + self.weight(weights.unsqueeze(-1)) + self.query(query).unsqueeze(1)
-        reset_x, update_x, new_x = inputs.chunk(3, dim=-1)  # [B, S, C] each
-        reset_h, update_h, new_h = self.recurrent(state.seen).chunk(3, dim=-1)
+        from_inputs = (
+            state.memory_terms + self.weight(weights.unsqueeze(-1)) + self.query(query).unsqueeze(1)
+        )  # [B, S, 3F]
+        reset_x, update_x, new_x = from_inputs.chunk(3, dim=-1)  # [B, S, F] each
+        reset_h, update_h, new_h = self.recurrent(state.vectors).chunk(3, dim=-1)
         update = torch.sigmoid(update_x + update_h)
         new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        return CoverageState(new + update * (state.seen - new), state.fixed)
+        return CoverageState(new + update * (state.vectors - new), state.memory_terms)

@@ -1,7 +1,7 @@
 """Normalizers: scores become weights that are not negative and sum to 1.
 
-All take scores [..., N] and a boolean mask that broadcasts to them, True = may look, and give
-weights [..., N], exactly 0 where the mask is False. A wholly masked row gives zeros, never NaN,
+All take scores [..., S] and a boolean mask that broadcasts to them, True = may attend, and return
+weights [..., S], exactly 0 where the mask is False. A wholly masked row gives zeros, never NaN,
 and passes no gradient.
 """
 
@@ -44,7 +44,7 @@ def entmax15(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     z = z / 2
     ranked, ranks = _ranked(z)
     mean = ranked.cumsum(-1) / ranks
-    deviation = ranked.square().cumsum(-1) - ranks * mean.square()  # [..., N]
+    deviation = ranked.square().cumsum(-1) - ranks * mean.square()  # [..., S]
     taus = mean - _root((1 - deviation) / ranks)
     support = (taus <= ranked).sum(-1, keepdim=True)  # k [..., 1]
     tau = taus.gather(-1, support - 1)
@@ -59,10 +59,10 @@ NORMALIZERS: dict[str, Normalizer] = {
 
 
 def _lowered(scores: Tensor, mask: Tensor | None, *, reach: float) -> tuple[Tensor, Tensor]:
-    """Scores below 0, in float32 at least, and which of them are allowed at all.
+    """Scores minus the largest, in float32 at least, and which of them are allowed.
 
-    Both functions give weight 0 to whatever is `reach` or more below the largest score, so that
-    everything is cut off beyond: no sum ever overflows, and what is forbidden lies there too.
+    Both functions give weight 0 to every score that is `reach` or more below the largest, so scores
+    are clamped at twice that: no sum overflows. Forbidden scores are set to the same bound.
     """
     z = scores.to(torch.promote_types(scores.dtype, torch.float32))
     floor = torch.finfo(z.dtype).min
@@ -74,12 +74,12 @@ def _lowered(scores: Tensor, mask: Tensor | None, *, reach: float) -> tuple[Tens
 
 
 def _ranked(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Entries sorted downwards [..., N], and their ranks 1..N."""
+    """Entries sorted downwards [..., S], and their ranks 1..S."""
     ranks = torch.arange(1, z.shape[-1] + 1, device=z.device, dtype=z.dtype)
     return z.sort(-1, descending=True).values, ranks
 
 
 def _root(x: Tensor) -> Tensor:
-    """The square root where there is one, else 0, with a gradient of 0 there and not infinity."""
+    """The square root of positive entries; 0 for the others, with gradient 0 (not infinity)."""
     positive = x > 0
     return torch.where(positive, x.where(positive, 1.0).sqrt(), 0.0)

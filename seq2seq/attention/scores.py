@@ -1,11 +1,11 @@
 """Score functions: how well a query matches a key, before the softmax.
 
-Each score has two doors, so that what depends on the keys alone is computed once a sentence:
-`prepare` turns memory into keys, calling the score compares queries with prepared keys. No score
-builds the [M, N, D_q + D_k] concatenation of every query with every key.
+What depends on the keys alone is computed once a sentence: `project_keys` turns memory into
+projected keys [..., S, P], and calling the score compares queries with them. No score builds the
+[L, S, D_q + D_k] concatenation of every query with every key.
 
-With `heads`, a score has one set of weights a head, and its inputs are [..., heads, M, D_q] and
-[..., heads, N, D_k].
+With `heads`, a score has one set of weights a head, and its inputs are [..., N, L, D_q] and
+[..., N, S, D_k].
 """
 
 import math
@@ -21,65 +21,65 @@ from seq2seq.kernels.deferred_gradients import DeferredGradLinear, DeferredGradM
 
 
 class Score(nn.Module, ABC):
-    """f(Q, K): queries [..., M, D_q] and keys [..., N, D_k] -> scores [..., M, N]."""
+    """f(Q, K): queries [..., L, D_q] and keys [..., S, D_k] -> scores [..., L, S]."""
 
-    def prepare(self, keys: Tensor) -> Tensor:
-        """What of the score depends on keys alone. [..., N, D_k] -> [..., N, P]"""
+    def project_keys(self, keys: Tensor) -> Tensor:
+        """The part of the score that depends on keys alone. [..., S, D_k] -> [..., S, P]"""
         return keys
 
-    def prepared_size(self, key_size: int) -> int:
-        """P, the width of prepared keys; 0 for a score that reads none."""
+    def projected_size(self, key_size: int) -> int:
+        """P, the width of projected keys; 0 for a score that depends on no key."""
         return key_size
 
     @abstractmethod
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        """query [..., M, D_q], prepared [..., N, P] -> [..., M, N]"""
+    def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
+        """query [..., L, D_q], projected_keys [..., S, P] -> [..., L, S]"""
 
-    def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
-        """The same for a loop that asks one memory at every step, and then learns."""
-        return lambda query: self(query, prepared)
+    def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
+        """Bound to one memory for an unroll: its gradient is one product for all steps."""
+        return lambda query: self(query, projected_keys)
 
 
 class ProductScore(Score):
-    """A score that is a product of queries with prepared keys."""
+    """A score that is a product of (scaled) queries with projected keys."""
 
     def scaled(self, query: Tensor) -> Tensor:
-        """What of a query meets the keys."""
+        """The factor of the product that depends on the query."""
         return query
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return self.scaled(query) @ prepared.transpose(-1, -2)
+    def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
+        return self.scaled(query) @ projected_keys.transpose(-1, -2)
 
-    def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
-        compare = DeferredGradMatmul(prepared.transpose(-1, -2))
+    def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
+        compare = DeferredGradMatmul(projected_keys.transpose(-1, -2))
         return lambda query: compare(self.scaled(query))
 
 
 class TanhScore(Score):
-    """score(q, k) = w^T tanh(W q + k'), k' the prepared key: a layer for both, and a sum."""
+    """score(q, k) = w^T tanh(W q + k'), k' the projected key."""
 
-    reduction: Tensor  # w [A] or [heads, A]
+    reduction: Tensor  # w [A] or [N, A]
 
     @abstractmethod
     def query_projection(self) -> Tensor:
-        """W [A, D_q] or [heads, A, D_q]"""
+        """W [A, D_q] or [N, A, D_q]"""
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return self._reduced(query @ self.query_projection().transpose(-1, -2), prepared)
+    def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
+        return self._reduced(query @ self.query_projection().transpose(-1, -2), projected_keys)
 
-    def looped(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
+    def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
         weight = self.query_projection()
         if weight.dim() > 2:
-            return super().looped(prepared)
+            return super().looped(projected_keys)
         project = DeferredGradLinear(weight)
-        return lambda query: self._reduced(project(query), prepared)
+        return lambda query: self._reduced(project(query), projected_keys)
 
     def _reduced(self, query: Tensor, keys: Tensor) -> Tensor:
-        """query [..., M, A], keys [..., N, A] -> [..., M, N]"""
-        energy = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # [..., M, N, A]
+        """query [..., L, A], keys [..., S, A] -> [..., L, S]"""
+        hidden = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # [..., L, S, A]
         if self.reduction.dim() == 1:
-            return energy @ self.reduction
-        return (energy @ self.reduction[:, None, :, None]).squeeze(-1)
+            return hidden @ self.reduction
+        return (hidden @ self.reduction[:, None, :, None]).squeeze(-1)
 
 
 class DotScore(ProductScore):
@@ -100,10 +100,10 @@ class GeneralScore(ProductScore):
         super().__init__()
         self.weight = nn.Parameter(glorot(heads, query_size, key_size))  # W [D_q, D_k]
 
-    def prepare(self, keys: Tensor) -> Tensor:
-        return keys @ self.weight.transpose(-1, -2)  # [..., N, D_q]
+    def project_keys(self, keys: Tensor) -> Tensor:
+        return keys @ self.weight.transpose(-1, -2)  # [..., S, D_q]
 
-    def prepared_size(self, key_size: int) -> int:
+    def projected_size(self, key_size: int) -> int:
         return self.weight.shape[-2]
 
 
@@ -121,10 +121,10 @@ class ConcatScore(TanhScore):
         self.key_weight = nn.Parameter(glorot(heads, size, key_size))  # W_C [A, D_k]
         self.reduction = nn.Parameter(_reduction(heads, size))  # w_A [A]
 
-    def prepare(self, keys: Tensor) -> Tensor:
-        return keys @ self.key_weight.transpose(-1, -2)  # [..., N, A]
+    def project_keys(self, keys: Tensor) -> Tensor:
+        return keys @ self.key_weight.transpose(-1, -2)  # [..., S, A]
 
-    def prepared_size(self, key_size: int) -> int:
+    def projected_size(self, key_size: int) -> int:
         return self.reduction.shape[-1]
 
     def query_projection(self) -> Tensor:
@@ -146,10 +146,10 @@ class AdditiveScore(TanhScore):
         self.weight = nn.Parameter(glorot(heads, size, query_size + key_size))  # W_B
         self.reduction = nn.Parameter(_reduction(heads, size))  # w_A [A]
 
-    def prepare(self, keys: Tensor) -> Tensor:
-        return keys @ self.weight[..., self.query_size :].transpose(-1, -2)  # [..., N, A]
+    def project_keys(self, keys: Tensor) -> Tensor:
+        return keys @ self.weight[..., self.query_size :].transpose(-1, -2)  # [..., S, A]
 
-    def prepared_size(self, key_size: int) -> int:
+    def projected_size(self, key_size: int) -> int:
         return self.reduction.shape[-1]
 
     def query_projection(self) -> Tensor:
@@ -175,22 +175,22 @@ class FixedConcatScore(TanhScore):
 class LocationScore(Score):
     """score_j(q) = (W q)_j: "location", Luong et al. (2015), equation 8.
 
-    The query alone says where to look, at one of `positions` places; what is there is not read.
-    Places beyond the table cannot be looked at.
+    The score depends on the query and the position j alone, not on the key. Positions beyond the
+    `positions` of the table cannot be attended to.
     """
 
     def __init__(self, *, query_size: int, positions: int, heads: int | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(glorot(heads, positions, query_size))  # W [positions, D_q]
 
-    def prepare(self, keys: Tensor) -> Tensor:
-        return keys[..., :0]  # [..., N, 0]: how many there are is all that counts
+    def project_keys(self, keys: Tensor) -> Tensor:
+        return keys[..., :0]  # [..., S, 0]: only their number matters
 
-    def prepared_size(self, key_size: int) -> int:
+    def projected_size(self, key_size: int) -> int:
         return 0
 
-    def forward(self, query: Tensor, prepared: Tensor) -> Tensor:
-        width = prepared.shape[-2]
+    def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
+        width = projected_keys.shape[-2]
         scores = query @ self.weight[..., :width, :].transpose(-1, -2)
         beyond = width - scores.shape[-1]
         return F.pad(scores, (0, beyond), value=float("-inf")) if beyond > 0 else scores
@@ -198,7 +198,7 @@ class LocationScore(Score):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreSizes:
-    """What scores are built for; each takes what it needs."""
+    """The sizes that any score may need; each uses its own."""
 
     query: int
     key: int
@@ -208,36 +208,42 @@ class ScoreSizes:
 
 
 SCORES: dict[str, Callable[[ScoreSizes], Score]] = {
-    "dot": lambda widths: DotScore(),
-    "scaled_dot": lambda widths: ScaledDotScore(),
-    "general": lambda w: GeneralScore(query_size=w.query, key_size=w.key, heads=w.heads),
-    "additive": lambda w: AdditiveScore(
-        query_size=w.query, key_size=w.key, size=w.inner, heads=w.heads
+    "dot": lambda sizes: DotScore(),
+    "scaled_dot": lambda sizes: ScaledDotScore(),
+    "general": lambda sizes: GeneralScore(
+        query_size=sizes.query, key_size=sizes.key, heads=sizes.heads
     ),
-    "concat": lambda w: ConcatScore(
-        query_size=w.query, key_size=w.key, size=w.inner, heads=w.heads
+    "additive": lambda sizes: AdditiveScore(
+        query_size=sizes.query, key_size=sizes.key, size=sizes.inner, heads=sizes.heads
     ),
-    "concat_fixed": lambda w: FixedConcatScore(query_size=w.query, key_size=w.key, heads=w.heads),
-    "location": lambda w: LocationScore(query_size=w.query, positions=w.positions, heads=w.heads),
+    "concat": lambda sizes: ConcatScore(
+        query_size=sizes.query, key_size=sizes.key, size=sizes.inner, heads=sizes.heads
+    ),
+    "concat_fixed": lambda sizes: FixedConcatScore(
+        query_size=sizes.query, key_size=sizes.key, heads=sizes.heads
+    ),
+    "location": lambda sizes: LocationScore(
+        query_size=sizes.query, positions=sizes.positions, heads=sizes.heads
+    ),
 }
 EQUAL_WIDTHS = ("dot", "scaled_dot")  # scores without weights: query and key must be as wide
 
 
-def build_score(name: str, widths: ScoreSizes) -> Score:
+def build_score(name: str, sizes: ScoreSizes) -> Score:
     """The score of that name, with fresh weights."""
     if name not in SCORES:
         raise ValueError(f"there is no score {name!r}; there are {', '.join(SCORES)}")
-    if name in EQUAL_WIDTHS and widths.query != widths.key:
-        raise ValueError(f"{name} needs equal widths, not {widths.query} and {widths.key}")
-    return SCORES[name](widths)
+    if name in EQUAL_WIDTHS and sizes.query != sizes.key:
+        raise ValueError(f"{name} needs equal widths, not {sizes.query} and {sizes.key}")
+    return SCORES[name](sizes)
 
 
 def glorot(heads: int | None, rows: int, columns: int) -> Tensor:
-    """Glorot & Bengio (2010), equation 16: [rows, columns], or [heads, rows, columns]."""
+    """Glorot & Bengio (2010), equation 16: [rows, columns], or [N, rows, columns]."""
     bound = math.sqrt(6 / (rows + columns))
     lead = () if heads is None else (heads,)
     return torch.empty(*lead, rows, columns).uniform_(-bound, bound)
 
 
 def _reduction(heads: int | None, size: int) -> Tensor:
-    return glorot(heads, 1, size).squeeze(-2)  # [A] or [heads, A]
+    return glorot(heads, 1, size).squeeze(-2)  # [A] or [N, A]

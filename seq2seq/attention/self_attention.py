@@ -1,9 +1,9 @@
-"""Self-attention: every state of a sequence looks at the states of the same sequence."""
+"""Self-attention: every state of a sequence attends to the states of the same sequence."""
 
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import MultiHeadAttention, Prepared
-from seq2seq.attention.masks import causal_mask
+from seq2seq.attention.attention import MultiHeadAttention, ProjectedMemory
+from seq2seq.attention.masks import AttentionMask
 from seq2seq.kernels.dropout import Dropout
 
 
@@ -20,27 +20,32 @@ class SelfAttention(nn.Module):
         self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """states [B, T, H], mask [B, T] or [B, T, T] -> [B, T, H]"""
-        return self.look(states, self.prepare(states), mask)
+    def forward(self, states: Tensor, mask: Tensor | AttentionMask | None = None) -> Tensor:
+        """states [B, T, H], mask [T, T], [B, T, T] or an `AttentionMask` -> [B, T, H]"""
+        return self._attend(states, self._project(states), mask)
 
-    def prepare(self, states: Tensor) -> Prepared:
-        """states [B, T, H] as they are looked at"""
-        return self.attention.prepare(states, states)
+    def attend_causally(self, states: Tensor) -> Tensor:
+        """Every state attends to itself and to those before it. [B, T, H] -> [B, T, H]"""
+        return self(states, AttentionMask.causal(states.shape[1], device=states.device))  # type: ignore[no-any-return]
 
-    def look(self, states: Tensor, memory: Prepared, mask: Tensor | None = None) -> Tensor:
-        """Some states [B, M, H] look at others that are prepared already. -> [B, M, H]"""
-        context = self.attention.look(states, memory, mask).context
+    def step(self, state: Tensor, past: ProjectedMemory | None) -> tuple[Tensor, ProjectedMemory]:
+        """One state [B, H] of `attend_causally`, after those that `past` holds (None: the first).
+
+        Returns the new state [B, H] and the past with this state.
+        """
+        states = state.unsqueeze(1)  # [B, 1, H]
+        projected = self._project(states)
+        past = projected if past is None else past.extended(projected)
+        return self._attend(states, past).squeeze(1), past
+
+    def _project(self, states: Tensor) -> ProjectedMemory:
+        return self.attention.project_memory(states, states)
+
+    def _attend(
+        self,
+        states: Tensor,
+        memory: ProjectedMemory,
+        mask: Tensor | AttentionMask | None = None,
+    ) -> Tensor:
+        context = self.attention.attend(states, memory, mask).context
         return self.norm(states + self.dropout(context))  # type: ignore[no-any-return]
-
-    def recall(self, state: Tensor, past: Prepared | None) -> tuple[Tensor, Prepared]:
-        """One step looks at itself and at those before it, of which none may be. state [B, H]"""
-        states = state.unsqueeze(1)
-        own = self.prepare(states)
-        past = own if past is None else past.extended(own)
-        return self.look(states, past).squeeze(1), past
-
-    def recall_everywhere(self, states: Tensor) -> Tensor:
-        """Every step looks at itself and at those before it. [B, T, H] -> [B, T, H]"""
-        mask = causal_mask(states.shape[1], device=states.device).unsqueeze(0)  # [1, T, T]
-        return self.look(states, self.prepare(states), mask)

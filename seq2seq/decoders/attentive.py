@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attention, MultiHeadAttention, Prepared
+from seq2seq.attention.attention import Attention, MultiHeadAttention, ProjectedMemory
 from seq2seq.attention.coverage import Coverage, CoverageState
+from seq2seq.attention.masks import AttentionMask
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
 from seq2seq.decoders.readout import Readout
@@ -31,7 +32,7 @@ class Moved(NamedTuple):
 
     layers: tuple[CellState, ...]
     hidden: Tensor  # [B, H], what the top layer gives
-    past: Prepared | None
+    past: ProjectedMemory | None
     look: Looked
 
 
@@ -92,16 +93,21 @@ class AttentiveDecoder(nn.Module, ABC):
         self.reads_previous = reads_previous
         self.context_dropout = Dropout(context_dropout, variational=True)
 
+    @property
+    def heads(self) -> int:
+        """N, how many attention heads there are."""
+        return self.attention.heads
+
     @abstractmethod
     def stepping(self) -> Stepping:
         """How one step is taken: where the look stands among the cells."""
 
-    def prepare(self, values: Tensor) -> Prepared:
-        return self.attention.prepare(values, self.context_dropout(values))
+    def project_memory(self, values: Tensor) -> ProjectedMemory:
+        return self.attention.project_memory(values, self.context_dropout(values))
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
-        assert memory.prepared is not None
-        memory = replace(memory, prepared=self.attention.looped(memory.prepared))
+        assert memory.projected is not None
+        memory = replace(memory, projected=self.attention.looped(memory.projected))
         embedded = self.embedding_dropout(self.embedding(decoder_input))  # [B, T, E]
         stepping, state, read = self.stepping(), self.start(memory), self.readout.looped()
         states, contexts, readouts, weights = [], [], [], []
@@ -120,7 +126,7 @@ class AttentiveDecoder(nn.Module, ABC):
             if readouts
             else self.readout(torch.stack(states, dim=1), torch.stack(contexts, dim=1), embedded)
         )  # [B, T, R]
-        return Unrolled(self.dropout(joined), torch.stack(weights, dim=1))
+        return Unrolled(self.dropout(joined), torch.stack(weights, dim=2))
 
     def start(self, memory: Memory) -> DecoderState:
         rows, like = len(memory.summary), memory.summary
@@ -141,19 +147,19 @@ class AttentiveDecoder(nn.Module, ABC):
 
     def look(self, query: Tensor, state: DecoderState, memory: Memory) -> Looked:
         """Ask with one query a sentence. query [B, H]"""
-        assert memory.prepared is not None and state.number is not None
-        shift = None
+        assert memory.projected is not None and state.number is not None
+        key_bias = None
         if self.coverage is not None:
             assert state.coverage is not None
-            shift = self.coverage.shift(state.coverage)
-        context, weights = self.attention.look(
+            key_bias = self.coverage.key_bias(state.coverage)
+        context, weights = self.attention.attend(
             query.unsqueeze(1),
-            memory.prepared,
-            memory.mask,
+            memory.projected,
+            AttentionMask.padding(memory.mask),
             steps=state.number.unsqueeze(1),
-            shift=shift,
-        )  # [B, 1, C]; [B, 1, S] or [B, N, 1, S]
-        weights = weights if weights.dim() == 3 else weights.squeeze(2)  # [B, N, S]
+            key_bias=key_bias,
+        )  # [B, 1, C], [B, N, 1, S]
+        weights = weights.squeeze(2)
         coverage = None
         if self.coverage is not None:
             assert state.coverage is not None
@@ -161,22 +167,24 @@ class AttentiveDecoder(nn.Module, ABC):
         return Looked(context.squeeze(1), weights, coverage)
 
     def look_everywhere(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Ask with all steps at once. queries [B, T, H] -> [B, T, C], weights [B, T, N, S]"""
-        assert memory.prepared is not None
-        context, weights = self.attention.look(queries, memory.prepared, memory.mask)
-        return context, weights.unsqueeze(2) if weights.dim() == 3 else weights.transpose(1, 2)
+        """Ask with all steps at once. queries [B, T, H] -> [B, T, C], weights [B, N, T, S]"""
+        assert memory.projected is not None
+        mask = AttentionMask.padding(memory.mask)
+        return self.attention.attend(queries, memory.projected, mask)
 
-    def recall(self, hidden: Tensor, past: Prepared | None) -> tuple[Tensor, Prepared | None]:
+    def recall(
+        self, hidden: Tensor, past: ProjectedMemory | None
+    ) -> tuple[Tensor, ProjectedMemory | None]:
         """Look at the decoder's own states, this one included. hidden [B, H] -> [B, H]"""
         if self.self_attention is None:
             return hidden, None
-        return self.self_attention.recall(hidden, past)
+        return self.self_attention.step(hidden, past)
 
     def recall_everywhere(self, hidden: Tensor) -> Tensor:
         """All steps at once, each seeing itself and those before. [B, T, H] -> [B, T, H]"""
         if self.self_attention is None:
             return hidden
-        return self.self_attention.recall_everywhere(hidden)
+        return self.self_attention.attend_causally(hidden)
 
     def to_upper(self, context: Tensor) -> Tensor | None:
         """What the upper layers are given of a context."""

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from seq2seq.attention.attention import Prepared
+from seq2seq.attention.attention import ProjectedMemory
 from seq2seq.attention.coverage import CoverageState
 from seq2seq.recurrent.cells import CellState
 
@@ -18,7 +18,9 @@ class Memory:
     mask: Tensor  # [B, S] bool, what may be looked at
     summary: Tensor  # [B, Z]
     last: tuple[CellState, ...]  # the last state of each encoder layer
-    prepared: Prepared | None = None  # as attention sees it, made once; None without attention
+    projected: ProjectedMemory | None = (
+        None  # as attention sees it, made once; None without attention
+    )
 
     def select(self, rows: Tensor) -> "Memory":
         return Memory(
@@ -26,7 +28,7 @@ class Memory:
             self.mask[rows],
             self.summary[rows],
             tuple(state.select(rows) for state in self.last),
-            None if self.prepared is None else self.prepared.select(rows),
+            None if self.projected is None else self.projected.select(rows),
         )
 
 
@@ -37,7 +39,7 @@ class DecoderState:
     layers: tuple[CellState, ...]
     fed: Tensor | None = None  # [B, F], the last readout or context, with input feeding
     coverage: CoverageState | None = None
-    past: Prepared | None = None  # own states so far, for self-attention
+    past: ProjectedMemory | None = None  # own states so far, for self-attention
     number: Tensor | None = None  # [B], of the step to come, from 1, for local attention
 
     def select(self, rows: Tensor) -> "DecoderState":
@@ -55,7 +57,7 @@ class Unrolled(NamedTuple):
     """Every step of a batch whose targets are known."""
 
     readouts: Tensor  # [B, T, R]
-    weights: Tensor | None  # [B, T, N, S], N heads; None without attention
+    weights: Tensor | None  # [B, N, T, S], N heads; None without attention
 
 
 class Step(NamedTuple):
@@ -69,7 +71,12 @@ class Step(NamedTuple):
 class Decoder(Protocol):
     """`unroll` equals `start` followed by repeated `step`, in evaluation mode."""
 
-    def prepare(self, values: Tensor) -> Prepared | None:
+    @property
+    def heads(self) -> int:
+        """N, how many attention heads there are; 0 without attention."""
+        ...
+
+    def project_memory(self, values: Tensor) -> ProjectedMemory | None:
         """What of attention depends on memory alone. values [B, S, M]"""
         ...
 

@@ -20,6 +20,8 @@ class PlainDecoder(nn.Module):
     no loop over time.
     """
 
+    heads = 0  # no attention
+
     def __init__(
         self,
         *,
@@ -46,7 +48,7 @@ class PlainDecoder(nn.Module):
         self.readout = readout
         self.self_attention = self_attention
 
-    def prepare(self, values: Tensor) -> None:
+    def project_memory(self, values: Tensor) -> None:
         return None
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
@@ -57,7 +59,7 @@ class PlainDecoder(nn.Module):
             embedded, layers, summary if self.context == "input" else None
         )  # [B, T, H]
         if self.self_attention is not None:
-            hidden = self.self_attention.recall_everywhere(hidden)
+            hidden = self.self_attention.attend_causally(hidden)
         return Unrolled(self.dropout(self.readout(hidden, summary, embedded)), None)
 
     def start(self, memory: Memory) -> DecoderState:
@@ -72,6 +74,6 @@ class PlainDecoder(nn.Module):
             memory.summary if self.context == "input" else None,
         )
         if self.self_attention is not None:
-            hidden, past = self.self_attention.recall(hidden, past)
+            hidden, past = self.self_attention.step(hidden, past)
         readout = self.dropout(self.readout(hidden, memory.summary, embedded))
         return Step(readout, None, DecoderState(layers, past=past))

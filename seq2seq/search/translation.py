@@ -82,7 +82,7 @@ def force(
         log_probabilities = model.logits(readouts)[0].log_softmax(-1)  # [T, V]
         chosen = log_probabilities[range(len(labels)), labels]
     total = chosen.double().sum().item()
-    seen = None if weights is None else _view(weights[0], head).cpu()  # [T, S']
+    seen = None if weights is None else _view(weights, head)[0].cpu()  # [T, S']
     return _expand_to_source(Hypothesis(tuple(labels), total, total, seen), model, len(source) + 1)
 
 
@@ -136,8 +136,8 @@ def _encode(model: EncoderDecoder, sources: Sequence[Sequence[int]], device: str
 
 
 def _view(weights: Tensor, head: int | None) -> Tensor:
-    """The mean of all heads, or one of them. [..., N, S'] -> [..., S']"""
-    return weights.mean(-2) if head is None else weights[..., head, :]
+    """The mean of all heads, or one of them. [R, N, ..., S'] -> [R, ..., S']"""
+    return weights.mean(1) if head is None else weights[:, head]
 
 
 def _expand_to_source(hypothesis: Hypothesis, model: EncoderDecoder, length: int) -> Hypothesis:

@@ -31,9 +31,9 @@ def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
     """Looking again where a word has looked before: See et al. (2017), equation 12.
 
     The sum over steps t and places j of min(a_tj, a_1j + ... + a_{t-1,j}), [] for the mean of all
-    heads. weights [B, T, N, S], real [B, T] bool.
+    heads. weights [B, N, T, S], real [B, T] bool.
     """
-    looks = weights.mean(2)  # [B, T, S]
+    looks = weights.mean(1)  # [B, T, S]
     before = looks.cumsum(1) - looks
     return (looks.minimum(before).sum(-1) * real).sum()
 

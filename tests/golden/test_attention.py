@@ -12,7 +12,7 @@ from tiny import redraw
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention, MultiHeadAttention, attend
-from seq2seq.attention.masks import causal_mask, masked_softmax
+from seq2seq.attention.masks import AttentionMask, masked_softmax
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
 from seq2seq.attention.scores import SCORES, ScoreSizes, build_score
@@ -35,6 +35,10 @@ B, M, N, D = 3, 4, 5, 6
 
 def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def padding(lengths: Tensor, width: int) -> AttentionMask:
+    return AttentionMask.padding(length_mask(lengths, width))
 
 
 def scope_of(name: str, *, query_size: int, heads: int | None = None) -> Scope | None:
@@ -94,7 +98,7 @@ def test_attention_is_the_weighted_sum_of_what_may_be_seen(score, normalizer, sc
     attention = single(score, normalizer, scope)
     query, keys, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, 3, seed=4)
     mask = length_mask(LENGTHS, N)
-    context, weights = attention(query, keys, values, mask)
+    context, weights = attention(query, keys, values, AttentionMask.padding(mask))
     for b, m in product(range(B), range(M)):
         asked = query[b, m].numpy()
         expected = ar.look(
@@ -106,7 +110,7 @@ def test_attention_is_the_weighted_sum_of_what_may_be_seen(score, normalizer, sc
             normalizer=ar.NORMALIZERS[normalizer],
         )
         torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
-        torch.testing.assert_close(weights[b, m], torch.tensor(expected.weights), **EXACT)
+        torch.testing.assert_close(weights[b, 0, m], torch.tensor(expected.weights), **EXACT)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -117,7 +121,7 @@ def test_heads_are_attentions_of_their_own(score, normalizer, scope, form):
     query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
     values = drawn(B, N, width, seed=4)
     mask = length_mask(LENGTHS, N)
-    context, weights = attention(query, keys, values, mask)
+    context, weights = attention(query, keys, values, AttentionMask.padding(mask))
     assert context.shape[-1] == attention.context_size
     heads = attention.heads
     w = ar.head_weights(attention, heads)
@@ -155,7 +159,7 @@ def test_heads_with_scaled_dot_are_those_of_the_library(heads):
     query, keys, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, D, seed=4)
     lengths = torch.tensor([5, 1, 2])  # the library gives NaN for a row that is wholly masked
     mask = length_mask(lengths, N)
-    context, weights = attention(query, keys, values, mask)
+    context, weights = attention(query, keys, values, AttentionMask.padding(mask))
     output = torch.eye(D).double() if heads == 1 else attention.output_weight
     expected, seen = torch.nn.functional.multi_head_attention_forward(
         query.transpose(0, 1),
@@ -205,10 +209,9 @@ def test_attend_by_the_name_of_a_score(name):
 def test_attend_by_a_score_with_weights(name):
     score = single(name, "softmax", "global").score
     query, keys, values = drawn(2, M, D, seed=1), drawn(2, N, D, seed=2), drawn(2, N, 3, seed=4)
-    for ours, theirs in zip(
-        attend(query, keys, values, score=score), Attention(score)(query, keys, values), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, **EXACT)
+    free, module = attend(query, keys, values, score=score), Attention(score)(query, keys, values)
+    torch.testing.assert_close(free.context, module.context, **EXACT)
+    torch.testing.assert_close(free.weights.unsqueeze(1), module.weights, **EXACT)
 
 
 def test_attend_scales_unless_told_otherwise():
@@ -254,7 +257,126 @@ def test_a_mask_that_does_not_fit_is_refused(shape):
         attend(query, values, values, mask=torch.ones(shape, dtype=torch.bool))
 
 
-# The lecture's matrix M, added to the scores
+def test_key_padding_given_as_a_matrix_is_refused_with_the_way_to_give_it():
+    query, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
+    mask = length_mask(LENGTHS, N)  # [B, S]
+    for attention in (
+        lambda mask: attend(query, values, values, mask=mask),
+        lambda mask: single("dot", "softmax", "global")(query, values, values, mask),
+        lambda mask: several("dot", "softmax", "global", heads=2)(query, values, values, mask),
+    ):
+        with pytest.raises(ValueError, match=r"key padding.*AttentionMask\.padding\(mask\)"):
+            attention(mask)
+        attention(AttentionMask.padding(mask))
+
+
+@pytest.mark.parametrize("shape", [(B, N - 1), (B - 1, N), (B, M, N)])
+def test_key_padding_that_does_not_fit_is_refused(shape):
+    query, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
+    mask = AttentionMask.padding(torch.ones(shape, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"key padding of .* does not fit scores"):
+        attend(query, values, values, mask=mask)
+
+
+def test_key_padding_is_never_read_as_a_matrix():
+    """One sentence without a batch has as many heads as the padding has rows."""
+    query, values = drawn(M, D, seed=1), drawn(N, D, seed=2)
+    mask = AttentionMask.padding(torch.ones(2, N, dtype=torch.bool))
+    with pytest.raises(ValueError, match="does not fit"):
+        several("dot", "softmax", "global", heads=2)(query, values, values, mask)
+    with pytest.raises(ValueError, match="does not fit"):
+        attend(query[:2], values, values, mask=mask)
+
+
+# The lecture's formula, C = softmax(Q K^T / sqrt(n) + M) V, in NumPy
+
+
+def lecture_attention(q: ar.Array, k: ar.Array, v: ar.Array, m: ar.Array) -> ar.Array:
+    """Q [L, D], K [S, D], V [S, D_v], M [L, S] -> C [L, D_v]; a row of -inf alone gives 0."""
+    scores = q @ k.T / np.sqrt(q.shape[-1]) + m
+    highest = scores.max(axis=-1, keepdims=True)
+    exponentials = np.exp(scores - np.where(np.isfinite(highest), highest, 0.0))
+    return exponentials / np.maximum(exponentials.sum(axis=-1, keepdims=True), 1e-300) @ v
+
+
+def lecture_matrices() -> dict[str, ar.Array]:
+    """M [L, S] of every form: anything with holes, causal, a bias, all of them together."""
+    chance = np.random.default_rng(5)
+    holes = np.where(chance.random((N, N)) < 0.6, 0.0, -np.inf)
+    holes[1] = -np.inf  # a query that may attend to nothing
+    future = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
+    bias = chance.normal(size=(N, N))
+    return {
+        "nothing": np.zeros((N, N)),
+        "holes": holes,
+        "causal": future,
+        "bias": bias,
+        "causal with holes": future + holes,
+        "causal, with holes, biased": future + holes + bias,
+    }
+
+
+@pytest.mark.parametrize("name", lecture_matrices())
+def test_attend_with_one_matrix_for_a_batch_is_the_formula_of_the_lecture(name):
+    matrix = lecture_matrices()[name]
+    query, keys, values = drawn(B, N, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, 3, seed=4)
+    expected = torch.from_numpy(
+        np.stack(
+            [
+                lecture_attention(q, k, v, matrix)
+                for q, k, v in zip(query.numpy(), keys.numpy(), values.numpy(), strict=True)
+            ]
+        )
+    )
+    masks: list[Tensor | AttentionMask] = [torch.from_numpy(matrix)]
+    if not np.isin(matrix, (0.0, -np.inf)).all():  # the same in two parts
+        added = torch.from_numpy(np.where(np.isfinite(matrix), matrix, 0.0))
+        masks.append(AttentionMask(added) & AttentionMask(torch.from_numpy(np.isfinite(matrix))))
+    else:
+        masks.append(torch.from_numpy(np.isfinite(matrix)))  # boolean
+    if name == "causal":
+        masks.append(AttentionMask.causal(N))
+    if name == "causal with holes":
+        holes = torch.from_numpy(np.isfinite(lecture_matrices()["holes"]))
+        masks.append(AttentionMask.causal(N) & AttentionMask(holes))
+    for mask in masks:
+        context, weights = attend(query, keys, values, mask=mask)
+        torch.testing.assert_close(context, expected, rtol=0, atol=1e-12)
+        assert not weights[:, ~torch.from_numpy(np.isfinite(matrix))].any()  # exactly 0
+        module = Attention(build_score("scaled_dot", ScoreSizes(query=D, key=D)))
+        torch.testing.assert_close(
+            module(query, keys, values, mask).context, expected, rtol=0, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("floating", [False, True])
+def test_a_causal_mask_with_key_padding_is_the_formula_of_the_lecture(floating):
+    query, keys, values = drawn(B, N, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, 3, seed=4)
+    nonpad = length_mask(LENGTHS, N)
+    given = torch.zeros(B, N).double().masked_fill(~nonpad, float("-inf")) if floating else nonpad
+    mask = AttentionMask.causal(N) & AttentionMask.padding(given)
+    context, _ = attend(query, keys, values, mask=mask)
+    for b in range(B):
+        matrix = np.where(np.tri(N, dtype=bool) & nonpad[b].numpy(), 0.0, -np.inf)
+        expected = lecture_attention(query[b].numpy(), keys[b].numpy(), values[b].numpy(), matrix)
+        torch.testing.assert_close(context[b], torch.from_numpy(expected), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
+def test_attend_takes_any_leading_dimensions_and_masks_as_the_library_does(leading):
+    query, keys = drawn(*leading, M, D, seed=1), drawn(*leading, N, D, seed=2)
+    for shape in ((N,), (M, N), (*leading, M, N), (*(1 for _ in leading), M, N)):
+        mask = torch.rand(shape, generator=torch.Generator().manual_seed(3)) < 0.7
+        mask[..., 0] = True  # the library gives NaN for a row that is wholly masked
+        for given in (mask, torch.zeros(shape).double().masked_fill(~mask, float("-inf"))):
+            context, weights = attend(query, keys, keys, mask=given)
+            matrix = given.expand(M, N) if given.dim() == 1 else given
+            expected = torch.nn.functional.scaled_dot_product_attention(query, keys, keys, matrix)
+            torch.testing.assert_close(context, expected, rtol=0, atol=1e-12)
+            assert weights.shape == (*leading, M, N)
+
+
+# Matrices of every score, normalizer and scope
 
 
 def drawn_mask(*shape: int, seed: int) -> Tensor:
@@ -264,13 +386,15 @@ def drawn_mask(*shape: int, seed: int) -> Tensor:
     return mask
 
 
-@pytest.mark.parametrize("shape", [(B, N), (B, M, N), (N,), (1, M, N)])
+@pytest.mark.parametrize("shape", [(B, N), (B, M, N), (N,), (1, M, N), (M, N)])
 @pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
 def test_a_matrix_of_minus_infinity_is_a_boolean_mask(score, normalizer, scope, shape):
     real = (
         drawn_mask(*shape, seed=5) if len(shape) > 1 else torch.tensor([True, False] * 2 + [True])
     )
     added = torch.zeros(shape, dtype=torch.float64).masked_fill(~real, float("-inf"))
+    if shape == (B, N):
+        real, added = AttentionMask.padding(real), AttentionMask.padding(added)
     query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
     for attention in (
         single(score, normalizer, scope),
@@ -299,7 +423,7 @@ def test_what_a_matrix_says_is_added_to_the_scores(normalizer):
     for b, m in product(range(B), range(M)):
         scores = np.array(score(query[b, m].numpy(), keys[b].numpy())) + added[b, m].numpy()
         expected = ar.NORMALIZERS[normalizer](list(scores), [True] * N)
-        torch.testing.assert_close(weights[b, m], torch.tensor(expected), **EXACT)
+        torch.testing.assert_close(weights[b, 0, m], torch.tensor(expected), **EXACT)
 
 
 # Steps, and memory that is made once
@@ -312,11 +436,11 @@ def test_a_query_asked_alone_at_its_step_sees_what_it_sees_among_all(scope):
         several("additive", "softmax", scope, heads=2),
     ):
         query, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
-        memory, mask = attention.prepare(values, values), length_mask(LENGTHS, N)
-        together = attention.look(query, memory, mask)
+        memory, mask = attention.project_memory(values, values), padding(LENGTHS, N)
+        together = attention.attend(query, memory, mask)
         for m in range(M):
             steps = torch.full((B, 1), m + 1)
-            alone = attention.look(query[:, m : m + 1], memory, mask, steps=steps)
+            alone = attention.attend(query[:, m : m + 1], memory, mask, steps=steps)
             torch.testing.assert_close(alone.context, together.context[:, m : m + 1], **EXACT)
             torch.testing.assert_close(alone.weights, together.weights[..., m : m + 1, :], **EXACT)
 
@@ -325,7 +449,7 @@ def test_sentences_may_be_at_steps_of_their_own():
     attention = several("dot", "softmax", "local_m", heads=2)
     query, values = drawn(2, 1, D, seed=1), drawn(2, N, D, seed=2)
     steps = torch.tensor([[1], [4]])
-    weights = attention.look(query, attention.prepare(values, values), steps=steps).weights
+    weights = attention.attend(query, attention.project_memory(values, values), steps=steps).weights
     seen = (weights > 0).any(1)[:, 0]
     # D = 1: places 1 and 2; places 3 to 5
     assert seen.tolist() == [[True, True, False, False, False], [False, False, True, True, True]]
@@ -349,7 +473,7 @@ def test_lengths_become_masks():
 
 
 def test_a_causal_mask_hides_the_future():
-    assert causal_mask(3).tolist() == [
+    assert AttentionMask.causal(3).matrix.tolist() == [
         [True, False, False],
         [True, True, False],
         [True, True, True],
@@ -399,7 +523,7 @@ def test_self_attention_is_attention_of_states_to_themselves(heads):
     layer.double().eval()
     states = drawn(B, N, D, seed=1)
     mask = length_mask(LENGTHS, N)
-    made = layer(states, mask)
+    made = layer(states, AttentionMask.padding(mask))
     w = ar.head_weights(layer.attention, heads)
     scores = [ar.scores_of("scaled_dot", {})] * heads
     gain, bias = layer.norm.weight.detach().numpy(), layer.norm.bias.detach().numpy()
@@ -414,9 +538,9 @@ def test_self_attention_is_attention_of_states_to_themselves(heads):
 def test_causal_self_attention_never_sees_what_follows():
     layer = SelfAttention(size=D, heads=2).double().eval()
     states = drawn(1, N, D, seed=1)
-    whole = layer(states, causal_mask(N).unsqueeze(0))
+    whole = layer(states, AttentionMask.causal(N))
     for length in range(1, N):
-        start = layer(states[:, :length], causal_mask(length).unsqueeze(0))
+        start = layer(states[:, :length], AttentionMask.causal(length))
         torch.testing.assert_close(whole[:, :length], start, **EXACT)
 
 
@@ -434,7 +558,7 @@ def test_the_gradient_of_attention_is_right(score, normalizer, scope, heads):
     query = drawn(B, 2, D, seed=1).requires_grad_()
     keys = drawn(B, 4, D, seed=2).requires_grad_()
     values = drawn(B, 4, D, seed=4).requires_grad_()
-    mask = length_mask(torch.tensor([4, 1, 0]), 4)
+    mask = padding(torch.tensor([4, 1, 0]), 4)
 
     def looked(query, keys, values, *_):
         return tuple(attention(query, keys, values, mask))

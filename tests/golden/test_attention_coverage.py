@@ -9,6 +9,7 @@ from tiny import redraw
 
 from seq2seq.attention.attention import Attention, MultiHeadAttention
 from seq2seq.attention.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage
+from seq2seq.attention.masks import AttentionMask
 from seq2seq.attention.scores import SCORES, ScoreSizes, build_score
 from seq2seq.kernels.padding import length_mask
 
@@ -30,10 +31,10 @@ def looked(*, seed: int) -> list[torch.Tensor]:
     return list((weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)).unbind(1))
 
 
-def made(kind: str, *, prepared_size: int = 5, heads: int | None = None) -> Coverage:
-    sizes = {"memory_size": M, "prepared_size": prepared_size, "heads": heads}
+def made(kind: str, *, projected_size: int = 5, heads: int = 1) -> Coverage:
+    sizes = {"memory_size": M, "projected_size": projected_size, "heads": heads}
     coverage = (
-        LinearCoverage(**sizes, fertility=3.0)
+        LinearCoverage(**sizes, max_fertility=3.0)
         if kind == "linear"
         else GRUCoverage(**sizes, query_size=H, size=2)
     )
@@ -56,10 +57,10 @@ def passed_through(kind: str, coverage: Coverage) -> tuple[CoverageState, list[t
     """T looks, and the coverage [B, S, C] before each of them and at last."""
     values, queries = drawn(B, S, M, seed=1), drawn(T, B, H, seed=2)
     state = coverage.start(values)
-    seen = [state.seen]
+    seen = [state.vectors]
     for weights, query in zip(looked(seed=3), queries, strict=True):
         state = coverage.update(state, weights, query)
-        seen.append(state.seen)
+        seen.append(state.vectors)
     return state, seen
 
 
@@ -93,7 +94,7 @@ def test_coverage_grows_as_the_paper_says(kind):
 
 
 def test_linear_coverage_worked_out_by_hand():
-    coverage = LinearCoverage(memory_size=1, prepared_size=1, fertility=4.0)
+    coverage = LinearCoverage(memory_size=1, projected_size=1, max_fertility=4.0)
     with torch.no_grad():
         coverage.fertility.weight.fill_(1.0)
         coverage.key.weight.fill_(10.0)
@@ -101,8 +102,8 @@ def test_linear_coverage_worked_out_by_hand():
     for _ in range(2):
         state = coverage.update(state, torch.tensor([[0.5, 0.25]]), torch.zeros(1, 9))
     # twice .5 / 2 and twice .25 / 2; V = 10
-    assert state.seen.tolist() == [[[0.5], [0.25]]]
-    assert coverage.shift(state).tolist() == [[[5.0], [2.5]]]
+    assert state.vectors.tolist() == [[[0.5], [0.25]]]
+    assert coverage.key_bias(state).tolist() == [[[[5.0], [2.5]]]]
 
 
 def test_gru_coverage_is_the_librarys_cell():
@@ -119,7 +120,7 @@ def test_gru_coverage_is_the_librarys_cell():
         read = torch.cat([weights.unsqueeze(-1), values, query.unsqueeze(1).expand(B, S, H)], -1)
         flat = read.flatten(0, 1)
         expected = cell(flat, cell(flat)).reshape(B, S, 2)
-    torch.testing.assert_close(state.seen, expected, **EXACT)
+    torch.testing.assert_close(state.vectors, expected, **EXACT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,8 +131,8 @@ def test_selecting_rows_moves_all_of_a_coverage(kind):
         weights, query = looked(seed=3)[0], drawn(B, H, seed=4)
         late = coverage.update(state, weights, query).select(rows)
         early = coverage.update(state.select(rows), weights[rows], query[rows])
-    torch.testing.assert_close(late.seen, early.seen, **EXACT)
-    torch.testing.assert_close(coverage.shift(late), coverage.shift(early), **EXACT)
+    torch.testing.assert_close(late.vectors, early.vectors, **EXACT)
+    torch.testing.assert_close(coverage.key_bias(late), coverage.key_bias(early), **EXACT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -139,15 +140,18 @@ def test_selecting_rows_moves_all_of_a_coverage(kind):
 def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
     score = build_score(name, ScoreSizes(query=H, key=M, inner=5))
     redraw(score, seed=6)
-    coverage = made(kind, prepared_size=score.prepared_size(M))
+    coverage = made(kind, projected_size=score.projected_size(M))
     attention = Attention(score.double())
     query, values = drawn(B, 2, H, seed=7), drawn(B, S, M, seed=1)
     mask = length_mask(LENGTHS, S)
+    padding = AttentionMask.padding(mask)
     with torch.no_grad():
         state, seen = passed_through(kind, coverage)
-        memory = attention.prepare(values, values)
-        context, weights = attention.look(query, memory, mask, shift=coverage.shift(state))
-        plain = attention.look(query, memory, mask).weights
+        memory = attention.project_memory(values, values)
+        context, weights = attention.attend(
+            query, memory, padding, key_bias=coverage.key_bias(state)
+        )
+        plain = attention.attend(query, memory, padding).weights
     assert (weights - plain).abs().max() > 1e-6  # it does reach the score
     named = {key: value.detach().numpy() for key, value in score.named_parameters()}
     for b in range(B):
@@ -157,8 +161,10 @@ def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
         )
         rows = values[b].numpy()
         for m in range(2):
-            expected = ar.look(query[b, m].numpy(), rows, rows, scores, ar.seen_everywhere(real))
-            torch.testing.assert_close(weights[b, m], torch.tensor(expected.weights), **EXACT)
+            expected = ar.attend(
+                query[b, m].numpy(), rows, rows, scores, ar.vectors_everywhere(real)
+            )
+            torch.testing.assert_close(weights[b, 0, m], torch.tensor(expected.weights), **EXACT)
             torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
 
 
@@ -168,19 +174,22 @@ def test_coverage_reaches_every_head_through_rows_of_its_own(name):
     attention = MultiHeadAttention(query_size=H, key_size=M, heads=heads, score=name)
     redraw(attention, seed=6)
     attention.double()
-    width = attention.attention.score.prepared_size(H // heads)
-    coverage = made("gru", prepared_size=width, heads=heads)
+    width = attention.attention.score.projected_size(H // heads)
+    coverage = made("gru", projected_size=width, heads=heads)
     query, values = drawn(B, 2, H, seed=7), drawn(B, S, M, seed=1)
     mask = length_mask(LENGTHS, S)
+    padding = AttentionMask.padding(mask)
     with torch.no_grad():
         state, seen = passed_through("gru", coverage)
-        memory = attention.prepare(values, values)
-        weights = attention.look(query, memory, mask, shift=coverage.shift(state)).weights
+        memory = attention.project_memory(values, values)
+        weights = attention.attend(
+            query, memory, padding, key_bias=coverage.key_bias(state)
+        ).weights
     named = {k: v.detach().numpy() for k, v in attention.attention.score.named_parameters()}
     split = coverage.key.weight.detach().numpy().reshape(heads, width, 2)  # V [P, C] a head
     w = ar.head_weights(attention, heads)
     for b in range(B):
-        window = ar.seen_everywhere(mask[b].tolist())
+        window = ar.vectors_everywhere(mask[b].tolist())
         rows = values[b].numpy()
         scores = [
             ar.covered_scores_of(
@@ -195,22 +204,22 @@ def test_coverage_reaches_every_head_through_rows_of_its_own(name):
             )
 
 
-@pytest.mark.parametrize("heads", [None, 2])
+@pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_of_coverage_is_right(kind, heads):
-    coverage = made(kind, prepared_size=2, heads=heads)
+    coverage = made(kind, projected_size=2, heads=heads)
     values = drawn(2, S, M, seed=1).requires_grad_()
     weights = drawn(2, 2, S, seed=2).sigmoid().requires_grad_()
     queries = drawn(2, 2, H, seed=3).requires_grad_()
 
-    def shift(values, weights, queries, *_):
+    def key_bias(values, weights, queries, *_):
         state = coverage.start(values)
         for step in range(2):
             state = coverage.update(state, weights[:, step], queries[:, step])
-        return coverage.shift(state)
+        return coverage.key_bias(state)
 
     inputs = (values, weights, queries, *coverage.parameters())
-    assert torch.autograd.gradcheck(shift, inputs)
+    assert torch.autograd.gradcheck(key_bias, inputs)
 
 
 def test_the_coverage_loss_is_that_of_see():
@@ -220,16 +229,16 @@ def test_the_coverage_loss_is_that_of_see():
     # min(.1, 1.2) + min(.9, .8) = .9; the fourth step is padding
     rows = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.1, 0.9], [1.0, 0.0]], dtype=torch.float64)
     real = torch.tensor([[True, True, True, False]])
-    assert coverage_loss(rows.reshape(1, 4, 1, 2), real).item() == pytest.approx(1.7)
+    assert coverage_loss(rows.reshape(1, 1, 4, 2), real).item() == pytest.approx(1.7)
 
 
 def test_the_coverage_loss_of_a_batch_is_that_of_its_sentences():
     from seq2seq.training.losses import coverage_loss
 
-    weights = drawn(3, 5, 2, 4, seed=1).softmax(-1).requires_grad_()  # [B, T, heads, S]
+    weights = drawn(3, 2, 5, 4, seed=1).softmax(-1).requires_grad_()  # [B, N, T, S]
     real = length_mask(torch.tensor([5, 3, 1]), 5)
     expected = sum(
-        ar.coverage_loss(list(row.mean(1).detach().numpy()), mask.tolist())
+        ar.coverage_loss(list(row.mean(0).detach().numpy()), mask.tolist())
         for row, mask in zip(weights, real, strict=True)
     )
     assert coverage_loss(weights, real).item() == pytest.approx(expected, rel=0, abs=1e-10)

@@ -399,5 +399,5 @@ def test_a_preset_is_its_equations(name, seed):
     assert (seen is None) == (weights is None)
     if weights is not None:
         for each in (weights, weights_by_steps):
-            found = each[0, : len(TARGET) + 1, :, : len(SOURCE) + 1].numpy()  # [T, N, S]
+            found = each[0, :, : len(TARGET) + 1, : len(SOURCE) + 1].numpy()  # [N, T, S]
             np.testing.assert_allclose(found, np.array(seen), rtol=0, atol=1e-10)

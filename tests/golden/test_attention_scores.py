@@ -54,7 +54,7 @@ def test_a_score_is_that_of_its_paper(name):
         [reference(q, ks) for q in qs] for qs, ks in zip(query.numpy(), keys.numpy(), strict=True)
     ]
     torch.testing.assert_close(
-        score(query, score.prepare(keys)), torch.tensor(expected, dtype=torch.float64), **EXACT
+        score(query, score.project_keys(keys)), torch.tensor(expected, dtype=torch.float64), **EXACT
     )
 
 
@@ -63,7 +63,7 @@ def test_every_head_has_a_score_of_its_own(name):
     score, (query_size, key_size) = made(name, heads=HEADS), EQUAL.get(name, (3, 5))
     query = drawn(2, HEADS, 3, query_size)
     keys = drawn(2, HEADS, 4, key_size, seed=8)
-    scores = score(query, score.prepare(keys))
+    scores = score(query, score.project_keys(keys))
     assert scores.shape == (2, HEADS, 3, 4)
     for b in range(2):
         for head in range(HEADS):
@@ -79,7 +79,7 @@ def test_every_head_has_a_score_of_its_own(name):
 def test_prepared_keys_are_as_wide_as_a_score_says(name, heads):
     score, (_, key_size) = made(name, heads=heads), EQUAL.get(name, (3, 5))
     keys = drawn(2, 4, key_size) if heads is None else drawn(2, heads, 4, key_size)
-    assert score.prepare(keys).shape == (*keys.shape[:-1], score.prepared_size(key_size))
+    assert score.project_keys(keys).shape == (*keys.shape[:-1], score.projected_size(key_size))
 
 
 @pytest.mark.parametrize("heads", [None, HEADS])
@@ -88,9 +88,11 @@ def test_a_score_needs_no_dimension_for_a_batch(name, heads):
     score, (query_size, key_size) = made(name, heads=heads), EQUAL.get(name, (3, 5))
     lead = () if heads is None else (heads,)
     query, keys = drawn(2, *lead, 3, query_size), drawn(2, *lead, 4, key_size, seed=8)
-    batched = score(query, score.prepare(keys))
+    batched = score(query, score.project_keys(keys))
     for b in range(2):
-        torch.testing.assert_close(batched[b], score(query[b], score.prepare(keys[b])), **EXACT)
+        torch.testing.assert_close(
+            batched[b], score(query[b], score.project_keys(keys[b])), **EXACT
+        )
 
 
 def test_scores_worked_out_by_hand():
@@ -104,7 +106,7 @@ def test_scores_worked_out_by_hand():
     with torch.no_grad():
         general.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [5.0, 5.0], [0.0, 1.0]]))
     # by hand: q^T W = [1, 3]; times [2, 1] = 5
-    assert general(query, general.prepare(torch.tensor([[2.0, 1.0]]))).tolist() == [[5.0]]
+    assert general(query, general.project_keys(torch.tensor([[2.0, 1.0]]))).tolist() == [[5.0]]
 
 
 def test_location_worked_out_by_hand():
@@ -113,8 +115,8 @@ def test_location_worked_out_by_hand():
         location.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, -1.0]]))
     query = torch.tensor([[3.0, 1.0]])
     # by hand: 3 + 2 and 0 - 1; then of three places the third is beyond the table
-    assert location(query, location.prepare(torch.zeros(1, 8))).tolist() == [[5.0]]
-    beyond = location(query, location.prepare(torch.zeros(3, 8)))
+    assert location(query, location.project_keys(torch.zeros(1, 8))).tolist() == [[5.0]]
+    beyond = location(query, location.project_keys(torch.zeros(3, 8)))
     assert beyond.tolist() == [[5.0, -1.0, float("-inf")]]
 
 
@@ -128,7 +130,9 @@ def test_additive_is_concat_with_the_matrix_shared_out():
         lead = () if heads is None else (heads,)
         query, keys = drawn(2, *lead, 3, 3), drawn(2, *lead, 4, 5, seed=8)
         torch.testing.assert_close(
-            additive(query, additive.prepare(keys)), concat(query, concat.prepare(keys)), **EXACT
+            additive(query, additive.project_keys(keys)),
+            concat(query, concat.project_keys(keys)),
+            **EXACT,
         )
 
 
@@ -142,7 +146,9 @@ def test_concat_with_the_identity_for_the_key_is_luongs_code():
         concat.reduction.copy_(published.reduction)
     query, keys = drawn(2, 3, 3), drawn(2, 4, 5, seed=8)
     torch.testing.assert_close(
-        published(query, published.prepare(keys)), concat(query, concat.prepare(keys)), **EXACT
+        published(query, published.project_keys(keys)),
+        concat(query, concat.project_keys(keys)),
+        **EXACT,
     )
 
 
@@ -152,7 +158,7 @@ def test_general_with_the_identity_is_dot():
         general.weight.copy_(torch.eye(4))
     query, keys = drawn(2, 3, 4), drawn(2, 5, 4, seed=8)
     torch.testing.assert_close(
-        general(query, general.prepare(keys)), DotScore()(query, keys), **EXACT
+        general(query, general.project_keys(keys)), DotScore()(query, keys), **EXACT
     )
 
 
@@ -160,14 +166,16 @@ def test_general_is_dot_after_projecting_the_query():
     general = made("general")
     query, keys = drawn(2, 3, 3), drawn(2, 5, 5, seed=8)
     torch.testing.assert_close(
-        general(query, general.prepare(keys)), DotScore()(query @ general.weight, keys), **EXACT
+        general(query, general.project_keys(keys)),
+        DotScore()(query @ general.weight, keys),
+        **EXACT,
     )
 
 
 def test_location_reads_nothing_of_the_keys():
     location = made("location")
     query = drawn(2, 3, 3)
-    here, there = (location(query, location.prepare(drawn(2, 4, 5, seed=s))) for s in (8, 9))
+    here, there = (location(query, location.project_keys(drawn(2, 4, 5, seed=s))) for s in (8, 9))
     assert torch.equal(here, there)
 
 
@@ -179,7 +187,7 @@ def test_additive_with_a_joined_matrix_never_sees_query_and_key_swapped():
         swapped.weight.copy_(torch.cat([score.weight[:, 3:], score.weight[:, :3]], dim=1))
         swapped.reduction.copy_(score.reduction)
     torch.testing.assert_close(
-        score(query, score.prepare(keys)), swapped(keys, swapped.prepare(query)), **EXACT
+        score(query, score.project_keys(keys)), swapped(keys, swapped.project_keys(query)), **EXACT
     )
 
 
@@ -193,7 +201,7 @@ def test_the_gradient_of_a_score_is_right(name, heads):
     parameters = tuple(score.parameters())
 
     def scores(query, keys, *_):
-        return score(query, score.prepare(keys))
+        return score(query, score.project_keys(keys))
 
     assert torch.autograd.gradcheck(scores, (query, keys, *parameters))
 

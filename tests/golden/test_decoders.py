@@ -66,7 +66,7 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
             assert (weights is None) == (not step.weights)
             if weights is not None:
                 torch.testing.assert_close(
-                    weights[row, t, :, :places], tensor(step.weights), **EXACT
+                    weights[row, :, t, :places], tensor(step.weights), **EXACT
                 )
         assert_state_after(model, source, ids, steps[-1])
 
@@ -199,8 +199,8 @@ def test_each_head_has_weights_of_its_own():
         model = tiny_model(kind, heads=2)
         with torch.no_grad():
             weights = model.unroll(padded(PAIRS)).weights
-        assert weights.shape == (2, 5, 2, 6)
-        assert not torch.allclose(weights[:, :, 0], weights[:, :, 1])
+        assert weights.shape == (2, 2, 5, 6)
+        assert not torch.allclose(weights[:, 0], weights[:, 1])
 
 
 # Presets
@@ -368,7 +368,7 @@ def assert_gradients_right(config: ModelConfig) -> None:
     def made(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
         readouts, weights = model.unroll(batch)
         logits = model.logits(readouts[real])
-        return (logits,) if weights is None else (logits, weights[real])
+        return (logits,) if weights is None else (logits, weights.transpose(1, 2)[real])
 
     used = dict.fromkeys(model.parameters())
     assert torch.autograd.gradcheck(made, tuple(used), fast_mode=True)
@@ -394,7 +394,9 @@ def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
     summary = memory.summary.detach().requires_grad_()
 
     def readouts(values, summary, *_):
-        looked_at = Memory(values, memory.mask, summary, memory.last, model.decoder.prepare(values))
+        looked_at = Memory(
+            values, memory.mask, summary, memory.last, model.decoder.project_memory(values)
+        )
         unrolled = model.decoder.unroll(batch.decoder_input, looked_at)
         return unrolled.readouts if unrolled.weights is None else tuple(unrolled)
 

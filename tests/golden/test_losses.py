@@ -246,19 +246,21 @@ def test_accumulated_gradients_are_those_of_one_batch():
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)
 
 
-def looks(rows: int, steps: int, heads: int, places: int, *, seed: int) -> torch.Tensor:
+def weights_of(rows: int, heads: int, steps: int, places: int, *, seed: int) -> torch.Tensor:
     chance = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, steps, heads, places, generator=chance, dtype=torch.float64).softmax(
+    return torch.randn(rows, heads, steps, places, generator=chance, dtype=torch.float64).softmax(
         -1
     )
 
 
 @pytest.mark.parametrize("heads", [1, 3])
 def test_the_coverage_loss_of_attention_is_that_of_a_loop(heads):
-    weights, lengths = looks(3, 5, heads, 4, seed=1), [5, 3, 1]
+    weights, lengths = weights_of(3, heads, 5, 4, seed=1), [5, 3, 1]
     real = torch.tensor([[t < length for t in range(5)] for length in lengths])
     expected = sum(
-        ar.coverage_loss([sum(weights[b, t].numpy()) / heads for t in range(5)], real[b].tolist())
+        ar.coverage_loss(
+            [sum(weights[b, :, t].numpy()) / heads for t in range(5)], real[b].tolist()
+        )
         for b in range(3)
     )
     assert coverage_loss(weights, real).item() == pytest.approx(expected, abs=1e-10)
@@ -268,19 +270,19 @@ def test_a_coverage_loss_of_attention_worked_out_by_hand():
     # nothing before the first step; min(.5, .7) + min(.5, .3) = .8; min(.1, 1.2) + min(.9, .8) = .9
     rows = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.1, 0.9], [1.0, 0.0]])
     real = torch.tensor([[True, True, True, False]])
-    assert coverage_loss(rows[None, :, None], real).item() == pytest.approx(1.7)
+    assert coverage_loss(rows[None, None], real).item() == pytest.approx(1.7)
     # two heads that look apart, at [1, 0] and [0, 1], have a mean of [.5, .5]: .5 + .5 at step 2
-    apart = torch.eye(2).expand(1, 2, 2, 2)  # [B, T, N, S]
+    apart = torch.eye(2)[None, :, None].expand(1, 2, 2, 2)  # [B, N, T, S]
     assert coverage_loss(apart, torch.ones(1, 2, dtype=torch.bool)).item() == pytest.approx(1.0)
 
 
 def test_attention_that_never_looks_twice_has_no_coverage_loss():
     real = torch.ones(1, 4, dtype=torch.bool)
-    assert coverage_loss(torch.eye(4)[None, :, None], real).item() == 0.0
+    assert coverage_loss(torch.eye(4)[None, None], real).item() == 0.0
 
 
 def test_the_gradient_of_the_coverage_loss_of_attention_is_right():
-    weights = looks(2, 4, 2, 3, seed=2).requires_grad_()
+    weights = weights_of(2, 2, 4, 3, seed=2).requires_grad_()
     real = torch.tensor([[True] * 4, [True, True, False, False]])
     assert torch.autograd.gradcheck(lambda each: coverage_loss(each, real), (weights,))
 

@@ -10,7 +10,7 @@ from tiny import redraw
 from torch import Tensor
 
 from seq2seq.attention.attention import MultiHeadAttention
-from seq2seq.attention.masks import masked_softmax
+from seq2seq.attention.masks import AttentionMask, masked_softmax
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
 from seq2seq.attention.scores import SCORES
@@ -30,6 +30,10 @@ D = 4
 
 def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def padding(lengths: Tensor, width: int) -> AttentionMask:
+    return AttentionMask.padding(length_mask(lengths, width))
 
 
 def scope_of(name: str, heads: int) -> Scope | None:
@@ -72,7 +76,7 @@ def test_weights_sum_to_one_and_are_nothing_where_masked(
     query, values, lengths = look
     attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
-    context, weights = attention(query, values, values, mask)
+    context, weights = attention(query, values, values, AttentionMask.padding(mask))
     assert (weights >= 0).all()
     assert not weights[~mask[:, None, None].expand_as(weights)].any()  # exactly 0
     sums = weights.sum(-1)  # [B, heads, M]
@@ -97,7 +101,7 @@ def test_a_wholly_masked_row_passes_no_gradient_and_no_nan(
     mask = length_mask(lengths, values.shape[1])
     query.requires_grad_()
     values.requires_grad_()
-    context, weights = attention(query, values, values, mask)
+    context, weights = attention(query, values, values, AttentionMask.padding(mask))
     assert not context[0].any() and not weights[0].any()
     (context.sum() + weights.square().sum()).backward()
     for gradient in (query.grad, values.grad, *(p.grad for p in attention.parameters())):
@@ -114,7 +118,9 @@ def test_what_is_masked_does_not_matter(score, normalizer, scope, heads, look, s
     mask = length_mask(lengths, values.shape[1])
     other = torch.where(mask.unsqueeze(-1), values, torch.full_like(values, 1e6))
     for ours, theirs in zip(
-        attention(query, values, values, mask), attention(query, other, other, mask), strict=True
+        attention(query, values, values, AttentionMask.padding(mask)),
+        attention(query, other, other, AttentionMask.padding(mask)),
+        strict=True,
     ):
         assert torch.equal(ours, theirs)
 
@@ -126,9 +132,9 @@ def test_more_padding_does_not_matter(score, normalizer, scope, heads, look, see
     query, values, lengths = look
     attention = attention_of(score, normalizer, scope, heads, seed)
     width = values.shape[1]
-    context, weights = attention(query, values, values, length_mask(lengths, width))
+    context, weights = attention(query, values, values, padding(lengths, width))
     wider = torch.cat([values, drawn(len(values), 3, D, seed=seed)], dim=1)
-    other, other_weights = attention(query, wider, wider, length_mask(lengths, width + 3))
+    other, other_weights = attention(query, wider, wider, padding(lengths, width + 3))
     torch.testing.assert_close(other, context, rtol=0, atol=1e-12)
     torch.testing.assert_close(other_weights[..., :width], weights, rtol=0, atol=1e-12)
     assert not other_weights[..., width:].any()
@@ -141,9 +147,9 @@ def test_a_sentence_alone_is_what_it_is_among_others(score, normalizer, scope, h
     query, values, lengths = look
     attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
-    together = attention(query, values, values, mask)
+    together = attention(query, values, values, AttentionMask.padding(mask))
     for b in range(len(query)):
-        alone = attention(query[b], values[b], values[b], mask[b])
+        alone = attention(query[b], values[b], values[b], AttentionMask.padding(mask[b]))
         for ours, theirs in zip(alone, together, strict=True):
             torch.testing.assert_close(ours, theirs[b], rtol=0, atol=1e-12)
 
@@ -163,8 +169,8 @@ def test_memory_in_another_order_is_the_same_memory(score, normalizer, heads, lo
     attention = attention_of(score, normalizer, "global", heads, seed)
     order = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(seed))
     moved, mask = values[:, order], length_mask(lengths, values.shape[1])
-    context, weights = attention(query, values, values, mask)
-    other, other_weights = attention(query, moved, moved, mask[:, order])
+    context, weights = attention(query, values, values, AttentionMask.padding(mask))
+    other, other_weights = attention(query, moved, moved, AttentionMask.padding(mask[:, order]))
     torch.testing.assert_close(context, other, rtol=0, atol=1e-10)
     torch.testing.assert_close(weights[..., order], other_weights, rtol=0, atol=1e-10)
 
@@ -179,7 +185,7 @@ def test_attention_in_half_precision_is_finite_and_masked(score, normalizer, sco
     added = torch.zeros(3, 40, dtype=dtype).masked_fill(~mask, float("-inf"))
     for each in (mask, added):
         query.grad = values.grad = None
-        context, weights = attention(query, values, values, each)
+        context, weights = attention(query, values, values, AttentionMask.padding(each))
         assert context.dtype == weights.dtype == dtype
         assert context.isfinite().all() and weights.isfinite().all()
         assert not weights[1, ..., 3:].any() and not weights[2].any() and not context[2].any()

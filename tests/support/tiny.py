@@ -141,7 +141,7 @@ def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
 
 
 def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Readouts [B, T, R] and weights [B, T, N, S] by `start` and repeated `step`."""
+    """Readouts [B, T, R] and weights [B, N, T, S] by `start` and repeated `step`."""
     memory = model.encode(batch.source)
     state = model.decoder.start(memory)
     readouts, weights = [], []
@@ -151,7 +151,7 @@ def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]
         readouts.append(step.readout)
         weights.append(step.weights)
     seen = [each for each in weights if each is not None]
-    return torch.stack(readouts, dim=1), torch.stack(seen, dim=1) if seen else None
+    return torch.stack(readouts, dim=1), torch.stack(seen, dim=2) if seen else None
 
 
 def corpus_lines(pairs: int, *, seed: int = 0) -> Iterator[tuple[str, str]]:

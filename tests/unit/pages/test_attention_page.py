@@ -63,7 +63,7 @@ def test_every_scope_has_a_row(scope):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_everything_public_is_on_the_page(module):
-    loaded = importlib.import_module(f"seq2seq.{module}")
+    loaded = importlib.import_module(f"seq2seq.attention.{module}")
     names = [
         name
         for name, value in vars(loaded).items()
