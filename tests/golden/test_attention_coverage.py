@@ -161,9 +161,7 @@ def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
         )
         rows = values[b].numpy()
         for m in range(2):
-            expected = ar.attend(
-                query[b, m].numpy(), rows, rows, scores, ar.vectors_everywhere(real)
-            )
+            expected = ar.look(query[b, m].numpy(), rows, rows, scores, ar.seen_everywhere(real))
             torch.testing.assert_close(weights[b, 0, m], torch.tensor(expected.weights), **EXACT)
             torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
 
@@ -189,7 +187,7 @@ def test_coverage_reaches_every_head_through_rows_of_its_own(name):
     split = coverage.key.weight.detach().numpy().reshape(heads, width, 2)  # V [P, C] a head
     w = ar.head_weights(attention, heads)
     for b in range(B):
-        window = ar.vectors_everywhere(mask[b].tolist())
+        window = ar.seen_everywhere(mask[b].tolist())
         rows = values[b].numpy()
         scores = [
             ar.covered_scores_of(

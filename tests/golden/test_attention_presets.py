@@ -400,4 +400,5 @@ def test_a_preset_is_its_equations(name, seed):
     if weights is not None:
         for each in (weights, weights_by_steps):
             found = each[0, :, : len(TARGET) + 1, : len(SOURCE) + 1].numpy()  # [N, T, S]
+            found = found.swapaxes(0, 1)  # [T, N, S]
             np.testing.assert_allclose(found, np.array(seen), rtol=0, atol=1e-10)

@@ -88,7 +88,7 @@ def assert_state_after(model: EncoderDecoder, source: Ids, ids: Ids, expected: A
         torch.testing.assert_close(state.fed[0], tensor(expected.fed), **EXACT)
     assert (state.coverage is None) == (expected.coverage is None)
     if state.coverage is not None:
-        seen = state.coverage.seen[0, : len(expected.coverage)]
+        seen = state.coverage.vectors[0, : len(expected.coverage)]
         torch.testing.assert_close(seen, tensor(expected.coverage), **EXACT)
     if state.number is not None:
         assert state.number.tolist() == [len(ids) + 1]
@@ -262,7 +262,7 @@ def test_context_input_reaches_the_cell_at_every_step():
 
 
 @pytest.mark.parametrize(
-    ("kind", "fed", "width"),
+    ("kind", "feedback", "width"),
     [
         (LUONG[0], "readout", 7),
         (LUONG[0], "context", 6),
@@ -271,8 +271,8 @@ def test_context_input_reaches_the_cell_at_every_step():
     ],
     ids=str,
 )
-def test_input_feeding_starts_from_nothing(kind, fed, width):
-    model, batch = tiny_model(kind, fed=fed), padded(PAIRS)
+def test_input_feeding_starts_from_zeros(kind, feedback, width):
+    model, batch = tiny_model(kind, feedback=feedback), padded(PAIRS)
     state = model.decoder.start(model.encode(batch.source))
     assert state.fed is not None and state.fed.shape == (2, width) and not state.fed.any()
     assert stepped(model, batch)[0].shape == (2, 5, 7)

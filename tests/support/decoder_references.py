@@ -16,6 +16,7 @@ from recurrent_references import CellWeights, State
 from references import Array, join, tanh, times
 from torch import nn
 
+from seq2seq.attention.attention import MultiHeadAttention
 from seq2seq.batch import EOS
 from seq2seq.config import ModelConfig
 from seq2seq.model import EncoderDecoder
@@ -136,7 +137,8 @@ class SlowModel:
     ) -> ar.ManyLooks:
         """One look of step `number`, counted from 1."""
         attention = self.decoder.attention
-        values, heads = source.values, getattr(attention, "heads", None)
+        several = isinstance(attention, MultiHeadAttention)
+        values, heads = source.values, attention.heads if several else None
         own = attention if heads is None else attention.attention
         score = arrays_of(own.score)
         normalizer = ar.NORMALIZERS[self.config.normalizer]
