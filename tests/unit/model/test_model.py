@@ -26,7 +26,7 @@ def built(**settings):
 def test_attention_may_be_kept_from_the_end_of_the_source(attention):
     weights = built(attention=attention, attend_eos=False).unroll(BATCH).weights
     assert (weights[0, ..., 3] == 0).all() and (weights[1, ..., 1:] == 0).all()
-    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 1))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 1, 3))
     assert (built(attention=attention).unroll(BATCH).weights[0, ..., 3] > 0).all()
 
 
