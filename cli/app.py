@@ -8,7 +8,7 @@ import errno
 import os
 import sys
 import traceback
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO, TypeAlias
 
 import typer
 from typer.core import TyperGroup
@@ -27,7 +27,13 @@ from cli.commands import (
     translate,
 )
 from cli.runs.device import SPINS
-from cli.runs.interruption import Terminated, ignore_signals, install_signal_handlers
+from cli.runs.interruption import (
+    Interrupted,
+    Terminated,
+    ignore_signals,
+    install_signal_handlers,
+    signal_number_of,
+)
 from cli.terminal.console import note, report_error
 from seq2seq.errors import (
     CheckpointError,
@@ -46,20 +52,19 @@ EXIT_CODES: dict[type[UserError], int] = {
     DivergenceError: 5,
     ResourceError: 6,
 }
+Interruption: TypeAlias = Interrupted | Terminated | KeyboardInterrupt
+
+
+class _PastTyper(BaseException):
+    """Carries an exception, as its cause, past Typer, which would choose an exit code for it."""
 
 
 class _Commands(TyperGroup):
-    """Carries past Typer what it would answer with exit codes of its own."""
-
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
         except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
-            raise _Carried from error
-
-
-class _Carried(BaseException):
-    """Has its meaning as its cause."""
+            raise _PastTyper from error
 
 
 app = typer.Typer(
@@ -104,36 +109,40 @@ def options(
 
 
 def main() -> NoReturn:
-    """Run the program and leave with a documented exit code."""
+    """Run the program and exit with a documented code."""
     _open_standard_streams()
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch loads
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch is imported
     install_signal_handlers()
-    try:
-        app()
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-    except _Carried as error:
-        assert error.__cause__ is not None
-        code = _told(error.__cause__)
-    except BaseException as error:
-        code = _told(error)
-    code = _flushed(code)
+    code = _flush(_run_command())
     ignore_signals()
     sys.exit(code)
 
 
-def _open_standard_streams() -> None:
-    """UTF-8 whatever the locale; and a stream that was closed (`>&-`) is one that cannot be used.
+def _run_command() -> int:
+    """Run the command that argv names; returns the exit code, with any error reported."""
+    try:
+        app()
+        return 0
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except _PastTyper as error:
+        assert error.__cause__ is not None
+        return exit_code_of(error.__cause__)
+    except BaseException as error:
+        return exit_code_of(error)
 
-    Left closed, its number would go to the next file that is opened, and what is printed would be
-    written there.
+
+def _open_standard_streams() -> None:
+    """Make stdout and stderr UTF-8 whatever the locale, and give closed streams (`>&-`) a file.
+
+    Without one, the number of a closed stream would go to the next file that is opened, and what is
+    printed would be written into that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
-        except OSError:  # opened the wrong way round, so that its use fails; stderr is just silent
+        except OSError:  # stdin to write, stdout to read: using them fails; stderr is silent
             os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
@@ -142,25 +151,21 @@ def _open_standard_streams() -> None:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
 
 
-def _told(error: BaseException) -> int:
-    """Say on stderr what ended the program; returns its exit code."""
+def exit_code_of(error: BaseException) -> int:
+    """Report on stderr what ended the program; returns the exit code for it."""
     match error:
         case UserError():
             report_error(error)
             return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-        case KeyboardInterrupt():
-            note("interrupted")
-            return 130
-        case Terminated():
-            note("terminated")
-            return error.exit_code
+        case Interrupted() | Terminated() | KeyboardInterrupt():
+            return _interruption_code(error)
         case BrokenPipeError():
-            return _reader_left()
+            return _reader_has_left()
         case OSError():
-            if stopped := _signal_behind(error):  # and then its terminal could not be written to
-                return _told(stopped)
+            if interruption := _interruption_behind(error):  # its terminal could not be written to
+                return _interruption_code(interruption)
             report_error(_resource_error(error))
-            return 6
+            return EXIT_CODES[ResourceError]
     if is_out_of_memory(error):
         report_error(
             ResourceError(
@@ -168,31 +173,43 @@ def _told(error: BaseException) -> int:
                 hint="lower training.batch_tokens, search.batch_sentences or the model's sizes",
             )
         )
-        return 6
+        return EXIT_CODES[ResourceError]
     traceback.print_exception(error)
     note("this is a bug in seq2seq: please report it with the lines above and `seq2seq doctor`")
     return 1
 
 
-def _signal_behind(error: BaseException) -> BaseException | None:
-    """The signal that was being answered when an error came, if it was one."""
-    behind = error.__context__
-    while behind is not None and not isinstance(behind, KeyboardInterrupt | Terminated):
-        behind = behind.__context__
-    return behind
+def _interruption_code(error: Interruption) -> int:
+    """Say that the program was interrupted; returns 129, 130 or 143, as shells expect."""
+    match error:
+        case Interrupted():
+            note(error.message)
+        case Terminated():
+            note("terminated")
+        case KeyboardInterrupt():
+            note("interrupted")
+    return 128 + signal_number_of(error)
 
 
-def _flushed(code: int) -> int:
-    """Write out what is buffered, so that a full disk behind stdout is told, not lost."""
+def _interruption_behind(error: BaseException) -> Interruption | None:
+    """The interruption that was being handled when an error was raised, if there was one."""
+    context = error.__context__
+    while context is not None and not isinstance(context, Interruption):
+        context = context.__context__
+    return context
+
+
+def _flush(code: int) -> int:
+    """Write out what is buffered; returns 6 where that fails, else the exit code that is given."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _reader_left()
+        code = _reader_has_left()
     except OSError as error:
         _discard(sys.stdout)
-        if code != 6:  # else it has been told
-            report_error(_resource_error(error, place="standard output"))
-        code = 6
+        if code != EXIT_CODES[ResourceError]:  # else it has been reported
+            report_error(_resource_error(error, name="standard output"))
+        code = EXIT_CODES[ResourceError]
     try:
         sys.stderr.flush()
     except OSError:
@@ -200,21 +217,21 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _reader_left() -> int:
-    """`| head -1` closed our stdout: leave quietly, as a filter does."""
+def _reader_has_left() -> int:
+    """stdout's reader, such as `head -1`, has left: exit quietly, with the code of SIGPIPE."""
     _discard(sys.stdout)
     return 141
 
 
 def _discard(stream: TextIO) -> None:
-    """Let what is still buffered go nowhere, or Python complains of it on its way out."""
+    """Send what is still buffered to nowhere, or Python complains about it at its exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _resource_error(error: OSError, *, place: str = "") -> ResourceError:
-    place = str(error.filename or place or "writing failed")
+def _resource_error(error: OSError, *, name: str = "writing failed") -> ResourceError:
+    name = str(error.filename or name)
     if error.errno == errno.EBADF:
-        return ResourceError(f"{place} is closed", hint="name a file or a pipe to write to")
+        return ResourceError(f"{name} is closed", hint="name a file or a pipe to write to")
     return ResourceError(
-        f"{place}: {error.strerror or error}", hint="check free space, permissions and the path"
+        f"{name}: {error.strerror or error}", hint="check free space, permissions and the path"
     )

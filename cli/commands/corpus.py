@@ -1,15 +1,20 @@
 """`seq2seq corpus`: parallel corpora by name, ready for `check` and `preprocess`."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.terminal import console
+from cli.commands import options
+from cli.terminal.console import note, write_json, write_line
+from data import catalogue
+from seq2seq.system.figures import megabytes
+from seq2seq.system.files import read_json
 
 app = typer.Typer(
-    help="Corpora by name: list them, or get one as line files.",
+    help="List corpora that can be had by name, or write one as text files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -17,21 +22,14 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_corpora(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-) -> None:
-    """List the corpora: size, languages, terms, and where each comes from."""
-    from dataclasses import asdict
-
-    from data.catalogue import ENTRIES
-    from seq2seq.system.figures import megabytes
-
+def list_corpora(as_json: options.JsonOutput = False) -> None:
+    """List the corpora: size, languages, terms of use, and where each comes from."""
     if as_json:
-        console.write_json([asdict(entry) for entry in ENTRIES])
+        write_json([asdict(entry) for entry in catalogue.ENTRIES])
         return
-    for entry in ENTRIES:
+    for entry in catalogue.ENTRIES:
         size = megabytes(entry.download_bytes)
-        facts = {
+        lines = {
             "what": entry.summary,
             "pairs": f"{entry.pairs:,} in train, {', '.join(entry.held_out)}",
             "languages": f"{', '.join(entry.languages)} "
@@ -40,66 +38,58 @@ def list_corpora(
             + (f"(download, {size})" if entry.download_bytes else "(embedded, no download)"),
             "terms": entry.terms,
         }
-        console.write_line(entry.name)
-        for fact, text in facts.items():
-            console.write_line(f"  {fact:<9}  {text}")
-    console.note("next: seq2seq corpus get NAME DIR")
+        write_line(entry.name)
+        for label, text in lines.items():
+            write_line(f"  {label:<9}  {text}")
+    note("next: seq2seq corpus get NAME DIR")
 
 
 @app.command("get")
 def get_corpus(
-    name: Annotated[str, typer.Argument(help="A name from `seq2seq corpus list`.")],
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A new directory for the line files.")
-    ],
-    source_language: Annotated[
-        str | None, typer.Option("--source-language", metavar="L", help="Translate from this.")
-    ] = None,
-    target_language: Annotated[
-        str | None, typer.Option("--target-language", metavar="L", help="Translate into this.")
-    ] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `seq2seq corpus list`.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the files.")],
+    source_language: options.CorpusSourceLanguage = None,
+    target_language: options.CorpusTargetLanguage = None,
     location: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="PATH",
-            help="Read the downloaded file, or the folder that holds it, instead of the network; "
-            "its hash is checked all the same. For multi30k also the address of a mirror.",
+            help="Read this downloaded file, or this folder that contains it, instead of "
+            "downloading; its hash is checked as well. For multi30k also the address of a mirror.",
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the description as one JSON document.")
+        bool, typer.Option("--json", help="Print the description of the corpus as one JSON object.")
     ] = False,
 ) -> None:
-    """Write a corpus as train, valid and test files, one sentence a line.
+    """Write a corpus as text files for training, validation and test, one sentence per line.
 
-    Downloads are pinned by hash and kept in the cache (SEQ2SEQ_CACHE names another place).
+    Downloaded files are checked against known hashes and kept in a cache folder, which the
+    environment variable SEQ2SEQ_CACHE may name.
     """
-    from data import catalogue
-    from seq2seq.system.files import read_json
-
     direction = catalogue.choose(
         name, source_language=source_language, target_language=target_language
     )
     catalogue.refuse_occupied(directory)
-    console.note(f"terms of {name}: {direction.entry.terms}")
-    written = catalogue.get(direction, directory, location=location, tell=console.note)
+    note(f"terms of {name}: {direction.entry.terms}")
+    written = catalogue.get(direction, directory, location=location, tell=note)
     if as_json:
-        console.write_json(read_json(directory / catalogue.DESCRIPTION))
+        write_json(read_json(directory / catalogue.DESCRIPTION))
     else:
         for file in written:
-            console.write_line(f"{file.path}\t{file.lines:,} lines")
-        console.write_line(str(directory / catalogue.DESCRIPTION))
-    _suggest(directory, direction.source_language, direction.target_language)
+            write_line(f"{file.path}\t{file.lines:,} lines")
+        write_line(str(directory / catalogue.DESCRIPTION))
+    _suggest_next(directory, direction.source_language, direction.target_language)
 
 
-def _suggest(directory: Path, source: str, target: str) -> None:
-    """The commands that come next, ready to be pasted."""
+def _suggest_next(directory: Path, source: str, target: str) -> None:
+    """Print the commands that come next, ready to be pasted."""
     train = shlex.join(str(directory / f"train.{language}") for language in (source, target))
     store = shlex.quote(f"{directory}-store")
     valid = [shlex.quote(str(directory / f"valid.{language}")) for language in (source, target)]
-    console.note(f"next: seq2seq check {train}")
-    console.note(
+    note(f"next: seq2seq check {train}")
+    note(
         f"then: seq2seq preprocess {train} {store} "
         f"--valid-source {valid[0]} --valid-target {valid[1]}"
     )

@@ -100,6 +100,35 @@ def parse_settings(settings: Sequence[str], tell: Callable[[str], None] = _ignor
     return _checked_sections(values, place="--set", tell=tell)
 
 
+def section_settings(
+    settings: Sequence[str] | None, section: str, tell: Callable[[str], None] = _ignore
+) -> dict[str, Any]:
+    """`parse_settings` for a command that takes one section; raises ConfigError for another."""
+    values = parse_settings(settings or [], tell)
+    for other in values:
+        if other != section:
+            raise ConfigError(
+                f"{other}.* cannot be set here", hint=f"this command takes {section}.* settings"
+            )
+    return values.get(section, {})
+
+
+def data_config(
+    settings: Sequence[str] | None, tell: Callable[[str], None] = _ignore
+) -> DataConfig:
+    """Section `data` with the --set options of a command that takes no other section."""
+    config: DataConfig = build_section("data", section_settings(settings, "data", tell))
+    return config
+
+
+def search_settings(
+    settings: Sequence[str] | None, *, beam: int | None, tell: Callable[[str], None] = _ignore
+) -> dict[str, Any]:
+    """The search settings given on a command line, by --set and by --beam, which wins."""
+    beam_setting = {"beam": beam} if beam is not None else {}
+    return section_settings(settings, "search", tell) | beam_setting
+
+
 def resolve(*layers: Mapping[str, Mapping[str, Any]]) -> RunConfig:
     """Merge layers, later ones winning, over the defaults. Raises ConfigError for a bad value."""
     merged: Values = {section: {} for section in SECTIONS}

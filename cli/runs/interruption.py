@@ -1,4 +1,4 @@
-"""The first SIGINT, SIGTERM or SIGHUP asks to stop; the second one stops at once."""
+"""SIGINT, SIGTERM and SIGHUP: in a training the first asks it to stop, a second stops at once."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -7,80 +7,89 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 Item = TypeVar("Item")
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # some systems lack the last
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
-    """Work was stopped on request, at a place where nothing is lost."""
+    """A signal asked to stop, and work stopped where nothing is lost; the message is the user's."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.exit_code = 128 + signal_number
+    def __init__(self, signal_number: int, message: str = "interrupted") -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.message = message
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived where work stops at once; no `except Exception` swallows it."""
+    """SIGTERM or SIGHUP arrived outside `stop_requests`; no `except Exception` catches it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)
-        self.exit_code = 128 + signal_number
+        self.signal_number = signal_number
+
+
+def signal_number_of(error: Interrupted | Terminated | KeyboardInterrupt) -> int:
+    """The signal that raised an exception."""
+    return signal.SIGINT if isinstance(error, KeyboardInterrupt) else error.signal_number
 
 
 class StopRequest:
-    """Whether a signal has asked to stop; looked at between two steps of work."""
+    """Whether a signal has asked to stop; checked between two steps of work."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
 
-    def raise_if_asked(self) -> None:
+    def raise_if_requested(self) -> None:
+        """Raises Interrupted after a signal."""
         if self.signal_number is not None:
             raise Interrupted(self.signal_number)
 
-    def watch(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items, until a stop is asked for."""
+    def interruptible(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same items; raises Interrupted before the next one after a signal."""
         for item in items:
-            self.raise_if_asked()
+            self.raise_if_requested()
             yield item
 
 
-def ignore_signals() -> None:
-    """All is done and told: a further signal would only break off the interpreter's own end."""
-    for number in _heard():
-        signal.signal(number, signal.SIG_IGN)
-
-
 def install_signal_handlers() -> None:
-    """SIGTERM and SIGHUP raise Terminated, as SIGINT raises KeyboardInterrupt: work cleans up."""
-    for number in _heard():
+    """Let SIGTERM and SIGHUP raise Terminated, as SIGINT raises KeyboardInterrupt, for cleanup."""
+    for number in _handled_signals():
         if number != signal.SIGINT:
-            signal.signal(number, _terminate)
+            signal.signal(number, _raise_terminated)
+
+
+def ignore_signals() -> None:
+    """Ignore further signals, for the interpreter's own shutdown."""
+    for number in _handled_signals():
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn the first signal into a request, and give the next one its usual force."""
+    """Turn the first signal into a request to stop; a second one has its usual effect."""
     request = StopRequest()
-    before = {number: signal.getsignal(number) for number in _heard()}
+    previous = {number: signal.getsignal(number) for number in _handled_signals()}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def restore_handlers() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def request_stop(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        restore_handlers()
 
-    for number in before:
-        signal.signal(number, note)
+    for number in previous:
+        signal.signal(number, request_stop)
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore_handlers()
 
 
-def _heard() -> list[int]:
-    """The signals that end a program, without a SIGHUP that `nohup` has had ignored."""
-    found = [number for name in _ENDING if (number := getattr(signal, name, None))]
-    return [n for n in found if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+def _handled_signals() -> list[int]:
+    """The signals that this system has, without a SIGHUP that `nohup` lets be ignored."""
+    numbers = [number for name in _SIGNALS if (number := getattr(signal, name, None))]
+    return [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
 
 
-def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
+def _raise_terminated(signal_number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated(signal_number)

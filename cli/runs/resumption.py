@@ -9,6 +9,7 @@ from seq2seq.errors import CheckpointError, ConfigError
 if TYPE_CHECKING:
     from cli.runs.config import RunConfig
     from cli.runs.directory import RunDirectory
+    from data.token_store import TokenStore
 
 FREE = ("training.log_every", "training.profile")
 """Changed without a word: no weight depends on them."""
@@ -27,6 +28,15 @@ RECORDED = (
 """Changed where a --set or a flag asks for it, and noted in provenance.json: the run is no longer
 the one that its first settings make. All others are refused: they say what the model, its data and
 its chance are, or what a checkpoint holds."""
+
+
+def check_resumable(run: "RunDirectory", store: "TokenStore") -> None:
+    """Raises ConfigError for another token store than the one that the run was trained on."""
+    if run.provenance["store"]["sha256"] != store.sha256:
+        raise ConfigError(
+            f"{run.path} was trained on another token store than {store.path}",
+            hint=f"resume with {run.provenance['store']['path']}",
+        )
 
 
 def change(

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.runs.directory import RunDirectory
@@ -13,7 +12,7 @@ from cli.runs.progress import Reporter
 from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
-from seq2seq.errors import ConfigError, ResourceError
+from seq2seq.errors import ResourceError
 from seq2seq.system.figures import megabytes
 from seq2seq.system.out_of_memory import explain_out_of_memory
 
@@ -107,7 +106,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
                     reporter.validation(event, validator.samples)
                     if event.reduced:
                         reporter.message(_told_plateau(event.state, config))
-                stop.raise_if_asked()
+                stop.raise_if_requested()
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of a step
             refuse_non_finite_weights(trained.model, recorder.state)
             with _writing(run):
@@ -234,19 +233,3 @@ def _writing(run: RunDirectory) -> Iterator[None]:
             hint="the last checkpoint is whole: free space or mend permissions, then go on with "
             "--resume",
         ) from error
-
-
-def check_resumable(run: RunDirectory, store: "TokenStore") -> None:
-    """Refuse to go on with other data than the run began with."""
-    began, now = run.provenance["store"]["sha256"], store.sha256
-    if began != now:
-        raise ConfigError(
-            f"{run.path} was trained on another token store than {store.path}",
-            hint=f"resume with {run.provenance['store']['path']}",
-        )
-
-
-def resume_command(run: Path, store: Path) -> str:
-    import shlex
-
-    return f"seq2seq train {shlex.quote(str(store))} {shlex.quote(str(run))} --resume"

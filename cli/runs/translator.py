@@ -1,6 +1,8 @@
 """Text in, translations out: the one way from a line to its translation, behind every command."""
 
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.alignment import Alignment
     from seq2seq.model import EncoderDecoder
     from seq2seq.search.hypothesis import Hypothesis
+
+CHUNK = 512  # lines translated together, where so many are there
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,18 @@ class Translator:
             device=chosen,
             checkpoint=verified,
         )
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The checkpoint that was loaded and the search settings, as JSON values."""
+        from seq2seq.checkpoints.checkpoint import MODEL
+
+        assert self.checkpoint is not None, "only of a loaded translator"
+        return {
+            "checkpoint": self.checkpoint.path.name,
+            "model_sha256": self.checkpoint.hashes[MODEL],
+            "search": self.search.model_dump(),
+        }
 
     @property
     def has_attention(self) -> bool:
@@ -200,3 +216,39 @@ def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
         if tokenizer.tags
         else "tags are given to corpora at `seq2seq preprocess --corpora`; this model has none",
     )
+
+
+def available_chunks(lines: Iterator[str], *, size: int = CHUNK) -> Iterator[list[str]]:
+    """Lines in chunks of up to `size`: those that are there, without waiting for more to come.
+
+    So a file is translated in large batches, and a program that writes one line into a pipe gets
+    its translation at once.
+    """
+    waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=4 * size)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                waiting.put(line)
+            waiting.put(None)
+        except BaseException as error:
+            waiting.put(error)  # raised to whoever takes the chunks
+
+    threading.Thread(target=read, daemon=True).start()
+    ended = False
+    while not ended:
+        chunk: list[str] = []
+        problem: BaseException | None = None
+        while len(chunk) < size:
+            try:
+                item = waiting.get(timeout=0.02 if chunk else None)
+            except queue.Empty:
+                break
+            if item is None or isinstance(item, BaseException):
+                ended, problem = True, item
+                break
+            chunk.append(item)
+        if chunk:
+            yield chunk
+        if problem is not None:
+            raise problem

@@ -40,7 +40,7 @@ class Validator:
         from seq2seq.evaluation.quality import copied_share, quick_quality
         from seq2seq.training.loop import ValidationScores, corpus_nats
 
-        held_out = stop.watch(sorted_batches(self._valid, budget=self._budget))
+        held_out = stop.interruptible(sorted_batches(self._valid, budget=self._budget))
         nats = corpus_nats(model, held_out, device=self._device)
         if not isfinite(nats):
             return ValidationScores(nats)  # there is nothing to translate with
@@ -69,7 +69,7 @@ class Validator:
         sources = {i: self._valid.source(i)[:limit].tolist() for i in pairs}
         by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
         texts = dict.fromkeys(pairs, "")
-        for begin in stop.watch(range(0, len(by_length), size)):
+        for begin in stop.interruptible(range(0, len(by_length), size)):
             chosen = by_length[begin : begin + size]
             found = translate_ids(
                 model, [sources[i] for i in chosen], self._search, device=self._device

@@ -16,7 +16,8 @@ from cli.runs.progress import (
     sample_lines,
     sample_to_show,
 )
-from cli.terminal.console import note, stderr_console
+from cli.terminal.console import note
+from cli.terminal.screen import stderr_console
 from seq2seq.system.figures import sparkline
 from seq2seq.system.visible import visible
 

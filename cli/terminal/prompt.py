@@ -4,39 +4,45 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from cli.terminal.console import note, stdout_console, write_line
+from platformdirs import user_state_path
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+
+from cli.runs.config import build_section
+from cli.runs.translator import Translator
+from cli.terminal.alignments import draw_on_terminal
+from cli.terminal.console import note, write_line
+from data.corpus import STDIN, read_lines
 from seq2seq.errors import UserError
-
-if TYPE_CHECKING:
-    from cli.runs.translator import Translator
+from seq2seq.evaluation.alignment import Alignment, merge_pieces
 
 HELP = """\
 a sentence        is translated
-/beam 8           keep 8 hypotheses (1 is greedy search)
-/n-best 3         show the 3 best translations
-/alignments on    draw where each word looked; also: pieces, off
-/force TEXT       draw how the last sentence aligns with this translation
-/help             this list
-/quit             or Ctrl-D leaves; Ctrl-C clears the line
+/beam 8           use beam size 8 (1 is greedy search)
+/n-best 3         print the 3 best translations
+/alignments on    draw the attention for each translation; also: pieces, off
+/force TEXT       draw the attention for TEXT as the translation of the last sentence
+/help             print this list
+/quit             leave, as does Ctrl-D; Ctrl-C clears the line
 //...             a sentence that begins with a slash"""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the person at the prompt has chosen."""
+class PromptSettings:
+    """What was chosen at the prompt."""
 
     n_best: int = 1
     alignments: str = "off"  # off, on (words), pieces
 
 
-def converse(translator: "Translator", *, n_best: int = 1, alignments: bool = False) -> None:
-    """Answer line after line until the end of input."""
-    settings = Settings(n_best, "on" if alignments else "off")
+def converse(translator: Translator, *, n_best: int = 1, alignments: bool = False) -> None:
+    """Translate typed sentences and obey typed commands until the end of input."""
+    settings = PromptSettings(n_best, "on" if alignments else "off")
     note("type a sentence, or /help; Ctrl-D leaves")
     last = ""
-    for line in _typed():
+    for line in _typed_lines():
         try:
             if line.startswith("/") and not line.startswith("//"):
                 command, _, argument = line[1:].partition(" ")
@@ -45,13 +51,13 @@ def converse(translator: "Translator", *, n_best: int = 1, alignments: bool = Fa
                 settings = _obey(translator, settings, command, argument.strip(), last)
             elif line.strip():
                 last = line.removeprefix("/")
-                _answer(translator, settings, last)
+                _print_translation(translator, settings, last)
         except UserError as error:
             note(f"{error.message}" + (f" ({error.hint})" if error.hint else ""))
         sys.stdout.flush()
 
 
-def _answer(translator: "Translator", settings: Settings, line: str) -> None:
+def _print_translation(translator: Translator, settings: PromptSettings, line: str) -> None:
     (translation,) = translator.translate([line], n_best=settings.n_best)
     if translation.truncated:
         note("the sentence is longer than search.max_source_pieces and was cut")
@@ -63,18 +69,15 @@ def _answer(translator: "Translator", settings: Settings, line: str) -> None:
 
 
 def _obey(
-    translator: "Translator", settings: Settings, command: str, argument: str, last: str
-) -> Settings:
-    from cli.runs.config import build_section
-
+    translator: Translator, settings: PromptSettings, command: str, argument: str, last: str
+) -> PromptSettings:
+    """Carry out a command; returns the settings afterwards. `last` is the last sentence typed."""
     if command == "help":
         for row in HELP.split("\n"):
             write_line(row)
     elif command == "beam":
-        changed = translator.search.model_dump() | {
-            "beam": _number(argument, translator.search.beam)
-        }
-        translator.search = build_section("search", changed)
+        beam = _number(argument, translator.search.beam)
+        translator.search = build_section("search", translator.search.model_dump() | {"beam": beam})
         note(f"beam {translator.search.beam}")
     elif command == "n-best":
         settings = replace(settings, n_best=max(1, _number(argument, settings.n_best)))
@@ -82,13 +85,15 @@ def _obey(
     elif command == "alignments":
         settings = _with_alignments(translator, settings, argument)
     elif command == "force":
-        _force(translator, settings, last, argument)
+        _draw_forced(translator, settings, last, argument)
     else:
-        note(f"there is no /{command}; /help lists what there is")
+        note(f"unknown command /{command}; /help lists the commands")
     return settings
 
 
-def _with_alignments(translator: "Translator", settings: Settings, argument: str) -> Settings:
+def _with_alignments(
+    translator: Translator, settings: PromptSettings, argument: str
+) -> PromptSettings:
     if argument not in ("", "on", "off", "pieces"):
         note("/alignments takes on, pieces or off")
         return settings
@@ -98,7 +103,8 @@ def _with_alignments(translator: "Translator", settings: Settings, argument: str
     return replace(settings, alignments=chosen)
 
 
-def _force(translator: "Translator", settings: Settings, last: str, target: str) -> None:
+def _draw_forced(translator: Translator, settings: PromptSettings, last: str, target: str) -> None:
+    """Draw the attention for a translation that was typed, and print its log-probability."""
     if not last or not target:
         note("type a sentence first, then /force and a translation of it")
         return
@@ -110,45 +116,28 @@ def _force(translator: "Translator", settings: Settings, last: str, target: str)
         _draw(candidate.alignment, pieces=settings.alignments == "pieces")
 
 
-def _draw(alignment: object, *, pieces: bool) -> None:
-    from cli.terminal.drawing import draw
-    from seq2seq.evaluation.alignment import Alignment, merge_pieces
-    from seq2seq.rendering.text import draw_alignment
-
-    assert isinstance(alignment, Alignment)
-    console = stdout_console()
-    shown = alignment if pieces else merge_pieces(alignment)
-    draw(draw_alignment(shown, width=console.width), console)
+def _draw(alignment: Alignment | None, *, pieces: bool) -> None:
+    assert alignment is not None, "alignments are refused for a model without attention"
+    draw_on_terminal(alignment if pieces else merge_pieces(alignment))
 
 
-def _number(text: str, otherwise: int) -> int:
+def _number(text: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
         note(f"{text!r} is not a number")
-        return otherwise
+        return default
 
 
-def _typed() -> Iterator[str]:
-    """Lines from the line editor; from a pipe they are read as they are."""
+def _typed_lines() -> Iterator[str]:
+    """Lines from the line editor on a terminal, else from standard input."""
     if not sys.stdin.isatty():
-        from data.corpus import STDIN, read_lines
-
         yield from read_lines(STDIN)
         return
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-
-    history: History
-    try:
-        history = FileHistory(_history_file())
-    except OSError:
-        history = InMemoryHistory()
     commands = [row.split()[0] for row in HELP.split("\n") if row.startswith("/")]
     completer = WordCompleter(commands[:-1], sentence=True)
     session: PromptSession[str] = PromptSession(
-        history=history, completer=completer, complete_while_typing=False
+        history=_history(), completer=completer, complete_while_typing=False
     )
     while True:
         try:
@@ -160,11 +149,12 @@ def _typed() -> Iterator[str]:
         yield from pasted.replace("\r\n", "\n").split("\n")
 
 
-def _history_file() -> str:
-    """A file of the user's own, which nobody else may read."""
-    from platformdirs import user_state_path
-
+def _history() -> History:
+    """The lines typed earlier, kept in a file of the user's that nobody else may read."""
     path = user_state_path("seq2seq") / "history"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
-    return str(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(path))

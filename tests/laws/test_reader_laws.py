@@ -293,7 +293,7 @@ commands = st.sampled_from(
 def test_whatever_is_typed_is_answered(lines):
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cli.terminal.prompt._typed", lambda: iter(lines))
+        patch.setattr("cli.terminal.prompt._typed_lines", lambda: iter(lines))
         patch.setattr(sys, "stdout", shown)
         patch.setattr(sys, "stderr", io.StringIO())
         converse(Echo())

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 
 from cli.commands.doctor.fact import Fact
-from cli.terminal.console import stderr_console
 
 _WIDTH_SAMPLES = ("a", "中", "é", "e\u0301", "👍", "▁", "█")
 
@@ -22,6 +21,8 @@ def terminal() -> Iterator[Fact]:
         yield Fact(name, kind, kind)
     size = _terminal_size()
     yield Fact("size", size, f"{size[0]} columns, {size[1]} lines" if size else "unknown")
+    from cli.terminal.screen import stderr_console
+
     console = stderr_console()
     colours = console.color_system if console.is_terminal and not console.no_color else None
     yield Fact("colours", colours, colours or "none")

@@ -14,7 +14,7 @@ import typer
 from program import call
 from tiny import model_of, padded, stepped
 
-from cli.commands.train import AttentionOrder, ScoreName
+from cli.commands.options import AttentionChoice, ScoreChoice
 from cli.runs.config import SECTIONS, parse_settings, read_recipe, recipe_names, resolve
 from cli.runs.preset import preset_names, read_preset, setting_lines
 from seq2seq.config import ModelConfig
@@ -198,10 +198,10 @@ def test_the_page_of_presets_is_up_to_date():
 
 def test_the_options_of_train_offer_what_the_settings_do():
     fields = SECTIONS["model"].model_fields
-    assert [order.value for order in AttentionOrder] == list(
+    assert [order.value for order in AttentionChoice] == list(
         get_args(fields["attention"].annotation)
     )
-    assert [score.value for score in ScoreName] == list(get_args(fields["score"].annotation))
+    assert [score.value for score in ScoreChoice] == list(get_args(fields["score"].annotation))
 
 
 def test_the_help_of_train_names_the_options():

@@ -8,8 +8,7 @@ from fitting import kinds
 from reruns import new_run, train
 
 from cli.runs.directory import RunDirectory
-from cli.runs.resumption import FREE, RECORDED, change, finished
-from cli.runs.training import check_resumable
+from cli.runs.resumption import FREE, RECORDED, change, check_resumable, finished
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 
 # Resuming what is done, or what is another's

@@ -1,0 +1,100 @@
+"""Preparing a token store: text, settings, and perhaps pieces of an earlier store or run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cli.runs.config import build_section
+from cli.runs.directory import CONFIG, RunDirectory
+from data.corpora import CorpusFiles, Manifest, read_manifest
+from data.corpus import rereadable
+from data.preparation.pipeline import Prepared, prepare
+from data.token_store import TokenStore
+from seq2seq.errors import ConfigError
+
+PIECE_SETTINGS = (
+    "vocabulary_size", "joint", "piece_model", "character_coverage", "normalization",
+)  # fmt: skip
+"""The settings of section `data` that say how pieces are learnt."""
+
+
+def prepare_store(
+    train: tuple[Path, Path],
+    valid: tuple[Path, Path],
+    store: Path,
+    *,
+    settings: dict[str, Any],
+    languages: tuple[str | None, str | None],
+    corpora: Path | None = None,
+    pieces_of: Path | None = None,
+    processes: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Prepared:
+    """Write the token store of a corpus, or find it written already.
+
+    train, valid: source and target text, of which the training source may be standard input
+    settings: of section `data`, as far as they are not the defaults
+    languages: codes of source and target language; where one is None, the ending of its file
+    corpora: a TOML file that names further corpora
+    pieces_of: a store or run whose pieces are used again
+    """
+    models: list[Path] = []
+    if pieces_of is not None:
+        learnt = LearntPieces.of(pieces_of)
+        learnt.refuse_other_settings(settings)
+        models, settings = learnt.models, settings | learnt.settings
+    config = build_section("data", settings)
+    manifest = read_manifest(corpora) if corpora else Manifest()
+    with rereadable(train[0]) as source:
+        return prepare(
+            CorpusFiles(source, train[1]),
+            CorpusFiles(*valid),
+            store,
+            config,
+            source_language=languages[0] or _language_of(train[0]),
+            target_language=languages[1] or _language_of(train[1]),
+            manifest=manifest,
+            pieces=models,
+            processes=processes,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+
+class LearntPieces(NamedTuple):
+    """The SentencePiece models of a store or run, and the settings that they were learnt with."""
+
+    origin: Path
+    models: list[Path]
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: Path) -> "LearntPieces":
+        """Raises CheckpointError or CorpusError where the models of a run or store are damaged."""
+        if (path / CONFIG).is_file():
+            run = RunDirectory.open(path)
+            _ = run.tokenizer("source"), run.tokenizer("target")  # refuses damaged models
+            config = run.config.data
+        else:
+            store = TokenStore.open(path)
+            store.verify()
+            config = store.config
+        settings = {name: getattr(config, name) for name in PIECE_SETTINGS}
+        return cls(path, sorted(path.glob("*.model")), settings)
+
+    def refuse_other_settings(self, settings: dict[str, Any]) -> None:
+        """Raises ConfigError where settings of section `data` ask for other pieces than these."""
+        for name, value in self.settings.items():
+            if name in settings and settings[name] != value:
+                raise ConfigError(
+                    f"data.{name} is to be {settings[name]}, but the pieces of {self.origin} were "
+                    f"learnt with {value}",
+                    hint="leave it out, or learn new pieces without --pieces-of",
+                )
+
+
+def _language_of(path: Path) -> str | None:
+    """The ending of a file that looks like a language code: "de" for train.de and train.de.gz."""
+    suffixes = [suffix[1:] for suffix in path.suffixes if suffix != ".gz"]
+    return suffixes[-1] if suffixes and 2 <= len(suffixes[-1]) <= 3 else None

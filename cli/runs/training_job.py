@@ -1,0 +1,135 @@
+"""Training jobs: a new run directory, or one to resume, once its settings are checked."""
+
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.runs.config import Values, read_recipe, resolve
+from cli.runs.device import choose_device
+from cli.runs.directory import RunDirectory
+from cli.runs.interruption import Interrupted, Terminated, signal_number_of
+from cli.runs.preset import preset_names, read_preset
+from cli.runs.resumption import change, check_resumable, finished
+from cli.runs.warm_start import Origin
+from data.token_store import TokenStore
+from seq2seq.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What training needs."""
+
+    run: RunDirectory
+    store: TokenStore
+    device: str
+    is_new: bool
+    finished: str | None = None
+    """Why nothing is left to do, if so."""
+
+    @contextmanager
+    def underway(self) -> Iterator[None]:
+        """While training: an interruption says how to resume, and a new run that fails before it
+        has recorded anything is removed."""
+        try:
+            yield
+        except Interrupted as error:
+            raise Interrupted(error.signal_number, self._how_to_resume("all of it is")) from error
+        except (KeyboardInterrupt, Terminated) as error:
+            raise Interrupted(
+                signal_number_of(error), self._how_to_resume("the last checkpoint is")
+            ) from error
+        except Exception:
+            if self.is_new and not self.run.metrics.exists():  # as with a model that is too large
+                shutil.rmtree(self.run.path)
+            raise
+
+    def _how_to_resume(self, saved: str) -> str:
+        store, run = (shlex.quote(str(path)) for path in (self.store.path, self.run.path))
+        return f"interrupted; {saved} saved. Go on with: seq2seq train {store} {run} --resume"
+
+
+def new_job(
+    run: Path,
+    store: Path,
+    *,
+    recipe: str,
+    preset: Values,
+    settings: Values,
+    flags: Values,
+    start_from: Path | None,
+    device: str,
+    threads: int | None,
+    tell: Callable[[str], None],
+) -> TrainingJob:
+    """Create a run directory, once every setting and file is known to fit the others.
+
+    Of recipe, preset, settings (--set) and flags (other options), a later one wins.
+    """
+    RunDirectory.refuse_existing(run)
+    layers = [read_recipe(recipe, tell), preset, settings, flags]
+    _refuse_data_settings(layers)
+    config = resolve(*layers)  # every setting is checked before the data is opened
+    tokens = TokenStore.open(store)
+    origin = _origin(start_from, tokens, preset)
+    if origin:
+        layers = [read_recipe(recipe), origin.settings, settings, flags]
+        config = resolve(*layers)
+        origin.refuse_other_model(config)
+    tokens.corpora(config.training.corpus_weights)  # raises for a corpus that the store lacks
+    tokens.verify()
+    chosen = choose_device(device, threads)
+    config = resolve(*layers, {"data": tokens.meta["config"]})
+    started_from = origin.provenance() if origin else None
+    created = RunDirectory.create(run, config, tokens, started_from=started_from)
+    return TrainingJob(created, tokens, chosen, is_new=True)
+
+
+def resume_job(
+    run: Path, store: Path, *, settings: Values, flags: Values, device: str, threads: int | None
+) -> TrainingJob:
+    """Open a run to go on with it, and change its settings where that was asked for."""
+    opened = RunDirectory.open(run)
+    tokens = TokenStore.open(store)
+    check_resumable(opened, tokens)
+    tokens.verify()
+    chosen = choose_device(device, threads)
+    reason = finished(opened, settings, flags)
+    if reason is None:
+        with opened.lock():
+            change(opened, settings, flags)
+    return TrainingJob(opened, tokens, chosen, is_new=False, finished=reason)
+
+
+def preset_settings(name: str | None, *, paper_sizes: bool) -> Values:
+    """The settings of a preset; none without a name. Raises ConfigError for an unknown name."""
+    if name is not None:
+        return read_preset(name).values(paper_sizes=paper_sizes)
+    if paper_sizes:
+        raise ConfigError(
+            "--paper-sizes are those of a preset, and there is no --preset",
+            hint="give --preset with one of " + ", ".join(preset_names()),
+        )
+    return {}
+
+
+def _origin(path: Path | None, store: TokenStore, preset: Values) -> Origin | None:
+    """The run whose weights training starts from, if one was named."""
+    if path is None:
+        return None
+    if preset:
+        raise ConfigError(
+            "--start-from and --preset both say what the model is", hint="leave out one of them"
+        )
+    return Origin.open(path, store)
+
+
+def _refuse_data_settings(layers: list[Values]) -> None:
+    for layer in layers:
+        for name in layer.get("data", {}):
+            raise ConfigError(
+                f"data.{name} is fixed in the token store",
+                hint=f"set it where the store is made: preprocess ... --set data.{name}=...",
+            )

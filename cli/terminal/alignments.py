@@ -1,0 +1,71 @@
+"""Alignments of translations, drawn for the terminal or written as Pharaoh links or JSON."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from cli.runs.translator import Translation, Translator, available_chunks
+from cli.terminal.console import write_json, write_line
+from cli.terminal.drawing import draw
+from cli.terminal.screen import stdout_console
+from cli.terminal.translations import warn_if_truncated
+from data.corpus import read_lines, read_pairs, rereadable, survey_pair
+from seq2seq.evaluation.alignment import Alignment, merge_pieces, pharaoh, to_json
+from seq2seq.rendering.text import CAUTION, draw_alignment
+
+__all__ = ["CAUTION", "aligned_translations", "draw_on_terminal", "write_alignment"]
+
+
+def aligned_translations(
+    translator: Translator, source: Path, target: Path | None, *, head: int | None
+) -> Iterator[Translation]:
+    """The lines of SOURCE with the model's translations, or with those of TARGET if it is given."""
+    if target is None:
+        for lines in available_chunks(read_lines(source)):
+            yield from translator.translate(lines, head=head)
+        return
+    with rereadable(source) as readable:
+        survey_pair(readable, target)  # unequal counts are refused before anything is written
+        for pair in read_pairs(readable, target):
+            yield translator.force(*pair, head=head)
+
+
+def write_alignment(
+    translation: Translation,
+    number: int,
+    form: Literal["table", "pharaoh", "json"],
+    *,
+    pieces: bool,
+    values: bool,
+    width: int | None,
+) -> None:
+    """Write the alignment of one translation to stdout; `number` counts lines from 1."""
+    warn_if_truncated(translation, line=number)
+    alignment = translation.candidates[0].alignment if translation.candidates else None
+    if alignment is not None and not pieces:
+        alignment = merge_pieces(alignment)
+    if form == "pharaoh":
+        write_line(pharaoh(alignment) if alignment else "")
+    elif form == "json":
+        value = {"schema_version": 1, "source": translation.source, "target": translation.text}
+        write_json(value | {"alignment": to_json(alignment) if alignment else None})
+    elif alignment is not None:
+        write_line(f"{number}  {translation.source}")
+        write_line(f"{' ' * len(str(number))}  {translation.text}")
+        draw_on_terminal(alignment, width=width, values=values)
+        write_line("")
+
+
+def draw_on_terminal(
+    alignment: Alignment,
+    *,
+    width: int | None = None,
+    values: bool = False,
+    caution: bool = False,
+) -> None:
+    """Draw attention weights on stdout, as wide as the terminal unless a width is given."""
+    console = stdout_console()
+    drawing = draw_alignment(
+        alignment, width=width or console.width, values=values, caution=caution
+    )
+    draw(drawing, console)

@@ -1,0 +1,208 @@
+"""The steps of `seq2seq demo`: headings and progress go to stderr, results to stdout."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.runs.config import Values, build_section, read_recipe, resolve
+from cli.runs.device import choose_device
+from cli.runs.directory import RunDirectory
+from cli.runs.preparation import prepare_store
+from cli.runs.training import train_run
+from cli.runs.training_job import TrainingJob
+from cli.runs.translator import Translator
+from cli.terminal.alignments import draw_on_terminal
+from cli.terminal.console import heading, note, write_line
+from cli.terminal.live import Probe, training_reporter
+from cli.terminal.quality import print_quality, warn_about_scores
+from cli.terminal.translations import translate_with_progress
+from data import catalogue
+from data.catalogue import Direction
+from data.corpus import SentencePair
+from data.token_store import TokenStore
+from seq2seq.evaluation.alignment import Alignment, merge_pieces
+from seq2seq.evaluation.quality import score_corpus
+from seq2seq.model import EncoderDecoder
+
+SMALL_CORPUS = 10_000  # pairs; a smaller corpus gets recipe `tiny` and fewer pieces
+SHOWN = 5  # translations that are shown of each test set
+
+Splits = dict[str, list[SentencePair]]
+Translations = dict[str, list[tuple[SentencePair, str]]]
+"""By test set, each pair with the model's translation of its source."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo does, and where its files go."""
+
+    folder: Path
+    direction: Direction
+    settings: Values
+
+    @property
+    def corpus(self) -> Path:
+        return self.folder / "corpus"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        return self.direction.source_language, self.direction.target_language
+
+    def text(self, split: str) -> tuple[Path, Path]:
+        """The source and target file of a split."""
+        source, target = self.languages
+        return self.corpus / f"{split}.{source}", self.corpus / f"{split}.{target}"
+
+
+def write_corpus(demo: Demo) -> Splits:
+    """Fetch the corpus and write its text files; raises ConfigError for settings that clash."""
+    resolve(demo.settings)
+    contents = catalogue.fetch(demo.direction, tell=note)
+    demo.folder.mkdir(parents=True, exist_ok=True)
+    catalogue.write(demo.direction, contents, demo.corpus)
+    counts = ", ".join(
+        f"{_title(split)} {len(pairs):,}" for split, pairs in contents.splits.items()
+    )
+    source, target = demo.languages
+    heading(f"1  Corpus: {demo.direction.entry.name}, {source} to {target}")
+    note(f"pairs: {counts}; written to {demo.corpus}")
+    return contents.splits
+
+
+def prepare(demo: Demo, training_pairs: int) -> TokenStore:
+    """Clean the text, learn subword pieces and write the token store."""
+    size = 1000 if training_pairs < SMALL_CORPUS else 8000
+    if demo.languages[1] in ("ja", "zh", "ko") and training_pairs < SMALL_CORPUS:
+        size = 2000  # one piece for each of their many characters
+    store = prepare_store(
+        demo.text("train"),
+        demo.text("valid"),
+        demo.store,
+        settings={"vocabulary_size": size},
+        languages=demo.languages,
+    ).store
+    heading("2  Subword pieces: learnt with SentencePiece; the text is cleaned and encoded")
+    note(
+        f"{store.meta['source_vocabulary']:,} pieces, shared by both languages; the training set "
+        f"has {store.meta['splits']['train']['tokens']:,} tokens; written to {demo.store}"
+    )
+    return store
+
+
+def create_job(
+    demo: Demo, store: TokenStore, training_pairs: int, *, threads: int | None
+) -> TrainingJob:
+    recipe = "tiny" if training_pairs < SMALL_CORPUS else "small"
+    config = resolve(read_recipe(recipe), demo.settings, {"data": store.meta["config"]})
+    device = choose_device("auto", threads)
+    run = RunDirectory.create(demo.run, config, store)
+    model = config.model
+    heading(f"3  Training: recipe {recipe}, attention {model.attention}, score {model.score}")
+    return TrainingJob(run, store, device, is_new=True)
+
+
+def choose_sentence(pairs: list[SentencePair]) -> SentencePair:
+    """A pair with 5 to 8 source words, if there is one, and as many different ones as possible."""
+    fitting = [pair for pair in pairs if 5 <= len(pair.source.split()) <= 8]
+    return max(fitting or pairs, key=lambda pair: len(set(pair.source.split())))
+
+
+def train(job: TrainingJob, watched: SentencePair) -> None:
+    """Train to the end; on a terminal, the attention of a watched sentence is drawn meanwhile."""
+    note(f"a test sentence to watch: {watched.source}")
+    attends = job.run.config.model.attention != "none"
+    probe = _attention_probe(job, watched.source) if attends else None
+    reporter = training_reporter(job.run, probe)
+    train_run(job.run, job.store, device=job.device, reporter=reporter)
+
+
+def _attention_probe(job: TrainingJob, source: str) -> Probe:
+    """Translates a sentence by greedy search with the model as it is, and returns its alignment."""
+    search = build_section("search", {"beam": 1})
+    tokenizers = job.run.tokenizer("source"), job.run.tokenizer("target")
+
+    def alignment_now(model: EncoderDecoder) -> Alignment:
+        translator = Translator(model, *tokenizers, search, device=job.device)
+        (translation,) = translator.translate([source])
+        alignment = translation.candidates[0].alignment
+        assert alignment is not None
+        return merge_pieces(alignment)
+
+    return alignment_now
+
+
+def load(demo: Demo) -> Translator:
+    return Translator.load(demo.run)
+
+
+def translate_and_score(demo: Demo, translator: Translator, test_sets: Splits) -> Translations:
+    heading("4  Scores on the test sets")
+    translations: Translations = {}
+    for name, pairs in test_sets.items():
+        texts, _ = translate_with_progress(translator, [pair.source for pair in pairs])
+        report = score_corpus(
+            texts,
+            [[pair.target for pair in pairs]],
+            target_language=demo.languages[1],
+            confidence=True,
+        )
+        write_line(_title(name))
+        print_quality(report)
+        write_line("")
+        warn_about_scores(report)
+        translations[name] = list(zip(pairs, texts, strict=True))
+    return translations
+
+
+def show_translations(translations: Translations) -> None:
+    """A few translations of each test set, spread over it, beside their references."""
+    heading("5  Translations and their references")
+    for name, rows in translations.items():
+        write_line(_title(name))
+        step = max(1, len(rows) // SHOWN)
+        for pair, text in rows[::step][:SHOWN]:
+            _write_translation(pair, text, indent="  ", mark="  (same)" * (text == pair.target))
+            write_line("")
+
+
+def show_attention(translator: Translator, pair: SentencePair) -> None:
+    """The attention weights of one translation; a model without attention has none to draw."""
+    heading("6  Attention: which source words the model attended to for each word it wrote")
+    (translation,) = translator.translate([pair.source])
+    _write_translation(pair, translation.text)
+    write_line("")
+    alignment = translation.candidates[0].alignment
+    if alignment is not None:
+        draw_on_terminal(merge_pieces(alignment), caution=True)
+        write_line("")
+
+
+def suggest_next(demo: Demo, test_set: str) -> None:
+    heading("Try next")
+    run, store, folder = (shlex.quote(str(path)) for path in (demo.run, demo.store, demo.folder))
+    source, _ = demo.text(test_set)
+    note(f"seq2seq translate {run} --interactive")
+    note(f"seq2seq align {run} {shlex.quote(str(source))} | head -60")
+    note(
+        f"seq2seq train {store} {folder}/bahdanau "
+        "--recipe tiny --attention bahdanau --score additive --minutes 2"
+    )
+
+
+def _write_translation(pair: SentencePair, text: str, indent: str = "", mark: str = "") -> None:
+    write_line(f"{indent}source       {pair.source}")
+    write_line(f"{indent}translation  {text}")
+    write_line(f"{indent}reference    {pair.target}{mark}")
+
+
+def _title(split: str) -> str:
+    """A split's name as words: "new combinations" for "new-combinations"."""
+    return split.replace("-", " ")

@@ -1,0 +1,19 @@
+"""A training on the terminal: progress while it runs, and a report at its end."""
+
+from cli.runs import summary
+from cli.runs.training import train_run
+from cli.runs.training_job import TrainingJob
+from cli.terminal.console import note
+from cli.terminal.live import training_reporter
+
+
+def train_and_report(job: TrainingJob) -> None:
+    """Train to the end, then print how it went and what to try next, all on stderr."""
+    run, store = job.run, job.store
+    outcome = train_run(run, store, device=job.device, reporter=training_reporter(run))
+    if not outcome.trained:
+        note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
+    if outcome.state.validated and (outcome.trained or not run.report.is_file()):
+        for line in summary.write_report(run, store, outcome):
+            note(line)
+    note(f"next: seq2seq translate {run.path} --interactive")

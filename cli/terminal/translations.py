@@ -1,0 +1,107 @@
+"""Translations as lines of text or JSON, and translating a whole file with a progress bar."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cli.runs.translator import Candidate, Translation, Translator, available_chunks
+from cli.terminal.console import warn, write_json, write_line
+from cli.terminal.screen import progress
+from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
+
+
+def translate_lines(
+    translator: Translator,
+    lines: Iterator[str],
+    *,
+    n_best: int = 1,
+    as_json: bool = False,
+    alignments: bool = False,
+) -> None:
+    """Translate lines as they come and write each translation to stdout, in order."""
+    for number, translation in enumerate(_translations(translator, lines, n_best)):
+        warn_if_truncated(translation, line=number + 1)
+        if as_json:
+            write_json(translation_json(translation, alignments=alignments))
+        else:
+            for text in output_lines(translation, number, n_best=n_best, alignments=alignments):
+                write_line(text)
+
+
+def _translations(
+    translator: Translator, lines: Iterator[str], n_best: int
+) -> Iterator[Translation]:
+    """The translations of all lines; stdout is flushed whenever there are no more lines yet."""
+    for chunk in available_chunks(lines):
+        yield from translator.translate(chunk, n_best=n_best)
+        sys.stdout.flush()
+
+
+def translate_with_progress(
+    translator: Translator, lines: Sequence[str]
+) -> tuple[list[str], float]:
+    """The best translation of every line, and the seconds that it took; with a progress bar."""
+    started, texts, size = time.monotonic(), list[str](), 4 * translator.search.batch_sentences
+    with progress() as bar:
+        task = bar.add_task("translating", total=len(lines))
+        for begin in range(0, len(lines), size):
+            for translation in translator.translate(lines[begin : begin + size]):
+                texts.append(translation.text)
+                warn_if_truncated(translation, line=len(texts))
+            bar.update(task, completed=len(texts))
+    return texts, time.monotonic() - started
+
+
+def warn_if_truncated(translation: Translation, *, line: int) -> None:
+    if translation.truncated:
+        warn(f"line {line} is longer than search.max_source_pieces and was cut")
+
+
+def output_lines(
+    translation: Translation, number: int, *, n_best: int, alignments: bool
+) -> list[str]:
+    """What plain output has for one source line, whose number counts from 0."""
+    if not translation.candidates:
+        return [""] if n_best == 1 else [f"{number} |||  ||| 0"]
+    lines = []
+    for candidate in translation.candidates:
+        fields = [candidate.text]
+        if n_best > 1:
+            fields = [str(number), candidate.text, f"{candidate.score:.4f}"]
+        if alignments:
+            fields.append(_word_links(candidate))
+        lines.append(" ||| ".join(fields))
+    return lines
+
+
+def translation_json(translation: Translation, *, alignments: bool) -> dict[str, Any]:
+    """What JSON output has for one source line."""
+    return {
+        "schema_version": 1,
+        "source": translation.source,
+        "translation": translation.text,
+        "candidates": [
+            _candidate_json(candidate, alignments=alignments)
+            for candidate in translation.candidates
+        ],
+        "truncated": translation.truncated,
+    }
+
+
+def _candidate_json(candidate: Candidate, *, alignments: bool) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "text": candidate.text,
+        "score": candidate.score,
+        "log_probability": candidate.log_probability,
+        "pieces": list(candidate.pieces),
+    }
+    if alignments and candidate.alignment is not None:
+        value["alignment"] = to_json(merge_pieces(candidate.alignment))
+        value["links"] = _word_links(candidate)
+    return value
+
+
+def _word_links(candidate: Candidate) -> str:
+    """The alignment as word pairs, "0-0 1-2"; "" for a model without attention."""
+    return pharaoh(merge_pieces(candidate.alignment)) if candidate.alignment is not None else ""
