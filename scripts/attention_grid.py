@@ -40,7 +40,7 @@ from seq2seq.training.optimization import build_optimizer
 SYMBOLS = range(4, 14)
 VOCABULARY = 14
 LENGTHS = range(2, 8)  # symbols in a sequence
-LEARNT = 0.9  # share of unseen sequences reversed without a fault
+LEARNT = 0.9  # share of unseen sequences reversed without an error
 SIZES: dict[str, Any] = {
     "embedding_size": 32,
     "encoder_size": 32,
@@ -159,7 +159,7 @@ def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
         validate_every=updates,
         patience=0,
     )
-    model = made(kind, seed)
+    model = build(kind, seed)
     optimizer = build_optimizer(model, config)
     batches = sequences(seed=f"train:{seed}", size=batch)
     unseen = list(itertools.islice(sequences(seed=f"unseen:{seed}", size=batch), 5))
@@ -176,11 +176,11 @@ def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
         kind,
         perplexity=math.exp(min(corpus_nats(model, unseen), 20.0)),
         exact=exactly_right(model, unseen),
-        relative_speed=relative_speed(model, made(REFERENCE, seed), batches, config),
+        relative_speed=relative_speed(model, build(REFERENCE, seed), batches, config),
     )
 
 
-def made(kind: Kind, seed: int) -> EncoderDecoder:
+def build(kind: Kind, seed: int) -> EncoderDecoder:
     torch.manual_seed(seed)
     config = ModelConfig(**SIZES | kind.settings)
     return build_model(
@@ -190,11 +190,9 @@ def made(kind: Kind, seed: int) -> EncoderDecoder:
 
 def sequences(*, seed: str, size: int) -> Iterator[Batch]:
     """Batches without end of random sequences and their mirror images."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     while True:
-        sources = [
-            [chance.choice(SYMBOLS) for _ in range(chance.choice(LENGTHS))] for _ in range(size)
-        ]
+        sources = [[rng.choice(SYMBOLS) for _ in range(rng.choice(LENGTHS))] for _ in range(size)]
         source = pad_sources(sources)
         width = source.ids.shape[1] + 1
         targets = [[BOS, *reversed(each), EOS] for each in sources]
@@ -203,7 +201,7 @@ def sequences(*, seed: str, size: int) -> Iterator[Batch]:
 
 
 def exactly_right(model: EncoderDecoder, batches: Sequence[Batch]) -> float:
-    """The share of sequences that greedy search reverses without a fault."""
+    """The share of sequences that greedy search reverses without an error."""
     right = total = 0
     for batch in batches:
         sources = [
@@ -229,8 +227,8 @@ def relative_speed(
     optimizers = {each: build_optimizer(each, config) for each in (model, reference)}
     ratios = []
     for turn in range(6):
-        given = [next(batches) for _ in range(5)]
-        seconds = {each: _seconds(each, optimizer, given) for each, optimizer in optimizers.items()}
+        few = [next(batches) for _ in range(5)]
+        seconds = {each: _seconds(each, optimizer, few) for each, optimizer in optimizers.items()}
         if turn:  # the first warms up
             ratios.append(seconds[reference] / seconds[model])
     return statistics.median(ratios)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from installed import program, told
+from installed import run_program, set_options
 
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
 SIZES = {
@@ -70,15 +70,15 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.runs.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(arguments.workers) as pool:
-        results = list(pool.map(lambda row: measured(row, arguments), ROWS))
+        results = list(pool.map(lambda row: measure(row, arguments), ROWS))
     page = report(results, arguments)
     if arguments.output:
         arguments.output.write_text(page, encoding="utf-8")
     print(page, end="")
 
 
-def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train and evaluate one model, as far as that is not done yet."""
+def measure(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train and evaluate one model, unless its result exists already."""
     run = arguments.runs / row.name
     result = arguments.runs / f"{row.name}.json"
     if not result.exists():
@@ -87,15 +87,15 @@ def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
             "training.updates": arguments.updates,
             "training.validate_every": max(1, arguments.updates // 6),
         }
-        chosen = told([f"{name}={value}" for name, value in settings.items()])
+        chosen = set_options([f"{name}={value}" for name, value in settings.items()])
         seed, threads = ["--seed", str(arguments.seed)], ["--threads", "1"]
         start = ["--resume"] if run.exists() else ["--recipe", "small", *chosen, *seed]
-        program("train", str(arguments.store), str(run), *start, *threads)
+        run_program("train", str(arguments.store), str(run), *start, *threads)
         test = [str(arguments.source), str(arguments.reference)]
-        found = program("evaluate", str(run), *test, "--json", *threads)
+        found = run_program("evaluate", str(run), *test, "--json", *threads)
         result.write_text(found, encoding="utf-8")
     facts: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-    facts["described"] = json.loads(program("describe", str(run), "--json"))
+    facts["described"] = json.loads(run_program("describe", str(run), "--json"))
     print(f"{row.name} is done", file=sys.stderr, flush=True)
     return {"row": row} | facts
 

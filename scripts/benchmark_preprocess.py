@@ -1,4 +1,4 @@
-"""Speed and memory of `seq2seq preprocess` on made-up corpora of any size.
+"""Speed and memory of `seq2seq preprocess` on random corpora of any size.
 
     python scripts/benchmark_preprocess.py --pairs 500000 5000000
 
@@ -21,8 +21,8 @@ import psutil
 
 VOCABULARY = 50_000  # words a side
 SYLLABLES = [c + v + e for c in "bdfgklmnprstvz" for v in "aeiou" for e in ("", "n", "s", "r")]
-LONGEST = 40  # words
-INTERVAL = 0.05  # seconds between two looks at memory
+MAX_LENGTH = 40  # words
+INTERVAL = 0.05  # seconds between two measurements of memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, nargs="+", default=[500_000, 5_000_000])
     parser.add_argument("--threads", type=int, help="processes that encode; all cores if left out")
     parser.add_argument(
-        "--folder", type=Path, help="where corpora and stores are made, and removed"
+        "--folder", type=Path, help="where corpora and stores are written, and deleted"
     )
     arguments = parser.parse_args()
     measured = []
@@ -66,7 +66,7 @@ def show(measured: Measurement) -> None:
 
 
 def measure(folder: Path, pairs: int, *, threads: int | None = None) -> Measurement:
-    """Make a corpus and prepare it with the installed program."""
+    """Write a corpus and prepare it with the installed program."""
     write_corpus(folder, "train", pairs)
     write_corpus(folder, "valid", 1000)
     command = [
@@ -91,8 +91,8 @@ def measure(folder: Path, pairs: int, *, threads: int | None = None) -> Measurem
 
 
 def resident(process: psutil.Process) -> tuple[int, int]:
-    """Bytes of a process, and of all below it; those that have just ended count nothing."""
-    own = below = 0
+    """Resident bytes of a process, and of all its descendants that still run."""
+    own = descendants = 0
     try:
         own = process.memory_info().rss
         children = process.children(recursive=True)
@@ -100,32 +100,32 @@ def resident(process: psutil.Process) -> tuple[int, int]:
         return own, 0
     for child in children:
         try:
-            below += child.memory_info().rss
+            descendants += child.memory_info().rss
         except psutil.Error:
             continue
-    return own, below
+    return own, descendants
 
 
 def write_corpus(folder: Path, name: str, pairs: int) -> None:
-    """Pseudo-words after Zipf's law, each side with its own; streamed, and the same every time."""
-    chance = random.Random(name)
+    """Write random pseudo-words by Zipf's law, others on each side; the same in every call."""
+    rng = random.Random(name)
     dictionaries = [words(seed) for seed in ("aa", "bb")]
     sums = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY + 1)))
     with (folder / f"{name}.aa").open("w") as source, (folder / f"{name}.bb").open("w") as target:
         for _ in range(pairs):
-            length = min(max(int(chance.lognormvariate(2.5, 0.5)), 2), LONGEST)
-            ranks = [bisect.bisect(sums, chance.random() * sums[-1]) for _ in range(length)]
+            length = min(max(int(rng.lognormvariate(2.5, 0.5)), 2), MAX_LENGTH)
+            ranks = [bisect.bisect(sums, rng.random() * sums[-1]) for _ in range(length)]
             for file, dictionary in zip((source, target), dictionaries, strict=True):
                 file.write(" ".join([dictionary[min(r, VOCABULARY - 1)] for r in ranks]) + "\n")
 
 
 def words(seed: str) -> list[str]:
-    """Frequent words are short."""
-    chance, made = random.Random(f"words:{seed}"), dict[str, None]()
-    while len(made) < VOCABULARY:
-        syllables = 1 + (len(made) > 50) + (len(made) > 2000) + (chance.random() < 0.3)
-        made["".join(chance.choices(SYLLABLES, k=syllables))] = None
-    return list(made)
+    """Pseudo-words of a language, the frequent and short ones first."""
+    rng, known = random.Random(f"words:{seed}"), dict[str, None]()
+    while len(known) < VOCABULARY:
+        syllables = 1 + (len(known) > 50) + (len(known) > 2000) + (rng.random() < 0.3)
+        known["".join(rng.choices(SYLLABLES, k=syllables))] = None
+    return list(known)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What safety costs a training: the time of a save, and of all that makes resuming exact.
+"""What safety costs a training: the time of a save, and of what makes resuming exact.
 
     python scripts/benchmark_safety.py STORE --recipe small --updates 240
 
-Trains a recipe for a while as the program does, with six saves, and times from outside what a
-training that promised nothing would leave out: its saves (written, synced, hashed, renamed,
-pruned), an update's stream of chance, and metrics that are flushed with every line. Shares are of
-the time that updates take alone; that of a save is told for the recipe's own interval.
+Trains a recipe for a while as the program does, with six saves, and times what a training without
+promises would leave out: its saves (written, synced, hashed, renamed, pruned), the seeding of each
+update, and metrics that are flushed with every line. Shares are of the time of updates; that of a
+save is for the recipe's own interval.
 """
 
 import argparse
@@ -34,7 +34,7 @@ WARM_UP = 20  # updates that are not timed
 
 
 class Meter:
-    """Seconds of each outermost call into some functions."""
+    """Seconds of each outermost call of some functions."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--updates", type=int, default=240)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="on the disk that a run would lie on")
+    parser.add_argument("--folder", type=Path, help="a folder on the disk that runs are kept on")
     chosen = parser.parse_args()
     if chosen.updates // SAVES <= WARM_UP:
         parser.error(f"--updates: at least {SAVES * (WARM_UP + 1)}")
@@ -83,26 +83,26 @@ def measure(store: TokenStore, folder: Path, recipe: str, updates: int) -> None:
     often = {"updates": updates, "validate_every": updates // SAVES, "validation_sentences": 10}
     config = resolve(read_recipe(recipe), {"data": store.meta["config"]}, {"training": often})
     run = RunDirectory.create(folder / "run", config, store)
-    saves, chance, lines = Meter(), Meter(), Meter()
+    saves, seeding, lines = Meter(), Meter(), Meter()
     with (
         saves.timing(Recorder, "save", "_save"),
-        chance.timing(training, "seed_update", "update_chance"),
+        seeding.timing(training, "seed_update", "update_chance"),
         lines.timing(Recorder, "update"),
     ):
         reporter = Marks(lambda line: None, run.log, config.training)
         train_run(run, store, device="cpu", reporter=reporter)
     size = sum(file.stat().st_size for file in run.checkpoint("last").iterdir())
     update = median(reporter.seconds)
-    save = median(saves.seconds[1:])  # the first is made before training begins
-    exact = (sum(chance.seconds) + sum(lines.seconds)) / updates
-    told = (
+    save = median(saves.seconds[1:])  # the first is before training begins
+    exact = (sum(seeding.seconds) + sum(lines.seconds)) / updates
+    report = (
         f"an update of {recipe}    {1e3 * update:8.1f} ms",
         f"a save of {size / 1e6:.0f} MB      {1e3 * save:8.1f} ms",
         f"  every {usual} updates: {save / (usual * update):8.2%} of training",
         f"exact resume           {1e3 * exact:8.3f} ms an update",
         f"                       {exact / update:8.3%} of training",
     )
-    sys.stdout.write("".join(f"{line}\n" for line in told))
+    sys.stdout.write("".join(f"{line}\n" for line in report))
 
 
 class Marks(PlainReporter):

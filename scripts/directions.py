@@ -24,15 +24,15 @@ from typing import Any
 
 import psutil
 import torch
-from installed import program, told
-from results import add_page_arguments, gathered, read_results, write_page
+from installed import run_program, set_options
+from results import add_page_arguments, measure_all, read_results, write_page
 from sacrebleu.metrics.bleu import BLEU
 
 from seq2seq.kernels.precision import compute_dtype
 
 DIRECTIONS = ("de-en", "en-de", "en-fr")
-KEPT = 5  # checkpoints that an average is made of
-WEIGHTS = {"last": "single model", "averaged": f"average of {KEPT} checkpoints"}
+AVERAGED = 5  # checkpoints in an average
+WEIGHTS = {"last": "single model", "averaged": f"average of {AVERAGED} checkpoints"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Training:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="train and evaluate what is not in the results yet")
+    run = commands.add_parser("run", help="train and evaluate the models that have no result yet")
     run.add_argument("work", type=Path, help="a folder for corpora, stores and runs")
     run.add_argument("--results", type=Path, required=True, help="JSON lines, one a model")
     run.add_argument("--from", dest="origin", type=Path, help="a folder with Multi30k's files")
@@ -61,7 +61,7 @@ def main() -> None:
     run.add_argument("--vocabulary-size", type=int, default=4000)
     run.add_argument("--set", dest="settings", action="append", default=[], help="as in train")
     run.add_argument("--minutes", type=float, help="of training, on all threads")
-    run.add_argument("--updates", type=int, help="in place of minutes")
+    run.add_argument("--updates", type=int, help="instead of minutes")
     run.add_argument("--jobs", type=int, default=1, help="trainings at a time, sharing two threads")
     run.set_defaults(does=run_all)
     table = commands.add_parser("table", help="write the results as a page")
@@ -74,30 +74,30 @@ def main() -> None:
 def run_all(arguments: argparse.Namespace) -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     known = {(each["direction"], each["seed"]) for each in read_results(arguments.results)}
-    waiting = [
+    pending = [
         Training(direction, seed)
         for seed in map(int, arguments.seeds.split(","))
         for direction in arguments.direction or DIRECTIONS
         if (direction, seed) not in known
     ]
-    for direction in dict.fromkeys(each.direction for each in waiting):
-        prepared(direction, arguments)
-    for made in gathered(
-        waiting, lambda each: measured(each, arguments), arguments.results, jobs=arguments.jobs
+    for direction in dict.fromkeys(each.direction for each in pending):
+        prepare_store(direction, arguments)
+    for result in measure_all(
+        pending, lambda each: measure(each, arguments), arguments.results, jobs=arguments.jobs
     ):
-        print(f"{made['direction']}, seed {made['seed']}: done", file=sys.stderr, flush=True)
+        print(f"{result['direction']}, seed {result['seed']}: done", file=sys.stderr, flush=True)
 
 
-def prepared(direction: str, arguments: argparse.Namespace) -> Path:
-    """The token store of a direction, its corpus beside it."""
+def prepare_store(direction: str, arguments: argparse.Namespace) -> Path:
+    """The token store of a direction, written with its corpus if it is missing."""
     source, target = direction.split("-")
     work: Path = arguments.work
     corpus, store = work / direction, work / f"{direction}.store"
     if not corpus.exists():
         origin = ["--from", str(arguments.origin)] if arguments.origin else []
         sides = ["--source-language", source, "--target-language", target]
-        program("corpus", "get", "multi30k", str(corpus), *sides, *origin)
-    program(
+        run_program("corpus", "get", "multi30k", str(corpus), *sides, *origin)
+    run_program(
         "preprocess", f"{corpus}/train.{source}", f"{corpus}/train.{target}", str(store),
         "--valid-source", f"{corpus}/valid.{source}", "--valid-target", f"{corpus}/valid.{target}",
         "--vocabulary-size", str(arguments.vocabulary_size),
@@ -105,21 +105,28 @@ def prepared(direction: str, arguments: argparse.Namespace) -> Path:
     return store
 
 
-def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(training: Training, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one model, as far as that is not done, and translate with its last weights and the
     average of the last few."""
     run = arguments.work / f"{training.direction}.run-{training.seed}"
     store = arguments.work / f"{training.direction}.store"
     threads = ["--threads", str(max(1, 2 // arguments.jobs))]
-    settings = ["training.average=last", f"training.keep_last={KEPT}", *arguments.settings]
+    settings = ["training.average=last", f"training.keep_last={AVERAGED}", *arguments.settings]
     if arguments.updates:
         settings.append(f"training.updates={arguments.updates}")
     else:
         settings.append("training.updates=1000000")
     timed = ["--minutes", f"{arguments.minutes:g}"] if arguments.minutes else []
-    start = ["--recipe", arguments.recipe, "--seed", str(training.seed), *timed, *told(settings)]
-    program("train", str(store), str(run), *(["--resume"] if run.exists() else start), *threads)
-    described = json.loads(program("describe", str(run), "--json"))
+    start = [
+        "--recipe",
+        arguments.recipe,
+        "--seed",
+        str(training.seed),
+        *timed,
+        *set_options(settings),
+    ]
+    run_program("train", str(store), str(run), *(["--resume"] if run.exists() else start), *threads)
+    described = json.loads(run_program("describe", str(run), "--json"))
     last = described["checkpoints"]["last"]
     products = compute_dtype(described["config"]["training"]["precision"], "cpu")
     return {
@@ -131,7 +138,7 @@ def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any
         "updates": last["update"],
         "parameters": described["parameters"],
         "scores": {
-            weights: {split: scored(training, run, weights, split) for split in ("valid", "test")}
+            weights: {split: score(training, run, weights, split) for split in ("valid", "test")}
             for weights in WEIGHTS
         },
         "jobs": arguments.jobs,
@@ -141,23 +148,25 @@ def measured(training: Training, arguments: argparse.Namespace) -> dict[str, Any
     }
 
 
-def scored(training: Training, run: Path, weights: str, split: str) -> dict[str, Any]:
+def score(training: Training, run: Path, weights: str, split: str) -> dict[str, Any]:
     """Translate one set with the weights of one checkpoint, beam 5, and score in both ways."""
     source, target = training.languages
     corpus = run.parent / training.direction
     texts = run / f"{split}.{weights}.{target}"
-    gold = corpus / f"{split}.{target}"
-    told = json.loads(
-        program(
-            "evaluate", str(run), f"{corpus}/{split}.{source}", str(gold), "--json",
+    expected = corpus / f"{split}.{target}"
+    report = json.loads(
+        run_program(
+            "evaluate", str(run), f"{corpus}/{split}.{source}", str(expected), "--json",
             "--checkpoint", weights, "--output", str(texts),
         )
     )  # fmt: skip
-    hypotheses, references = (path.read_text("utf-8").split("\n")[:-1] for path in (texts, gold))
+    hypotheses, references = (
+        path.read_text("utf-8").split("\n")[:-1] for path in (texts, expected)
+    )
     return {
-        "bleu": told["bleu"]["score"],
-        "signature": told["bleu"]["signature"],
-        "chrf": told["chrf"]["score"],
+        "bleu": report["bleu"]["score"],
+        "signature": report["bleu"]["signature"],
+        "chrf": report["chrf"]["score"],
         **tokenised_bleu(hypotheses, references, target),
     }
 
@@ -170,12 +179,12 @@ def tokenised_bleu(
 
     normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
 
-    def tokenised(line: str) -> str:
+    def tokenise(line: str) -> str:
         normal = normalizer.normalize(line.lower())
         return str(tokenizer.tokenize(normal, aggressive_dash_splits=True, return_str=True))
 
     metric = BLEU(tokenize="none", force=True)
-    score = metric.corpus_score([*map(tokenised, hypotheses)], [[*map(tokenised, references)]])
+    score = metric.corpus_score([*map(tokenise, hypotheses)], [[*map(tokenise, references)]])
     return {"tokenised_bleu": score.score, "tokenised_signature": str(metric.get_signature())}
 
 
@@ -184,7 +193,7 @@ def write_table(arguments: argparse.Namespace) -> None:
 
 
 def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The results as Markdown: a row for each direction and kind of weights."""
+    """The results as Markdown: a row for each direction, of single and of averaged weights."""
     first = results[0]
     settings = " ".join(f"`{each}`" for each in first["settings"])
     each = "" if first["jobs"] == 1 else f", {first['jobs']} trainings at a time on a thread each"
@@ -207,22 +216,22 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     )
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for direction in dict.fromkeys(each["direction"] for each in results):
-        made = [each for each in results if each["direction"] == direction]
+        found = [each for each in results if each["direction"] == direction]
         for weights in WEIGHTS:
-            yield row(direction, weights, made)
+            yield row(direction, weights, found)
 
 
-def row(direction: str, weights: str, made: Sequence[dict[str, Any]]) -> str:
-    scores = [each["scores"][weights] for each in made]
+def row(direction: str, weights: str, results: Sequence[dict[str, Any]]) -> str:
+    scores = [each["scores"][weights] for each in results]
     figures = (
         spread([each["valid"]["bleu"] for each in scores]),
         spread([each["test"]["bleu"] for each in scores]),
         spread([each["test"]["tokenised_bleu"] for each in scores]),
-        f"{statistics.fmean(each['minutes'] for each in made):.0f}",
-        f"{statistics.fmean(each['updates'] for each in made):,.0f}",
-        f"{made[0]['parameters'] / 1e6:.1f} M",
+        f"{statistics.fmean(each['minutes'] for each in results):.0f}",
+        f"{statistics.fmean(each['updates'] for each in results):,.0f}",
+        f"{results[0]['parameters'] / 1e6:.1f} M",
     )
-    seeds = ", ".join(str(each["seed"]) for each in made)
+    seeds = ", ".join(str(each["seed"]) for each in results)
     return f"| {direction} | {WEIGHTS[weights]} | {seeds} | " + " | ".join(figures) + " |"
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and docs/presets.md out of the code and files that are read.
+"""Writes docs/settings.md and docs/presets.md from the code and the preset files.
 
 The first has every setting with its default and meaning, and the shipped recipes; the second every
 preset: its paper, its equations, what differs from them, and its settings.
@@ -26,9 +26,9 @@ def page() -> str:
         "`check`, `search` at every command that translates, and all but `data` at `train`. Values",
         "are written as in TOML; a plain word needs no quotes.",
     ]
-    for section, kind in SECTIONS.items():
+    for section, model in SECTIONS.items():
         lines += ["", f"## {section}", "", "| setting | default | meaning |", "| --- | --- | --- |"]
-        for name, field in kind.model_fields.items():
+        for name, field in model.model_fields.items():
             default = "not set" if field.default is None else f"`{field.default}`".lower()
             meaning = " ".join((field.description or "").split()).replace("|", "\\|")
             lines.append(f"| `{section}.{name}` | {default} | {meaning} |")

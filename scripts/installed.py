@@ -1,4 +1,4 @@
-"""The installed program, called as a user would call it."""
+"""The installed program, called as a user calls it."""
 
 import shlex
 import subprocess
@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def program(*arguments: str) -> str:
-    """What it prints on stdout; raises when it fails, after showing why."""
+def run_program(*arguments: str) -> str:
+    """Run `seq2seq` and return its standard output.
+
+    Raises CalledProcessError if it fails, after printing its errors.
+    """
     command = [str(Path(sys.executable).with_name("seq2seq")), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -17,6 +20,6 @@ def program(*arguments: str) -> str:
     return done.stdout
 
 
-def told(settings: Sequence[str]) -> list[str]:
-    """Settings "section.name=value" as its arguments."""
-    return [word for setting in settings for word in ("--set", setting)]
+def set_options(settings: Sequence[str]) -> list[str]:
+    """Settings of the form "section.name=value" as options of the program."""
+    return [f"--set={setting}" for setting in settings]

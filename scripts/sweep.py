@@ -1,4 +1,4 @@
-"""Settings against each other at equal work, judged on the validation set alone.
+"""Comparison of settings at equal work, judged on the validation set only.
 
     seq2seq corpus get multi30k corpus --source-language de --target-language en
     python scripts/sweep.py run scripts/sweeps/small.toml corpus work --results small.jsonl
@@ -24,13 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from installed import program, told
-from results import add_page_arguments, gathered, read_results, write_page
+from benchmarks.corpus import target_tokens
+from installed import run_program, set_options
+from results import add_page_arguments, measure_all, read_results, write_page
+
+from data.token_store import TokenStore
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of settings, trained once a seed."""
+    """One choice of settings, with one seed."""
 
     name: str
     why: str
@@ -48,7 +51,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be compared."""
+    """The trials to compare."""
 
     title: str
     recipe: str
@@ -58,25 +61,25 @@ class Plan:
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-        base = tuple(told.get("base", ()))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        base = tuple(values.get("base", ()))
         trials = tuple(
             Trial(each["name"], each.get("why", ""), (*base, *each.get("set", ())), seed)
-            for each in told["trial"]
-            for seed in each.get("seeds", told.get("seeds", [1]))
+            for each in values["trial"]
+            for seed in each.get("seeds", values.get("seeds", [1]))
         )
-        return cls(told["title"], told["recipe"], told.get("note", ""), base, trials)
+        return cls(values["title"], values["recipe"], values.get("note", ""), base, trials)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="train what is not in the results yet")
+    run = commands.add_parser("run", help="train the trials that have no result yet")
     run.add_argument("plan", type=Path)
     run.add_argument("corpus", type=Path, help="a folder that `seq2seq corpus get` made")
     run.add_argument("work", type=Path, help="a folder for stores and runs")
     run.add_argument("--results", type=Path, required=True, help="JSON lines, one a trial")
-    run.add_argument("--only", action="append", help="trials of this name alone; may be repeated")
+    run.add_argument("--only", action="append", help="only trials of this name; may be repeated")
     run.add_argument("--jobs", type=int, default=2, help="trainings of one thread at a time")
     run.set_defaults(does=run_plan)
     table = commands.add_parser("table", help="write the results as a page")
@@ -90,55 +93,56 @@ def main() -> None:
 def run_plan(arguments: argparse.Namespace) -> None:
     plan = Plan.read(arguments.plan)
     known = {(each["name"], each["seed"]) for each in read_results(arguments.results)}
-    waiting = [
+    pending = [
         trial
         for trial in plan.trials
         if (trial.name, trial.seed) not in known
         and (not arguments.only or trial.name in arguments.only)
     ]
     arguments.work.mkdir(parents=True, exist_ok=True)
-    for trial in waiting:  # stores first: two trials may share one
-        prepared(trial, arguments.corpus, arguments.work)
+    for trial in pending:  # stores first: two trials may share one
+        prepare_store(trial, arguments.corpus, arguments.work)
 
     def measure(trial: Trial) -> dict[str, Any]:
-        return measured(plan, trial, arguments.corpus, arguments.work)
+        return measure_trial(plan, trial, arguments.corpus, arguments.work)
 
-    for made in gathered(waiting, measure, arguments.results, jobs=arguments.jobs):
-        print(f"{made['name']}: BLEU {made['bleu']:.2f}", file=sys.stderr, flush=True)
+    for result in measure_all(pending, measure, arguments.results, jobs=arguments.jobs):
+        print(f"{result['name']}: BLEU {result['bleu']:.2f}", file=sys.stderr, flush=True)
 
 
 def languages(corpus: Path) -> tuple[str, str]:
-    told = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
-    return told["source_language"], told["target_language"]
+    """Source and target language of a corpus folder."""
+    facts = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
+    return facts["source_language"], facts["target_language"]
 
 
-def prepared(trial: Trial, corpus: Path, work: Path) -> Path:
-    """The token store that a trial needs, made if there is none."""
+def prepare_store(trial: Trial, corpus: Path, work: Path) -> Path:
+    """The token store that a trial needs; written if it is missing."""
     source, target = languages(corpus)
     key = hashlib.sha256(repr((corpus.resolve(), trial.data_settings)).encode()).hexdigest()[:10]
     store = work / f"store-{key}"
-    program(
+    run_program(
         "preprocess", f"{corpus}/train.{source}", f"{corpus}/train.{target}", str(store),
         "--valid-source", f"{corpus}/valid.{source}", "--valid-target", f"{corpus}/valid.{target}",
-        *told(trial.data_settings),
+        *set_options(trial.data_settings),
     )  # fmt: skip
     return store
 
 
-def measured(plan: Plan, trial: Trial, corpus: Path, work: Path) -> dict[str, Any]:
-    """Train a trial, as far as that is not done, and judge it on the validation set."""
-    store = prepared(trial, corpus, work)
+def measure_trial(plan: Plan, trial: Trial, corpus: Path, work: Path) -> dict[str, Any]:
+    """Train a trial, or finish its training, and score it on the validation set."""
+    store = prepare_store(trial, corpus, work)
     key = hashlib.sha256(repr((store.name, plan.recipe, trial)).encode()).hexdigest()[:10]
     run = work / f"run-{key}"
     start = ["--resume"] if run.exists() else ["--recipe", plan.recipe, "--seed", str(trial.seed)]
-    start += [] if run.exists() else told(trial.run_settings)
+    start += [] if run.exists() else set_options(trial.run_settings)
     began = time.monotonic()
-    program("train", str(store), str(run), *start, "--threads", "1")
+    run_program("train", str(store), str(run), *start, "--threads", "1")
     source, target = languages(corpus)
     valid = [f"{corpus}/valid.{source}", f"{corpus}/valid.{target}"]
-    scores = json.loads(program("evaluate", str(run), *valid, "--json", "--threads", "1"))
-    described = json.loads(program("describe", str(run), "--json"))
-    tokens = json.loads((store / "meta.json").read_text(encoding="utf-8"))["splits"]["valid"]
+    scores = json.loads(run_program("evaluate", str(run), *valid, "--json", "--threads", "1"))
+    described = json.loads(run_program("describe", str(run), "--json"))
+    split = TokenStore.open(store).split("valid")
     best = described["checkpoints"]["best"]
     return {
         "name": trial.name,
@@ -148,7 +152,7 @@ def measured(plan: Plan, trial: Trial, corpus: Path, work: Path) -> dict[str, An
         "chrf": scores["chrf"]["score"],
         "signature": scores["bleu"]["signature"],
         "nats_per_token": best["best_nats_per_token"],
-        "nats_per_sentence": best["best_nats_per_token"] * target_tokens(store) / tokens["pairs"],
+        "nats_per_sentence": best["best_nats_per_token"] * target_tokens(split) / len(split),
         "best_update": best["best_update"],
         "parameters": described["parameters"],
         "seconds": round(time.monotonic() - began),
@@ -157,26 +161,18 @@ def measured(plan: Plan, trial: Trial, corpus: Path, work: Path) -> dict[str, An
     }
 
 
-def target_tokens(store: Path) -> int:
-    """Target pieces of the validation set, with the end of each sentence."""
-    from data.token_store import TokenStore
-
-    split = TokenStore.open(store).split("valid")
-    return int(split.target_lengths.sum()) + len(split)
-
-
 def write_table(arguments: argparse.Namespace) -> None:
     lines = page_lines(Plan.read(arguments.plan), read_results(arguments.results))
     write_page(lines, arguments.output)
 
 
 def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The results as Markdown, trials in the plan's order, the first one the measure."""
+    """The results as Markdown, trials in the plan's order, each compared with the first."""
     names = list(dict.fromkeys(trial.name for trial in plan.trials))
     everything = {name: [each for each in results if each["name"] == name] for name in names}
-    by_name = {name: made for name, made in everything.items() if made}
+    by_name = {name: found for name, found in everything.items() if found}
     if names[0] not in by_name:
-        raise SystemExit(f"there is no result of {names[0]!r}, which all others are measured by")
+        raise SystemExit(f"there is no result of {names[0]!r}, which all others are compared with")
     first = mean(by_name[names[0]], "bleu"), mean(by_name[names[0]], "nats_per_sentence")
     yield f"# {plan.title}"
     yield ""
@@ -197,8 +193,8 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
         "| parameters |"
     )
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
-    for name, made in by_name.items():
-        yield row(plan, name, made, first)
+    for name, found in by_name.items():
+        yield row(plan, name, found, first)
     yield ""
     yield "What each trial sets:"
     yield ""
@@ -208,15 +204,17 @@ def page_lines(plan: Plan, results: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"* {name}: {own or 'nothing more'}"
 
 
-def row(plan: Plan, name: str, made: Sequence[dict[str, Any]], first: tuple[float, float]) -> str:
+def row(
+    plan: Plan, name: str, results: Sequence[dict[str, Any]], first: tuple[float, float]
+) -> str:
     trial = next(each for each in plan.trials if each.name == name)
-    bleu, nats = mean(made, "bleu"), mean(made, "nats_per_sentence")
+    bleu, nats = mean(results, "bleu"), mean(results, "nats_per_sentence")
     spread = ""
-    if len(made) > 1:
-        spread = f" ± {statistics.stdev(each['bleu'] for each in made):.1f}"
+    if len(results) > 1:
+        spread = f" ± {statistics.stdev(each['bleu'] for each in results):.1f}"
     return (
         f"| {name} | {trial.why} | {bleu:.1f}{spread} | {bleu - first[0]:+.1f} | "
-        f"{nats:.2f} ({nats - first[1]:+.2f}) | {made[0]['parameters'] / 1e6:.1f} M |"
+        f"{nats:.2f} ({nats - first[1]:+.2f}) | {results[0]['parameters'] / 1e6:.1f} M |"
     )
 
 

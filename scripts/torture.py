@@ -1,15 +1,15 @@
-"""Kills one tiny training again and again, and compares what is left with one that was let be.
+"""Kills a tiny training again and again, and compares its files with an uninterrupted one's.
 
     python scripts/torture.py --kills 100 [--fancy] [--seed 1] [--folder DIR]
 
 Every attempt is the program's own `train`, in a process forked from this one, which has imported
-torch already and started no thread; it is killed with SIGKILL and goes on with `--resume` alone.
-Half of the moments are drawn over the time that an attempt takes, the others inside start-up, an
-update, a validation, a save and, with --fancy, averaging, which are short. A training that ends is
-compared and the next one begun, until there were so many kills.
+torch already and started no thread; it is killed with SIGKILL and continued with `--resume`. Half
+of the moments are drawn from the whole time of an attempt, the others from its short phases:
+start-up, update, validation, save and, with --fancy, averaging. A training that ends is compared
+and another one started, until there were enough kills.
 
-Weights, moments, metrics.jsonl and samples.jsonl must be those of a training that nobody killed,
-byte for byte. Ends with 1 where they are not.
+Weights, optimizer state, metrics.jsonl and samples.jsonl must equal those of a training that was
+never killed, byte for byte. The exit code is 1 if they do not.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--fancy", action="store_true", help="with all settings that keep state")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--folder", type=Path, help="keep everything here, a new folder")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="torture-"))
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def warm_up() -> None:
-    """Import all that a training imports, so that an attempt is a fork and nothing more."""
+    """Import everything that a training imports, so that an attempt only has to fork."""
     import torch
 
     import seq2seq.checkpoints.folder
@@ -92,9 +92,9 @@ def warm_up() -> None:
 
 
 def torture(folder: Path, kills: int, *, fancy: bool, seed: int) -> bool:
-    """Whether every training that was killed ended as the one that was not."""
-    chance, began = random.Random(f"torture:{seed}"), time.monotonic()
-    store = prepared(folder)
+    """Whether every training that was killed ended like the one that was not."""
+    rng, began = random.Random(f"torture:{seed}"), time.monotonic()
+    store = prepare_store(folder)
     settings = PLAIN | (FANCY if fancy else {})
     options = ["--recipe", "tiny", "--threads", "1", "--device", "cpu"]
     options += [f"--set={name}={value}" for name, value in settings.items()]
@@ -102,9 +102,9 @@ def torture(folder: Path, kills: int, *, fancy: bool, seed: int) -> bool:
     started = time.monotonic()
     finish(Attempt(["train", store, reference, *options], folder / "reference.log"))
     whole = time.monotonic() - started
-    expected, hit = remains(reference), Counter[str]()
+    expected, kills_in = results_of(reference), Counter[str]()
     attempts, trainings, different = 0, 0, []
-    while sum(hit.values()) < kills or not trainings:
+    while sum(kills_in.values()) < kills or not trainings:
         trainings += 1
         run, log = folder / f"run-{trainings}", folder / f"run-{trainings}.log"
         while True:
@@ -112,23 +112,26 @@ def torture(folder: Path, kills: int, *, fancy: bool, seed: int) -> bool:
             rest = ["--resume", "--threads", "1", "--device", "cpu"] if again else options
             attempt = Attempt(["train", store, run, *rest], log)
             attempts += 1
-            if sum(hit.values()) < kills and (phase := kill(attempt, chance, whole, fancy=fancy)):
-                hit[phase] += 1
+            if sum(kills_in.values()) < kills and (phase := kill(attempt, rng, whole, fancy=fancy)):
+                kills_in[phase] += 1
                 continue
             finish(attempt)
             break
-        found = remains(run)
+        found = results_of(run)
         wrong = sorted(n for n in expected | found if expected.get(n) != found.get(n))
         different += [f"{run}: {name} differs" for name in wrong]
         if not wrong:
             shutil.rmtree(run)
-    report(hit, attempts, trainings, time.monotonic() - began)
-    print("\n".join(different) or "every training ended with the bytes of one that nobody killed")
+    report(kills_in, attempts, trainings, time.monotonic() - began)
+    print(
+        "\n".join(different)
+        or "every training ended with the same bytes as one that was never killed"
+    )
     return not different
 
 
 class Attempt:
-    """The program in a forked process, which says in one shared byte where it is."""
+    """The program in a forked process, which reports its phase in one shared byte."""
 
     def __init__(self, arguments: Sequence[object], log: Path) -> None:
         self._phase = mmap.mmap(-1, 1)
@@ -142,7 +145,8 @@ class Attempt:
     def phase(self) -> str:
         return PHASES[self._phase[0]]
 
-    def ended(self) -> int | None:
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         return os.waitstatus_to_exitcode(status) if pid else None
 
@@ -153,7 +157,7 @@ class Attempt:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         sys.argv = ["seq2seq", *arguments]
-        self._watch()
+        self._report_phases()
         try:
             program()
         except SystemExit as error:
@@ -162,8 +166,8 @@ class Attempt:
             return 70
         return 71
 
-    def _watch(self) -> None:
-        """Note in the shared byte what is entered; nothing else is changed."""
+    def _report_phases(self) -> None:
+        """Wrap functions so that they write their phase to the shared byte."""
         from cli.runs import summary
         from cli.runs.progress import PlainReporter
         from cli.runs.recorder import Recorder
@@ -175,7 +179,7 @@ class Attempt:
             (Recorder, "average", "averaging"),
             (summary, "write_report", "the end"),
         ):
-            setattr(owner, name, self._noting(getattr(owner, name), phase))
+            setattr(owner, name, self._in_phase(getattr(owner, name), phase))
         start = PlainReporter.start
 
         def started(reporter: Any, *arguments: Any) -> None:
@@ -184,8 +188,8 @@ class Attempt:
 
         PlainReporter.start = started  # type: ignore[assignment, method-assign]
 
-    def _noting(self, call: Callable[..., Any], phase: str) -> Callable[..., Any]:
-        def noted(*arguments: Any, **named: Any) -> Any:
+    def _in_phase(self, call: Callable[..., Any], phase: str) -> Callable[..., Any]:
+        def call_in_phase(*arguments: Any, **named: Any) -> Any:
             before = self._phase[0]
             self._phase[0] = max(PHASES.index(phase), before)  # averaging validates too
             try:
@@ -193,23 +197,23 @@ class Attempt:
             finally:
                 self._phase[0] = before
 
-        return noted
+        return call_in_phase
 
 
-def kill(attempt: Attempt, chance: random.Random, whole: float, *, fancy: bool) -> str | None:
-    """Kill at a moment that is drawn; returns where it hit, or None where the attempt had ended."""
+def kill(attempt: Attempt, rng: random.Random, whole: float, *, fancy: bool) -> str | None:
+    """Kill at a random moment; returns the phase, or None if the attempt had ended before."""
     began, wanted = time.monotonic(), None
-    if chance.random() < 0.5:
-        moment = began + chance.uniform(0, whole / 2)
+    if rng.random() < 0.5:
+        moment = began + rng.uniform(0, whole / 2)
     else:
-        wanted = chance.choice(PHASES[: len(PHASES) if fancy else 4])
-        moment = began + chance.uniform(0, whole / 3)  # from then on, at the first time it is there
-    while attempt.ended() is None:
+        wanted = rng.choice(PHASES[: len(PHASES) if fancy else 4])
+        moment = began + rng.uniform(0, whole / 3)  # from then on, as soon as it is in that phase
+    while attempt.exit_code() is None:
         now = time.monotonic()
         if wanted and (attempt.phase == wanted or (wanted == "start-up" and now > moment)):
             late = {"averaging": 0.03, "start-up": 0.05}.get(wanted, 0.004)
             if now > moment or wanted in ("averaging", "the end", "start-up"):
-                wanted, moment = None, now + chance.uniform(0, late)
+                wanted, moment = None, now + rng.uniform(0, late)
         elif not wanted and now >= moment:
             phase = attempt.phase
             os.kill(attempt.pid, signal.SIGKILL)
@@ -217,21 +221,21 @@ def kill(attempt: Attempt, chance: random.Random, whole: float, *, fancy: bool) 
             return phase
         else:
             time.sleep(0.0005)
-    attempt.ended = lambda: 0  # type: ignore[method-assign]
+    attempt.exit_code = lambda: 0  # type: ignore[method-assign]
     return None
 
 
 def finish(attempt: Attempt) -> None:
-    while (code := attempt.ended()) is None:
+    while (code := attempt.exit_code()) is None:
         time.sleep(0.002)
     if code:
         sys.stderr.write(attempt._log.read_text(errors="replace")[-3000:])
         raise SystemExit(f"an attempt ended with {code}, see {attempt._log}")
 
 
-def prepared(folder: Path) -> Path:
-    """A token store of sentences and the same ones with each word spelt backwards."""
-    chance = random.Random("corpus")
+def prepare_store(folder: Path) -> Path:
+    """A token store of sentences and the same sentences with every word reversed."""
+    rng = random.Random("corpus")
     words = [
         "red",
         "green",
@@ -247,22 +251,22 @@ def prepared(folder: Path) -> Path:
         "house",
     ]
     for name, count in (("train", 400), ("valid", 24)):
-        lines = [" ".join(chance.choices(words, k=chance.randint(2, 6))) for _ in range(count)]
+        lines = [" ".join(rng.choices(words, k=rng.randint(2, 6))) for _ in range(count)]
         (folder / f"{name}.en").write_text("".join(f"{line}\n" for line in lines))
-        turned = (" ".join(word[::-1] for word in line.split()) for line in lines)
-        (folder / f"{name}.xx").write_text("".join(f"{line}\n" for line in turned))
+        reversed_words = (" ".join(word[::-1] for word in line.split()) for line in lines)
+        (folder / f"{name}.xx").write_text("".join(f"{line}\n" for line in reversed_words))
     text = [folder / name for name in ("train.en", "train.xx", "store")]
     valid = ["--valid-source", folder / "valid.en", "--valid-target", folder / "valid.xx"]
-    made = Attempt(
+    attempt = Attempt(
         ["preprocess", *text, *valid, "--vocabulary-size", 350, "--threads", 1],
         folder / "store.log",
     )
-    finish(made)
+    finish(attempt)
     return folder / "store"
 
 
-def remains(run: Path) -> dict[str, str]:
-    """Hashes of all that must not depend on kills."""
+def results_of(run: Path) -> dict[str, str]:
+    """Hashes of the files that must not depend on kills."""
     found = {}
     for name in ("last", "best"):
         checkpoint = run / "checkpoints" / (run / "checkpoints" / name).read_text().strip()
@@ -279,11 +283,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def report(hit: Counter[str], attempts: int, trainings: int, seconds: float) -> None:
-    kills = sum(hit.values())
+def report(kills_in: Counter[str], attempts: int, trainings: int, seconds: float) -> None:
+    kills = sum(kills_in.values())
     print(f"{'kills':<12}{kills:>6}")
     for phase in PHASES:
-        print(f"  {phase:<10}{hit[phase]:>6}")
+        print(f"  {phase:<10}{kills_in[phase]:>6}")
     print(f"{'resumes':<12}{attempts - trainings:>6}")
     print(f"{'trainings':<12}{trainings:>6}")
     print(f"{'seconds':<12}{seconds:>6.0f}   ({60 * kills / seconds:.0f} kills a minute)")

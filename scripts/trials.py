@@ -1,9 +1,10 @@
-"""The trials of docs/trials.md that take too long for every commit; says what it saw.
+"""The trials of docs/trials.md that take too long for every commit.
 
     python scripts/trials.py [--kills 100] [--seed 1]
 
-Kills one tiny training 100 times, and one with everything on as often (scripts/torture.py); then
-gives 20,000 odd inputs and more to everything that reads or draws. Ends with 1 if any of it failed.
+Kills a tiny training 100 times, and one with all settings that keep state as often
+(scripts/torture.py); then gives more than 20,000 unusual inputs to all readers and drawings. The
+exit code is 1 if anything failed.
 """
 
 import argparse
@@ -30,22 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     kills = [f"--kills={chosen.kills}", f"--seed={chosen.seed}"]
     outcomes = [
-        tried("kills, a plain training", [*TORTURE, *kills]),
-        tried("kills, one with everything on", [*TORTURE, *kills, "--fancy"]),
-        tried("odd inputs", FUZZ, HYPOTHESIS_PROFILE="fuzz"),
+        run_trial("kills, a plain training", [*TORTURE, *kills]),
+        run_trial("kills, all settings that keep state", [*TORTURE, *kills, "--fancy"]),
+        run_trial("unusual inputs", FUZZ, HYPOTHESIS_PROFILE="fuzz"),
     ]
     return 0 if all(outcomes) else 1
 
 
-def tried(what: str, command: Sequence[str], **variables: str) -> bool:
+def run_trial(what: str, command: Sequence[str], **variables: str) -> bool:
     began = time.monotonic()
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | variables, text=True, capture_output=True, check=False
     )
     inputs = sum(map(int, re.findall(r"(\d+) passing,", done.stdout)))
-    seen = f"{inputs:,} inputs" if inputs else done.stdout.strip()
+    summary = f"{inputs:,} inputs" if inputs else done.stdout.strip()
     verdict = "held" if done.returncode == 0 else f"FAILED ({done.returncode})"
-    sys.stdout.write(f"{what}: {verdict}, {time.monotonic() - began:.0f} s\n{seen}\n\n")
+    sys.stdout.write(f"{what}: {verdict}, {time.monotonic() - began:.0f} s\n{summary}\n\n")
     if done.returncode:
         sys.stdout.write(done.stdout + done.stderr)
     sys.stdout.flush()

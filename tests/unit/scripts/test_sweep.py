@@ -1,6 +1,7 @@
-"""Plans of experiments, and the page that their results make."""
+"""Plans of experiments, and the page of their results."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def result(name: str, seed: int, bleu: float, nats: float) -> dict[str, object]:
     }
 
 
-def test_a_trial_is_the_base_and_what_it_changes_once_a_seed(plan):
+def test_a_trial_has_the_settings_of_the_base_and_its_own_for_each_seed(plan):
     assert [(trial.name, trial.seed) for trial in plan.trials] == [
         ("first", 1),
         ("first", 2),
@@ -71,14 +72,17 @@ def test_a_page_without_its_first_trial_is_refused(plan):
 
 
 def test_every_plan_of_the_repository_can_be_read():
-    for path in Path("scripts/sweeps").glob("small.toml"):
+    files = Path("scripts/sweeps").glob("*.toml")
+    plans = [path for path in files if "trial" in tomllib.loads(path.read_text(encoding="utf-8"))]
+    assert len(plans) == 3
+    for path in plans:
         plan = sweep.Plan.read(path)
         assert all(trial.why for trial in plan.trials), path
         names = [(trial.name, trial.seed) for trial in plan.trials]
         assert len(set(names)) == len(names), path
 
 
-def test_results_are_read_back_and_none_is_no_error(tmp_path):
+def test_results_are_read_and_a_missing_file_has_none(tmp_path):
     path = tmp_path / "results.jsonl"
     assert sweep.read_results(path) == []
     path.write_text(json.dumps(result("first", 1, 30.0, 33.0)) + "\n", encoding="utf-8")
