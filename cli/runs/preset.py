@@ -1,4 +1,4 @@
-"""Presets: published models by name, each with its equations and what still differs from them."""
+"""Presets: published models by name, with their equations and what differs from the papers."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,26 +13,26 @@ from cli.runs.config import Values, shipped_names, unknown
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A published model: the settings that make its equations hold, and what is known of it."""
+    """A published model: its equations, and the settings with which this program computes them."""
 
     name: str
     title: str
     paper: str  # authors (year): title, venue, sections
     equations: str
     model: dict[str, Any]
-    """Its structure, complete and at a quarter of its widths, with just enough layers for every
-    equation to be at work."""
+    """Every setting of its architecture, at a quarter of the published widths and with the fewest
+    layers to which every equation applies."""
     published: dict[str, Any]
-    """Its sizes as published."""
-    same: list[str]
-    deviations: list[str]
+    """The published sizes."""
+    same: list[str]  # what is as published
+    deviations: list[str]  # what is not
 
     def values(self, *, paper_sizes: bool = False) -> Values:
-        """What it sets, as a layer of settings."""
+        """Its settings, in the published sizes or in smaller ones."""
         return {"model": self.model | (self.published if paper_sizes else {})}
 
     def command(self, *options: str) -> str:
-        """How it is trained."""
+        """The command line that trains it."""
         return " ".join(["seq2seq train STORE RUN --preset", self.name, *options])
 
 
@@ -41,7 +41,7 @@ def preset_names() -> list[str]:
 
 
 def read_preset(name: str) -> Preset:
-    """A shipped preset; raises ConfigError for a name that there is not."""
+    """A shipped preset; raises ConfigError for an unknown name."""
     if name not in preset_names():
         raise unknown("preset", name, preset_names())
     file = resources.files("cli.runs") / "presets" / f"{name}.toml"
@@ -49,5 +49,5 @@ def read_preset(name: str) -> Preset:
 
 
 def setting_lines(settings: Mapping[str, Any]) -> list[str]:
-    """Settings of a model as `--set` takes them, in TOML."""
+    """Settings of section `model` as values of `--set`."""
     return [f"model.{tomli_w.dumps({name: value}).strip()}" for name, value in settings.items()]

@@ -194,7 +194,7 @@ def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
     A run that has checkpoints already needs room for one more, beside those it replaces.
     """
     from seq2seq.checkpoints.checkpoint import size_of
-    from seq2seq.checkpoints.folder import FEWEST, most_kept
+    from seq2seq.checkpoints.folder import MIN_KEPT, most_kept
 
     config = run.config.training
     kept = most_kept(
@@ -205,7 +205,7 @@ def refuse_full_disk(run: RunDirectory, model: "EncoderDecoder") -> list[str]:
     size = size_of(model, average=bool(config.ema))
     there = len([*run.checkpoints.glob("update-*")])
     free = shutil.disk_usage(run.checkpoints).free
-    least, most = (max(1, count - there) * size for count in (FEWEST, kept + 1))
+    least, most = (max(1, count - there) * size for count in (MIN_KEPT, kept + 1))
     told = f"{megabytes(free)} are free at {run.checkpoints}"
     if free < least:
         raise ResourceError(

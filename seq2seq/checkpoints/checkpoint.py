@@ -5,8 +5,9 @@
 
     averaged/          the same without optimizer.safetensors
 
-A checkpoint is written aside and renamed, so it is there whole or not at all, and it is verified
-against its manifest before anything in it is used: safetensors alone does not notice damage.
+A checkpoint is written under another name and then renamed, so that it is there whole or not at
+all. Before anything in it is used it is verified against its manifest: safetensors alone does not
+notice damage.
 """
 
 import errno
@@ -41,24 +42,24 @@ _MANIFEST_KEYS = {"format_version", "sha256", "averaged", _OWN_HASH}
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint that is not what was written; another one may do."""
+    """A checkpoint whose files are not those that were written; another one may be whole."""
 
 
 @dataclass(frozen=True)
 class VerifiedCheckpoint:
-    """A checkpoint all of whose files were found to be what was written; made by `verify`."""
+    """A checkpoint whose files have the hashes that were written; `verify` returns one."""
 
     path: Path
     hashes: Mapping[str, str]  # file name -> SHA-256
     state: TrainingState
-    averaged: tuple[int, ...]  # the updates that an average was made of
+    averaged: tuple[int, ...]  # the updates whose weights were averaged; else empty
 
     def load_weights(self, model: nn.Module) -> None:
-        """Fill a model; names and shapes must agree."""
-        self._fill(model, MODEL)
+        """Load the weights into a model; raises CheckpointError if names or shapes differ."""
+        self._load_parameters(model, MODEL)
 
     def load_moments(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Give an optimizer the moments it had when the checkpoint was written."""
+        """Load the moments of every parameter into an optimizer."""
         tensors = self._tensors(OPTIMIZER)
         for name, parameter in model.named_parameters():
             moments = {
@@ -77,106 +78,106 @@ class VerifiedCheckpoint:
         optimizer: torch.optim.Optimizer,
         average: MovingAverage | None = None,
     ) -> None:
-        """Give all that is trained what it had when the checkpoint was written."""
+        """Load model, optimizer and moving average, so that training can go on from here."""
         self.load_moments(model, optimizer)
-        self._fill(model, MODEL)
+        self._load_parameters(model, MODEL)
         if average is not None:
             for name, parameter in model.named_parameters():
                 average.weights[name].copy_(parameter.detach())
-            self._fill(model, RAW)
+            self._load_parameters(model, RAW)
 
-    def _fill(self, model: nn.Module, file: str) -> None:
+    def _load_parameters(self, model: nn.Module, file: str) -> None:
         tensors = self._tensors(file)
         parameters = dict(model.named_parameters())
         shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         if shapes != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
             raise CheckpointError(
-                f"{self.path} holds the weights of another model than its configuration describes",
+                f"{self.path} has the weights of another model than its configuration describes",
                 hint="the run directory was changed; restore it or train again",
             )
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(tensors[name])
 
-    def _tensors(self, name: str) -> dict[str, Tensor]:
-        if name not in self.hashes:
+    def _tensors(self, file: str) -> dict[str, Tensor]:
+        if file not in self.hashes:
             raise CheckpointError(
-                f"{self.path} has no {name}: training cannot go on from it",
-                hint="use a checkpoint that training wrote",
+                f"{self.path} has no {file}: training cannot go on from it",
+                hint="use a checkpoint update-...; an average has no optimizer state",
             )
         try:
-            with safetensors.safe_open(self.path / name, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            with safetensors.safe_open(self.path / file, framework="pt") as stream:
+                return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise CheckpointError(
-                f"{self.path} was removed while it was read", hint="try again"
+                f"{self.path} was removed while it was being read", hint="try again"
             ) from error
         except safetensors.SafetensorError as error:
-            raise _foreign(self.path / name) from error
+            raise _foreign(self.path / file) from error
 
 
 def verify(path: Path) -> VerifiedCheckpoint:
-    """Prove every file to be what was written, once for all that is read from it.
+    """Compare every file of a checkpoint with the hashes in its manifest.
 
-    Raises DamagedCheckpointError for what another checkpoint can stand in for, and
-    CheckpointError for one of another format version.
+    Raises DamagedCheckpointError where they differ, so that another checkpoint may be used, and
+    CheckpointError for another format version.
     """
     try:
         text = (path / MANIFEST).read_text(encoding="utf-8")
         manifest = parse_json(text)
         version, hashes = manifest["format_version"], dict(manifest["sha256"])
         averaged = tuple(manifest.get("averaged", ()))
-        sound = manifest.get(_OWN_HASH, _own_hash(manifest)) == _own_hash(manifest)
+        is_intact = manifest.get(_OWN_HASH, _own_hash(manifest)) == _own_hash(manifest)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DamagedCheckpointError(
-            f"{path} is not a checkpoint: it has no {MANIFEST}", hint=_ANOTHER
+            f"{path} is not a checkpoint: it has no {MANIFEST}", hint=_USE_ANOTHER
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
     except OSError as error:
-        if error.errno not in _UNREADABLE:
+        if error.errno not in _DAMAGE_ERRNOS:
             raise
         raise _damaged(path) from error
-    if version != FORMAT_VERSION and sound:
+    if version != FORMAT_VERSION and is_intact:
         raise CheckpointError(
             f"{path} has format version {version}, this program reads {FORMAT_VERSION}",
             hint="use the version of seq2seq that wrote it",
         )
     needed = {MODEL, STATE} if "averaged" in manifest else {MODEL, OPTIMIZER, STATE}
-    known = {*manifest} <= _MANIFEST_KEYS and {*hashes} - {RAW} == needed
-    if not sound or not known or not text.endswith("}\n"):
+    is_known = {*manifest} <= _MANIFEST_KEYS and {*hashes} - {RAW} == needed
+    if not is_intact or not is_known or not text.endswith("}\n"):
         raise _damaged(path)
     for name in hashes:
         try:
-            whole = (path / name).is_file() and sha256_of(path / name) == hashes[name]
+            is_whole = (path / name).is_file() and sha256_of(path / name) == hashes[name]
         except OSError as error:
-            if error.errno not in _UNREADABLE:
+            if error.errno not in _DAMAGE_ERRNOS:
                 raise
-            whole = False
-        if not whole:
+            is_whole = False
+        if not is_whole:
             raise _damaged(path / name)
     return VerifiedCheckpoint(path, hashes, read_state(path), averaged)
 
 
-_ANOTHER = (
+_USE_ANOTHER = (
     "use another checkpoint of the run (--checkpoint last or best); "
     "`seq2seq describe RUN --verify` says which are whole"
 )
-_UNREADABLE = {errno.EIO, errno.EISDIR, errno.ELOOP}
-"""What damage makes of reading; other troubles, such as permissions, are for the user to end."""
+_DAMAGE_ERRNOS = {errno.EIO, errno.EISDIR, errno.ELOOP}
+"""Errors of reading that mean damage; others, such as permissions, the user can put right."""
 
 
 def _damaged(path: Path) -> DamagedCheckpointError:
-    return DamagedCheckpointError(f"{path} is damaged", hint=_ANOTHER)
+    return DamagedCheckpointError(f"{path} is damaged", hint=_USE_ANOTHER)
 
 
 def load_state(path: Path) -> TrainingState:
-    """Verify a checkpoint and tell where training stood."""
+    """Verify a checkpoint and return its training state."""
     return verify(path).state
 
 
 def read_state(path: Path) -> TrainingState:
-    """As it is written, not verified."""
+    """The training state as it is written, without a check of its hash."""
     try:
         values: dict[str, Any] = read_json(path / STATE)
         values["position"] = BatchPosition(*values["position"])
@@ -188,7 +189,7 @@ def read_state(path: Path) -> TrainingState:
 
 
 def load_average(checkpoints: Sequence[VerifiedCheckpoint], model: nn.Module) -> None:
-    """Fill a model with the mean of checkpoints' weights, summed in float64."""
+    """Load the mean of several checkpoints' weights into a model; summed in float64."""
     if not checkpoints:
         raise ValueError("no checkpoints to average")
     sums = {
@@ -215,9 +216,11 @@ def write(
 ) -> None:
     """Write a checkpoint with all its files, or none.
 
-    With a moving average that is what it has for its model; the weights that training goes on with
-    lie beside it. Without an optimizer it can be read, not trained on: the mean of checkpoints of
-    the updates `averaged`. Raises OSError.
+    optimizer: None for an average of checkpoints, from which training cannot go on
+    average: is written as the model; the weights that training goes on with are written beside it
+    averaged: the updates of the checkpoints that were averaged
+
+    Raises OSError.
     """
     tensors = {MODEL: _weights(model)}
     if optimizer is not None:
@@ -228,7 +231,7 @@ def write(
         for name, values in tensors.items():
             try:
                 save_file(values, partial / name, metadata=_metadata())
-            except safetensors.SafetensorError as error:  # what Rust makes of a full disk
+            except safetensors.SafetensorError as error:  # such as a full disk
                 raise _as_os_error(error, path) from error
         write_json(partial / STATE, asdict(state))
         hashes = {name: sha256_of(partial / name) for name in (*tensors, STATE)}
@@ -239,13 +242,13 @@ def write(
 
 
 def size_of(model: nn.Module, *, average: bool) -> int:
-    """Bytes of a checkpoint, closely: weights, perhaps averaged ones, and two moments of Adam."""
+    """Bytes of a checkpoint, about: weights, Adam's two moments, and a moving average if any."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return weights * (4 if average else 3) + 16_384
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter once: tied ones have one name."""
+    """Every parameter by its name; a tied one has only one."""
     return {name: tensor.detach().contiguous() for name, tensor in model.named_parameters()}
 
 
@@ -264,18 +267,18 @@ def _as_os_error(error: safetensors.SafetensorError, path: Path) -> OSError:
 
 
 def _own_hash(manifest: Mapping[str, Any]) -> str:
-    """Of all that a manifest says, this hash left out."""
-    said = {key: value for key, value in manifest.items() if key != _OWN_HASH}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """The hash of a manifest without its own hash."""
+    rest = {key: value for key, value in manifest.items() if key != _OWN_HASH}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _foreign(path: Path) -> DamagedCheckpointError:
-    """For a file that its manifest vouches for, but that this program cannot have written."""
+    """For a file that has the hash in its manifest, but contents that this program never writes."""
     return DamagedCheckpointError(
         f"{path} was not written by seq2seq", hint="use another checkpoint of the run"
     )
 
 
 def _metadata() -> dict[str, str]:
-    """One key alone: with several, safetensors' bytes are not reproducible."""
+    """A single key: with several, the bytes that safetensors writes are not reproducible."""
     return {"seq2seq": json.dumps({"format_version": FORMAT_VERSION})}

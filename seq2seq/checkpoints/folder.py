@@ -1,6 +1,6 @@
-"""The checkpoints of a run: what `best` and `last` name, what is kept, what is found after damage.
+"""The checkpoints of a run: which ones `best` and `last` name, which are kept, and damaged ones.
 
-One that is damaged is set aside when training goes on, as `damaged-update-N`, and never removed.
+A damaged one is renamed to `damaged-update-N` when training is resumed, and never removed.
 """
 
 import itertools
@@ -27,10 +27,10 @@ from seq2seq.training.loop import TrainingState, ValidationScores
 from seq2seq.training.moving_average import MovingAverage
 
 AVERAGED = "averaged"
-"""The name of the checkpoint that is made of others."""
-FEWEST = 2
-"""Checkpoints that are always kept, once there are as many: one to fall back on."""
-_LONGEST_NAME = 4096  # bytes
+"""The name of the checkpoint that is an average of others."""
+MIN_KEPT = 2
+"""Checkpoints that are always kept, so that there is one to fall back on."""
+_MAX_NAME = 4096  # bytes
 
 
 def save_checkpoint(
@@ -43,8 +43,8 @@ def save_checkpoint(
     """Write `folder/update-N` whole, or not at all; returns its path."""
     path = folder / f"update-{state.update:09d}"
     if path in (pointed(folder, "best"), pointed(folder, "last")):
-        path = path.with_name(f"{path.name}-again")  # what is pointed at outlives its successor
-    if path.exists():  # left by a run that ended between writing it and noting it down
+        path = path.with_name(f"{path.name}-again")  # kept until its successor is whole
+    if path.exists():  # by a run that stopped before `last` named it
         _remove(path)
     write(path, model, state, optimizer=optimizer, average=average)
     return path
@@ -53,7 +53,7 @@ def save_checkpoint(
 def save_average(
     folder: Path, model: nn.Module, state: TrainingState, *, updates: Sequence[int]
 ) -> Path:
-    """Write `folder/averaged`, of checkpoints of these updates."""
+    """Write `folder/averaged`, the average of the checkpoints of these updates."""
     end_average(folder, state)
     path = folder / AVERAGED
     write(path, model, state, averaged=updates)
@@ -61,18 +61,18 @@ def save_average(
 
 
 def point(folder: Path, name: str, checkpoint: Path) -> None:
-    """Let `folder/name` ("best", "last") name a checkpoint beside it."""
+    """Write the pointer `folder/name` ("best" or "last"), which names a checkpoint beside it."""
     with replacing(folder / name) as partial:
         partial.write_text(checkpoint.name + "\n", encoding="utf-8")
 
 
 def pointed(folder: Path, name: str) -> Path | None:
-    """The checkpoint that a pointer or a plain name stands for; None where there is none."""
+    """The checkpoint that a pointer names, or that has this name; None where there is none."""
     try:
         pointer = folder / name
         if pointer.is_file():
             with pointer.open("rb") as stream:
-                named = stream.read(_LONGEST_NAME).decode("utf-8").strip()
+                named = stream.read(_MAX_NAME).decode("utf-8").strip()
             pointer = folder / named
         return pointer if pointer.is_dir() and pointer.parent == folder else None
     except (ValueError, OSError):  # odd bytes, or a name that no file can have
@@ -84,15 +84,14 @@ def kept_checkpoints(
 ) -> list[Path]:
     """The `count` checkpoints that validated best, or last, in the order of their updates.
 
-    A checkpoint of weights that were never validated, as an interruption makes one, is none of
-    them.
+    One whose weights were not validated, as after an interruption, does not count.
     """
     validated: dict[int, tuple[Path, ValidationScores]] = {}
     named = {pointed(folder, "best"), pointed(folder, "last")}
     for path in sorted(folder.glob("update-*"), key=lambda path: (path in named, path.name)):
         state = _unverified_state(path)
         if state.measured is not None:
-            validated[state.update] = path, state.measured  # one an update, a named one if any
+            validated[state.update] = path, state.measured  # one per update, preferably a named one
     ranked = sorted(validated, reverse=True)
     if by == "best":
         ranked.sort(key=lambda update: validated[update][1].rank_key(metric), reverse=True)
@@ -102,9 +101,9 @@ def kept_checkpoints(
 def prune(
     folder: Path, *, keep_best: int = 1, keep_last: int = 1, metric: str = "perplexity"
 ) -> None:
-    """Remove checkpoints that are not to be kept, and what a crash left of one.
+    """Remove the checkpoints that need not be kept, and partial ones that a crash left behind.
 
-    Those that `best` and `last` name always stay, and where they are one, the newest beside it.
+    Those that `best` and `last` name are always kept, and at least MIN_KEPT.
     """
     kept = {pointed(folder, "best"), pointed(folder, "last")}
     if keep_best > 1:
@@ -112,7 +111,7 @@ def prune(
     if keep_last > 1:
         kept |= {*kept_checkpoints(folder, by="last", count=keep_last, metric=metric)}
     present = checkpoints_in(folder)
-    missing = max(0, FEWEST - len(kept & {*present}))
+    missing = max(0, MIN_KEPT - len(kept & {*present}))
     kept |= {*[path for path in present if path not in kept][:missing]}
     for path in present:
         if path not in kept:
@@ -125,23 +124,23 @@ def prune(
 
 
 def _remove(path: Path) -> None:
-    """Under another name first: what a crash leaves of it is no damaged checkpoint."""
-    gone = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(gone, ignore_errors=True)
-    path.rename(gone)
-    shutil.rmtree(gone)
+    """Rename it first, so that a crash in between leaves no damaged checkpoint."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    path.rename(partial)
+    shutil.rmtree(partial)
 
 
 def most_kept(*, keep_best: int, keep_last: int, averaged: bool) -> int:
-    """How many checkpoints may lie there between two saves."""
-    # Beside the last that were validated, `last` may name one of an interruption.
-    return max(FEWEST, keep_best + keep_last + (keep_last > 1)) + averaged
+    """The most checkpoints that are kept at a time."""
+    # Beside the last validated ones, `last` may name one that an interruption wrote.
+    return max(MIN_KEPT, keep_best + keep_last + (keep_last > 1)) + averaged
 
 
 def end_average(folder: Path, state: TrainingState) -> None:
-    """Training goes on after an average was made: it is removed, and `best` names what it was.
+    """Remove the average because training goes on; `best` names the best single checkpoint again.
 
-    Then a run that is lengthened is the run that was long from the start.
+    A run that is lengthened is then the same as one that was long from the start.
     """
     if pointed(folder, "best") == folder / AVERAGED:
         for path in folder.glob("update-*"):
@@ -153,7 +152,7 @@ def end_average(folder: Path, state: TrainingState) -> None:
 
 
 def averaged_updates(folder: Path) -> list[int]:
-    """The updates whose checkpoints `folder/averaged` was made of; none where it is not."""
+    """The updates whose checkpoints `folder/averaged` is the average of; empty without one."""
     path = folder / AVERAGED
     if not path.exists():
         return []
