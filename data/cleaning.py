@@ -1,7 +1,7 @@
 """What makes a pair unfit for training: a rule is pair -> reason to drop it, or None.
 
-The first rule that objects names the reason; the report counts reasons and keeps the first few
-line numbers of each. Held-out sets are never cleaned: a test must not get easier.
+The first rule that applies gives the reason; the report counts the reasons and keeps the first few
+line numbers of each. Held-out sets are never cleaned: that would make a test easier.
 """
 
 import unicodedata
@@ -14,11 +14,11 @@ from data.config import DataConfig
 from data.corpus import SentencePair
 
 Rule = Callable[[SentencePair], str | None]
-EXAMPLES = 5  # line numbers kept for each reason
+EXAMPLE_LINES = 5  # line numbers kept for each reason
 
 
 def cleaning_rules(config: DataConfig) -> tuple[Rule, ...]:
-    """The rules in force, in the order in which they are asked."""
+    """The rules of these settings, in the order in which they apply."""
     return (
         blank,
         broken_encoding,
@@ -45,7 +45,7 @@ def blank(pair: SentencePair) -> str | None:
 
 
 def broken_encoding(pair: SentencePair) -> str | None:
-    """U+FFFD stands where an earlier program lost a character for good."""
+    """U+FFFD replaces a character that an earlier program could not decode."""
     return (
         "lost characters (U+FFFD)" if "\ufffd" in pair.source or "\ufffd" in pair.target else None
     )
@@ -57,7 +57,7 @@ def control_characters(pair: SentencePair) -> str | None:
 
 
 def has_control_characters(text: str) -> bool:
-    """Any of Unicode's category Cc but the tab, which is a space to us."""
+    """Whether there is a character of Unicode's category Cc other than the tab."""
     if text.isprintable():
         return False
     return any(c != "\t" and unicodedata.category(c) == "Cc" for c in text)
@@ -82,7 +82,7 @@ def unequal_lengths(pair: SentencePair, *, limit: float) -> str | None:
 
 @dataclass
 class CleaningReport:
-    """How many pairs were read and dropped, why, and on which lines (1-based) to look."""
+    """Counts of pairs read and dropped, with the reasons and example lines (from 1)."""
 
     read: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -99,18 +99,18 @@ class CleaningReport:
     def drop(self, reason: str, *, line: int) -> None:
         self.reasons[reason] += 1
         lines = self.examples.setdefault(reason, [])
-        if len(lines) < EXAMPLES:
+        if len(lines) < EXAMPLE_LINES:
             lines.append(line)
 
     def add(self, other: "CleaningReport") -> None:
-        """Take in the report of the lines that follow."""
+        """Add the report of the lines that follow."""
         self.read += other.read
         self.reasons.update(other.reasons)
         for reason, lines in other.examples.items():
-            self.examples[reason] = (self.examples.get(reason, []) + lines)[:EXAMPLES]
+            self.examples[reason] = (self.examples.get(reason, []) + lines)[:EXAMPLE_LINES]
 
-    def moved(self, lines: int) -> "CleaningReport":
-        """The same report where so many lines stand before those it is of."""
+    def with_line_offset(self, lines: int) -> "CleaningReport":
+        """A copy whose line numbers are `lines` greater."""
         examples = {why: [line + lines for line in found] for why, found in self.examples.items()}
         return CleaningReport(self.read, Counter(self.reasons), examples)
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TypeVar
 
+from seq2seq.system.signals import ENDING_SIGNALS
+
 Item = TypeVar("Item")
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # some systems lack the last
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
@@ -87,8 +88,11 @@ def stop_requests() -> Iterator[StopRequest]:
 
 def _handled_signals() -> list[int]:
     """The signals that this system has, without a SIGHUP that `nohup` lets be ignored."""
-    numbers = [number for name in _SIGNALS if (number := getattr(signal, name, None))]
-    return [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    return [
+        number
+        for number in ENDING_SIGNALS
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
+    ]
 
 
 def _raise_terminated(signal_number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Chunks of consecutive lines, and their ids: what a worker process takes and gives."""
+"""Chunks of consecutive lines and their encoding as ids: the work of a worker process."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -13,11 +13,11 @@ from data.corpora import Corpus
 from data.corpus import SentencePair
 from data.tokenization import Tokenizer
 
-CHUNK = 2000  # pairs
+CHUNK_PAIRS = 2000
 
 
 class Chunk(NamedTuple):
-    """Consecutive lines of both sides, each as one blob: cheap to hand to another process."""
+    """Consecutive lines of both sides, each side as one blob: cheap to send to a process."""
 
     first_line: int  # from 1
     sources: bytes
@@ -26,23 +26,25 @@ class Chunk(NamedTuple):
 
 
 class EncodedChunk(NamedTuple):
-    ids: npt.NDArray[np.int32]
+    """The n pairs of a chunk that were kept."""
+
+    ids: npt.NDArray[np.int32]  # concatenated: source 1, target 1, source 2, ...
     lengths: npt.NDArray[np.int32]  # [2n]
-    lines: npt.NDArray[np.int64]  # [n]
+    lines: npt.NDArray[np.int64]  # [n] line numbers in the corpus
     report: CleaningReport
 
 
-def chunks_of(corpus: Corpus) -> Iterator[Chunk]:
+def read_chunks(corpus: Corpus) -> Iterator[Chunk]:
     raw = corpus.files.raw_pairs()
     first = 1
-    while lines := list(islice(raw, CHUNK)):
+    while lines := list(islice(raw, CHUNK_PAIRS)):
         sources, targets = zip(*lines, strict=True)
         yield Chunk(first, b"\n".join(sources), b"\n".join(targets), corpus.tag)
         first += len(lines)
 
 
-class Encoder:
-    """Cleans chunks and turns them into ids."""
+class TextEncoder:
+    """Cleans chunks of text and encodes them as ids."""
 
     def __init__(self, source_model: bytes, target_model: bytes, config: DataConfig) -> None:
         self._source = Tokenizer(source_model)
@@ -51,9 +53,10 @@ class Encoder:
         self._max_pieces = config.max_pieces
 
     def encode(self, chunk: Chunk, *, clean: bool) -> EncodedChunk:
+        """Without `clean`, as for validation, only pairs with a blank side are dropped."""
         report = CleaningReport()
         kept: list[tuple[int, SentencePair]] = []
-        for line, pair in _pairs_of(chunk):
+        for line, pair in _numbered_pairs(chunk):
             report.read += 1
             reason = reason_to_drop(pair, self._rules if clean else self._rules[:1])
             if reason:
@@ -62,7 +65,7 @@ class Encoder:
                 kept.append((line, pair))
         sources = self._source.encode_all([pair.source for _, pair in kept])
         targets = self._target.encode_all([pair.target for _, pair in kept])
-        front = np.array([self._source.tags[chunk.tag]] if chunk.tag else [], np.int32)
+        tag = np.array([self._source.tags[chunk.tag]] if chunk.tag else [], np.int32)
         ids: list[npt.NDArray[np.int32]] = []
         lines = []
         for (line, _), source, target in zip(kept, sources, targets, strict=True):
@@ -71,14 +74,14 @@ class Encoder:
             elif not len(source) or not len(target):
                 report.drop("nothing left after normalisation", line=line)
             else:
-                ids += (np.concatenate([front, source]), target)
+                ids += (np.concatenate([tag, source]), target)
                 lines.append(line)
         lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
         joined = np.concatenate(ids) if ids else np.empty(0, np.int32)
         return EncodedChunk(joined, lengths, np.array(lines, dtype=np.int64), report)
 
 
-def _pairs_of(chunk: Chunk) -> Iterator[tuple[int, SentencePair]]:
+def _numbered_pairs(chunk: Chunk) -> Iterator[tuple[int, SentencePair]]:
     sources, targets = chunk.sources.decode().split("\n"), chunk.targets.decode().split("\n")
     for offset, (source, target) in enumerate(zip(sources, targets, strict=True)):
         yield chunk.first_line + offset, SentencePair(source, target)

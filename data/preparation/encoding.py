@@ -1,4 +1,4 @@
-"""The ids of a split, of one corpus after the other, written to disk as they come."""
+"""Encoding a split: the ids of one corpus after the other, streamed to disk."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -10,25 +10,27 @@ import numpy as np
 from data.cleaning import CleaningReport
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles
-from data.preparation.chunks import EncodedChunk, Encoder, chunks_of
-from data.preparation.workers import encoded_by_workers
+from data.preparation.chunks import EncodedChunk, TextEncoder, read_chunks
+from data.preparation.workers import encode_in_workers
 from data.token_store import model_name, writing_split
 from data.tokenization import Tokenizer
 from seq2seq.errors import CorpusError
 
-SMALL = 20_000  # pairs below which worker processes cost more than they bring
+FEWEST_FOR_WORKERS = 20_000  # pairs; with fewer, worker processes cost more than they save
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the pairs done and the pairs in all."""
 
 
 class EncodedSplit(NamedTuple):
-    facts: dict[str, Any]  # counts, hashes and cleaning report
+    """What meta.json says of a split."""
+
+    summary: dict[str, Any]  # counts, hashes and cleaning report
     corpora: list[dict[str, Any]]  # of each corpus: name, weight, tag, counts, cleaning report
 
 
-class Encoding:
-    """Turns the splits into ids with the pieces in `folder`."""
+class SplitEncoder:
+    """Encodes splits with the SentencePiece models in `folder` and writes their ids there."""
 
     def __init__(
         self, folder: Path, config: DataConfig, processes: int, progress: Progress
@@ -41,7 +43,8 @@ class Encoding:
         )
         self._sizes = [len(Tokenizer(model)) for model in self._models]
 
-    def describe_pieces(self) -> dict[str, Any]:
+    def describe_vocabulary(self) -> dict[str, Any]:
+        """Vocabulary sizes and the data type of ids, as meta.json has them."""
         return {
             "source_vocabulary": self._sizes[0],
             "target_vocabulary": self._sizes[1],
@@ -51,21 +54,24 @@ class Encoding:
     def encode(
         self, split: str, corpora: Sequence[Corpus], lines: Mapping[str, int], *, clean: bool
     ) -> EncodedSplit:
-        """Write a split, one corpus of so many lines after the other."""
-        whole, facts, before = CleaningReport(), list[dict[str, Any]](), 0
-        dtype = np.dtype(self.describe_pieces()["dtype"])
+        """Write a split. `lines` are the lines of each corpus, by name.
+
+        Raises CorpusError where no pair of a corpus is usable.
+        """
+        whole, summaries, before = CleaningReport(), list[dict[str, Any]](), 0
+        dtype = np.dtype(self.describe_vocabulary()["dtype"])
         with writing_split(self._folder, split, dtype=dtype) as writer:
             for corpus in corpora:
                 report, pairs, tokens = CleaningReport(), writer.pairs, writer.tokens
-                # Closed here and now: workers that outlive a signal fail with tracebacks.
-                with closing(self._encoded(corpus, lines[corpus.name], clean)) as chunks:
+                # Closed at once: workers that outlive a signal print tracebacks.
+                with closing(self._encoded_chunks(corpus, lines[corpus.name], clean)) as chunks:
                     for chunk in chunks:
                         writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
                         report.add(chunk.report)
                         self._progress(split, whole.read + report.read, sum(lines.values()))
                 if writer.pairs == pairs:
                     raise _unusable(corpus.files, report)
-                facts.append(
+                summaries.append(
                     {
                         "name": corpus.name,
                         "weight": corpus.weight,
@@ -76,20 +82,20 @@ class Encoding:
                         "cleaning": report.as_json(),
                     }
                 )
-                whole.add(report.moved(before))
+                whole.add(report.with_line_offset(before))
                 before += lines[corpus.name]
         counts = {"pairs": writer.pairs, "tokens": writer.tokens, "sha256": writer.hashes}
-        return EncodedSplit(counts | {"cleaning": whole.as_json()}, facts)
+        return EncodedSplit(counts | {"cleaning": whole.as_json()}, summaries)
 
-    def _encoded(
+    def _encoded_chunks(
         self, corpus: Corpus, lines: int, clean: bool
     ) -> Generator[EncodedChunk, None, None]:
-        chunks = chunks_of(corpus)
-        if lines < SMALL or self._processes == 1:
-            encoder = Encoder(*self._models, self._config)
+        chunks = read_chunks(corpus)
+        if lines < FEWEST_FOR_WORKERS or self._processes == 1:
+            encoder = TextEncoder(*self._models, self._config)
             yield from (encoder.encode(chunk, clean=clean) for chunk in chunks)
         else:
-            yield from encoded_by_workers(
+            yield from encode_in_workers(
                 chunks, self._models, self._config, processes=self._processes, clean=clean
             )
 

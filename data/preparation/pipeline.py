@@ -1,4 +1,4 @@
-"""Writing a token store: what is asked for, what of it is there already, and what is done."""
+"""Writing a token store, or reusing what is written already."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from typing import Any
 from data.config import DataConfig
 from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import read_raw_lines
-from data.preparation.encoding import Encoding, Progress
-from data.preparation.ingredients import SINGLE_CORPUS, PreparationInputs
-from data.preparation.pieces import copy_models, pieces_found, record_models, train_pieces
-from data.preparation.working_folder import WorkingFolder, refuse_foreign, seal
+from data.preparation.encoding import Progress, SplitEncoder
+from data.preparation.inputs import SINGLE_CORPUS, PreparationInputs
+from data.preparation.piece_models import copy_models, record_models, reuse_models, train_models
+from data.preparation.working_folder import WorkingFolder, refuse_other_content, seal
 from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
 from seq2seq.errors import ConfigError
 from seq2seq.system.cores import usable_cores
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparationResult:
     store: TokenStore
-    stages_reused: tuple[str, ...]  # "pieces", or "pieces" and "ids" when all was there
+    stages_reused: tuple[str, ...]  # (), ("pieces",) or, where nothing was to do, ("pieces", "ids")
 
 
 def prepare(
@@ -36,30 +36,30 @@ def prepare(
     processes: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
-) -> Prepared:
-    """Write the token store of a corpus, or find it written already.
+) -> PreparationResult:
+    """Write the token store of a corpus, or open it where it is written already.
 
     Pairs of further corpora, which the manifest names, follow those of `train`. `pieces` are the
-    SentencePiece models of another store or run, used in place of new ones; `config` must say of
-    pieces what that one's says. Raises CorpusError for unusable text, ConfigError when `store`
-    holds something else or the given pieces lack a tag.
+    SentencePiece models of another store or run, used in place of new ones; `config` must have the
+    settings that they were learnt with. Raises CorpusError for unusable text, ConfigError when
+    `store` is something else or the models lack a tag.
     """
-    made_of = PreparationInputs.survey(train, valid, manifest, pieces)
+    inputs = PreparationInputs.survey(train, valid, manifest, pieces)
     languages = {"source_language": source_language, "target_language": target_language}
-    piece_key, store_key = made_of.piece_key(config), made_of.store_key(config, languages)
+    piece_key, store_key = inputs.piece_key(config), inputs.store_key(config, languages)
     if store.exists() and not overwrite:
         return _already_prepared(store, store_key)
-    refuse_foreign(store)
+    refuse_other_content(store)
     with WorkingFolder(store) as folder:
-        reused = pieces_found(folder, store, piece_key)
+        reused = reuse_models(folder, store, piece_key)
         if not reused:
             progress("pieces", 0, 0)
-            for left in folder.iterdir():  # by an interrupted run with other settings
-                left.unlink()
+            for leftover in folder.iterdir():  # of an interrupted run with other settings
+                leftover.unlink()
             if pieces:
-                copy_models(folder, pieces, config, made_of.tags)
+                copy_models(folder, pieces, config, inputs.tags)
             else:
-                train_pieces(folder, made_of, config)
+                train_models(folder, inputs, config)
             record_models(folder, piece_key)
         meta: dict[str, Any] = {
             "format_version": PLAIN_VERSION if manifest == SINGLE_CORPUS else FORMAT_VERSION,
@@ -67,23 +67,23 @@ def prepare(
             "piece_key": piece_key,
             **languages,
             "config": config.model_dump(),
-            "inputs": made_of.inputs,
+            "inputs": inputs.as_json(),
         }
-        encoding = Encoding(folder, config, processes or usable_cores(), progress)
-        meta |= encoding.describe_pieces()
-        trained = encoding.encode("train", made_of.corpora, made_of.lines, clean=True)
+        encoder = SplitEncoder(folder, config, processes or usable_cores(), progress)
+        meta |= encoder.describe_vocabulary()
+        train_split = encoder.encode("train", inputs.corpora, inputs.lines, clean=True)
         held_out = Corpus(MAIN, valid, tag=manifest.tag)
-        validated = encoding.encode("valid", [held_out], made_of.valid_lines, clean=False)
-        meta["splits"] = {"train": trained.facts, "valid": validated.facts}
+        valid_split = encoder.encode("valid", [held_out], inputs.valid_lines, clean=False)
+        meta["splits"] = {"train": train_split.summary, "valid": valid_split.summary}
         if manifest != SINGLE_CORPUS:
-            meta["corpora"] = trained.corpora
-        _keep_text(folder, valid)
+            meta["corpora"] = train_split.corpora
+        _copy_text(folder, valid)
         seal(folder, store, meta)
-    return Prepared(TokenStore.open(store), ("pieces",) if reused else ())
+    return PreparationResult(TokenStore.open(store), ("pieces",) if reused else ())
 
 
-def _already_prepared(store: Path, key: str) -> Prepared:
-    refuse_foreign(store)
+def _already_prepared(store: Path, key: str) -> PreparationResult:
+    refuse_other_content(store)
     found = TokenStore.open(store)
     if found.meta.get("key") != key:
         raise ConfigError(
@@ -91,10 +91,11 @@ def _already_prepared(store: Path, key: str) -> Prepared:
             hint="choose another path, or --overwrite it",
         )
     found.verify()
-    return Prepared(found, ("pieces", "ids"))
+    return PreparationResult(found, ("pieces", "ids"))
 
 
-def _keep_text(folder: Path, valid: CorpusFiles) -> None:
+def _copy_text(folder: Path, valid: CorpusFiles) -> None:
+    """The validation set as text, for the scores of a validation."""
     for side, path in zip(("source", "target"), valid, strict=True):
         with (folder / f"valid.{side}.txt").open("wb") as stream:
             stream.writelines(line + b"\n" for line in read_raw_lines(path))

@@ -1,4 +1,4 @@
-"""Worker processes that encode: they come and go without a trace, whatever signal comes."""
+"""Worker processes that encode; no signal leaves one behind or makes one print a traceback."""
 
 import os
 import signal
@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process, resource_tracker
 
 from data.config import DataConfig
-from data.preparation.chunks import Chunk, EncodedChunk, Encoder
+from data.preparation.chunks import Chunk, EncodedChunk, TextEncoder
 from seq2seq.errors import ResourceError
+from seq2seq.system.signals import ENDING_SIGNALS
 
-_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
-
-def encoded_by_workers(
+def encode_in_workers(
     chunks: Iterable[Chunk],
     models: tuple[bytes, bytes],
     config: DataConfig,
@@ -25,7 +24,7 @@ def encoded_by_workers(
     processes: int,
     clean: bool,
 ) -> Generator[EncodedChunk, None, None]:
-    """The chunks as ids, in order, a bounded number of them on the way.
+    """Encode chunks, in order; only a few are in memory at a time.
 
     Raises ResourceError where the system kills a worker.
     """
@@ -38,7 +37,7 @@ def encoded_by_workers(
         try:
             window: deque[Future[EncodedChunk]] = deque()
             for chunk in chunks:
-                with _interrupts_held():  # a worker may be started for it
+                with _signals_blocked():  # a worker may be started for it
                     window.append(pool.submit(_encode_in_worker, chunk, clean))
                 if len(window) > 2 * processes:
                     yield window.popleft().result()
@@ -46,43 +45,45 @@ def encoded_by_workers(
                 yield window.popleft().result()
         except BrokenProcessPool as error:
             raise ResourceError(
-                "a process that encodes was killed; systems do so when memory runs out",
-                hint="run it again with fewer of them, as in --threads 1",
+                "a worker process was killed; the system does so when memory runs out",
+                hint="run it again with fewer processes, as in --threads 1",
             ) from error
         except BaseException:
-            # Waited for: a worker that is being made finds nothing where its parent has left.
+            # Wait for the workers: one that is starting fails if its parent has gone.
             pool.shutdown(cancel_futures=True)
             raise
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits while workers are made: a half-made one would die of it with a traceback.
+def _signals_blocked() -> Iterator[None]:
+    """Hold signals back while a worker starts: until it is set up, one would print a traceback.
 
-    They inherit the mask, so it never reaches them.
+    A worker inherits the mask and lifts it itself.
     """
-    resource_tracker.ensure_running()  # it lifts the mask when it is started
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    resource_tracker.ensure_running()  # starting it would lift the mask
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
 
-_worker_encoder: Encoder  # of a worker process
+_encoder: TextEncoder  # set in worker processes only
 
 
 def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) -> None:
-    global _worker_encoder
+    global _encoder
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal sends them to all; the parent decides
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # SIGTERM still ends it
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _worker_encoder = Encoder(source_model, target_model, config)
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # a terminal sends these to all processes; the parent decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _encoder = TextEncoder(source_model, target_model, config)
 
 
-def _leave_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+def _exit_with_parent() -> None:
+    """Exit when the parent is killed, instead of waiting for work for ever."""
     parent = parent_process()
     assert parent is not None
     parent.join()
@@ -90,4 +91,4 @@ def _leave_with_parent() -> None:
 
 
 def _encode_in_worker(chunk: Chunk, clean: bool) -> EncodedChunk:
-    return _worker_encoder.encode(chunk, clean=clean)
+    return _encoder.encode(chunk, clean=clean)

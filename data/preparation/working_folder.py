@@ -1,4 +1,4 @@
-"""`STORE.partial`, in which a token store is made until it takes the place of the store."""
+"""`STORE.partial`, the folder in which a token store is written before it is renamed."""
 
 import shutil
 from pathlib import Path
@@ -9,11 +9,11 @@ from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.files import sha256_of, sync, write_json
 from seq2seq.system.locks import exclusive_lock
 
-PIECES = "pieces.json"  # pieces are learnt, with this key and these hashes
+MODEL_RECORD = "pieces.json"  # key and hashes of the SentencePiece models that are finished
 
 
 class WorkingFolder:
-    """`STORE.partial`, held by one process; what is in it outlives an interruption."""
+    """`STORE.partial`, locked by one process; finished models in it survive an interruption."""
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(f"{store.name}.partial")
@@ -32,20 +32,20 @@ class WorkingFolder:
         except OSError as error:
             raise ResourceError(
                 f"{self.path.parent} cannot be written to: {error.strerror}",
-                hint="choose a store path in a folder of yours",
+                hint="choose a store path in a folder that you can write to",
             ) from error
         return self.path
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
-            if self.path.is_dir() and not (self.path / PIECES).exists():
-                shutil.rmtree(self.path)  # nothing in it is worth keeping
+            if self.path.is_dir() and not (self.path / MODEL_RECORD).exists():
+                shutil.rmtree(self.path)  # no stage was finished
         finally:
             self._lock.__exit__(None, None, None)
 
 
-def refuse_foreign(store: Path) -> None:
-    """What is not a token store, or holds more than one, is never replaced."""
+def refuse_other_content(store: Path) -> None:
+    """Raises ConfigError where the path is no token store, or has other files beside it."""
     if not store.exists():
         return
     if not (store / META).is_file():
@@ -56,14 +56,14 @@ def refuse_foreign(store: Path) -> None:
     for path in store.iterdir():
         if path.name not in ours and not path.name.startswith(("train.", "valid.")):
             raise ConfigError(
-                f"{store} holds {path.name}, which is no part of a token store",
+                f"{store} contains {path.name}, which is not part of a token store",
                 hint="move it away, or choose another path for the store",
             )
 
 
 def seal(folder: Path, store: Path, meta: dict[str, Any]) -> None:
-    """Seal the working folder and put it in the store's place."""
-    (folder / PIECES).unlink()
+    """Write meta.json with the hashes of all files, and rename the folder to the store's path."""
+    (folder / MODEL_RECORD).unlink()
     files = sorted(path for path in folder.iterdir() if path.suffix in (".model", ".txt"))
     meta["sha256"] = {path.name: sha256_of(path) for path in files}
     write_json(folder / META, meta)

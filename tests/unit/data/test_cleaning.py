@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.cleaning import (
-    EXAMPLES,
+    EXAMPLE_LINES,
     CleaningReport,
     blank,
     broken_encoding,
@@ -122,7 +122,7 @@ def test_what_is_read_is_kept_or_dropped(reasons):
     assert report.read == len(reasons) == report.kept + report.dropped
     assert report.kept == reasons.count(None)
     for reason, lines in report.examples.items():
-        assert lines == [n for n, given in enumerate(reasons, 1) if given == reason][:EXAMPLES]
+        assert lines == [n for n, given in enumerate(reasons, 1) if given == reason][:EXAMPLE_LINES]
 
 
 @given(reasons, reasons)

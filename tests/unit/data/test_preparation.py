@@ -13,7 +13,7 @@ from data.cleaning import cleaning_rules, reason_to_drop
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair
-from data.preparation import chunks, encoding, pieces
+from data.preparation import chunks, encoding, piece_models
 from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from data.tokenization import train_tokenizer
@@ -98,16 +98,16 @@ def test_a_store_is_the_naive_encoding_of_the_clean_corpus(corpus, tmp_path, joi
 
 
 def test_worker_processes_write_the_same_bytes(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "CHUNK", 17)
+    monkeypatch.setattr(chunks, "CHUNK_PAIRS", 17)
     alone = made(corpus, tmp_path / "alone").store
-    monkeypatch.setattr(encoding, "SMALL", 0)
+    monkeypatch.setattr(encoding, "FEWEST_FOR_WORKERS", 0)
     together = made(corpus, tmp_path / "together", processes=2).store
     assert content(alone.path) == content(together.path)
 
 
 def test_chunks_do_not_matter(corpus, tmp_path, monkeypatch):
     whole = made(corpus, tmp_path / "whole").store
-    monkeypatch.setattr(chunks, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK_PAIRS", 1)
     single = made(corpus, tmp_path / "single").store
     ours, theirs = content(single.path), content(whole.path)
     assert json.loads(ours.pop("meta.json")) == json.loads(theirs.pop("meta.json"))
@@ -117,7 +117,7 @@ def test_chunks_do_not_matter(corpus, tmp_path, monkeypatch):
 def test_the_same_inputs_again_are_no_work(corpus, tmp_path, monkeypatch):
     first = made(corpus, tmp_path / "store")
     before = content(first.store.path)
-    monkeypatch.setattr(pieces, "train_tokenizer", None)  # would fail if it were called
+    monkeypatch.setattr(piece_models, "train_tokenizer", None)  # would fail if it were called
     again = made(corpus, tmp_path / "store")
     assert (first.stages_reused, again.stages_reused) == ((), ("pieces", "ids"))
     assert content(again.store.path) == before
@@ -225,7 +225,7 @@ def test_a_kill_while_pieces_are_learnt_anew_leaves_none_for_the_old_settings(
     with pytest.raises(Killed):
         made(corpus, tmp_path / "store", progress=stop_at("train"))
     with monkeypatch.context() as patched:
-        patched.setattr(pieces, "write_json", lambda *a: (_ for _ in ()).throw(Killed))
+        patched.setattr(piece_models, "write_json", lambda *a: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             made(corpus, tmp_path / "store", CONFIG.model_copy(update={"vocabulary_size": 300}))
     again = made(corpus, tmp_path / "store").store
@@ -350,9 +350,9 @@ def test_a_tag_in_the_text_is_text(corpus, manifest, tmp_path):
 def test_worker_processes_write_the_same_bytes_of_several_corpora(
     corpus, manifest, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(chunks, "CHUNK", 17)
+    monkeypatch.setattr(chunks, "CHUNK_PAIRS", 17)
     alone = made(corpus, tmp_path / "alone", manifest=manifest).store
-    monkeypatch.setattr(encoding, "SMALL", 0)
+    monkeypatch.setattr(encoding, "FEWEST_FOR_WORKERS", 0)
     together = made(corpus, tmp_path / "together", processes=2, manifest=manifest).store
     assert content(alone.path) == content(together.path)
 

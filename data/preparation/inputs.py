@@ -1,4 +1,4 @@
-"""What a token store is made of: surveyed before any work, and the keys by which work is found."""
+"""The inputs of a token store, surveyed before any work, and the keys of finished work."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from data.corpus import survey_pair
 from data.token_store import PLAIN_VERSION
 from seq2seq.system.files import sha256_of
 
-SINGLE_CORPUS = Manifest()  # the main corpus, and nothing to be said of it
+SINGLE_CORPUS = Manifest()  # the main corpus alone, of weight 1 and without a tag
 
 _PIECE_SETTINGS = {
     "vocabulary_size", "joint", "piece_model", "character_coverage", "normalization",
@@ -23,60 +23,62 @@ _PIECE_SETTINGS = {
 
 @dataclass(frozen=True)
 class PreparationInputs:
-    """Texts, tags and pieces of others."""
+    """The corpora, the validation set, and SentencePiece models taken from elsewhere."""
 
     manifest: Manifest
     corpora: tuple[Corpus, ...]  # the main one first
-    texts: Mapping[str, Any]  # of each corpus: path, lines and hash, by side
-    valid: Mapping[str, Any]  # the same
-    given: Mapping[str, str]  # hashes of pieces that are not learnt here
+    texts: Mapping[str, Any]  # corpus name -> side -> path, lines and hash
+    valid: Mapping[str, Any]  # side -> path, lines and hash of the validation set
+    model_hashes: Mapping[str, str]  # of SentencePiece models to copy; empty: learn new ones
 
     @classmethod
     def survey(
-        cls, train: CorpusFiles, valid: CorpusFiles, manifest: Manifest, pieces: Sequence[Path]
+        cls, train: CorpusFiles, valid: CorpusFiles, manifest: Manifest, models: Sequence[Path]
     ) -> "PreparationInputs":
         """Read all texts once. Raises CorpusError for what cannot be used."""
         corpora = tuple(manifest.with_main(train))
-        texts = {corpus.name: _surveyed(corpus.files) for corpus in corpora}
-        given = {model.name: sha256_of(model) for model in pieces}
-        return cls(manifest, corpora, texts, _surveyed(valid), given)
+        texts = {corpus.name: _survey_files(corpus.files) for corpus in corpora}
+        hashes = {model.name: sha256_of(model) for model in models}
+        return cls(manifest, corpora, texts, _survey_files(valid), hashes)
 
     @property
     def lines(self) -> dict[str, int]:
-        """Of each corpus."""
+        """Lines of each corpus, by name."""
         return {name: int(sides["source"]["lines"]) for name, sides in self.texts.items()}
 
     @property
     def valid_lines(self) -> dict[str, int]:
+        """Lines of the validation set, under the main corpus's name."""
         return {MAIN: int(self.valid["source"]["lines"])}
 
     @property
     def tags(self) -> list[str]:
         return sorted({corpus.tag for corpus in self.corpora if corpus.tag})
 
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """For meta.json."""
+    def as_json(self) -> dict[str, Any]:
+        """Paths, line counts and hashes of all texts, as meta.json has them."""
         further = {name: sides for name, sides in self.texts.items() if name != MAIN}
-        found = {"train": self.texts[MAIN], "valid": self.valid}
-        return found | ({"corpora": further} if further else {})
+        texts = {"train": self.texts[MAIN], "valid": self.valid}
+        return texts | ({"corpora": further} if further else {})
 
     def piece_key(self, config: DataConfig) -> str:
-        texts = [each for name, each in self.inputs.items() if name != "valid"]
+        """Equal for inputs and settings that give equal SentencePiece models."""
+        texts = [sides for name, sides in self.as_json().items() if name != "valid"]
         learnt_from = [*texts, *([self.tags] if self.tags else [])]
-        made_from = [self.given] if self.given else learnt_from
-        return _key(*made_from, config.model_dump(include=_PIECE_SETTINGS))
+        sources = [self.model_hashes] if self.model_hashes else learnt_from
+        return _key(*sources, config.model_dump(include=_PIECE_SETTINGS))
 
     def store_key(self, config: DataConfig, languages: Mapping[str, str | None]) -> str:
-        told = [(corpus.name, corpus.weight, corpus.tag) for corpus in self.corpora]
+        """Equal for inputs and settings that give equal stores."""
+        corpora = [(corpus.name, corpus.weight, corpus.tag) for corpus in self.corpora]
         further = [
-            *([] if self.manifest == SINGLE_CORPUS else [told]),
-            *([self.given] if self.given else []),
+            *([] if self.manifest == SINGLE_CORPUS else [corpora]),
+            *([self.model_hashes] if self.model_hashes else []),
         ]
-        return _key(self.inputs, config.model_dump(), languages, *further)
+        return _key(self.as_json(), config.model_dump(), languages, *further)
 
 
-def _surveyed(files: CorpusFiles) -> dict[str, Any]:
+def _survey_files(files: CorpusFiles) -> dict[str, Any]:
     return {
         side: {"path": str(survey.path), "lines": survey.lines, "sha256": survey.sha256}
         for side, survey in zip(("source", "target"), survey_pair(*files), strict=True)
@@ -84,7 +86,7 @@ def _surveyed(files: CorpusFiles) -> dict[str, Any]:
 
 
 def _key(*parts: Any) -> str:
-    """A hash that changes with any input's text or any setting, and not with a path."""
+    """A hash of settings and of texts; where the texts lie does not matter."""
     text = json.dumps(_without_paths(parts), sort_keys=True)
     return hashlib.sha256(f"{PLAIN_VERSION}:{text}".encode()).hexdigest()
 
