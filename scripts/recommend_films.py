@@ -3,12 +3,12 @@
     python scripts/recommend_films.py
     python scripts/recommend_films.py --score additive --heads 4 --worlds 5 --json
 
-User profiles ask (Q), film profiles are compared (K), film embeddings are mixed (V). W_Q, W_K, W_V
-and the embeddings are learnt from ratings. No package that this project depends on ships film
-ratings, so they are made up, in worlds of a seed each: people have tastes, but a profile only tells
-an age band and the genres that somebody *says* to like; well-known films are seen more often; and
-part of every taste shows in no profile at all. What a user liked among the ratings held out has to
-be found among all films but those trained on.
+User profiles are the queries (Q), film profiles the keys (K), film embeddings the values (V). W_Q,
+W_K, W_V and the embeddings are learnt from ratings. No package that this project depends on ships
+film ratings, so they are invented, in one world for each seed: people have tastes, but a profile
+has only an age band and the genres that somebody *says* to like; well-known films are seen more
+often; and part of every taste is in no profile at all. The films that a user liked among the
+held-out ratings have to be found among all films but those trained on.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from seq2seq.system.files import replacing
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
 
-TITLES = {  # made up, like all the rest
+TITLES = {  # invented, like all the rest
     "crime": (
         "Salt Verdict", "Nine Alibis", "The Quiet Safe", "Cold Ledger",
         "Harbour Debt", "Two Keys", "Ash Witness", "Night Tariff",
@@ -87,13 +87,13 @@ GENRES = tuple(TITLES)
 ERAS = ("1970s", "1980s", "1990s", "2000s", "2010s")
 AGES = ("under 25", "25-34", "35-49", "50-64", "over 64")
 NAMES = ("Noor", "Bram", "Ines", "Tomo", "Aleks", "Marit", "Joon", "Safia")  # users in the map
-HIDDEN = 3  # dimensions of taste that show in no profile
+HIDDEN = 3  # dimensions of taste that are in no profile
 LIKED = 4  # stars
 HELD_OUT = 0.3  # of the ratings of a user
 WIDTH = 16  # of a film's embedding, and of all heads together
 TOP = 10
 COLUMNS = 2  # films that each user adds to the map
-PICKS = 3  # films a user is told of
+PICKS = 3  # films recommended to each user
 FIRST, LAST = "<!-- recommend_films: from here -->", "<!-- recommend_films: to here -->"
 
 
@@ -102,16 +102,16 @@ class World:
     """Films, users and ratings. U users, F films."""
 
     titles: tuple[str, ...]  # F
-    labels: tuple[str, ...]  # U: the profile in words, without a name
+    labels: tuple[str, ...]  # U: the profile in words
     films: Floats  # [F, D_k] what is known of a film: genres, era, pace
     users: Floats  # [U, D_q] what is known of a user: age band, favourites as stated
     stars: NDArray[np.int64]  # [U, F] 1 to 5; 0 where the user has not seen the film
-    held_out: Flags  # [U, F] rated, and kept from training
-    ceiling: Floats  # [U, F] how likely a film is seen and liked, were all tastes known (log)
+    held_out: Flags  # [U, F] rated, but not trained on
+    ceiling: Floats  # [U, F] log-probability that a film is seen and liked, if tastes were known
 
     @property
-    def known(self) -> Flags:
-        """Rated, and trained on. [U, F]"""
+    def trained_on(self) -> Flags:
+        """Whether the rating is trained on. [U, F]"""
         return (self.stars > 0) & ~self.held_out
 
     @property
@@ -120,22 +120,22 @@ class World:
 
 
 class Quality(NamedTuple):
-    """Means over users who liked something held out; all from 0 to 1, more is better."""
+    """Means over users who liked a held-out film; all from 0 to 1, more is better."""
 
     ndcg: float  # of the first ten
-    hits: float  # share of users with such a film among their first ten
-    auc: float  # share of pairs (such a film, any other candidate) in the right order
+    hits: float  # share of users with a film they liked among their first ten
+    auc: float  # share of pairs (film that they liked, any other candidate) in the right order
 
 
 class Advice(NamedTuple):
-    """For every user and film, more is better; [U, F]."""
+    """How well every film fits every user, [U, F]; more is better."""
 
     weights: Floats  # the attention map: rows sum to 1, 0 for what was trained on
     tastes: Floats  # context . embedding, and how well known the film is (log)
 
 
 class Recommender(nn.Module):
-    """C = softmax(f(Q W_Q, K W_K) + M) V W_V: M tells how well known a film is, and who saw it."""
+    """C = softmax(f(Q W_Q, K W_K) + M) V W_V; M is how well known a film is, -inf if seen."""
 
     def __init__(self, world: World, *, score: str, heads: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Recommender(nn.Module):
 
 
 class Ranked(NamedTuple):
-    """One way to rank films, in every world."""
+    """The quality of one ranking in every world."""
 
     name: str
     qualities: tuple[Quality, ...]
@@ -169,12 +169,12 @@ class Ranked(NamedTuple):
 
 class Report(NamedTuple):
     rankings: tuple[Ranked, ...]
-    world: World  # the first
-    advice: Advice  # of the first score, there
+    world: World  # the first one
+    advice: Advice  # of the first score, in that world
 
 
 class Figure(NamedTuple):
-    """Over worlds; one world has no deviation."""
+    """Mean and standard deviation over worlds; a single world has no deviation."""
 
     mean: float
     deviation: float | None
@@ -202,34 +202,34 @@ def main() -> None:
 def compare(
     scores: Sequence[str], *, heads: int, seeds: Sequence[int], users: int, updates: int
 ) -> Report:
-    """Rank by chance, by fame, by attention, and by what nobody can know."""
+    """Rank films at random, by popularity, by attention, and by the true tastes."""
     rankings: dict[str, list[Quality]] = {}
-    shown: tuple[World, Advice] | None = None
+    first: tuple[World, Advice] | None = None
     for seed in seeds:
         world = make_world(seed, users=users)
-        # The control: the same ratings, each under the profile of somebody else.
-        dealt = replace(world, users=_chance("deal", seed).permutation(world.users))
+        # The control: the same ratings, each with the profile of another user.
+        shuffled = replace(world, users=_generator("deal", seed).permutation(world.users))
         scored = {
-            "random": _chance("random", seed).random(world.stars.shape),
+            "random": _generator("random", seed).random(world.stars.shape),
             "popularity": np.tile(popularity(world), (users, 1)),
         }
         for score in scores:
             advice = advise(world, score=score, heads=heads, updates=updates, seed=seed)
             scored[f"{score}: weights"] = advice.weights
             scored[f"{score}: context"] = advice.tastes
-            shown = shown or (world, advice)
-        control = advise(dealt, score=scores[0], heads=heads, updates=updates, seed=seed)
+            first = first or (world, advice)
+        control = advise(shuffled, score=scores[0], heads=heads, updates=updates, seed=seed)
         scored[f"{scores[0]}, profiles swapped"] = control.weights
         scored["(tastes known)"] = world.ceiling
         for name, ranking in scored.items():
             rankings.setdefault(name, []).append(quality(ranking, world))
         note(f"world {seed}: done")
-    assert shown is not None
-    return Report(tuple(Ranked(name, tuple(each)) for name, each in rankings.items()), *shown)
+    assert first is not None
+    return Report(tuple(Ranked(name, tuple(each)) for name, each in rankings.items()), *first)
 
 
 def figures(ranked: Ranked, report: Report) -> dict[str, Figure]:
-    """What is reported of one ranking; the gain is taken world by world."""
+    """The figures of one ranking; the gain over popularity is taken world by world."""
     (popular,) = (other for other in report.rankings if other.name == "popularity")
     pairs = zip(ranked.qualities, popular.qualities, strict=True)
     return {
@@ -241,7 +241,7 @@ def figures(ranked: Ranked, report: Report) -> dict[str, Figure]:
 
 
 def show(report: Report, arguments: argparse.Namespace) -> None:
-    """Print how well each ranking does, where users look, and what each is told to see."""
+    """Print the quality of each ranking, attention weights, and recommendations."""
     console = stdout_console()
     width = arguments.width or console.width
     seeds = _seeds(arguments)
@@ -257,19 +257,19 @@ def show(report: Report, arguments: argparse.Namespace) -> None:
     users, films, weights = _map(report)
     write_line("")
     write_line(
-        f"Where users of world {seeds[0]} look ({arguments.score[0]}), in hundredths of a row"
+        f"Attention of users in world {seeds[0]} ({arguments.score[0]}), in hundredths of a row"
     )
     write_line(f"over {len(report.world.titles)} films; films rated in training get exactly 0")
     draw(draw_matrix(users, films, weights, width=width, values=True), console)
 
     write_line("")
     title = "Nearest to each context vector; * is held out, and liked"
-    told = [(name, ", ".join(picks)) for name, picks in _told(report).items()]
-    console.print(table(title, ("user", "films"), told))
+    picked = [(name, ", ".join(picks)) for name, picks in _recommended(report).items()]
+    console.print(table(title, ("user", "films"), picked))
 
 
 def as_json(report: Report, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All that `show` shows, for programs."""
+    """Everything that `show` prints, for programs."""
     users, films, weights = _map(report)
     return {
         "schema_version": 1,
@@ -288,25 +288,25 @@ def as_json(report: Report, arguments: argparse.Namespace) -> dict[str, Any]:
             "films": films,
             "weights": [[round(weight, 4) for weight in row] for row in weights.tolist()],
         },
-        "told": _told(report),
+        "told": _recommended(report),
     }
 
 
 def write_page(page: Path) -> None:
-    """Put what this script prints, and on what, between the two markers of a page."""
+    """Write this script's output, and the machine it ran on, between two markers of a page."""
     program = Path(sys.executable).with_name("seq2seq")
-    known = json.loads(subprocess.check_output([program, "doctor", "--json"]))
+    facts = json.loads(subprocess.check_output([program, "doctor", "--json"]))
     unwanted = ("COLUMNS", "FORCE_COLOR")
     environment = {name: value for name, value in os.environ.items() if name not in unwanted}
     out = subprocess.check_output([sys.executable, __file__], env=environment, text=True)
-    machine, versions = known["machine"], known["versions"]
-    seen = (
+    machine, versions = facts["machine"], facts["versions"]
+    conditions = (
         f"Seen on {date.today()} on {machine['processor']}, {machine['cores']} cores, one of them "
         f"used, with Python {versions['python']} and torch {versions['torch']}:"
     )
     command = "$ python scripts/recommend_films.py"
     lines = [line.rstrip() for line in out.splitlines()]
-    block = "\n".join([FIRST, seen, "", "```console", command, *lines, "```", LAST])
+    block = "\n".join([FIRST, conditions, "", "```console", command, *lines, "```", LAST])
     before, _, rest = page.read_text(encoding="utf-8").partition(FIRST)
     _, marker, after = rest.partition(LAST)
     if not marker:
@@ -316,28 +316,26 @@ def write_page(page: Path) -> None:
 
 
 def make_world(seed: int, *, users: int) -> World:
-    """People with tastes, films, and what came of the two."""
-    draw_films, draw_users, draw_ratings = (
-        _chance(use, seed) for use in ("films", "users", "rate")
-    )
+    """Draw films, users with tastes, and their ratings."""
+    film_rng, user_rng, rating_rng = (_generator(use, seed) for use in ("films", "users", "rate"))
     count = sum(map(len, TITLES.values()))
 
     main = np.repeat(np.eye(len(GENRES)), [len(titles) for titles in TITLES.values()], axis=0)
-    second = np.eye(len(GENRES))[draw_films.integers(len(GENRES), size=count)]
-    genres = np.maximum(main, 0.5 * second * (draw_films.random((count, 1)) < 0.5))  # [F, 8]
-    era = draw_films.integers(len(ERAS), size=count)
-    pace = draw_films.uniform(-1, 1, count)  # slow to fast
+    second = np.eye(len(GENRES))[film_rng.integers(len(GENRES), size=count)]
+    genres = np.maximum(main, 0.5 * second * (film_rng.random((count, 1)) < 0.5))  # [F, 8]
+    era = film_rng.integers(len(ERAS), size=count)
+    pace = film_rng.uniform(-1, 1, count)  # slow to fast
     films = np.hstack([genres, np.eye(len(ERAS))[era], pace[:, None]])
-    fame = draw_films.normal(0, 1.0, count)  # how many have heard of it, as a logarithm
-    merit = draw_films.normal(0, 0.5, count)
-    hidden_films = draw_films.normal(0, 1, (count, HIDDEN))
+    fame = film_rng.normal(0, 1.0, count)  # how many have heard of it, as a logarithm
+    merit = film_rng.normal(0, 0.5, count)
+    hidden_films = film_rng.normal(0, 1, (count, HIDDEN))
 
-    age = draw_users.integers(len(AGES), size=users)
-    taste = draw_users.normal(0, 1, (users, len(GENRES)))  # [U, 8]
-    stated = _stated(taste, draw_users)  # [U, 8]
-    favourite_era = len(ERAS) - 1 - age + draw_users.normal(0, 0.8, users)  # of one's youth
-    patience = 0.4 * (age - 2) + draw_users.normal(0, 0.7, users)
-    hidden_users = draw_users.normal(0, 1, (users, HIDDEN))
+    age = user_rng.integers(len(AGES), size=users)
+    taste = user_rng.normal(0, 1, (users, len(GENRES)))  # [U, 8]
+    stated = _stated(taste, user_rng)  # [U, 8]
+    favourite_era = len(ERAS) - 1 - age + user_rng.normal(0, 0.8, users)  # of one's youth
+    patience = 0.4 * (age - 2) + user_rng.normal(0, 0.7, users)
+    hidden_users = user_rng.normal(0, 1, (users, HIDDEN))
 
     affinity = (  # [U, F], about 0 on average
         taste @ genres.T
@@ -347,9 +345,9 @@ def make_world(seed: int, *, users: int) -> World:
         + merit
     )
     appeal = fame + 0.5 * affinity
-    seen = _seen(appeal, draw_ratings)
+    seen = _seen(appeal, rating_rng)
     verdict = 3.3 + 0.8 * affinity  # in stars, before the mood of the day
-    mood = 0.7 * draw_ratings.normal(0, 1, verdict.shape)
+    mood = 0.7 * rating_rng.normal(0, 1, verdict.shape)
     stars = np.where(seen, (verdict + mood).round().clip(1, 5), 0).astype(np.int64)
     likes = torch.special.log_ndtr(torch.from_numpy((verdict - LIKED + 0.5) / 0.7)).numpy()
     return World(
@@ -361,30 +359,30 @@ def make_world(seed: int, *, users: int) -> World:
         films=films,
         users=np.hstack([np.eye(len(AGES))[age], stated]),
         stars=stars,
-        held_out=seen & (draw_ratings.random(seen.shape) < HELD_OUT),
+        held_out=seen & (rating_rng.random(seen.shape) < HELD_OUT),
         ceiling=appeal + likes,
     )
 
 
 def popularity(world: World) -> Floats:
     """The share of training likes that each film has, as a logarithm. [F]"""
-    likes = (world.liked & world.known).sum(axis=0) + 1.0
+    likes = (world.liked & world.trained_on).sum(axis=0) + 1.0
     shares: Floats = np.log(likes / likes.sum())
     return shares
 
 
 def advise(world: World, *, score: str, heads: int, updates: int, seed: int) -> Advice:
-    """Learn from the ratings that are known, then look at what is not seen yet.
+    """Learn from the training ratings, then attend to the films not seen yet.
 
     The loss is cross-entropy, twice: of the liked films under the attention weights, and under
-    the softmax of context . embedding + M. What a user liked is worth 1 in all.
+    the softmax of context . embedding + M. The films a user liked share a weight of 1.
     """
     torch.manual_seed(seed)
     model = Recommender(world, score=score, heads=heads)
     users, films, known_well = (
         torch.from_numpy(values).float() for values in (world.users, world.films, popularity(world))
     )
-    likes = torch.from_numpy(world.liked & world.known).float()  # [U, F]
+    likes = torch.from_numpy(world.liked & world.trained_on).float()  # [U, F]
     likes = likes / likes.sum(dim=1, keepdim=True).clamp(min=1)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=1e-4)
     for _ in range(updates):
@@ -397,7 +395,7 @@ def advise(world: World, *, score: str, heads: int, updates: int, seed: int) -> 
     with torch.no_grad():
         _, context = model(users, films, known_well)
         tastes = context @ model.embeddings.T + known_well
-        seen = torch.from_numpy(world.known)
+        seen = torch.from_numpy(world.trained_on)
         weights, _ = model(users, films, known_well.masked_fill(seen, float("-inf")))
     return Advice(weights.double().numpy(), tastes.double().numpy())
 
@@ -406,7 +404,7 @@ def quality(scores: Floats, world: World) -> Quality:
     """How well scores [U, F] find what users liked among all films that were not trained on."""
     wanted = world.held_out & world.liked
     rows = wanted.any(axis=1)
-    wanted, candidates = wanted[rows], ~world.known[rows]
+    wanted, candidates = wanted[rows], ~world.trained_on[rows]
     ranked = np.where(candidates, scores[rows], -np.inf)
     order = (-ranked).argsort(axis=1, kind="stable")
     found = np.take_along_axis(wanted, order, axis=1)[:, :TOP]
@@ -423,21 +421,21 @@ def quality(scores: Floats, world: World) -> Quality:
     )
 
 
-def _stated(taste: Floats, chance: np.random.Generator) -> Flags:
-    """What people say they like: two genres, their own judgement of their taste being noisy."""
-    said = (taste + chance.normal(0, 0.7, taste.shape)).argsort(axis=1)[:, -2:]
+def _stated(taste: Floats, rng: np.random.Generator) -> Flags:
+    """The two genres that people say they like: the largest of their tastes with noise."""
+    said = (taste + rng.normal(0, 0.7, taste.shape)).argsort(axis=1)[:, -2:]
     stated = np.zeros(taste.shape, bool)
     np.put_along_axis(stated, said, True, axis=1)
     return stated
 
 
-def _seen(appeal: Floats, chance: np.random.Generator) -> Flags:
-    """Everybody sees 12 to 36 films, drawn without replacement in proportion to e^appeal."""
-    order = (-(appeal + chance.gumbel(size=appeal.shape))).argsort(axis=1).argsort(axis=1)
-    return order < chance.integers(12, 37, size=(len(appeal), 1))
+def _seen(appeal: Floats, rng: np.random.Generator) -> Flags:
+    """12 to 36 films for each user, drawn without replacement in proportion to e^appeal."""
+    order = (-(appeal + rng.gumbel(size=appeal.shape))).argsort(axis=1).argsort(axis=1)
+    return order < rng.integers(12, 37, size=(len(appeal), 1))
 
 
-def _chance(use: str, seed: int) -> np.random.Generator:
+def _generator(use: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(use.encode())])
 
 
@@ -452,7 +450,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--heads", type=int, choices=(1, 2, 4, 8), default=1)
     parser.add_argument("--seed", type=int, default=0, help="of the first world")
-    parser.add_argument("--worlds", type=_at_least(1), default=5, help="made, and learnt anew")
+    parser.add_argument("--worlds", type=_at_least(1), default=5, help="worlds to draw and learn")
     parser.add_argument("--users", type=_at_least(50), default=1000)
     parser.add_argument("--updates", type=_at_least(1), default=100)
     parser.add_argument("--width", type=_at_least(20), help="columns of the map")
@@ -502,16 +500,16 @@ def _rounded(figure: Figure) -> dict[str, float | None]:
 
 
 def _map(report: Report) -> tuple[list[str], list[str], Floats]:
-    """The first users, the films that each of them looks at most, and the weights between."""
+    """The first users, the films of their largest weights, and those weights."""
     weights = report.advice.weights[: len(NAMES)]
     films = sorted({film for row in weights for film in (-row).argsort()[:COLUMNS].tolist()})
     return _users(report), [report.world.titles[film] for film in films], weights[:, films]
 
 
-def _told(report: Report) -> dict[str, list[str]]:
+def _recommended(report: Report) -> dict[str, list[str]]:
     """For each user of the map, the unseen films nearest to the context vector."""
     world = report.world
-    tastes = np.where(world.known, -np.inf, report.advice.tastes)[: len(NAMES)]
+    tastes = np.where(world.trained_on, -np.inf, report.advice.tastes)[: len(NAMES)]
     right = world.held_out & world.liked
     return {
         user: [

@@ -43,7 +43,7 @@ def ndcg(report: dict) -> dict[str, float]:
 def test_it_prints_three_tables(drawn):
     assert drawn.code == 0, drawn.err
     assert "Held-out films" in drawn.out
-    assert "Where users of world 7 look (dot)" in drawn.out
+    assert "Attention of users in world 7 (dot)" in drawn.out
     assert "Nearest to each context vector" in drawn.out
     assert drawn.err == "world 7: done\n"
 
@@ -100,7 +100,7 @@ def test_a_terminal_gets_colours_unless_they_are_turned_off(variables, monkeypat
         monkeypatch.setenv(name, value)
     options = ("--score", "dot", "--updates", "1", "--width", "90")
     ended = call_main(recommend_films.main, *SMALL, *options, stdout=Terminal)
-    assert "Where users" in ended.out
+    assert "Attention of users" in ended.out
     assert ("[48;2;" in ended.out or ";48;2;" in ended.out) == (not variables)
 
 
