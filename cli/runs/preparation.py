@@ -8,7 +8,7 @@ from cli.runs.config import build_section
 from cli.runs.directory import CONFIG, RunDirectory
 from data.corpora import CorpusFiles, Manifest, read_manifest
 from data.corpus import rereadable
-from data.preparation.pipeline import Prepared, prepare
+from data.preparation.pipeline import PreparationResult, prepare
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 
@@ -30,7 +30,7 @@ def prepare_store(
     processes: int | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
-) -> Prepared:
+) -> PreparationResult:
     """Write the token store of a corpus, or find it written already.
 
     train, valid: source and target text, of which the training source may be standard input
