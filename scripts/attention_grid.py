@@ -33,8 +33,9 @@ from seq2seq.config import ModelConfig, ScoreName, SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
-from seq2seq.training.loop import TrainingState, ValidationScores, corpus_nats, fit
-from seq2seq.training.losses import batch_loss
+from seq2seq.training.events import TrainingState, ValidationScores
+from seq2seq.training.loop import fit
+from seq2seq.training.losses import batch_loss, corpus_nats_per_token
 from seq2seq.training.optimization import build_optimizer
 
 SYMBOLS = range(4, 14)
@@ -167,14 +168,14 @@ def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
         model,
         optimizer,
         batches,
-        lambda: ValidationScores(corpus_nats(model, unseen)),
+        lambda: ValidationScores(corpus_nats_per_token(model, unseen)),
         config,
         state=TrainingState(),
     ):
         pass
     return Outcome(
         kind,
-        perplexity=math.exp(min(corpus_nats(model, unseen), 20.0)),
+        perplexity=math.exp(min(corpus_nats_per_token(model, unseen), 20.0)),
         exact=exactly_right(model, unseen),
         relative_speed=relative_speed(model, build(REFERENCE, seed), batches, config),
     )
@@ -242,7 +243,7 @@ def _seconds(
     for batch in batches:
         loss = batch_loss(model, batch)
         optimizer.zero_grad()
-        (loss.smoothed_nats / loss.tokens).backward()  # type: ignore[no-untyped-call]
+        (loss.objective / batch.target_tokens).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return time.process_time() - began
 

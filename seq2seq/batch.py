@@ -99,13 +99,6 @@ class Batch(_TensorFields):
         pairs, source = self.source.ids.shape
         return f"a batch of {pairs} pairs, {source} source by {self.labels.shape[1]} target pieces"
 
-    def repeated(self, times: int) -> Batch:
-        """The same pairs so many times, one copy of all below the other."""
-        if times == 1:
-            return self
-        repeated = replace(self, lines=self.lines * times, known_nonpad_positions=None)
-        return repeated.map(lambda tensor: tensor.repeat(times, *[1] * (tensor.dim() - 1)))
-
     def to(self, device: str) -> Batch:
         """The same batch on a device; `source.lengths` stay on the CPU.
 

@@ -412,11 +412,6 @@ class TrainingConfig(Section):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability mass that the training target spreads evenly over the vocabulary (Szegedy et al.,
     2016)."""
-    r_drop: float = Field(default=0.0, ge=0)
-    """Weight of R-Drop (Liang et al., 2021, equation 4, where it is alpha): every batch is read
-    twice, each time with other dropout, and the Kullback-Leibler divergences between both
-    predictions are trained to be small. An update costs about twice as much; without dropout there
-    is nothing to agree on."""
     coverage_loss: float = Field(default=0.0, ge=0)
     """Weight of the coverage loss: for each target token, the sum over source positions j of
     min(a_tj, the sum of earlier a_j) (See et al., 2017, equation 12). Works with any attention."""

@@ -52,10 +52,9 @@ class OutputLayer(nn.Module):
         labels: Tensor,
         *,
         smoothing: float = 0.0,
-        agreement: float = 0.0,
-        real: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> CrossEntropy:
-        """The same and its loss at N tokens; no logits are kept. [N, R] or [2, N, R], [N], [N]"""
+        """Summed loss at N tokens; no logits are kept. readouts [N, R], labels [N], mask [N]"""
         linear = self.vocabulary
         return linear_cross_entropy(
             self._narrowed(readouts),
@@ -63,8 +62,7 @@ class OutputLayer(nn.Module):
             linear.bias,
             labels,
             smoothing=smoothing,
-            agreement=agreement,
-            real=real,
+            mask=mask,
         )
 
     def _narrowed(self, readouts: Tensor) -> Tensor:

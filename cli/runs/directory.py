@@ -34,7 +34,7 @@ from seq2seq.system.files import replacing, replacing_directory, sha256_of, writ
 from seq2seq.system.locks import exclusive_lock
 
 if TYPE_CHECKING:
-    from seq2seq.training.loop import TrainingState
+    from seq2seq.training.events import TrainingState
 
 CONFIG = "config.toml"
 Line = TypeVar("Line")

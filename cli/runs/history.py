@@ -8,10 +8,10 @@ from pydantic import TypeAdapter
 
 from seq2seq.system.files import parse_json
 from seq2seq.system.visible import json_line
-from seq2seq.training.loop import ValidationScores
+from seq2seq.training.events import ValidationScores
 
 if TYPE_CHECKING:
-    from seq2seq.training.loop import TrainingState, Update, Validation
+    from seq2seq.training.events import TrainingState, Update, Validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class UpdateLine:
             batch=event.batch.batch,
             tokens=event.tokens,
             nats_per_token=event.nats_per_token,
-            smoothed_nats_per_token=event.smoothed_nats_per_token,
+            smoothed_nats_per_token=event.objective_per_token,
             gradient_norm=event.gradient_norm,
             learning_rate=event.learning_rate,
         )

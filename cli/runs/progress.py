@@ -14,7 +14,7 @@ from seq2seq.system.visible import visible
 if TYPE_CHECKING:
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import (
+    from seq2seq.training.events import (
         Finished,
         TrainingState,
         Update,

@@ -29,13 +29,12 @@ from seq2seq.checkpoints.folder import (
 )
 from seq2seq.errors import DivergenceError
 from seq2seq.system.files import sync
-from seq2seq.training.loop import is_better
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import TrainingState, Update, Validation, ValidationScores
+    from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
     from seq2seq.training.moving_average import MovingAverage
 
 
@@ -148,7 +147,7 @@ class Recorder:
         path = folder / AVERAGED
         scores = load_state(path).measured
         assert scores is not None
-        better = is_better(scores, self._state, config.metric)
+        better = self._state.is_beaten_by(scores, config.metric)
         if better:
             point(folder, "best", path)
         self._write(AverageLine(updates=updates, scores=scores, better=better))

@@ -21,7 +21,7 @@ RECORDED = (
     "training.learning_rate", "training.warmup", "training.decay",
     "training.plateau_factor", "training.plateau_patience", "training.plateau_times",
     "training.plateau_restart", "training.weight_decay", "training.clip_norm",
-    "training.label_smoothing", "training.r_drop", "training.coverage_loss",
+    "training.label_smoothing", "training.coverage_loss",
     "training.scheduled_sampling", "training.precision",
     "search.batch_sentences",
 )  # fmt: skip

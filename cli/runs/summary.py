@@ -21,7 +21,7 @@ from seq2seq.system.files import replacing
 if TYPE_CHECKING:
     from cli.runs.training import Outcome
     from data.token_store import TokenStore
-    from seq2seq.training.loop import ValidationScores
+    from seq2seq.training.events import ValidationScores
 
 History: TypeAlias = Sequence[HistoryLine]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from seq2seq.batch import Batch
     from seq2seq.config import TrainingConfig
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import TrainingState
+    from seq2seq.training.events import TrainingState
 
 TRANSLATING = "lower search.batch_sentences or training.batch_tokens, or the model's sizes"
 
@@ -49,13 +49,8 @@ def train_run(
 
 
 def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Reporter) -> Outcome:
-    from seq2seq.training.loop import (
-        Finished,
-        Update,
-        ValidationScores,
-        fit,
-        refuse_non_finite_weights,
-    )
+    from seq2seq.training.events import Finished, Update, ValidationScores
+    from seq2seq.training.loop import fit, refuse_non_finite_weights
     from seq2seq.training.stopwatch import Stopwatch, untimed
 
     config = run.config.training
@@ -64,8 +59,6 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
     validator = Validator(run, store, device=device)
     with stop_requests() as stop:
         batches = _batches(store, config, trained, state, device)
-        if stopwatch:
-            stopwatch.watch(trained.model)
 
         def validate() -> ValidationScores:
             with explain_out_of_memory("the translations of a validation", hint=TRANSLATING):
@@ -79,7 +72,7 @@ def _train(run: RunDirectory, store: "TokenStore", *, device: str, reporter: Rep
             config,
             state=state,
             average=trained.average,
-            restore=lambda: run.verified("best").load_training(*trained),
+            restore_best=lambda: run.verified("best").load_training(*trained),
             part=stopwatch.part if stopwatch else untimed,
             device=device,
         )
@@ -131,7 +124,7 @@ def _recovered(run: RunDirectory, device: str) -> _Standing:
     import torch
 
     from seq2seq.checkpoints.folder import recover
-    from seq2seq.training.loop import TrainingState
+    from seq2seq.training.events import TrainingState
     from seq2seq.training.moving_average import MovingAverage
     from seq2seq.training.optimization import build_optimizer
 

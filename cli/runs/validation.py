@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cli.runs.interruption import StopRequest
     from data.token_store import TokenStore
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import ValidationScores
+    from seq2seq.training.events import ValidationScores
 
 
 class Validator:
@@ -38,10 +38,11 @@ class Validator:
         """Raises Interrupted between two batches when a stop is asked for."""
         from data.batching import sorted_batches
         from seq2seq.evaluation.quality import copied_share, quick_quality
-        from seq2seq.training.loop import ValidationScores, corpus_nats
+        from seq2seq.training.events import ValidationScores
+        from seq2seq.training.losses import corpus_nats_per_token
 
         held_out = stop.interruptible(sorted_batches(self._valid, budget=self._budget))
-        nats = corpus_nats(model, held_out, device=self._device)
+        nats = corpus_nats_per_token(model, held_out, device=self._device)
         if not isfinite(nats):
             return ValidationScores(nats)  # there is nothing to translate with
         texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from seq2seq.config import TrainingConfig
     from seq2seq.evaluation.alignment import Alignment
     from seq2seq.model import EncoderDecoder
-    from seq2seq.training.loop import Finished, TrainingState, Update, Validation
+    from seq2seq.training.events import Finished, TrainingState, Update, Validation
 
 _PROBE_SECONDS = 2.0
 

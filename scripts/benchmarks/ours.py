@@ -61,7 +61,8 @@ def train(job: Job) -> dict[str, Any]:
     from seq2seq.building import build_model
     from seq2seq.config import ModelConfig, TrainingConfig
     from seq2seq.model import count_parameters
-    from seq2seq.training.loop import TrainingState, ValidationScores, fit
+    from seq2seq.training.events import TrainingState, ValidationScores
+    from seq2seq.training.loop import fit
     from seq2seq.training.optimization import build_optimizer
 
     device = choose_device(job.device, job.threads)

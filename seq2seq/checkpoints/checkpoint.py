@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import parse_json, read_json, replacing_directory, sha256_of, write_json
-from seq2seq.training.loop import TrainingState, ValidationScores
+from seq2seq.training.events import TrainingState, ValidationScores
 from seq2seq.training.moving_average import MovingAverage
 
 FORMAT_VERSION = 1

@@ -23,7 +23,7 @@ from seq2seq.checkpoints.checkpoint import (
 )
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import replacing, sync
-from seq2seq.training.loop import TrainingState, ValidationScores
+from seq2seq.training.events import TrainingState, ValidationScores
 from seq2seq.training.moving_average import MovingAverage
 
 AVERAGED = "averaged"

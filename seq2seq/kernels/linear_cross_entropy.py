@@ -1,7 +1,7 @@
-"""The output layer and its loss as one: logits are made, read once and gone.
+"""Output layer and cross-entropy in one, without keeping the logits.
 
-A batch has tens of millions of logits. Large products make them; then as many rows as stay in cache
-are read at a time, and from them come the loss and at once, in their place, its gradients.
+A batch has tens of millions of logits. They are computed in large matrix products, then reduced in
+cache-sized blocks of rows, each overwritten at once by its gradient.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,17 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq.kernels.precision import autocast_dtype
 
-_CACHED = 2**20  # logits read at a time on a CPU: 4 MB stay in its cache
-_CACHED_CUDA = 2**26
-_MADE = 2**25  # logits made at a time: products are as large as memory allows, 64 or 128 MB
-_ALIGNED = 64  # rows of a product: the library prepares itself for every number that is new
+_BLOCK = 2**20  # logits reduced at a time on a CPU: 4 MB stay in its cache
+_BLOCK_CUDA = 2**26
+_CHUNK = 2**25  # logits in one matrix product, 64 or 128 MB: the larger, the faster
+_ALIGNED = 64  # rows of a bfloat16 product: the library prepares itself for each new number of rows
 
 
 class CrossEntropy(NamedTuple):
     """Summed over N tokens."""
 
-    nats: Tensor  # [] negative log-likelihood
-    smoothed_nats: Tensor  # [] cross-entropy against the smoothed target, which is what has a
-    # gradient; the same as nats without smoothing
+    nll: Tensor  # [] negative log-likelihood in nats; has no gradient
+    smoothed: Tensor  # [] cross-entropy against the smoothed target; equals nll without smoothing
 
 
 def linear_cross_entropy(
@@ -35,32 +34,24 @@ def linear_cross_entropy(
     labels: Tensor,
     *,
     smoothing: float = 0.0,
-    agreement: float = 0.0,
-    real: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> CrossEntropy:
-    """inputs [N, R] or [K, N, R], weight [V, R], bias [V], labels [N]: the loss of inputs W^T + b.
+    """The loss of the logits inputs W^T + b. inputs [N, R], weight [V, R], bias [V], labels [N]
 
-    K is 1 or 2 readings. Of the N tokens only those count where `real` [N] is True, if it is given.
-
-    The smoothed target puts 1 - smoothing on the label and spreads the rest evenly over all V
-    entries, the label included (Szegedy et al., 2016, section 7). Under autocast the products are
-    made in its type; softmax and sums are float32 at least.
-
-    Of two readings of the same tokens the loss is the mean, and what is trained has half of
-    agreement / 2 (KL(p_1 || p_2) + KL(p_2 || p_1)) added: R-Drop (Liang et al., 2021, equations 2
-    to 4), halved.
+    Only tokens where `mask` [N] is True count, if it is given. The smoothed target puts
+    1 - smoothing on the label and spreads the rest evenly over all V entries, the label included
+    (Szegedy et al., 2016, section 7). Under autocast the matrix products are made in its dtype;
+    softmax and sums are float32 at least.
     """
-    readings = inputs if inputs.dim() == 3 else inputs.unsqueeze(0)
-    nats, smoothed = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        readings, weight, bias, labels, smoothing, agreement, real, torch.is_grad_enabled()
+    nll, smoothed = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        inputs, weight, bias, labels, smoothing, mask, torch.is_grad_enabled()
     )
-    if len(readings) > 1:
-        nats, smoothed = nats / len(readings), smoothed / len(readings)
-    same = not smoothing and not agreement
-    return CrossEntropy(smoothed if same else nats, smoothed)
+    return CrossEntropy(nll if smoothing else smoothed, smoothed)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """The forward pass computes the gradients too, since it has the logits at hand."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -69,171 +60,141 @@ class _LinearCrossEntropy(torch.autograd.Function):
         bias: Tensor | None,
         labels: Tensor,
         smoothing: float,
-        agreement: float,
-        real: Tensor | None,
-        training: bool,
+        mask: Tensor | None,
+        grad_enabled: bool,
     ) -> tuple[Tensor, Tensor]:
-        kind = autocast_dtype(inputs)
-        read, matrix = inputs.to(kind), weight.to(kind)
-        needed = training and any(ctx.needs_input_grad)
-        ctx.before = torch.empty_like(read) if needed else None
-        ctx.weight = ctx.bias = None
-        loss = _Loss(bias, smoothing, agreement, vocabulary=weight.shape[0], like=read)
-        count = len(read)
-        for part in _parts(len(labels), _rows_made(weight) // count):
-            expected = labels[part]
-            counted = None if real is None else real[part].unsqueeze(-1)  # [n, 1]
-            size = count * len(expected)
-            rows = _aligned(read[:, part].reshape(size, -1))
-            made = torch.mm(rows, matrix.t())  # [n, V]; rows of zeros stay so
-            logits = made[:size].view(count, len(expected), -1)
-            for cached in _parts(len(expected), _rows_read(weight) // count):
-                loss.read(
-                    logits[:, cached],
-                    expected[cached],
-                    None if counted is None else counted[cached],
-                    with_gradient=needed,
+        dtype = autocast_dtype(inputs)
+        cast_inputs, cast_weight = inputs.to(dtype), weight.to(dtype)
+        needs_gradient = grad_enabled and any(ctx.needs_input_grad)
+        ctx.input_gradient = torch.empty_like(cast_inputs) if needs_gradient else None
+        ctx.weight_gradient = ctx.bias_gradient = None
+        loss = _SmoothedLoss(bias, smoothing, vocabulary=weight.shape[0], like=cast_inputs)
+        for chunk in _slices(len(labels), _chunk_rows(weight)):
+            expected = labels[chunk]
+            chunk_mask = None if mask is None else mask[chunk].unsqueeze(-1)  # [n, 1]
+            rows = _aligned(cast_inputs[chunk])
+            logits = torch.mm(rows, cast_weight.t())  # [n or more, V]; rows of zeros stay zeros
+            for block in _slices(len(expected), _block_rows(weight)):
+                loss.add(
+                    logits[: len(expected)][block],
+                    expected[block],
+                    None if chunk_mask is None else chunk_mask[block],
+                    with_gradient=needs_gradient,
                 )
-            if needed:  # the logits are gradients now
-                ctx.before[:, part] = torch.mm(made, matrix)[:size].view(count, len(expected), -1)
-                ctx.weight = _added(ctx.weight, made, rows, weight.dtype)
-        ctx.bias = loss.bias_gradient if needed else None
-        ctx.mark_non_differentiable(loss.nats)
+            if needs_gradient:  # the logits have been overwritten by their gradients
+                ctx.input_gradient[chunk] = torch.mm(logits, cast_weight)[: len(expected)]
+                ctx.weight_gradient = _accumulated(ctx.weight_gradient, logits, rows, weight.dtype)
+        ctx.bias_gradient = loss.bias_gradient if needs_gradient else None
+        ctx.mark_non_differentiable(loss.nll)
         ctx.set_materialize_grads(False)
-        return loss.nats, loss.smoothed()
+        return loss.nll, loss.smoothed()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: None, scale: Tensor | None) -> tuple[Tensor | None, ...]:
         if scale is None:
-            return (None,) * 8
-        parts = (ctx.before, ctx.weight, ctx.bias)
-        return *(None if part is None else part * scale for part in parts), *(None,) * 5
+            return (None,) * 7
+        gradients = (ctx.input_gradient, ctx.weight_gradient, ctx.bias_gradient)
+        return *(None if each is None else each * scale for each in gradients), *(None,) * 4
 
 
-class _Loss:
-    """The sums over all rows that are read."""
+class _SmoothedLoss:
+    """Loss sums over all blocks of logits added so far."""
 
     def __init__(
-        self,
-        bias: Tensor | None,
-        smoothing: float,
-        agreement: float,
-        *,
-        vocabulary: int,
-        like: Tensor,
+        self, bias: Tensor | None, smoothing: float, *, vocabulary: int, like: Tensor
     ) -> None:
         self._bias = bias
         self._smoothing = smoothing
-        self._agreement = agreement
         self._vocabulary = vocabulary
-        self._wide = torch.promote_types(like.dtype, torch.float32)
-        self._space: Tensor | None = None
-        self.nats, self._spread, self._apart = like.new_zeros(3, dtype=self._wide).unbind(0)
+        self._dtype = torch.promote_types(like.dtype, torch.float32)
+        self._buffer: Tensor | None = None
+        self.nll, self._uniform = like.new_zeros(2, dtype=self._dtype).unbind(0)
         self.bias_gradient = None if bias is None else torch.zeros_like(bias)
 
     def smoothed(self) -> Tensor:
+        """(1 - smoothing) nll + smoothing times the cross-entropy against a uniform target."""
         share = self._smoothing
-        trained = (1 - share) * self.nats + share * self._spread if share else self.nats.clone()
-        return trained + self._agreement / 2 * self._apart if self._agreement else trained
+        return (1 - share) * self.nll + share * self._uniform if share else self.nll.clone()
 
-    def read(
-        self, logits: Tensor, labels: Tensor, real: Tensor | None, *, with_gradient: bool
+    def add(
+        self, logits: Tensor, labels: Tensor, mask: Tensor | None, *, with_gradient: bool
     ) -> None:
-        """logits [K, n, V] without bias, labels [n], real [n, 1] bool; the gradient, if any, takes
-        the logits' place.
+        """Add a block. logits [n, V] without bias, labels [n], mask [n, 1] bool
 
-        It is p - (1 - smoothing) [label] - smoothing / V, and what agreement adds to it.
+        With `with_gradient` the logits are overwritten by their gradient,
+        p - (1 - smoothing) [label] - smoothing / V.
         """
-        wide = self._widened(logits)
+        scores = self._widened(logits)
         if self._bias is not None:
-            wide += self._bias
-        chosen = labels.expand(len(wide), -1).unsqueeze(-1)  # [K, n, 1]
-        at_label = wide.gather(-1, chosen)
-        total = _total(wide, real) if self._smoothing else 0.0
-        between = wide[0] - wide[1] if self._agreement else None
-        top = wide.amax(-1, keepdim=True)
-        masses = wide.sub_(top).exp_()
-        mass = masses.sum(-1, keepdim=True)
-        normalizer = top + mass.log()  # [K, n, 1]
-        self.nats = self.nats + _total(normalizer - at_label, real)
-        self._spread = self._spread + (_total(normalizer, real) - total / self._vocabulary)
-        if between is None and not with_gradient:
-            return
-        gradient = masses.div_(mass)
-        if between is not None:
-            between -= normalizer[0] - normalizer[1]
-            apart, pull = _divergence(gradient, between, real)
-            self._apart = self._apart + apart
-            gradient.add_(pull, alpha=self._agreement / 2)
+            scores += self._bias
+        columns = labels.unsqueeze(-1)  # [n, 1]
+        at_label = scores.gather(-1, columns)
+        total = _masked_sum(scores, mask) if self._smoothing else 0.0
+        top = scores.amax(-1, keepdim=True)
+        exponentials = scores.sub_(top).exp_()
+        partition = exponentials.sum(-1, keepdim=True)
+        log_partition = top + partition.log()  # [n, 1]
+        self.nll = self.nll + _masked_sum(log_partition - at_label, mask)
+        self._uniform = self._uniform + (
+            _masked_sum(log_partition, mask) - total / self._vocabulary
+        )
         if not with_gradient:
             return
+        gradient = exponentials.div_(partition)
         if self._smoothing:
             gradient.sub_(self._smoothing / self._vocabulary)
-        at_labels = gradient.new_full((), self._smoothing - 1).expand_as(chosen)
-        gradient.scatter_add_(-1, chosen, at_labels)
-        if real is not None:
-            gradient.mul_(real)
+        at_labels = gradient.new_full((), self._smoothing - 1).expand_as(columns)
+        gradient.scatter_add_(-1, columns, at_labels)
+        if mask is not None:
+            gradient.mul_(mask)
         if self.bias_gradient is not None:
-            self.bias_gradient += gradient.sum((0, 1))
+            self.bias_gradient += gradient.sum(0)
         if gradient is not logits:
             logits.copy_(gradient)
 
     def _widened(self, logits: Tensor) -> Tensor:
-        """The logits in the type of sums, in a place that is used again and again."""
-        if logits.dtype == self._wide:
+        """The logits in the dtype of the sums, in a buffer that every block uses."""
+        if logits.dtype == self._dtype:
             return logits
-        if self._space is None or self._space.shape[1] < logits.shape[1]:
-            self._space = logits.new_empty(logits.shape, dtype=self._wide)
-        return self._space[:, : logits.shape[1]].copy_(logits)
+        if self._buffer is None or len(self._buffer) < len(logits):
+            self._buffer = logits.new_empty(logits.shape, dtype=self._dtype)
+        return self._buffer[: len(logits)].copy_(logits)
 
 
-def _total(values: Tensor, real: Tensor | None) -> Tensor:
-    """The sum over all rows that count. values [..., n, D], real [n, 1] -> []"""
-    return values.sum() if real is None else (values * real).sum()
+def _masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The sum over the rows where the mask is True. values [n, D], mask [n, 1] -> []"""
+    return values.sum() if mask is None else (values * mask).sum()
 
 
-def _divergence(chances: Tensor, between: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
-    """KL(p_1 || p_2) + KL(p_2 || p_1), summed, and its gradient with respect to the logits.
-
-    chances [2, n, V], between [n, V]: log p_1 - log p_2, real [n, 1] -> [], [2, n, V]
-    """
-    one, other = chances.unbind(0)
-    forth = (one * between).sum(-1, keepdim=True)  # [n, 1]
-    back = -(other * between).sum(-1, keepdim=True)
-    difference = one - other
-    pull = torch.stack(
-        [one * (between - forth) + difference, other * (-between - back) - difference]
-    )
-    return _total(forth, real) + _total(back, real), pull
-
-
-def _added(total: Tensor | None, gradient: Tensor, inputs: Tensor, kind: torch.dtype) -> Tensor:
-    """total + g^T x, in the weight's type. total [V, R], g [n, V], x [n, R]"""
+def _accumulated(
+    total: Tensor | None, gradient: Tensor, inputs: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """total + g^T x, in the weight's dtype. total [V, R], g [n, V], x [n, R]"""
     if total is None:
-        return torch.mm(gradient.t(), inputs).to(kind)
-    if gradient.dtype == kind:
+        return torch.mm(gradient.t(), inputs).to(dtype)
+    if gradient.dtype == dtype:
         return total.addmm_(gradient.t(), inputs)
     return total.add_(torch.mm(gradient.t(), inputs))
 
 
-def _parts(rows: int, at_a_time: int) -> Iterator[slice]:
-    return (slice(begin, begin + at_a_time) for begin in range(0, rows, at_a_time))
+def _slices(rows: int, size: int) -> Iterator[slice]:
+    return (slice(begin, begin + size) for begin in range(0, rows, size))
 
 
-def _rows_read(weight: Tensor) -> int:
-    """How many rows of logits are read at a time."""
-    cached = _CACHED_CUDA if weight.is_cuda else _CACHED
-    return max(_ALIGNED, cached // weight.shape[0] // _ALIGNED * _ALIGNED)
+def _block_rows(weight: Tensor) -> int:
+    """Rows of logits that are reduced at a time."""
+    block = _BLOCK_CUDA if weight.is_cuda else _BLOCK
+    return max(_ALIGNED, block // weight.shape[0] // _ALIGNED * _ALIGNED)
 
 
-def _rows_made(weight: Tensor) -> int:
-    """How many rows of logits are made at a time."""
-    return max(_rows_read(weight), _MADE // weight.shape[0] // _ALIGNED * _ALIGNED)
+def _chunk_rows(weight: Tensor) -> int:
+    """Rows of logits in one matrix product."""
+    return max(_block_rows(weight), _CHUNK // weight.shape[0] // _ALIGNED * _ALIGNED)
 
 
 def _aligned(rows: Tensor) -> Tensor:
-    """With rows of zeros up to a number that products are prepared for already. [n, ...]"""
+    """Rows of zeros added for bfloat16 on a CPU, up to a multiple of `_ALIGNED`. [n, ...]"""
     if rows.dtype != torch.bfloat16 or rows.is_cuda:
         return rows
     return F.pad(rows, (0, 0, 0, -len(rows) % _ALIGNED))

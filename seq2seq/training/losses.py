@@ -1,54 +1,50 @@
 """Losses as sums with their counts, so that no padding and no batch size leaks into an average."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, TypedDict, Unpack
 
+import torch
 from torch import Tensor
 
 from seq2seq.batch import PAD, Batch
-from seq2seq.kernels.linear_cross_entropy import CrossEntropy
 from seq2seq.model import EncoderDecoder
+from seq2seq.system.out_of_memory import explain_out_of_memory
 
 
 class TokenLoss(NamedTuple):
-    """Summed over the real target tokens of a batch."""
+    """Summed over the target tokens of a batch; padding counts nothing."""
 
-    nats: Tensor  # [] negative log-likelihood, what perplexity is made of
-    smoothed_nats: Tensor  # [] what is trained: cross-entropy against the smoothed target, and all
-    # that is added to it
-    tokens: int
+    nll: Tensor  # [] negative log-likelihood in nats, of which perplexity is made
+    objective: Tensor  # [] what is minimised: smoothed cross-entropy and all further terms
 
 
-class Terms(TypedDict, total=False):
-    """What is trained beside the likelihood; what is left out is 0."""
+class ObjectiveTerms(TypedDict, total=False):
+    """Terms of the objective beside the likelihood; 0 where left out."""
 
     smoothing: float  # of labels
     coverage: float  # weight of the coverage loss
-    r_drop: float  # the model reads the batch twice, each time with other dropout; what is trained
-    # is the mean of both and, so weighted, how far apart they are (`linear_cross_entropy`)
 
 
-def coverage_loss(weights: Tensor, real: Tensor) -> Tensor:
-    """Looking again where a word has looked before: See et al. (2017), equation 12.
+def coverage_loss(weights: Tensor, mask: Tensor) -> Tensor:
+    """Attention to source positions attended to before: See et al. (2017), equation 12.
 
-    The sum over steps t and places j of min(a_tj, a_1j + ... + a_{t-1,j}), [] for the mean of all
-    heads. weights [B, N, T, S], real [B, T] bool.
+    The sum over steps t and positions j of min(a_tj, a_1j + ... + a_{t-1,j}), [] for the mean of
+    all heads. weights [B, N, T, S], mask [B, T] bool, True for tokens.
     """
-    looks = weights.mean(1)  # [B, T, S]
-    before = looks.cumsum(1) - looks
-    return (looks.minimum(before).sum(-1) * real).sum()
+    mean = weights.mean(1)  # [B, T, S]
+    coverage = mean.cumsum(1) - mean
+    return (mean.minimum(coverage).sum(-1) * mask).sum()
 
 
-def batch_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> TokenLoss:
-    """The loss of a batch; the output layer sees real tokens only."""
-    places = batch.nonpad_positions  # [N]
-    nats, trained = _loss_at(model, batch, places, **terms)
-    return TokenLoss(nats, trained, len(places))
+def batch_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[ObjectiveTerms]) -> TokenLoss:
+    """The loss of a batch; the output layer is given the positions of tokens only."""
+    return _loss_at(model, batch, batch.nonpad_positions, **terms)
 
 
-def padded_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> CrossEntropy:
-    """The same, where the output layer sees padding too and passes over it.
+def padded_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[ObjectiveTerms]) -> TokenLoss:
+    """`batch_loss` with shapes that depend on the padded size alone, for CUDA graphs.
 
-    No shape depends on where the padding is: what is done for one batch is done for another.
+    The output layer is given padding too, and masks it.
     """
     return _loss_at(model, batch, slice(None), (batch.labels != PAD).flatten(), **terms)
 
@@ -56,25 +52,36 @@ def padded_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[Terms]) -> 
 def _loss_at(
     model: EncoderDecoder,
     batch: Batch,
-    places: Tensor | slice,
-    real: Tensor | None = None,
+    positions: Tensor | slice,
+    mask: Tensor | None = None,
     *,
     smoothing: float = 0.0,
     coverage: float = 0.0,
-    r_drop: float = 0.0,
-) -> CrossEntropy:
-    """The loss at N of the B * T places; only the real [N] count, if they are given."""
-    readings = 2 if r_drop else 1
-    readouts, weights = model.unroll(batch.repeated(readings))  # [B, T, R] or [2B, T, R]
-    each = readouts.reshape(readings, batch.labels.numel(), -1)
-    nats, trained = model.output.loss(
-        each[:, places],  # [1, N, R] or [2, N, R]
-        batch.labels.flatten()[places],  # [N]
+) -> TokenLoss:
+    """The loss at `positions` [P] of the B * T; only those in `mask` [P] count, if it is given."""
+    readouts, weights = model.unroll(batch)  # [B, T, R]
+    nll, objective = model.output.loss(
+        readouts.flatten(0, 1)[positions],  # [P, R]
+        batch.labels.flatten()[positions],  # [P]
         smoothing=smoothing,
-        agreement=r_drop,
-        real=real,
+        mask=mask,
     )
     if coverage and weights is not None:
-        words = (batch.labels != PAD).repeat(readings, 1)  # [B, T] or [2B, T]
-        trained = trained + coverage * coverage_loss(weights, words) / readings
-    return CrossEntropy(nats, trained)
+        objective = objective + coverage * coverage_loss(weights, batch.labels != PAD)
+    return TokenLoss(nll, objective)
+
+
+def corpus_nats_per_token(
+    model: EncoderDecoder, batches: Iterable[Batch], *, device: str = "cpu"
+) -> float:
+    """Nats per target token, EOS included, over all batches: the logarithm of the perplexity."""
+    was_training = model.training
+    model.eval()
+    nats, tokens = 0.0, 0
+    with torch.inference_mode():
+        for batch in batches:
+            with explain_out_of_memory(f"validation, in {batch.describe()}"):
+                nats += batch_loss(model, batch.to(device)).nll.item()
+            tokens += batch.target_tokens
+    model.train(was_training)
+    return nats / tokens

@@ -24,14 +24,14 @@ class MovingAverage:
 
     @torch.no_grad()
     def add(self, update: int) -> None:
-        """Take the model's weights in after an update, counted from 1."""
+        """Add the weights of the model after update number `update`, counted from 1."""
         share = (1 - self.decay) / (1 - self.decay**update)
         current = [parameter.detach() for parameter in self._model.parameters()]
         torch._foreach_lerp_([*self.weights.values()], current, share)
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The model has the average for its weights inside, and its own again afterwards."""
+    def swapped_in(self) -> Iterator[None]:
+        """Give the model the averaged weights inside the `with` block, its own again after it."""
         self._exchange()
         try:
             yield

@@ -1,43 +1,58 @@
-"""Scheduled sampling: the decoder learns to read what it wrote itself."""
+"""Scheduled sampling: the decoder learns to continue from its own predictions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, Batch
+from seq2seq.kernels.precision import autocast_to
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.streams import stream_seed
 
-_NEVER_READ = [PAD, UNK, BOS, EOS]  # what a search never writes, or never reads on from
+_NEVER_INPUT = [PAD, UNK, BOS, EOS]  # pieces that a search never writes or never continues from
 
 
-def mixed_batch(
-    model: EncoderDecoder, batch: Batch, *, probability: float, chance: torch.Generator
-) -> Batch:
-    """A batch whose decoder reads its own guess, not the reference, with a probability.
+def sample_decoder_input(
+    model: EncoderDecoder,
+    batches: Sequence[Batch],
+    *,
+    probability: float,
+    generator: torch.Generator,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> list[Batch]:
+    """Replace each target token of the decoder's input by the model's prediction, with probability.
 
-    Bengio et al. (2015) let a token be read that was written one step before, itself in a sentence
-    that was already mixed. Here, as Mihaylova & Martins (2019) and Duckworth et al. (2019) do it, a
-    first pass reads the references alone, and all guesses are mixed in at once: any decoder can,
-    and it costs one forward pass. The guess is the likeliest word, in evaluation mode: without
-    dropout, as a translation would have it. Labels, BOS and padding are never changed.
+    Bengio et al. (2015) predict each token from the one before, itself sampled. Here, as Mihaylova
+    & Martins (2019) and Duckworth et al. (2019) do it, a first pass on the references makes all
+    predictions at once: it works with any decoder and costs one forward pass. The prediction is the
+    likeliest piece, in evaluation mode: without dropout, as in translation. Labels, BOS and padding
+    are never changed.
     """
-    if not probability:
-        return batch
     was_training = model.training
     model.eval()
-    with torch.no_grad():
-        logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V]
+    with torch.no_grad(), autocast_to(dtype, device):
+        sampled = [
+            _with_predictions(model, batch.to(device), probability, generator) for batch in batches
+        ]
     model.train(was_training)
-    logits[..., _NEVER_READ] = float("-inf")
-    inputs, guesses = batch.decoder_input, logits.argmax(-1)  # [B, T], [B, T-1]
-    drawn = torch.rand(guesses.shape, generator=chance).to(guesses.device) < probability
-    own = drawn & (batch.labels[:, 1:] != PAD)  # what is read where nothing is written stays
-    decoder_input_ids = torch.cat([inputs[:, :1], guesses.where(own, inputs[:, 1:])], dim=1)
-    return replace(batch, decoder_input_ids=decoder_input_ids)
+    return sampled
 
 
-def update_chance(seed: int, update: int) -> torch.Generator:
-    """The stream of chance of an update for this use alone, so that dropout draws the same."""
-    seed_of_update = stream_seed("scheduled_sampling", seed, update, bits=63)
-    return torch.Generator().manual_seed(seed_of_update)
+def _with_predictions(
+    model: EncoderDecoder, batch: Batch, probability: float, generator: torch.Generator
+) -> Batch:
+    logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V]
+    logits[..., _NEVER_INPUT] = float("-inf")
+    inputs, predictions = batch.decoder_input, logits.argmax(-1)  # [B, T], [B, T-1]
+    drawn = torch.rand(predictions.shape, generator=generator).to(predictions.device) < probability
+    replaced = drawn & (batch.labels[:, 1:] != PAD)  # inputs whose label is padding stay
+    ids = torch.cat([inputs[:, :1], predictions.where(replaced, inputs[:, 1:])], dim=1)
+    return replace(batch, decoder_input_ids=ids)
+
+
+def sampling_generator(seed: int, update: int) -> torch.Generator:
+    """The random stream of one update for this use alone, so that dropout draws the same."""
+    sampling_seed = stream_seed("scheduled_sampling", seed, update, bits=63)
+    return torch.Generator().manual_seed(sampling_seed)

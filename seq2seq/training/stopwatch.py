@@ -1,28 +1,24 @@
-"""Where the time of a training goes."""
+"""Measures how a training's time is shared out among its parts."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
 
-from seq2seq.model import EncoderDecoder
-
-Result = TypeVar("Result")
 Part = Callable[[str], AbstractContextManager[None]]
-"""Gives the time inside a `with` a name."""
+"""`with part(name):` charges the time inside to a name."""
 
 _NOTHING = nullcontext()
 
 
 def untimed(name: str) -> AbstractContextManager[None]:
-    """The part of a training that nobody times."""
+    """A `Part` that measures nothing."""
     return _NOTHING
 
 
 class Stopwatch:
-    """Shares out all time since it was made: to the innermost open part, or to "the rest".
+    """Charges all time since its creation to the innermost open part, or to "the rest".
 
-    On a GPU work is only handed over where it is called, so that shares tell of a CPU alone.
+    On a GPU, kernels are only launched where they are called: shares are right on a CPU only.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -41,15 +37,9 @@ class Stopwatch:
             self._charge()
             self._open.pop()
 
-    def watch(self, model: EncoderDecoder) -> None:
-        """Tell encoder and decoder from the loss that they are part of, from outside."""
-        outer: Any = model  # methods of these two objects are replaced, not those of their classes
-        outer.encode = self._within_loss("encoder", model.encode)
-        outer.decoder.unroll = self._within_loss("decoder", model.decoder.unroll)
-
     @property
     def shares(self) -> dict[str, float]:
-        """Of all time, largest first; together 1."""
+        """The share of each part, largest first; they sum to 1."""
         self._charge()
         total = sum(self._seconds.values()) or 1.0
         ranked = sorted(self._seconds.items(), key=lambda item: -item[1])
@@ -63,14 +53,3 @@ class Stopwatch:
         now, name = self._clock(), self._open[-1]
         self._seconds[name] = self._seconds.get(name, 0.0) + now - self._since
         self._since = now
-
-    def _within_loss(self, name: str, function: Callable[..., Result]) -> Callable[..., Result]:
-        """Validations and first passes that call it keep their time for themselves."""
-
-        def timed(*arguments: Any, **options: Any) -> Result:
-            if self._open[-1] != "loss":
-                return function(*arguments, **options)
-            with self.part(name):
-                return function(*arguments, **options)
-
-        return timed

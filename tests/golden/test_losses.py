@@ -10,7 +10,7 @@ from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, pad
 
 from seq2seq.config import TrainingConfig
 from seq2seq.kernels.linear_cross_entropy import linear_cross_entropy
-from seq2seq.training.accumulation import Shape
+from seq2seq.training.cuda_graphs import BatchBucket
 from seq2seq.training.losses import batch_loss, coverage_loss, padded_loss
 from seq2seq.training.optimization import learning_rate
 
@@ -30,24 +30,24 @@ def drawn_layer(tokens: int, width: int, vocabulary: int) -> tuple[torch.Tensor,
     return inputs.reshape(tokens, width), weight.reshape(vocabulary, width), bias, labels
 
 
-@pytest.fixture(params=[None, (2, 2), (4, 2)], ids=["whole", "in parts", "in parts of parts"])
-def parts(request, monkeypatch):
-    """Logits made all at once, or a few rows at a time, of which some are read at a time."""
+@pytest.fixture(params=[None, (2, 2), (4, 2)], ids=["whole", "in chunks", "in chunks of blocks"])
+def chunks(request, monkeypatch):
+    """Logits computed and reduced all at once, or in chunks of a few rows, in blocks of fewer."""
     if request.param is not None:
-        made, read = request.param
-        monkeypatch.setattr("seq2seq.kernels.linear_cross_entropy._rows_made", lambda *_: made)
-        monkeypatch.setattr("seq2seq.kernels.linear_cross_entropy._rows_read", lambda _: read)
+        chunk, block = request.param
+        monkeypatch.setattr("seq2seq.kernels.linear_cross_entropy._chunk_rows", lambda _: chunk)
+        monkeypatch.setattr("seq2seq.kernels.linear_cross_entropy._block_rows", lambda _: block)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_the_loss_is_that_of_the_smoothed_target(smoothing, parts):
+def test_the_loss_is_that_of_the_smoothed_target(smoothing, chunks):
     inputs, weight, bias, labels = drawn_layer(5, 4, 7)
     loss = linear_cross_entropy(inputs, weight, bias, labels, smoothing=smoothing)
     logits = inputs.numpy() @ weight.numpy().T + bias.numpy()
     smoothed = references.smoothed_cross_entropy(logits, labels.tolist(), smoothing)
     plain = references.smoothed_cross_entropy(logits, labels.tolist(), 0.0)
-    assert loss.smoothed_nats.item() == pytest.approx(smoothed, abs=1e-10)
-    assert loss.nats.item() == pytest.approx(plain, abs=1e-10)
+    assert loss.smoothed.item() == pytest.approx(smoothed, abs=1e-10)
+    assert loss.nll.item() == pytest.approx(plain, abs=1e-10)
 
 
 def test_a_loss_worked_out_by_hand():
@@ -56,118 +56,44 @@ def test_a_loss_worked_out_by_hand():
     logits = torch.tensor([[2.0, 1.0, 1.0]], dtype=torch.float64).log()
     same = torch.eye(3, dtype=torch.float64)
     loss = linear_cross_entropy(logits, same, None, torch.tensor([1]), smoothing=0.3)
-    assert loss.nats.item() == pytest.approx(2 * math.log(2))
-    assert loss.smoothed_nats.item() == pytest.approx(1.9 * math.log(2))
+    assert loss.nll.item() == pytest.approx(2 * math.log(2))
+    assert loss.smoothed.item() == pytest.approx(1.9 * math.log(2))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("biased", [True, False])
-def test_the_gradient_of_the_loss_is_right(smoothing, biased, parts):
+def test_the_gradient_of_the_loss_is_right(smoothing, biased, chunks):
     *layer, labels = drawn_layer(5, 4, 7)
 
     def smoothed(inputs, weight, bias=None):
-        return linear_cross_entropy(inputs, weight, bias, labels, smoothing=smoothing).smoothed_nats
+        return linear_cross_entropy(inputs, weight, bias, labels, smoothing=smoothing).smoothed
 
     layer = [each.requires_grad_() for each in layer[: 3 if biased else 2]]
     assert torch.autograd.gradcheck(smoothed, tuple(layer))
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("agreement", [0.0, 0.7, 5.0])
-def test_the_loss_of_two_readings_is_that_of_r_drop(smoothing, agreement, parts):
-    inputs, weight, bias, labels = drawn_layer(6, 4, 7)
-    twice, labels = inputs.view(2, 3, 4), labels[:3]
-    loss = linear_cross_entropy(
-        twice, weight, bias, labels, smoothing=smoothing, agreement=agreement
-    )
-    one, other = (reading.numpy() @ weight.numpy().T + bias.numpy() for reading in twice)
-    trained = references.r_drop(one, other, labels.tolist(), smoothing, agreement)
-    plain = references.r_drop(one, other, labels.tolist(), 0.0, 0.0)
-    assert loss.smoothed_nats.item() == pytest.approx(trained, abs=1e-10)
-    assert loss.nats.item() == pytest.approx(plain, abs=1e-10)
-
-
-def test_two_readings_apart_worked_out_by_hand():
-    # by hand: p = [3/4, 1/4] and q = [1/4, 3/4]; KL(p || q) = KL(q || p) = ln 3 / 2; label 0:
-    # (ln 4/3 + ln 4) / 2 + 3/4 * (ln 3 / 2 + ln 3 / 2)
-    logits = torch.tensor([[[3.0, 1.0]], [[1.0, 3.0]]], dtype=torch.float64).log()
-    same = torch.eye(2, dtype=torch.float64)
-    loss = linear_cross_entropy(logits, same, None, torch.tensor([0]), agreement=3.0)
-    plain = (math.log(4 / 3) + math.log(4)) / 2
-    assert loss.nats.item() == pytest.approx(plain)
-    assert loss.smoothed_nats.item() == pytest.approx(plain + 3 / 4 * math.log(3))
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_gradient_of_the_loss_of_two_readings_is_right(smoothing, parts):
-    inputs, weight, bias, labels = drawn_layer(6, 4, 7)
-
-    def trained(inputs, weight, bias):
-        loss = linear_cross_entropy(
-            inputs, weight, bias, labels[:3], smoothing=smoothing, agreement=2.0
-        )
-        return loss.smoothed_nats
-
-    layer = [each.requires_grad_() for each in (inputs.view(2, 3, 4).clone(), weight, bias)]
-    assert torch.autograd.gradcheck(trained, tuple(layer))
-
-
-@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[0], BAHDANAU[0], CONDITIONAL[0]], ids=str)
-def test_two_readings_without_dropout_are_one(kind):
-    model, batch = tiny_model(kind), padded(PAIRS, wider=2, longer=3)
-    once = batch_loss(model, batch, smoothing=0.1, coverage=0.5)
-    twice = batch_loss(model, batch, smoothing=0.1, coverage=0.5, r_drop=5.0)
-    assert twice.tokens == once.tokens
-    for name in ("nats", "smoothed_nats"):
-        expected = getattr(once, name).item()
-        assert getattr(twice, name).item() == pytest.approx(expected, rel=1e-12)
-    gradients = [
-        torch.autograd.grad(loss.smoothed_nats, [*model.parameters()], allow_unused=True)
-        for loss in (once, twice)
-    ]
-    for expected, made in zip(*gradients, strict=True):
-        if expected is not None:
-            torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-12)
-
-
-def test_two_readings_with_dropout_are_apart_and_learn_to_agree():
-    model = tiny_model(LUONG[0], embedding_dropout=0.4).train()
-    batch = padded(PAIRS)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    apart = []
-    for update in range(60):
-        torch.manual_seed(update % 4)
-        loss = batch_loss(model, batch, r_drop=1000.0)
-        apart.append((loss.smoothed_nats - loss.nats).item() / 1000)
-        optimizer.zero_grad()
-        loss.smoothed_nats.backward()
-        optimizer.step()
-    assert min(apart) > 0
-    assert sum(apart[-4:]) < sum(apart[:4]) / 2
-
-
-def test_products_in_bfloat16_change_the_loss_and_its_gradient_little(parts):
+def test_products_in_bfloat16_change_the_loss_and_its_gradient_little(chunks):
     *layer, labels = drawn_layer(7, 16, 9)
     wide = [(each / 4).requires_grad_() for each in layer]
     rounded = [each.detach().float().requires_grad_() for each in wide]
     loss = linear_cross_entropy(*wide, labels, smoothing=0.1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         near = linear_cross_entropy(*rounded, labels, smoothing=0.1)
-    assert near.nats.dtype == torch.float32
-    assert near.nats.item() == pytest.approx(loss.nats.item(), rel=0.01)
-    assert near.smoothed_nats.item() == pytest.approx(loss.smoothed_nats.item(), rel=0.01)
-    loss.smoothed_nats.backward()
-    near.smoothed_nats.backward()
+    assert near.nll.dtype == torch.float32
+    assert near.nll.item() == pytest.approx(loss.nll.item(), rel=0.01)
+    assert near.smoothed.item() == pytest.approx(loss.smoothed.item(), rel=0.01)
+    loss.smoothed.backward()
+    near.smoothed.backward()
     for exact, each in zip(wide, rounded, strict=True):
         torch.testing.assert_close(each.grad.double(), exact.grad, rtol=0.02, atol=0.01)
 
 
-def test_logits_far_from_zero_do_not_overflow(parts):
+def test_logits_far_from_zero_do_not_overflow(chunks):
     inputs = torch.tensor([[1e4], [-1e4], [0.0]], requires_grad=True)
     weight, labels = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 0, 0])
     loss = linear_cross_entropy(inputs, weight, None, labels)
-    loss.nats.backward()
-    assert loss.nats.item() == pytest.approx(2e4 + math.log(2))
+    loss.nll.backward()
+    assert loss.nll.item() == pytest.approx(2e4 + math.log(2))
     torch.testing.assert_close(inputs.grad, torch.tensor([[0.0], [-2.0], [-1.0]]))
 
 
@@ -177,8 +103,8 @@ def test_the_loss_of_a_padded_batch_is_the_sum_of_its_sentences(kind):
     with torch.no_grad():
         together = batch_loss(model, padded(PAIRS, wider=2, longer=3), smoothing=0.1)
         alone = [batch_loss(model, padded([pair]), smoothing=0.1) for pair in PAIRS]
-    assert together.tokens == sum(each.tokens for each in alone) == 5 + 2 + 3
-    for name in ("nats", "smoothed_nats"):
+    assert padded(PAIRS, wider=2, longer=3).target_tokens == 5 + 2 + 3
+    for name in ("nll", "objective"):
         expected = sum(getattr(each, name).item() for each in alone)
         assert getattr(together, name).item() == pytest.approx(expected, rel=1e-12)
 
@@ -187,11 +113,11 @@ def test_the_loss_of_a_padded_batch_is_the_sum_of_its_sentences(kind):
 def test_padding_gives_no_gradient(kind):
     """The gradient of a padded batch is the sum of its sentences' gradients."""
     model = tiny_model(kind)
-    batch_loss(model, padded(PAIRS, wider=2, longer=3)).nats.backward()
+    batch_loss(model, padded(PAIRS, wider=2, longer=3)).nll.backward()
     together = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     for pair in PAIRS:
-        batch_loss(model, padded([pair])).nats.backward()
+        batch_loss(model, padded([pair])).nll.backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, together[name], rtol=1e-10, atol=1e-12)
     assert not together["encoder.embedding.weight"][0].any()
@@ -200,16 +126,15 @@ def test_padding_gives_no_gradient(kind):
 TERMS = [
     {"smoothing": 0.1},
     {"smoothing": 0.1, "coverage": 0.5},
-    {"smoothing": 0.1, "r_drop": 2.0},
 ]
 
 
 @pytest.mark.parametrize("terms", TERMS, ids=lambda terms: "-".join(terms))
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
-def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts):
+def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, chunks):
     """With sentences that are padding, too: what a GPU has recorded is of a few shapes alone."""
     model, batch = tiny_model(kind, layers=2), padded(PAIRS)
-    shape = Shape.holding(batch)
+    shape = BatchBucket.holding(batch)
     assert shape == (8, 4, 6)  # of 3 sentences, 4 source and 5 target places
     made = []
     for found in (
@@ -217,9 +142,9 @@ def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts
         padded_loss(model, batch.padded_to(*shape), **terms),
     ):
         model.zero_grad()
-        found.smoothed_nats.backward()
+        found.objective.backward()
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        made.append({"nats": found.nats, "smoothed": found.smoothed_nats, **gradients})
+        made.append({"nats": found.nll, "smoothed": found.objective, **gradients})
     expected, filled = made
     assert filled.keys() == expected.keys()
     for name, value in expected.items():
@@ -228,7 +153,7 @@ def test_filling_a_batch_up_changes_neither_loss_nor_gradient(kind, terms, parts
 
 def test_a_batch_that_fills_its_shape_stays_as_it_is():
     batch = padded([([4, 5, 6], [7, 8, 9])] * 8)
-    shape = Shape.holding(batch)
+    shape = BatchBucket.holding(batch)
     filled = batch.padded_to(*shape)
     assert shape == (8, 4, 4)
     assert filled.source.ids.equal(batch.source.ids) and filled.target_ids.equal(batch.target_ids)
@@ -238,10 +163,10 @@ def test_a_batch_that_fills_its_shape_stays_as_it_is():
 def test_accumulated_gradients_are_those_of_one_batch():
     model = tiny_model(LUONG[0])
     for pairs in (PAIRS[:1], PAIRS[1:]):
-        batch_loss(model, padded(pairs), smoothing=0.1).smoothed_nats.backward()
+        batch_loss(model, padded(pairs), smoothing=0.1).objective.backward()
     accumulated = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    batch_loss(model, padded(PAIRS), smoothing=0.1).smoothed_nats.backward()
+    batch_loss(model, padded(PAIRS), smoothing=0.1).objective.backward()
     for parameter, expected in zip(model.parameters(), accumulated, strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)
 
@@ -296,10 +221,10 @@ def test_the_coverage_loss_is_added_to_what_is_trained_and_to_nothing_else(kind)
         expected = coverage_loss(model.unroll(batch).weights, batch.labels != 0).item()
         alone = [batch_loss(model, padded([pair]), coverage=0.5) for pair in PAIRS]
     assert expected > 0
-    assert added.nats.item() == plain.nats.item() and added.tokens == plain.tokens
-    assert (added.smoothed_nats - plain.smoothed_nats).item() == pytest.approx(0.5 * expected)
-    total = sum(each.smoothed_nats.item() for each in alone)
-    assert added.smoothed_nats.item() == pytest.approx(total, rel=1e-12)
+    assert added.nll.item() == plain.nll.item()
+    assert (added.objective - plain.objective).item() == pytest.approx(0.5 * expected)
+    total = sum(each.objective.item() for each in alone)
+    assert added.objective.item() == pytest.approx(total, rel=1e-12)
 
 
 def test_without_attention_there_is_no_coverage_loss():

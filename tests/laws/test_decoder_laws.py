@@ -356,7 +356,7 @@ def test_forcing_a_target_gives_its_loss(kind, data, pairs):
         loss = batch_loss(model, padded(pairs))
         weights = model.unroll(padded(pairs)).weights
     total = -sum(hypothesis.log_probability for hypothesis in forced)
-    assert loss.nats.item() == pytest.approx(total, rel=1e-10)
+    assert loss.nll.item() == pytest.approx(total, rel=1e-10)
     for row, (hypothesis, (source, target)) in enumerate(zip(forced, pairs, strict=True)):
         assert hypothesis.ids == (*target, EOS)
         if weights is not None:

@@ -35,7 +35,7 @@ from seq2seq.checkpoints.checkpoint import MANIFEST, verify
 from seq2seq.checkpoints.folder import save_checkpoint
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError, CorpusError, UserError
-from seq2seq.training.loop import TrainingState
+from seq2seq.training.events import TrainingState
 from seq2seq.training.optimization import build_optimizer
 
 SLOW = settings(max_examples=max(4, settings.default.max_examples // 25))  # a process for each

@@ -11,7 +11,8 @@ from tiny import REAL_IDS, padded
 from seq2seq.batch import Batch, BatchPosition
 from seq2seq.config import TrainingConfig
 from seq2seq.model import EncoderDecoder
-from seq2seq.training.loop import Finished, TrainingState, Update, Validation, ValidationScores, fit
+from seq2seq.training.events import Finished, TrainingState, Update, Validation, ValidationScores
+from seq2seq.training.loop import fit
 from seq2seq.training.optimization import build_optimizer
 
 

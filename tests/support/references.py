@@ -54,19 +54,6 @@ def smoothed_cross_entropy(logits: Array, labels: Sequence[int], smoothing: floa
     return nats
 
 
-def r_drop(
-    one: Array, other: Array, labels: Sequence[int], smoothing: float, alpha: float
-) -> float:
-    """Half of L_NLL + alpha L_KL: Liang et al. (2021), equations 2 to 4. Summed over tokens."""
-    nats = sum(smoothed_cross_entropy(logits, labels, smoothing) for logits in (one, other))
-    apart = 0.0
-    for p, q in zip(map(log_softmax, one), map(log_softmax, other), strict=True):
-        for log_p, log_q in zip(map(float, p), map(float, q), strict=True):
-            apart += math.exp(log_p) * (log_p - log_q) / 2
-            apart += math.exp(log_q) * (log_q - log_p) / 2
-    return (nats + alpha * apart) / 2
-
-
 def noam_rate(step: int, *, warmup: int, width: float) -> float:
     """d^-0.5 min(n^-0.5, n w^-1.5): Vaswani et al. (2017), equation 3."""
     return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))

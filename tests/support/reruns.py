@@ -17,7 +17,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
 from cli.runs.training import Outcome, train_run
 from data.token_store import TokenStore
-from seq2seq.training.loop import Finished, TrainingState, Update, Validation
+from seq2seq.training.events import Finished, TrainingState, Update, Validation
 
 Event = Update | Validation
 MODEL = {

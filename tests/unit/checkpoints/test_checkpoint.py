@@ -26,7 +26,7 @@ from seq2seq.checkpoints.folder import (
 )
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
-from seq2seq.training.loop import TrainingState, ValidationScores
+from seq2seq.training.events import TrainingState, ValidationScores
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 
@@ -56,7 +56,7 @@ def trained(*, tie: str = "all"):
 
 def step(model, optimizer) -> None:
     optimizer.zero_grad()
-    batch_loss(model, BATCH).nats.backward()
+    batch_loss(model, BATCH).nll.backward()
     optimizer.step()
 
 

@@ -26,7 +26,7 @@ from seq2seq.checkpoints.folder import point, pointed, prune, recover, save_chec
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ResourceError
 from seq2seq.system.files import write_json
-from seq2seq.training.loop import TrainingState, ValidationScores
+from seq2seq.training.events import TrainingState, ValidationScores
 from seq2seq.training.optimization import build_optimizer
 
 OLD = TrainingState(

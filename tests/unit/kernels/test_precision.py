@@ -9,7 +9,8 @@ from seq2seq.building import build_model
 from seq2seq.config import TrainingConfig
 from seq2seq.kernels.precision import autocast_to, compute_dtype, has_bfloat16_products
 from seq2seq.model import EncoderDecoder
-from seq2seq.training.loop import TrainingState, Update, ValidationScores, fit
+from seq2seq.training.events import TrainingState, Update, ValidationScores
+from seq2seq.training.loop import fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.optimization import build_optimizer
 
@@ -28,15 +29,15 @@ def model_of(kind, **changes) -> EncoderDecoder:
 def test_gradients_through_bfloat16_products_are_float32_and_close(kind, cell):
     model = model_of(kind, cell=cell, decoder_size=64, encoder_size=32, attention_size=32)
     exact = batch_loss(model, padded(PAIRS), smoothing=0.1)
-    exact.smoothed_nats.backward()
+    exact.objective.backward()
     expected = torch.cat([each.grad.flatten() for each in model.parameters()])
     model.zero_grad()
     with autocast_to(torch.bfloat16, "cpu"):
         loss = batch_loss(model, padded(PAIRS), smoothing=0.1)
-    loss.smoothed_nats.backward()
-    assert loss.nats.dtype == torch.float32
-    assert loss.nats.item() != exact.nats.item()  # else bfloat16 was never used
-    assert loss.nats.item() == pytest.approx(exact.nats.item(), rel=2e-3)
+    loss.objective.backward()
+    assert loss.nll.dtype == torch.float32
+    assert loss.nll.item() != exact.nll.item()  # else bfloat16 was never used
+    assert loss.nll.item() == pytest.approx(exact.nll.item(), rel=2e-3)
     found = torch.cat([each.grad.flatten() for each in model.parameters()])
     assert found.dtype == torch.float32
     # bfloat16 has 8 bits: a product is off by up to 0.4 %, and a few follow one another; layer

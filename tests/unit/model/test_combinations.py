@@ -14,7 +14,7 @@ from tiny import CELLS, ORDER_AND_SCORE, PLAIN, SCORES, Kind, model_of, padded, 
 from seq2seq import config as config_module
 from seq2seq.config import ModelConfig, combination_problems
 from seq2seq.errors import ConfigError
-from seq2seq.training.accumulation import Shape
+from seq2seq.training.cuda_graphs import BatchBucket
 from seq2seq.training.losses import batch_loss, padded_loss
 
 SIZES = {"embedding_size": 5, "encoder_size": 4, "decoder_size": 8, "attention_size": 8}
@@ -213,12 +213,12 @@ def assert_works(config: ModelConfig) -> None:
     with torch.no_grad():
         readouts, weights = model.unroll(batch)
         one_by_one, looked = stepped(model, batch)
-        plain = batch_loss(model, batch, coverage=0.5).smoothed_nats
-        filled = padded_loss(model, Shape.holding(batch).filled(batch), coverage=0.5)
-    torch.testing.assert_close(filled.smoothed_nats, plain, rtol=1e-9, atol=0)
+        plain = batch_loss(model, batch, coverage=0.5).objective
+        filled = padded_loss(model, BatchBucket.holding(batch).filled(batch), coverage=0.5)
+    torch.testing.assert_close(filled.objective, plain, rtol=1e-9, atol=0)
     torch.testing.assert_close(readouts, one_by_one, rtol=0, atol=1e-9)
     assert (weights is None) == (looked is None) == (config.attention == "none")
     model.train()
-    batch_loss(model, batch, coverage=0.5).smoothed_nats.backward()
+    batch_loss(model, batch, coverage=0.5).objective.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is None or parameter.grad.isfinite().all(), name

@@ -17,7 +17,8 @@ from cli.runs.device import choose_device
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.translation import translate_ids
-from seq2seq.training.loop import TrainingState, Update, ValidationScores, fit
+from seq2seq.training.events import TrainingState, Update, ValidationScores
+from seq2seq.training.loop import fit
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import build_optimizer
@@ -49,9 +50,9 @@ def gradients(model: EncoderDecoder, device: str, **terms: float) -> dict[str, T
     """The loss of a batch and its gradient by every parameter, on the CPU afterwards."""
     model.to(device).train().zero_grad()  # cuDNN has no gradients otherwise
     loss = batch_loss(model, padded(PAIRS).to(device), smoothing=0.1, **terms)
-    loss.smoothed_nats.backward()
+    loss.objective.backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    found["loss"] = loss.smoothed_nats
+    found["loss"] = loss.objective
     return {name: each.detach().cpu() for name, each in found.items()}
 
 
@@ -76,7 +77,7 @@ def test_a_gpu_finds_the_same_whatever_the_model(data, kind):
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
 def test_terms_of_the_loss_are_the_same_on_a_gpu(kind):
-    assert_same_gradients(tiny_model(kind), coverage=0.5, r_drop=0.5)
+    assert_same_gradients(tiny_model(kind), coverage=0.5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -86,10 +87,10 @@ def test_a_batch_goes_forward_and_backward_without_waiting(kind, cell):
     chance = {"embedding_dropout": 0.2, "dropout": 0.2, "word_dropout": 0.1, "context_dropout": 0.1}
     model = tiny_model(kind, cell=cell, layers=2, seed=1, dtype=torch.float32, **chance)
     model.to("cuda").train()
-    batch_loss(model, padded(PAIRS).to("cuda")).smoothed_nats.backward()  # libraries get ready
+    batch_loss(model, padded(PAIRS).to("cuda")).objective.backward()  # libraries get ready
     with nobody_waits(), torch.autocast("cuda", dtype=torch.bfloat16):
         loss = batch_loss(model, padded(PAIRS).to("cuda"), smoothing=0.1)
-        loss.smoothed_nats.backward()
+        loss.objective.backward()
 
 
 def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: object) -> list[float]:
@@ -108,11 +109,11 @@ def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: objec
         average=MovingAverage(model, decay=0.9),
         device=device,
     )
-    return [event.smoothed_nats_per_token for event in events if isinstance(event, Update)]
+    return [event.objective_per_token for event in events if isinstance(event, Update)]
 
 
 @pytest.mark.parametrize("graphs", [True, False])
-@pytest.mark.parametrize("terms", [{}, {"accumulate": 2}, {"coverage_loss": 0.5, "r_drop": 0.5}])
+@pytest.mark.parametrize("terms", [{}, {"accumulate": 2}, {"coverage_loss": 0.5}])
 @pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
 def test_training_goes_the_same_way(kind, terms, graphs):
     choices = {"kind": kind, "precision": "float32", **terms}
@@ -124,7 +125,7 @@ def test_training_goes_the_same_way(kind, terms, graphs):
 @pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
 def test_a_recording_changes_no_bit(kind, monkeypatch):
     recorded = losses("cuda", kind=kind, dropout=0.3)
-    monkeypatch.setattr("seq2seq.training.accumulation.MOST", 0)
+    monkeypatch.setattr("seq2seq.training.cuda_graphs.MAX_GRAPHS", 0)
     assert losses("cuda", kind=kind, dropout=0.3) == recorded
 
 

@@ -13,7 +13,7 @@ from cli.runs.history import UpdateLine, ValidationLine
 from cli.runs.provenance import FORMAT_VERSION
 from seq2seq.checkpoints.checkpoint import verify
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
-from seq2seq.training.loop import TrainingState, ValidationScores
+from seq2seq.training.events import TrainingState, ValidationScores
 
 
 @pytest.fixture(scope="module")

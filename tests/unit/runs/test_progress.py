@@ -4,7 +4,7 @@ import pytest
 
 from cli.runs.progress import RECENT_UPDATES, TimeEstimate, clock_time, describe_scores
 from seq2seq.config import TrainingConfig
-from seq2seq.training.loop import TrainingState, ValidationScores
+from seq2seq.training.events import TrainingState, ValidationScores
 
 
 def paced(config: TrainingConfig, *seconds: float, resumed: TrainingState | None = None):

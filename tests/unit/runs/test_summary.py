@@ -20,7 +20,7 @@ from cli.runs.summary import (
     suggestions,
     write_report,
 )
-from seq2seq.training.loop import ValidationScores
+from seq2seq.training.events import ValidationScores
 
 SUMMARY = RunSummary(
     run=Path("runs/a b"),

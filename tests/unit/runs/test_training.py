@@ -21,7 +21,7 @@ from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch
 from seq2seq.checkpoints.checkpoint import verify
-from seq2seq.training.loop import Validation
+from seq2seq.training.events import Validation
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,6 @@ STRONG = {
     "everything": {
         "decay": "cosine", "accumulate": 2, "weight_decay": 0.1, "ema": 0.9, "metric": "chrf",
         "keep_last": 3, "average": "last", "validate_every": 4, "scheduled_sampling": 0.8,
-        "r_drop": 2.0,
     },
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from data.preparation.pipeline import prepare
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
-from seq2seq.training.loop import TrainingState, Validation, ValidationScores
+from seq2seq.training.events import TrainingState, Validation, ValidationScores
 
 
 def validator_of(path, store, **training):

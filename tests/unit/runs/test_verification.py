@@ -20,7 +20,7 @@ from seq2seq.checkpoints.checkpoint import verify
 from seq2seq.checkpoints.folder import save_checkpoint
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import CheckpointError
-from seq2seq.training.loop import TrainingState
+from seq2seq.training.events import TrainingState
 from seq2seq.training.optimization import build_optimizer
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ from data.batching import EpochPlan, pair_groups
 from data.token_store import TokenizedSplit
 from seq2seq.system.streams import stream_seed, uniform_hash
 from seq2seq.training.loop import seed_update
-from seq2seq.training.scheduled_sampling import update_chance
+from seq2seq.training.scheduled_sampling import sampling_generator
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_training_draws_from_its_streams():
     seed_update(1, 2)
     assert torch.initial_seed() == 2341004532133647025
     torch.set_rng_state(before)
-    assert update_chance(1, 2).initial_seed() == 4158182187645990042
+    assert sampling_generator(1, 2).initial_seed() == 4158182187645990042
 
 
 def test_the_order_of_an_epoch_is_drawn_from_its_stream():

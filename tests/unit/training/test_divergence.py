@@ -20,7 +20,8 @@ from cli.runs.training import train_run
 from seq2seq.checkpoints.checkpoint import load_state, verify
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
-from seq2seq.training.loop import TrainingState, ValidationScores, fit
+from seq2seq.training.events import TrainingState, ValidationScores
+from seq2seq.training.loop import fit
 from seq2seq.training.optimization import build_optimizer
 
 LUONG = Kind("luong")

@@ -15,16 +15,9 @@ from seq2seq.building import build_model
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError, DivergenceError
 from seq2seq.search.translation import translate_ids
-from seq2seq.training.loop import (
-    TrainingState,
-    Update,
-    Validation,
-    ValidationScores,
-    corpus_nats,
-    fit,
-    seed_update,
-)
-from seq2seq.training.losses import batch_loss
+from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
+from seq2seq.training.loop import fit, seed_update
+from seq2seq.training.losses import batch_loss, corpus_nats_per_token
 from seq2seq.training.optimization import build_optimizer
 
 LUONG, BAHDANAU = Kind("luong"), Kind("bahdanau", "additive")
@@ -179,7 +172,7 @@ def test_validation_draws_no_chance_and_leaves_the_mode_alone():
     before = torch.get_rng_state()
     for training in (True, False):
         model.train(training)
-        first, second = corpus_nats(model, batches), corpus_nats(model, batches)
+        first, second = corpus_nats_per_token(model, batches), corpus_nats_per_token(model, batches)
         assert first == second
         assert model.training is training
     assert torch.equal(torch.get_rng_state(), before)
@@ -190,10 +183,11 @@ def test_corpus_nats_is_the_mean_over_tokens_however_they_are_batched():
     pairs = mirrored(9, random.Random(3))
     with torch.no_grad():
         losses = [batch_loss(model, padded([pair])) for pair in pairs]
-    mean = sum(loss.nats.item() for loss in losses) / sum(loss.tokens for loss in losses)
+    tokens = sum(padded([pair]).target_tokens for pair in pairs)
+    mean = sum(loss.nll.item() for loss in losses) / tokens
     for size in (1, 2, 4, 9):
         batches = [padded(pairs[i : i + size]) for i in range(0, 9, size)]
-        assert corpus_nats(model, batches) == pytest.approx(mean, rel=1e-12)
+        assert corpus_nats_per_token(model, batches) == pytest.approx(mean, rel=1e-12)
 
 
 def test_losses_do_not_depend_on_when_validation_happens():
@@ -202,7 +196,7 @@ def test_losses_do_not_depend_on_when_validation_happens():
         model = tiny_model(LUONG, dropout=0.3, embedding_dropout=0.2)
         held_out = [padded(mirrored(5, random.Random(8)))]
         config = TrainingConfig(updates=12, validate_every=validate_every, patience=0)
-        events = events_of(model, config, nats=lambda: corpus_nats(model, held_out))
+        events = events_of(model, config, nats=lambda: corpus_nats_per_token(model, held_out))
         return [e.nats_per_token for e in events if type(e) is Update]
 
     assert losses(1) == losses(5) == losses(100)
@@ -243,7 +237,7 @@ def plateau_events(model, nats, restore=lambda: None, **settings):
     config = TrainingConfig(
         updates=100, validate_every=1, warmup=0, learning_rate=0.8, decay="plateau", **settings
     )
-    return events_of(model, config, nats=lambda: next(nats), restore=restore)
+    return events_of(model, config, nats=lambda: next(nats), restore_best=restore)
 
 
 def test_the_rate_falls_on_plateaus_and_the_last_one_ends_training():
@@ -275,7 +269,7 @@ def test_without_restart_a_plateau_restores_nothing():
 
 
 def test_a_restart_needs_something_to_restore():
-    with pytest.raises(ValueError, match="needs `restore`"):
+    with pytest.raises(ValueError, match="needs `restore_best`"):
         plateau_events(tiny_model(LUONG), iter([]), None)
 
 

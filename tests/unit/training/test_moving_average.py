@@ -36,7 +36,7 @@ def test_in_place_the_model_has_the_average_and_then_its_own_again():
     averages = {name: weight.clone() for name, weight in average.weights.items()}
     with torch.no_grad():
         model.weight.fill_(7.0)
-    with pytest.raises(ZeroDivisionError), average.in_place():
+    with pytest.raises(ZeroDivisionError), average.swapped_in():
         assert torch.equal(model.weight, averages["weight"])
         raise ZeroDivisionError
     assert (model.weight == 7.0).all()
