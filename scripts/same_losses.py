@@ -1,34 +1,57 @@
 """Whether a change leaves the losses of training as they were, digit for digit.
 
-    python scripts/same_losses.py REVISION [--updates 30]
+    python scripts/same_losses.py REVISION [--updates 30] [--only WORD]
 
 Trains the same models, from the same seeds on the same invented sentences, once with the code of a
-revision of this repository and once with the working tree, in float32 on one thread without
-dropout, and compares every loss of every update. Dropout is left out because a change of how masks
-are drawn is a change of chance, not of arithmetic; `--dropout` leaves it in.
+revision of this repository and once with the working tree, through `fit` in float32 on one thread,
+and compares the loss, objective and gradient norm of every update and the weights at the end (the
+averaged ones too). Each order of attention is trained plainly, with dropout, accumulation, a moving
+average and scheduled sampling; other cells and shapes of models plainly.
+
+A change of how dropout masks are drawn is a change of the random numbers, not of the arithmetic:
+the rows named "dropout" differ then, and only these.
 """
 
 import argparse
+import hashlib
+import importlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS: dict[str, dict[str, object]] = {
+Settings = dict[str, Any]
+ORDERS: dict[str, Settings] = {
     "none": {"attention": "none"},
-    "luong, fed": {"attention": "luong", "score": "general"},
-    "luong, not fed": {"attention": "luong", "score": "general", "input_feeding": False},
-    "luong, two layers": {"attention": "luong", "decoder_layers": 2, "encoder_layers": 2},
+    "luong": {"attention": "luong", "score": "general"},
     "bahdanau": {"attention": "bahdanau", "score": "additive"},
     "conditional": {"attention": "conditional", "score": "additive", "cell": "gru"},
-    "gru": {"attention": "luong", "cell": "gru"},
-    "gru_reset_before": {"attention": "bahdanau", "score": "concat", "cell": "gru_reset_before"},
-    "lstm_layer_norm": {"attention": "luong", "cell": "lstm_layer_norm"},
-    "four heads": {"attention": "luong", "heads": 4, "score": "scaled_dot"},
-    "untied": {"attention": "luong", "tie_embeddings": "none", "scale_embeddings": False},
+}
+OTHER_MODELS: dict[str, Settings] = {
+    "luong, no feeding": {"attention": "luong", "score": "general", "input_feeding": False},
+    "luong, two layers": {"attention": "luong", "decoder_layers": 2, "encoder_layers": 2},
+    "luong, gru": {"attention": "luong", "cell": "gru"},
+    "bahdanau, gru_reset_before": {
+        "attention": "bahdanau", "score": "concat", "cell": "gru_reset_before",
+    },
+    "luong, lstm_layer_norm": {"attention": "luong", "cell": "lstm_layer_norm"},
+    "luong, four heads": {"attention": "luong", "heads": 4, "score": "scaled_dot"},
+    "luong, local_p": {"attention": "luong", "scope": "local_p", "window": 4},
+    "bahdanau, coverage": {"attention": "bahdanau", "score": "additive", "coverage": "gru"},
+    "luong, untied": {"attention": "luong", "tie_embeddings": "none", "scale_embeddings": False},
+}  # fmt: skip
+DROPOUT = {"dropout": 0.2, "embedding_dropout": 0.1, "word_dropout": 0.1}
+WAYS_TO_TRAIN: dict[str, Settings] = {
+    "dropout": {},
+    "accumulation": {"accumulate": 3},
+    "moving average": {"ema": 0.9, "weight_decay": 0.01},
+    "scheduled sampling": {"scheduled_sampling": 0.8, "coverage_loss": 0.5},
 }
 SIZES = {"embedding_size": 32, "encoder_size": 32, "decoder_size": 64, "attention_size": 64}
 VOCABULARY = 500
@@ -38,35 +61,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("revision", nargs="?", help="what to compare with, such as HEAD~1")
     parser.add_argument("--updates", type=int, default=30)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--print-losses", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--only", default="", help="trainings with this word in their names")
+    parser.add_argument("--print-results", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.print_losses:
-        print(json.dumps(losses(arguments.updates, arguments.dropout)))
+    if arguments.print_results:
+        print(json.dumps(results(arguments.updates, arguments.only)))
         return
     if not arguments.revision:
-        parser.error("which revision is to be compared with?")
-    now = losses_of(ROOT, arguments)
+        parser.error("name the revision to compare with")
+    now = results_of(ROOT, arguments)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         git("worktree", "add", "--detach", str(tree), arguments.revision)
         try:
-            before = losses_of(tree, arguments)
+            before = results_of(tree, arguments)
         finally:
             git("worktree", "remove", "--force", str(tree))
-    sys.exit(0 if compared(before, now) else 1)
+    sys.exit(0 if print_comparison(before, now) else 1)
 
 
 def git(*arguments: str) -> None:
     subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, capture_output=True)
 
 
-def losses_of(tree: Path, arguments: argparse.Namespace) -> dict[str, list[float]]:
+def results_of(tree: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Run this script with the packages of a tree."""
-    made = subprocess.run(
+    finished = subprocess.run(
         [
-            *(sys.executable, __file__, "--print-losses"),
-            *("--updates", str(arguments.updates), "--dropout", str(arguments.dropout)),
+            *(sys.executable, __file__, "--print-results"),
+            *("--updates", str(arguments.updates), "--only", arguments.only),
         ],
         env=os.environ | {"PYTHONPATH": str(tree)},
         cwd=tree,
@@ -74,75 +97,127 @@ def losses_of(tree: Path, arguments: argparse.Namespace) -> dict[str, list[float
         stdout=subprocess.PIPE,
         text=True,
     )
-    return dict(json.loads(made.stdout))
+    return dict(json.loads(finished.stdout))
 
 
-def compared(before: dict[str, list[float]], now: dict[str, list[float]]) -> bool:
-    """Print how far apart the losses are; whether they are the same everywhere."""
-    print(f"{'model':20} {'last loss':>22} {'same updates':>14} {'largest difference':>20}")
+def print_comparison(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> bool:
+    """Print how far apart the results are; returns whether they are the same everywhere."""
+    print(f"{'training':32} {'last loss':>20} {'same updates':>13} {'difference':>11}  weights")
     for name, old in before.items():
         new = now[name]
-        same = next((i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b), len(old))
-        apart = max(abs(a - b) for a, b in zip(old, new, strict=True))
-        print(f"{name:20} {new[-1]!r:>22} {same:>7} of {len(old)} {apart:>19.1e}")
-    return before == now
+        pairs = list(zip(old["updates"], new["updates"], strict=True))
+        same = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
+        difference = max(abs(a[0] - b[0]) for a, b in pairs)
+        weights = "same" if old["weights"] == new["weights"] else "DIFFER"
+        loss = new["updates"][-1][0]
+        print(f"{name:32} {loss!r:>20} {same:>6} of {len(pairs):<3} {difference:>11.1e}  {weights}")
+    identical = before == now
+    print(f"{len(before)} trainings: {'all the same' if identical else 'not all the same'}")
+    return identical
 
 
-def losses(updates: int, dropout: float) -> dict[str, list[float]]:
+def results(updates: int, only: str) -> dict[str, dict[str, Any]]:
     import torch
 
     torch.set_num_threads(1)
-    return {name: trained(settings, updates, dropout) for name, settings in KINDS.items()}
+    trainings: dict[str, tuple[Settings, Settings]] = {
+        name: (model, {}) for name, model in (ORDERS | OTHER_MODELS).items()
+    }
+    for (order, model), (way, training) in itertools.product(ORDERS.items(), WAYS_TO_TRAIN.items()):
+        noise = DROPOUT if way == "dropout" else {}
+        trainings[f"{order}, {way}"] = (model | noise, training)
+    return {
+        name: train(model, training, updates)
+        for name, (model, training) in trainings.items()
+        if only in name
+    }
 
 
-def trained(settings: dict[str, object], updates: int, dropout: float) -> list[float]:
-    """Nats a token of every update, of float32 numbers as they are."""
+def train(model_settings: Settings, training_settings: Settings, updates: int) -> dict[str, Any]:
+    """[nats per token, objective per token, gradient norm] of every update; hash of the weights."""
     import torch
 
-    try:
-        from seq2seq.building import build_model
-    except ImportError:  # a tree from before it had a file of its own
-        from seq2seq.model import build_model  # type: ignore[attr-defined,no-redef]
-    from seq2seq.config import ModelConfig, TrainingConfig
-    from seq2seq.training.losses import batch_loss
-    from seq2seq.training.optimization import build_optimizer
-
-    torch.manual_seed(1)
-    noise = {"dropout": dropout, "embedding_dropout": dropout}
-    model = build_model(
-        ModelConfig(**SIZES | noise | settings),
-        source_vocabulary=VOCABULARY,
-        target_vocabulary=VOCABULARY,
-        joint=True,
+    fit = found("seq2seq.training.loop:fit", "seq2seq.training:fit")
+    state = found("seq2seq.training.events:TrainingState", "seq2seq.training:TrainingState")()
+    average_of = found(
+        "seq2seq.training.moving_average:MovingAverage", "seq2seq.moving_average:MovingAverage"
     )
-    optimizer = build_optimizer(model, TrainingConfig())
-    chance = torch.Generator().manual_seed(2)
-    made = []
-    for _ in range(updates):
-        loss = batch_loss(model, invented(chance), smoothing=0.1)
-        optimizer.zero_grad()
-        (loss.smoothed_nats / loss.tokens).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        made.append(loss.nats.item() / loss.tokens)
-    return made
+    build_optimizer = found(
+        "seq2seq.training.optimization:build_optimizer", "seq2seq.optimization:build_optimizer"
+    )
+    torch.manual_seed(1)
+    settings = found("seq2seq.config:ModelConfig")(
+        **SIZES | dict.fromkeys(("dropout", "embedding_dropout"), 0.0) | model_settings
+    )
+    model = found("seq2seq.building:build_model")(
+        settings, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, joint=True
+    )
+    config = found("seq2seq.config:TrainingConfig")(
+        updates=updates, validate_every=updates + 1, warmup=5, precision="float32",
+        **training_settings,
+    )  # fmt: skip
+    average = average_of(model, decay=config.ema) if config.ema else None
+    events = fit(
+        model,
+        build_optimizer(model, config),
+        batches(torch.Generator().manual_seed(2)),
+        lambda: scores(1.0),
+        config,
+        state=state,
+        average=average,
+    )
+    rows = []
+    for event in events:
+        if hasattr(event, "gradient_norm"):
+            objective = getattr(event, "objective_per_token", None)
+            if objective is None:  # its name in a tree from before
+                objective = event.objective_per_token
+            rows.append([event.nats_per_token, objective, event.gradient_norm])
+    weights = [*model.parameters(), *(average.weights.values() if average else ())]
+    digest = hashlib.sha256()
+    for each in weights:
+        digest.update(each.detach().numpy().tobytes())
+    return {"updates": rows, "weights": digest.hexdigest()}
 
 
-def invented(chance):
-    """A batch of 16 sentences to be reversed, of 3 to 12 symbols."""
+def scores(nats_per_token: float) -> Any:
+    name = "ValidationScores"
+    return found(f"seq2seq.training.events:{name}", "seq2seq.training:Measured")(nats_per_token)
+
+
+def found(*places: str) -> Any:
+    """The first of several "module:name" that a tree has: names differ between revisions."""
+    for place in places:
+        module, _, name = place.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(f"this tree has none of {', '.join(places)}")
+
+
+def batches(generator: Any) -> Iterator[Any]:
+    """Endless batches of 16 sentences of 3 to 12 symbols, each to be reversed."""
+    for number in itertools.count():
+        yield invented_batch(generator, number)
+
+
+def invented_batch(generator: Any, number: int) -> Any:
     import torch
 
-    from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source
-
-    lengths = torch.randint(3, 13, (16,), generator=chance)
-    sources = torch.full((16, 13), PAD)
-    targets = torch.full((16, 14), PAD)
-    targets[:, 0] = BOS
+    batch = importlib.import_module("seq2seq.batch")
+    lengths = torch.randint(3, 13, (16,), generator=generator)
+    sources = torch.full((16, 13), batch.PAD)
+    targets = torch.full((16, 14), batch.PAD)
+    targets[:, 0] = batch.BOS
     for row, length in enumerate(lengths.tolist()):
-        words = torch.randint(4, VOCABULARY, (length,), generator=chance)
-        sources[row, : length + 1] = torch.cat([words, torch.tensor([EOS])])
-        targets[row, 1 : length + 2] = torch.cat([words.flip(0), torch.tensor([EOS])])
-    return Batch(Source(sources, lengths + 1), targets, tuple(range(16)), FIRST_BATCH)
+        symbols = torch.randint(4, VOCABULARY, (length,), generator=generator)
+        sources[row, : length + 1] = torch.cat([symbols, torch.tensor([batch.EOS])])
+        targets[row, 1 : length + 2] = torch.cat([symbols.flip(0), torch.tensor([batch.EOS])])
+    lengths = lengths + 1
+    source = [batch.Source(sources, lengths)] if hasattr(batch, "Source") else [sources, lengths]
+    position = batch.BatchPosition(epoch=1, batch=number)
+    return batch.Batch(*source, targets, tuple(range(16)), position)
 
 
 if __name__ == "__main__":
