@@ -1,7 +1,6 @@
 """`seq2seq corpus`: parallel corpora by name, ready for `check` and `preprocess`."""
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +24,7 @@ app = typer.Typer(
 def list_corpora(as_json: options.JsonOutput = False) -> None:
     """List the corpora: size, languages, terms of use, and where each comes from."""
     if as_json:
-        write_json([asdict(entry) for entry in catalogue.ENTRIES])
+        write_json([entry.as_json() for entry in catalogue.ENTRIES])
         return
     for entry in catalogue.ENTRIES:
         size = megabytes(entry.download_bytes)
@@ -73,7 +72,7 @@ def get_corpus(
     )
     catalogue.refuse_occupied(directory)
     note(f"terms of {name}: {direction.entry.terms}")
-    written = catalogue.get(direction, directory, location=location, tell=note)
+    written = catalogue.get(direction, directory, location=location, notify=note)
     if as_json:
         write_json(read_json(directory / catalogue.DESCRIPTION))
     else:

@@ -65,7 +65,7 @@ class Demo:
 def write_corpus(demo: Demo) -> Splits:
     """Fetch the corpus and write its text files; raises ConfigError for settings that clash."""
     resolve(demo.settings)
-    contents = catalogue.fetch(demo.direction, tell=note)
+    contents = catalogue.fetch(demo.direction, notify=note)
     demo.folder.mkdir(parents=True, exist_ok=True)
     catalogue.write(demo.direction, contents, demo.corpus)
     counts = ", ".join(

@@ -1,7 +1,7 @@
-"""Corpora by name: what is embedded, what is downloaded with a pinned hash, how each is split.
+"""Corpora by name: embedded, or downloaded with a pinned hash, and split.
 
-Held-out sets are fixed by the corpus, not by a seed of the user's, so that two people who name the
-same corpus and languages measure on the same lines.
+Held-out sets are fixed by the corpus, not by a seed, so that all who use the same corpus and
+languages measure on the same lines.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.catalogue import emoji_names, greek_nt, multi30k, smart_home
-from data.catalogue.entry import Contents, Entry, Tell
+from data.catalogue.entry import Entry, FetchedCorpus, Notify
 from seq2seq.errors import ConfigError
 from seq2seq.system.files import replacing_directory, write_json
 
@@ -47,7 +47,7 @@ def find(name: str) -> Entry:
 
 
 def choose(name: str, *, source_language: str | None, target_language: str | None) -> Direction:
-    """A corpus and its languages; one that is not named is the default, or what is left of it."""
+    """A corpus and its languages; one that is not given is the default, or the other of the two."""
     entry = find(name)
     for language in (source_language, target_language):
         if language is not None and language not in entry.languages:
@@ -70,7 +70,7 @@ def choose(name: str, *, source_language: str | None, target_language: str | Non
 
 
 def refuse_occupied(directory: Path) -> None:
-    """Raises ConfigError unless `directory` is free: missing, or empty and not where we stand."""
+    """Raises ConfigError unless `directory` is missing, or empty and not the current one."""
     if not directory.exists() and not directory.is_symlink():
         return
     if not directory.is_dir():
@@ -88,66 +88,54 @@ def refuse_occupied(directory: Path) -> None:
 
 
 def get(
-    direction: Direction, directory: Path, *, location: str | None = None, tell: Tell
+    direction: Direction, directory: Path, *, location: str | None = None, notify: Notify
 ) -> list[WrittenFile]:
-    """Fetch a corpus and write its files; the directory is there with all of them or not at all.
+    """Fetch a corpus and write its files; the directory appears with all of them or not at all.
 
     `location` is a file, folder or address to read instead of the network and the cache. Raises
-    ConfigError if the directory is taken, before anything is fetched.
+    ConfigError if the directory is not free, before anything is fetched.
     """
     refuse_occupied(directory)
-    return write(direction, fetch(direction, location=location, tell=tell), directory)
+    return write(direction, fetch(direction, location=location, notify=notify), directory)
 
 
-def fetch(direction: Direction, *, location: str | None = None, tell: Tell) -> Contents:
+def fetch(direction: Direction, *, location: str | None = None, notify: Notify) -> FetchedCorpus:
     """The corpus in memory. Raises CorpusError for a wrong hash, ResourceError for no network."""
-    name = direction.entry.name
-    languages = (direction.source_language, direction.target_language)
-    if name == emoji_names.ENTRY.name:
-        if location is not None:
-            raise ConfigError(
-                f"{name} is embedded: there is nothing to read from {location}",
-                hint="leave --from out",
-            )
-        return emoji_names.fetch(*languages)
-    if name == multi30k.ENTRY.name:
-        return multi30k.fetch(*languages, location=location, tell=tell)
-    if name == smart_home.ENTRY.name:
-        return smart_home.fetch(*languages, location=location, tell=tell)
-    assert name == greek_nt.ENTRY.name, name
-    return greek_nt.fetch(*languages, location=location, tell=tell)
+    return direction.entry.fetch(
+        direction.source_language, direction.target_language, location=location, notify=notify
+    )
 
 
-def write(direction: Direction, contents: Contents, directory: Path) -> list[WrittenFile]:
-    """Line files a split and language, links a split, and a description of it all."""
+def write(direction: Direction, corpus: FetchedCorpus, directory: Path) -> list[WrittenFile]:
+    """Write the text of each split in both languages, links if there are any, and corpus.json."""
     refuse_occupied(directory)
-    place = directory.resolve()
-    was_empty = place.exists()
+    path = directory.resolve()
+    was_empty = path.exists()
     if was_empty:
-        place.rmdir()
+        path.rmdir()
     try:
-        with replacing_directory(place) as partial:
-            written = _write_files(direction, contents, partial)
-            write_json(partial / DESCRIPTION, _description(direction, contents, written))
+        with replacing_directory(path) as partial:
+            written = _write_files(direction, corpus, partial)
+            write_json(partial / DESCRIPTION, _description(direction, corpus, written))
     except BaseException:
         if was_empty:
-            place.mkdir(exist_ok=True)
+            path.mkdir(exist_ok=True)
         raise
     return [WrittenFile(directory / file.path.name, file.lines, file.sha256) for file in written]
 
 
-def _write_files(direction: Direction, contents: Contents, directory: Path) -> list[WrittenFile]:
+def _write_files(direction: Direction, corpus: FetchedCorpus, directory: Path) -> list[WrittenFile]:
     source, target = direction.source_language, direction.target_language
     written: list[WrittenFile] = []
-    for split, pairs in contents.splits.items():
+    for split, pairs in corpus.splits.items():
         for language, lines in (
             (source, (pair.source for pair in pairs)),
             (target, (pair.target for pair in pairs)),
         ):
             written.append(_write_lines(directory / f"{split}.{language}", lines))
-        if split in contents.links:
+        if split in corpus.links:
             path = directory / f"{split}.{source}-{target}.pharaoh"
-            written.append(_write_lines(path, contents.links[split]))
+            written.append(_write_lines(path, corpus.links[split]))
     return written
 
 
@@ -165,7 +153,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> WrittenFile:
 
 
 def _description(
-    direction: Direction, contents: Contents, written: list[WrittenFile]
+    direction: Direction, corpus: FetchedCorpus, written: list[WrittenFile]
 ) -> dict[str, object]:
     return {
         "format": FORMAT,
@@ -173,8 +161,8 @@ def _description(
         "source_language": direction.source_language,
         "target_language": direction.target_language,
         "terms": direction.entry.terms,
-        "origin": contents.origin,
-        "pairs": {split: len(pairs) for split, pairs in contents.splits.items()},
+        "origin": corpus.origin,
+        "pairs": {split: len(pairs) for split, pairs in corpus.splits.items()},
         "files": {file.path.name: {"lines": file.lines, "sha256": file.sha256} for file in written},
     }
 

@@ -1,9 +1,9 @@
-"""Emoji names in 14 languages, split so that each held-out set asks one question.
+"""Emoji names in 14 languages, with two test sets that each measure one thing.
 
-`new-combinations`: does the model put known parts together in a way it has not seen? `new-names`:
-what does it do with a name it has never met? The split is drawn on emoji, not on names, so it is
-the same for every pair of languages; held-out pairs whose name in either language also occurs in
-training are dropped afterwards.
+`new-combinations`: does the model combine known parts in a way that training does not have?
+`new-names`: what does it do with a name that it has never seen? Emoji are split, not names, so that
+the split is the same for every pair of languages; held-out pairs whose name in either language also
+occurs in training are dropped afterwards.
 """
 
 import re
@@ -13,24 +13,12 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from data.catalogue.entry import Contents, Entry, folded
+from data.catalogue.entry import Entry, FetchedCorpus, Notify, fold_text
 from data.corpus import SentencePair
+from seq2seq.errors import ConfigError
 from seq2seq.system.streams import uniform_hash
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "ru", "tr", "id", "ja", "ko", "zh", "ar", "fa")
-
-ENTRY = Entry(
-    name="emoji",
-    summary="names of emoji: short, compositional, any pair of 14 languages",
-    pairs=3972,
-    held_out=("valid", "new-combinations", "new-names"),
-    languages=LANGUAGES,
-    source_language="en",
-    target_language="de",
-    terms="Unicode licence (names), BSD-3-Clause (package): free to use",
-    origin="the emoji package, installed with seq2seq",
-    download_bytes=0,
-)
 
 NEW_COMBINATIONS, NEW_NAMES, VALID = 300, 200, 200  # pairs to draw for each held-out set
 
@@ -44,7 +32,7 @@ _TONES = {
 }
 _ADULTS = {"👨": "man", "👩": "woman", "🧑": "person"}
 _CHILDREN = {"👦": "boy", "👧": "girl", "🧒": "child"}
-_JOINED = {  # modifiers only after a zero-width joiner: alone they are emoji of their own
+_JOINED = {  # modifiers after a zero-width joiner; elsewhere they are emoji themselves
     "♂": "man",
     "♀": "woman",
     "🦰": "red hair",
@@ -53,7 +41,7 @@ _JOINED = {  # modifiers only after a zero-width joiner: alone they are emoji of
     "🦲": "bald",
     "➡": "facing right",
 }
-# Older single characters that mean the same as a sequence.
+# Older single characters with the meaning of a sequence.
 _SYNONYMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "👫": ("🧑🤝🧑", ("woman", "man")),
     "👬": ("🧑🤝🧑", ("man", "man")),
@@ -67,28 +55,50 @@ _SYNONYMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "🎅": ("🧑🎄", ("man",)),
     "🤶": ("🧑🎄", ("woman",)),
 }
-_FEWEST_LEFT = 2  # of a base's emoji, and of the bases a modifier goes with, beside the held-out
+_FEWEST_IN_TRAINING = 2  # emoji of a base, and bases with a modifier, that are not held out
 
 
 class Anatomy(NamedTuple):
-    """What an emoji shows, and how: juggling; woman, medium skin."""
+    """The parts of an emoji, such as juggling; woman, medium skin."""
 
     base: str
     modifiers: tuple[str, ...]  # gender, skin tone, hair and direction, in the emoji's order
 
 
-def fetch(source_language: str, target_language: str) -> Contents:
-    return Contents(
+def fetch(
+    source_language: str, target_language: str, *, location: str | None, notify: Notify
+) -> FetchedCorpus:
+    """Raises ConfigError for a location: the names come with an installed package."""
+    if location is not None:
+        raise ConfigError(
+            f"emoji is embedded: there is nothing to read from {location}", hint="leave --from out"
+        )
+    return FetchedCorpus(
         splits=emoji_splits(source_language, target_language),
         origin={"package": "emoji", "version": version("emoji")},
     )
 
 
-def emoji_splits(source_language: str, target_language: str) -> dict[str, list[SentencePair]]:
-    """Pairs of names: train, valid, new-combinations, new-names; each in an order of its own.
+ENTRY = Entry(
+    name="emoji",
+    summary="names of emoji: short, compositional, any pair of 14 languages",
+    pairs=3972,
+    held_out=("valid", "new-combinations", "new-names"),
+    languages=LANGUAGES,
+    source_language="en",
+    target_language="de",
+    terms="Unicode licence (names), BSD-3-Clause (package): free to use",
+    origin="the emoji package, installed with seq2seq",
+    download_bytes=0,
+    fetch=fetch,
+)
 
-    No name of a held-out set, in either language, is in train, nor one of the two test sets in
-    valid, whatever the case. No pair is there twice.
+
+def emoji_splits(source_language: str, target_language: str) -> dict[str, list[SentencePair]]:
+    """Pairs of names for train, valid, new-combinations and new-names, each in a fixed order.
+
+    No name of a held-out set, in either language, is in train, and none of the two test sets is in
+    valid; case does not count. No pair occurs twice.
     """
     names = _names_of((source_language, target_language))
     splits: dict[str, list[SentencePair]] = {}
@@ -102,16 +112,16 @@ def emoji_splits(source_language: str, target_language: str) -> dict[str, list[S
         splits[split] = [
             pair
             for pair in pairs
-            if folded(pair.source) not in sources and folded(pair.target) not in targets
+            if fold_text(pair.source) not in sources and fold_text(pair.target) not in targets
         ]
-        sources.update(folded(pair.source) for pair in splits[split])
-        targets.update(folded(pair.target) for pair in splits[split])
+        sources.update(fold_text(pair.source) for pair in splits[split])
+        targets.update(fold_text(pair.target) for pair in splits[split])
     return {split: splits[split] for split in ("train", *ENTRY.held_out)}
 
 
 @cache
 def partition() -> dict[str, tuple[str, ...]]:
-    """Every emoji's split; the sets that others must not touch come first."""
+    """The emoji of each split."""
     from emoji import EMOJI_DATA, STATUS
 
     whole = (STATUS["fully_qualified"], STATUS["component"])
@@ -131,7 +141,7 @@ def partition() -> dict[str, tuple[str, ...]]:
 
 
 def anatomy(emoji: str) -> Anatomy:
-    """Take an emoji's code points apart into its base and what modifies it."""
+    """Split an emoji's code points into its base and its modifiers."""
     elements = [element for element in emoji.replace(_VS16, "").split(_ZWJ) if element]
     bare = [element.rstrip("".join(_TONES)) or element for element in elements]
     if len(bare) > 1 and all(element in _ADULTS or element in _CHILDREN for element in bare):
@@ -154,28 +164,28 @@ def anatomy(emoji: str) -> Anatomy:
 
 
 def _draw_names(everything: dict[str, Anatomy]) -> set[str]:
-    """Whole bases with all their variants, until there are enough emoji."""
+    """Draw bases with all their variants until there are enough emoji."""
     variants: dict[str, list[str]] = defaultdict(list)
     for emoji, parts in everything.items():
         variants[parts.base].append(emoji)
     drawn: set[str] = set()
     for base in _shuffled(variants):
         if base in _TONES or base in _JOINED or base in _ADULTS:
-            continue  # the modifiers' own names, which combinations are made of
+            continue  # names of modifiers, which combinations contain
         if len(drawn) + len(variants[base]) <= NEW_NAMES:
             drawn.update(variants[base])
     return drawn
 
 
 def _draw_combinations(rest: dict[str, Anatomy], count: int) -> list[str]:
-    """Emoji whose base stays in training in other forms, and whose modifiers stay with others."""
-    left = Counter(parts.base for parts in rest.values())
-    together = Counter(
+    """Draw emoji whose base stays in training in other forms, and whose modifiers with others."""
+    remaining = Counter(parts.base for parts in rest.values())
+    pair_counts = Counter(
         (modifier, parts.base) for parts in rest.values() for modifier in set(parts.modifiers)
     )
-    company: dict[str, set[str]] = defaultdict(set)  # the bases a modifier goes with in training
-    for modifier, base in together:
-        company[modifier].add(base)
+    bases_of: dict[str, set[str]] = defaultdict(set)  # modifier -> bases with it in training
+    for modifier, base in pair_counts:
+        bases_of[modifier].add(base)
     forms = Counter(rest.values())  # two emoji of one anatomy are two spellings of one thing
     drawn: list[str] = []
     for emoji in _shuffled(rest):
@@ -185,25 +195,25 @@ def _draw_combinations(rest: dict[str, Anatomy], count: int) -> list[str]:
         if (
             not modifiers
             or forms[rest[emoji]] > 1
-            or left[base] <= _FEWEST_LEFT
-            or any(len(company[modifier] - {base}) < _FEWEST_LEFT for modifier in modifiers)
-            or any(_would_lose(company, together, modifier, base) for modifier in modifiers)
+            or remaining[base] <= _FEWEST_IN_TRAINING
+            or any(len(bases_of[modifier] - {base}) < _FEWEST_IN_TRAINING for modifier in modifiers)
+            or any(_leaves_too_few(bases_of, pair_counts, modifier, base) for modifier in modifiers)
         ):
             continue
         drawn.append(emoji)
-        left[base] -= 1
+        remaining[base] -= 1
         for modifier in set(modifiers):
-            together[modifier, base] -= 1
-            if not together[modifier, base]:
-                company[modifier].discard(base)
+            pair_counts[modifier, base] -= 1
+            if not pair_counts[modifier, base]:
+                bases_of[modifier].discard(base)
     return drawn
 
 
-def _would_lose(
-    company: dict[str, set[str]], together: Counter[tuple[str, str]], modifier: str, base: str
+def _leaves_too_few(
+    bases_of: dict[str, set[str]], pair_counts: Counter[tuple[str, str]], modifier: str, base: str
 ) -> bool:
-    """Would this draw leave the modifier with too few bases for those drawn before?"""
-    return together[modifier, base] == 1 and len(company[modifier]) <= _FEWEST_LEFT + 1
+    """Whether this draw would leave the modifier with too few bases in training."""
+    return pair_counts[modifier, base] == 1 and len(bases_of[modifier]) <= _FEWEST_IN_TRAINING + 1
 
 
 def _shuffled(keys: Iterable[str]) -> list[str]:
@@ -225,14 +235,14 @@ def _names_of(languages: Iterable[str]) -> dict[tuple[str, str], str]:
 
 
 def natural(name: str, language: str) -> str:
-    """The name as a person writes it, without colons and underscores; case and words stay."""
+    """The name in plain text, without colons and underscores; case and words are kept."""
     text = " ".join(name.strip(":").replace("_", " ").split())
     text = re.sub(r",(?=\w)", ", ", text)
     return _with_short_i(text) if language == "ru" else text
 
 
-# The package lost the breve of many a Russian "й" (it has "среднии" beside "средний"): put it back
-# where an "и" cannot stand. Genitives ("территории", "вибрации") keep theirs.
+# The package lost the breve of many a Russian "й" (it has "среднии" beside "средний"): restore it
+# where "и" is impossible. Genitives ("территории", "вибрации") keep their "и".
 _LOST_BREVE = re.compile(
     r"(?<=[еоуы])и\b|(?<=[кщш]и)и(?=\b|ся\b)|(?<=средни)и\b"
     r"|(?<=е)и(?=ск)|(?<=студи)и(?=н)|(?<=а)и(?=[дмн]ер)|(?<=о)и(?=ка\b|стик)"

@@ -1,8 +1,8 @@
 """The Greek New Testament and the Berean Standard Bible, with word links drawn by people.
 
-One line is one verse, its words and marks apart, so that the n-th word between spaces is the n-th
-token that the links count. Whole books are held out: Romans for tests, Hebrews to tune on. A verse
-that reads the same in Greek or English in a held-out book is not in training.
+One line is one verse, with spaces between words and punctuation, so that the n-th word between
+spaces is token n of the links. Whole books are held out: Romans as the test set, Hebrews as the
+validation set. A verse with the same Greek or English text as one of them is not in training.
 """
 
 import csv
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
-from data.catalogue.entry import Contents, Entry, Tell, folded
+from data.catalogue.entry import Entry, FetchedCorpus, Notify, fold_text
 from data.catalogue.packages import Wheel, fetch_wheel
 from data.corpus import SentencePair
 
@@ -23,6 +23,19 @@ WHEEL = Wheel(
     sha256="84f6b15e706657777824aac811567cb5cb2b38ad2b94497209f5f3c3f67b0984",
     size=8_807_345,
 )
+
+_GREEK = "data/sources/SBLGNT.tsv"
+_ENGLISH = "data/eng/targets/BSB/nt_BSB.tsv"
+_LINKS = "data/eng/alignments/BSB/SBLGNT-BSB-manual.json"
+_BOOKS = {"45": "test", "58": "valid"}  # Romans, Hebrews; every other book is training data
+
+
+def fetch(
+    source_language: str, target_language: str, *, location: str | None, notify: Notify
+) -> FetchedCorpus:
+    archive = fetch_wheel(WHEEL, location=location, notify=notify)
+    return read(archive, reverse=source_language == "en")
+
 
 ENTRY = Entry(
     name="greek-nt",
@@ -35,23 +48,12 @@ ENTRY = Entry(
     terms="CC BY 4.0 (Greek text: SBLGNT; links: Biblica), public domain (English: BSB)",
     origin=f"the package index, {WHEEL.project} {WHEEL.version}",
     download_bytes=WHEEL.size,
+    fetch=fetch,
 )
 
-_GREEK = "data/sources/SBLGNT.tsv"
-_ENGLISH = "data/eng/targets/BSB/nt_BSB.tsv"
-_LINKS = "data/eng/alignments/BSB/SBLGNT-BSB-manual.json"
-_BOOKS = {"45": "test", "58": "valid"}  # Romans, Hebrews; every other book trains
 
-
-def fetch(
-    source_language: str, target_language: str, *, location: str | None, tell: Tell
-) -> Contents:
-    archive = fetch_wheel(WHEEL, location=location, tell=tell)
-    return read(archive, swapped=source_language == "en")
-
-
-def read(archive: Path, *, swapped: bool) -> Contents:
-    """Verses that have links, in the order of the Bible; `swapped` is English to Greek."""
+def read(archive: Path, *, reverse: bool) -> FetchedCorpus:
+    """Verses that have links, in the order of the Bible; `reverse` is English to Greek."""
     with ZipFile(archive) as wheel:
         greek = _verses(
             (row["id"].lstrip("n"), row["id"].lstrip("n")[:8], row["text"])
@@ -68,16 +70,16 @@ def read(archive: Path, *, swapped: bool) -> Contents:
         for verse in sorted(links)
     }
     held_out = {
-        folded(text) for verse, pair in pairs.items() if verse[:2] in _BOOKS for text in pair
+        fold_text(text) for verse, pair in pairs.items() if verse[:2] in _BOOKS for text in pair
     }
     for verse, pair in pairs.items():
         split = _BOOKS.get(verse[:2], "train")
-        if split == "train" and not held_out.isdisjoint(folded(text) for text in pair):
+        if split == "train" and not held_out.isdisjoint(fold_text(text) for text in pair):
             continue
-        splits[split].append(SentencePair(pair.target, pair.source) if swapped else pair)
-        ends = sorted((right, left) if swapped else (left, right) for left, right in links[verse])
+        splits[split].append(SentencePair(pair.target, pair.source) if reverse else pair)
+        ends = sorted((right, left) if reverse else (left, right) for left, right in links[verse])
         pharaoh[split].append(" ".join(f"{left}-{right}" for left, right in ends))
-    return Contents(splits=splits, origin=WHEEL.origin(), links=pharaoh)
+    return FetchedCorpus(splits=splits, origin=WHEEL.origin(), links=pharaoh)
 
 
 def _rows(wheel: ZipFile, path: str) -> Iterator[dict[str, str]]:
@@ -97,23 +99,24 @@ def _verses(tokens: Iterator[tuple[str, str, str]]) -> dict[str, dict[str, str]]
 def _links(
     wheel: ZipFile, greek: dict[str, dict[str, str]], english: dict[str, dict[str, str]]
 ) -> dict[str, set[tuple[int, int]]]:
-    """Verse -> (Greek, English) word numbers. A link that leaves its verse cannot be a line's."""
-    left = _places(greek)
-    right = _places(english)
+    """Verse -> pairs of Greek and English word numbers; links between two verses are left out."""
+    left = _word_numbers(greek)
+    right = _word_numbers(english)
     links: dict[str, set[tuple[int, int]]] = {}
     for record in json.loads(wheel.read(_LINKS))["records"]:
         for source in record["source"]:
             for target in record["target"]:
-                verse, place = left.get(source.lstrip("n"), ("", 0))
-                other, place_there = right.get(target, ("", 0))
-                if verse and verse == other:
-                    links.setdefault(verse, set()).add((place, place_there))
+                verse, number = left.get(source.lstrip("n"), ("", 0))
+                other_verse, other_number = right.get(target, ("", 0))
+                if verse and verse == other_verse:
+                    links.setdefault(verse, set()).add((number, other_number))
     return links
 
 
-def _places(verses: dict[str, dict[str, str]]) -> dict[str, tuple[str, int]]:
+def _word_numbers(verses: dict[str, dict[str, str]]) -> dict[str, tuple[str, int]]:
+    """Token id -> its verse and its number there, from 0."""
     return {
-        identifier: (verse, place)
+        identifier: (verse, number)
         for verse, tokens in verses.items()
-        for place, identifier in enumerate(tokens)
+        for number, identifier in enumerate(tokens)
     }

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from data.catalogue.entry import Contents, Entry, Tell, one_line
-from data.catalogue.packages import cache_directory, checked
+from data.catalogue.entry import Entry, FetchedCorpus, Notify, one_line
+from data.catalogue.packages import cache_directory, verify_file
 from data.corpus import SentencePair, line_count_error
 from seq2seq.errors import CorpusError, ResourceError
 
 COMMIT = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
-RAW = "data/task1/raw"
-ADDRESS = f"https://raw.githubusercontent.com/multi30k/dataset/{COMMIT}/{RAW}"
-SPLITS = {"train": "train", "valid": "val", "test": "test_2016_flickr"}  # ours, theirs
+FOLDER = "data/task1/raw"  # of the repository
+ADDRESS = f"https://raw.githubusercontent.com/multi30k/dataset/{COMMIT}/{FOLDER}"
+SPLITS = {"train": "train", "valid": "val", "test": "test_2016_flickr"}  # their file names
 SHA256 = {
     "train.de.gz": "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
     "train.en.gz": "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
@@ -28,6 +28,34 @@ SHA256 = {
     "test_2016_flickr.fr.gz": "6d326e188d259fb1d04ac19eae3af956559b3a0b93d7635e56c90987c40c8b90",
 }
 
+
+def fetch(
+    source_language: str,
+    target_language: str,
+    *,
+    location: str | None,
+    notify: Notify,
+    hashes: Mapping[str, str] = SHA256,
+) -> FetchedCorpus:
+    """Read each file at `location` (a folder or another address), in the cache, or from GitHub."""
+    splits: dict[str, list[SentencePair]] = {}
+    used: dict[str, str] = {}
+    for split, stem in SPLITS.items():
+        sides: list[list[str]] = []
+        for language in (source_language, target_language):
+            name = f"{stem}.{language}.gz"
+            used[name] = hashes[name]
+            sides.append(_lines(_fetch_file(name, hashes[name], location=location, notify=notify)))
+        if len(sides[0]) != len(sides[1]):
+            names = [Path(f"{stem}.{lang}.gz") for lang in (source_language, target_language)]
+            raise line_count_error(names[0], len(sides[0]), names[1], len(sides[1]))
+        splits[split] = [SentencePair(*pair) for pair in zip(*sides, strict=True)]
+    return FetchedCorpus(
+        splits=splits,
+        origin={"repository": "multi30k/dataset", "commit": COMMIT, "path": FOLDER, "sha256": used},
+    )
+
+
 ENTRY = Entry(
     name="multi30k",
     summary="image captions: the small benchmark of the field",
@@ -39,63 +67,37 @@ ENTRY = Entry(
     terms="non-commercial research and education only (derived from Flickr30K)",
     origin="GitHub, multi30k/dataset",
     download_bytes=1_300_000,
+    fetch=fetch,
 )
 
 
-def fetch(
-    source_language: str,
-    target_language: str,
-    *,
-    location: str | None,
-    tell: Tell,
-    hashes: Mapping[str, str] = SHA256,
-) -> Contents:
-    """Read each file at `location` (a folder or another address), in the cache, or from GitHub."""
-    splits: dict[str, list[SentencePair]] = {}
-    used: dict[str, str] = {}
-    for split, theirs in SPLITS.items():
-        sides: list[list[str]] = []
-        for language in (source_language, target_language):
-            name = f"{theirs}.{language}.gz"
-            used[name] = hashes[name]
-            sides.append(_lines(_fetch_file(name, hashes[name], location=location, tell=tell)))
-        if len(sides[0]) != len(sides[1]):
-            names = [Path(f"{theirs}.{lang}.gz") for lang in (source_language, target_language)]
-            raise line_count_error(names[0], len(sides[0]), names[1], len(sides[1]))
-        splits[split] = [SentencePair(*pair) for pair in zip(*sides, strict=True)]
-    return Contents(
-        splits=splits,
-        origin={"repository": "multi30k/dataset", "commit": COMMIT, "path": RAW, "sha256": used},
-    )
-
-
-def _fetch_file(name: str, sha256: str, *, location: str | None, tell: Tell) -> Path:
+def _fetch_file(name: str, sha256: str, *, location: str | None, notify: Notify) -> Path:
     if location is not None and not location.startswith(("http://", "https://")):
         folder = Path(location)
-        if not (folder / name).is_file() and (folder / RAW / name).is_file():
-            folder = folder / RAW  # a clone of the repository
+        if not (folder / name).is_file() and (folder / FOLDER / name).is_file():
+            folder = folder / FOLDER  # a clone of the repository
         if not (folder / name).is_file():
             raise CorpusError(
                 f"{folder / name} does not exist",
                 hint=f"--from takes a folder, or the address of one, that holds {name}",
             )
-        return checked(folder / name, sha256, hint="fetch that file again")
+        return verify_file(folder / name, sha256, hint="fetch that file again")
     cached = cache_directory() / "multi30k" / name
     if cached.exists():
-        return checked(cached, sha256, hint="delete it and run the command again")
+        return verify_file(cached, sha256, hint="delete it and run the command again")
     address = f"{(location or ADDRESS).rstrip('/')}/{name}"
-    tell(f"downloading {address}")
+    notify(f"downloading {address}")
     return _download(address, sha256, cached)
 
 
 def _download(address: str, sha256: str, cached: Path) -> Path:
-    """Raises CorpusError for other bytes than were pinned, ResourceError where nothing comes."""
+    """Raises CorpusError for a wrong hash, ResourceError where the download fails."""
     import pooch
     from requests.exceptions import RequestException
 
-    pooch.get_logger().setLevel(logging.ERROR)  # we tell ourselves
+    pooch.get_logger().setLevel(logging.ERROR)  # we report downloads ourselves
     hint = (
-        f"fetch the files of {RAW} at commit {COMMIT[:12]} of multi30k/dataset on GitHub by "
+        f"fetch the files of {FOLDER} at commit {COMMIT[:12]} of multi30k/dataset on GitHub by "
         "another way, and name their folder or mirror with --from"
     )
     try:
@@ -110,18 +112,18 @@ def _download(address: str, sha256: str, cached: Path) -> Path:
         raise ResourceError(
             f"{address} could not be downloaded: {_reason(error)}", hint=hint
         ) from error
-    except ValueError as error:  # pooch's word for a wrong hash; it has thrown the file away
+    except ValueError as error:  # pooch's error for a wrong hash; it has deleted the file
         raise CorpusError(
             f"{address} is not the file the catalogue means: its sha256 is not {sha256}", hint=hint
         ) from error
     finally:
-        with suppress(OSError):  # it holds files that came before, or was never made
+        with suppress(OSError):  # it has other files, or was never made
             cached.parent.rmdir()
-    return checked(cached, sha256, hint="delete it and run the command again")
+    return verify_file(cached, sha256, hint="delete it and run the command again")
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause, in words and on one line."""
+    """The text of the innermost cause, on one line."""
     deepest: BaseException = error
     while deepest.__cause__ or deepest.__context__:
         deepest = deepest.__cause__ or deepest.__context__ or deepest

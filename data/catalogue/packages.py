@@ -1,6 +1,6 @@
-"""Files that package indexes hold: fetched by pinned hash, read as archives, never installed.
+"""Wheels of the package index: fetched by pinned hash, read as archives, never installed.
 
-What is in the cache has been checked, and is checked again before every use.
+A file in the cache is checked again before every use.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.catalogue.entry import Tell
+from data.catalogue.entry import Notify
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.system.figures import megabytes
 from seq2seq.system.files import sha256_of, sync
@@ -20,7 +20,7 @@ from seq2seq.system.files import sha256_of, sync
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One file of one release; another file of the same release has another hash."""
+    """One file of one release of a package."""
 
     project: str
     version: str
@@ -33,7 +33,7 @@ class Wheel:
 
 
 def cache_directory() -> Path:
-    """Where downloads are kept: SEQ2SEQ_CACHE, or the system's place for caches."""
+    """The folder of downloads: SEQ2SEQ_CACHE, or the system's folder for caches."""
     if named := os.environ.get("SEQ2SEQ_CACHE"):
         return Path(named)
     from platformdirs import user_cache_dir
@@ -41,17 +41,19 @@ def cache_directory() -> Path:
     return Path(user_cache_dir("seq2seq"))
 
 
-def fetch_wheel(wheel: Wheel, *, location: str | None, tell: Tell) -> Path:
-    """The path of a wheel whose hash is right: at `location`, in the cache, or downloaded into it.
+def fetch_wheel(wheel: Wheel, *, location: str | None, notify: Notify) -> Path:
+    """The path of a verified wheel: at `location`, in the cache, or downloaded into the cache.
 
-    Raises CorpusError for other bytes than were pinned, ResourceError where it cannot be fetched.
+    Raises CorpusError for a wrong hash, ResourceError where it cannot be fetched.
     """
     if location is not None:
-        return checked(_local(wheel, location), wheel.sha256, hint="fetch that file again")
+        return verify_file(
+            _local_wheel(wheel, location), wheel.sha256, hint="fetch that file again"
+        )
     cached = cache_directory() / wheel.filename
     if cached.exists():
-        return checked(cached, wheel.sha256, hint="delete it and run the command again")
-    tell(
+        return verify_file(cached, wheel.sha256, hint="delete it and run the command again")
+    notify(
         f"downloading {wheel.project} {wheel.version} ({megabytes(wheel.size)}), "
         f"kept in {cached.parent}"
     )
@@ -61,16 +63,16 @@ def fetch_wheel(wheel: Wheel, *, location: str | None, tell: Tell) -> Path:
         fresh = Path(directory) / wheel.filename
         if not fresh.exists():
             raise CorpusError(
-                f"pip fetched another file than {wheel.filename}", hint=_elsewhere(wheel)
+                f"pip fetched another file than {wheel.filename}", hint=_manual_hint(wheel)
             )
-        checked(fresh, wheel.sha256, hint=_elsewhere(wheel))
+        verify_file(fresh, wheel.sha256, hint=_manual_hint(wheel))
         sync(fresh)
         fresh.replace(cached)
     return cached
 
 
-def checked(path: Path, sha256: str, *, hint: str) -> Path:
-    """The path itself; raises CorpusError if the file is not the one that was pinned."""
+def verify_file(path: Path, sha256: str, *, hint: str) -> Path:
+    """The path itself; raises CorpusError if the file has another hash."""
     try:
         found = sha256_of(path)
     except OSError as error:
@@ -87,7 +89,7 @@ def wrong_hash(where: str, *, found: str, expected: str, hint: str) -> CorpusErr
     )
 
 
-def _local(wheel: Wheel, location: str) -> Path:
+def _local_wheel(wheel: Wheel, location: str) -> Path:
     if location.startswith(("http://", "https://")):
         raise ConfigError(
             f"{location} is an address, and this corpus comes out of a wheel",
@@ -105,11 +107,11 @@ def _local(wheel: Wheel, location: str) -> Path:
 
 
 def _download(wheel: Wheel, directory: Path) -> None:
-    """Let pip fetch this file or fail: it knows the user's index, proxy and certificates."""
+    """Download with pip, which knows the user's index, proxy and certificates."""
     if importlib.util.find_spec("pip") is None:
         raise ResourceError(
             f"{wheel.filename} is downloaded with pip, which this Python lacks ({sys.executable})",
-            hint=f"run `python -m ensurepip` in this environment, or {_elsewhere(wheel)}",
+            hint=f"run `python -m ensurepip` in this environment, or {_manual_hint(wheel)}",
         )
     requirements = directory / "requirements.txt"
     requirements.write_text(f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
@@ -126,25 +128,26 @@ def _download(wheel: Wheel, directory: Path) -> None:
         return
     if "DO NOT MATCH THE HASHES" in done.stderr:
         raise CorpusError(
-            f"the package index has another file as {wheel.filename}: its hash is not the "
+            f"the package index has another file named {wheel.filename}: its hash is not the "
             f"pinned {wheel.sha256}",
-            hint=_elsewhere(wheel),
+            hint=_manual_hint(wheel),
         )
     raise ResourceError(
-        f"{wheel.filename} could not be downloaded: {_reason(done.stderr)}", hint=_elsewhere(wheel)
+        f"{wheel.filename} could not be downloaded: {_reason(done.stderr)}",
+        hint=_manual_hint(wheel),
     )
 
 
 def _reason(stderr: str) -> str:
-    """The cause: a lost connection, or pip's first complaint, which the later ones follow from."""
+    """The cause: no connection, or the first of pip's errors, which leads to the later ones."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     if any("connection broken by" in line for line in lines):
         return "the package index cannot be reached"
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines or ["pip failed without a word"])[0]
+    return (errors or lines or ["pip failed without a message"])[0]
 
 
-def _elsewhere(wheel: Wheel) -> str:
+def _manual_hint(wheel: Wheel) -> str:
     return (
         f"fetch {wheel.filename} on a machine that can, with `pip download --no-deps "
         f"--ignore-requires-python {wheel.project}=={wheel.version}`, and name it with --from"

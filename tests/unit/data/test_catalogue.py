@@ -15,7 +15,7 @@ import pytest
 
 from data import catalogue
 from data.catalogue import greek_nt, multi30k, packages, smart_home
-from data.catalogue.entry import Contents, folded, one_line
+from data.catalogue.entry import FetchedCorpus, fold_text, one_line
 from data.catalogue.packages import Wheel, fetch_wheel
 from data.corpus import SentencePair
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
@@ -73,7 +73,7 @@ def test_every_entry_can_be_found_and_its_defaults_hold(entry: catalogue.Entry):
 
 # Writing
 
-PAIRS = Contents(
+PAIRS = FetchedCorpus(
     splits={
         "train": [SentencePair("ein Hund", "a dog"), SentencePair("zwei\u2028Hunde", "two dogs")],
         "valid": [SentencePair("Katze", "cat")],
@@ -112,7 +112,7 @@ def test_a_taken_directory_is_refused_before_any_work(tmp_path: Path):
     heard: list[str] = []
     for place in (tmp_path / "taken", tmp_path / "taken" / "file"):
         with pytest.raises(ConfigError, match="taken"):
-            catalogue.get(directions(), place, tell=heard.append)
+            catalogue.get(directions(), place, notify=heard.append)
     assert heard == []
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["file"]
 
@@ -135,7 +135,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, there_before: bool
 
 def test_line_breaks_become_one_space_and_other_spaces_stay():
     assert one_line(" a\u00a0b  c \n\n d\u2028e\r\nf ") == "a\u00a0b  c d e f"
-    assert folded("Ｆｕｌｌ  Straße") == "full strasse"
+    assert fold_text("Ｆｕｌｌ  Straße") == "full strasse"
 
 
 # Multi30k
@@ -153,7 +153,7 @@ def captions(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     return folder, {path.name: sha256(path.read_bytes()) for path in folder.iterdir()}
 
 
-def check_captions(contents: Contents) -> None:
+def check_captions(contents: FetchedCorpus) -> None:
     assert {split: len(pairs) for split, pairs in contents.splits.items()} == {
         "train": 3,
         "valid": 2,
@@ -168,17 +168,17 @@ def test_captions_are_read_from_a_folder_or_a_clone(tmp_path: Path, captions, in
     (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
     folder.rename(tmp_path / inside)
     named = str(tmp_path / inside.split("/")[0])
-    check_captions(multi30k.fetch("de", "en", location=named, tell=SILENT, hashes=hashes))
+    check_captions(multi30k.fetch("de", "en", location=named, notify=SILENT, hashes=hashes))
 
 
 def test_captions_with_other_bytes_are_refused(captions):
     folder, hashes = captions
     (folder / "val.en.gz").write_bytes(gzip.compress(b"other\nbytes\n"))
     with pytest.raises(CorpusError, match=r"val\.en\.gz is not the file the catalogue means"):
-        multi30k.fetch("de", "en", location=str(folder), tell=SILENT, hashes=hashes)
+        multi30k.fetch("de", "en", location=str(folder), notify=SILENT, hashes=hashes)
     (folder / "val.en.gz").unlink()
     with pytest.raises(CorpusError, match="does not exist"):
-        multi30k.fetch("de", "en", location=str(folder), tell=SILENT, hashes=hashes)
+        multi30k.fetch("de", "en", location=str(folder), notify=SILENT, hashes=hashes)
 
 
 def test_captions_of_unequal_length_are_refused(captions):
@@ -186,7 +186,7 @@ def test_captions_of_unequal_length_are_refused(captions):
     (folder / "val.en.gz").write_bytes(gzip.compress(b"only one\n"))
     hashes["val.en.gz"] = sha256((folder / "val.en.gz").read_bytes())
     with pytest.raises(CorpusError, match="2 lines but"):
-        multi30k.fetch("de", "en", location=str(folder), tell=SILENT, hashes=hashes)
+        multi30k.fetch("de", "en", location=str(folder), notify=SILENT, hashes=hashes)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -208,19 +208,21 @@ def mirror(captions) -> Iterator[str]:
 def test_captions_are_downloaded_once_and_then_come_from_the_cache(mirror: str, captions, cache):
     heard: list[str] = []
     check_captions(
-        multi30k.fetch("de", "en", location=mirror, tell=heard.append, hashes=captions[1])
+        multi30k.fetch("de", "en", location=mirror, notify=heard.append, hashes=captions[1])
     )
     assert len(heard) == 6
     assert {path.name for path in (cache / "multi30k").iterdir()} == set(captions[1])
-    check_captions(multi30k.fetch("de", "en", location=None, tell=heard.append, hashes=captions[1]))
+    check_captions(
+        multi30k.fetch("de", "en", location=None, notify=heard.append, hashes=captions[1])
+    )
     assert len(heard) == 6
 
 
 def test_a_damaged_file_in_the_cache_is_refused(mirror: str, captions, cache: Path):
-    multi30k.fetch("de", "en", location=mirror, tell=SILENT, hashes=captions[1])
+    multi30k.fetch("de", "en", location=mirror, notify=SILENT, hashes=captions[1])
     (cache / "multi30k" / "train.de.gz").write_bytes(b"damaged")
     with pytest.raises(CorpusError) as caught:
-        multi30k.fetch("de", "en", location=None, tell=SILENT, hashes=captions[1])
+        multi30k.fetch("de", "en", location=None, notify=SILENT, hashes=captions[1])
     assert "delete it" in (caught.value.hint or "")
     assert (cache / "multi30k" / "train.de.gz").read_bytes() == b"damaged"
 
@@ -228,14 +230,14 @@ def test_a_damaged_file_in_the_cache_is_refused(mirror: str, captions, cache: Pa
 def test_a_download_with_a_wrong_hash_is_refused_and_not_kept(mirror: str, captions, cache: Path):
     hashes = {**captions[1], "train.de.gz": "0" * 64}
     with pytest.raises(CorpusError) as caught:
-        multi30k.fetch("de", "en", location=mirror, tell=SILENT, hashes=hashes)
+        multi30k.fetch("de", "en", location=mirror, notify=SILENT, hashes=hashes)
     assert f"{mirror}/train.de.gz" in caught.value.message
     assert not list(cache.rglob("*"))
 
 
 def test_no_network_is_one_clear_error_and_leaves_nothing(cache: Path):
     with pytest.raises(ResourceError) as caught:  # port 9 discards, and here nobody listens
-        multi30k.fetch("de", "en", location="http://127.0.0.1:9/", tell=SILENT)
+        multi30k.fetch("de", "en", location="http://127.0.0.1:9/", notify=SILENT)
     assert caught.value.message.startswith("http://127.0.0.1:9/train.de.gz could not be downloaded")
     assert "--from" in (caught.value.hint or "")
     assert not list(cache.rglob("*"))
@@ -244,7 +246,7 @@ def test_no_network_is_one_clear_error_and_leaves_nothing(cache: Path):
 def test_a_missing_page_is_named(mirror: str, captions, cache: Path):
     (captions[0] / "train.de.gz").unlink()
     with pytest.raises(ResourceError, match="404"):
-        multi30k.fetch("de", "en", location=mirror, tell=SILENT, hashes=captions[1])
+        multi30k.fetch("de", "en", location=mirror, notify=SILENT, hashes=captions[1])
     assert not list(cache.rglob("*"))
 
 
@@ -279,40 +281,40 @@ def index(wheel, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wheel_is_found_by_its_path_or_its_folder(wheel):
     pinned, path = wheel
     for location in (path, path.parent):
-        assert fetch_wheel(pinned, location=str(location), tell=SILENT) == path
+        assert fetch_wheel(pinned, location=str(location), notify=SILENT) == path
 
 
 def test_a_wheel_with_other_bytes_is_refused(wheel):
     pinned, path = wheel
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(CorpusError, match="sha256"):
-        fetch_wheel(pinned, location=str(path), tell=SILENT)
+        fetch_wheel(pinned, location=str(path), notify=SILENT)
 
 
 def test_a_wheel_that_is_not_there_or_an_address_is_refused(wheel, tmp_path: Path):
     with pytest.raises(CorpusError, match="does not exist"):
-        fetch_wheel(wheel[0], location=str(tmp_path), tell=SILENT)
+        fetch_wheel(wheel[0], location=str(tmp_path), notify=SILENT)
     with pytest.raises(ConfigError, match="address"):
-        fetch_wheel(wheel[0], location="https://example.org", tell=SILENT)
+        fetch_wheel(wheel[0], location="https://example.org", notify=SILENT)
 
 
 @pytest.mark.usefixtures("index")
 def test_a_wheel_is_downloaded_once_by_pip_and_kept(wheel, cache: Path):
     pinned, path = wheel
     heard: list[str] = []
-    kept = fetch_wheel(pinned, location=None, tell=heard.append)
+    kept = fetch_wheel(pinned, location=None, notify=heard.append)
     assert kept == cache / path.name
     assert kept.read_bytes() == path.read_bytes()
     assert [found.name for found in cache.iterdir()] == [path.name]
     path.unlink()
-    assert fetch_wheel(pinned, location=None, tell=heard.append) == kept
+    assert fetch_wheel(pinned, location=None, notify=heard.append) == kept
     assert len(heard) == 1
 
 
 @pytest.mark.usefixtures("index")
 def test_pip_refuses_a_wheel_with_a_wrong_hash_and_nothing_is_kept(wheel, cache: Path):
     with pytest.raises(CorpusError, match="not the pinned 0000"):
-        fetch_wheel(replace(wheel[0], sha256="0" * 64), location=None, tell=SILENT)
+        fetch_wheel(replace(wheel[0], sha256="0" * 64), location=None, notify=SILENT)
     assert not list(cache.rglob("*"))
 
 
@@ -320,7 +322,7 @@ def test_pip_refuses_a_wheel_with_a_wrong_hash_and_nothing_is_kept(wheel, cache:
 def test_a_wheel_no_index_has_is_one_clear_error_and_nothing_is_kept(wheel, cache: Path):
     wheel[1].unlink()
     with pytest.raises(ResourceError, match="could not be downloaded") as caught:
-        fetch_wheel(wheel[0], location=None, tell=SILENT)
+        fetch_wheel(wheel[0], location=None, notify=SILENT)
     assert "--from" in (caught.value.hint or "")
     assert not list(cache.rglob("*"))
 
@@ -329,14 +331,14 @@ def test_a_wheel_in_the_cache_with_a_wrong_hash_is_refused_not_used(wheel, cache
     cache.mkdir()
     (cache / wheel[0].filename).write_bytes(b"something else")
     with pytest.raises(CorpusError) as caught:
-        fetch_wheel(wheel[0], location=None, tell=SILENT)
+        fetch_wheel(wheel[0], location=None, notify=SILENT)
     assert "delete it" in (caught.value.hint or "")
 
 
 def test_a_python_without_pip_is_told_what_to_do(wheel, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ResourceError, match="pip") as caught:
-        fetch_wheel(wheel[0], location=None, tell=SILENT)
+        fetch_wheel(wheel[0], location=None, notify=SILENT)
     assert "ensurepip" in (caught.value.hint or "")
 
 
@@ -418,7 +420,9 @@ def test_line_breaks_and_unmatched_keys_do_not_reach_the_corpus(tmp_path: Path):
 
 
 def test_two_languages_that_share_too_little_are_refused(tmp_path: Path):
-    with pytest.raises(CorpusError, match="too little of smart-home is in both en and fr"):
+    with pytest.raises(
+        CorpusError, match="too little of smart-home is translated into both en and fr"
+    ):
         smart_home.read(interface(tmp_path, house("Shared")), "en", "fr")
 
 
@@ -465,7 +469,7 @@ def testament(tmp_path: Path) -> Path:
 
 
 def test_verses_become_lines_whose_words_the_links_count(testament: Path):
-    contents = greek_nt.read(testament, swapped=False)
+    contents = greek_nt.read(testament, reverse=False)
     assert contents.splits == {
         "train": [SentencePair("Βίβλος γενέσεως", 'The "record .')],
         "valid": [SentencePair("ἡ χάρις", "Grace indeed")],
@@ -475,6 +479,6 @@ def test_verses_become_lines_whose_words_the_links_count(testament: Path):
 
 
 def test_english_to_greek_swaps_the_links_too(testament: Path):
-    contents = greek_nt.read(testament, swapped=True)
+    contents = greek_nt.read(testament, reverse=True)
     assert contents.splits["train"] == [SentencePair('The "record .', "Βίβλος γενέσεως")]
     assert contents.links["train"] == ["0-0 1-0 1-1"]

@@ -13,7 +13,7 @@ from data.catalogue.emoji_names import (
     natural,
     partition,
 )
-from data.catalogue.entry import folded
+from data.catalogue.entry import fold_text
 
 HELD_OUT = ("valid", "new-combinations", "new-names")
 EACH_LANGUAGE_ONCE = tuple(zip(LANGUAGES[::2], LANGUAGES[1::2], strict=True))
@@ -96,14 +96,18 @@ def test_a_new_name_has_a_base_that_no_other_split_has():
 def test_no_held_out_name_is_in_training_in_either_language(source: str, target: str):
     splits = emoji_splits(source, target)
     train = splits["train"]
-    sources = {folded(pair.source) for pair in train}
-    targets = {folded(pair.target) for pair in train}
+    sources = {fold_text(pair.source) for pair in train}
+    targets = {fold_text(pair.target) for pair in train}
     for split in HELD_OUT:
-        assert sources.isdisjoint(folded(pair.source) for pair in splits[split])
-        assert targets.isdisjoint(folded(pair.target) for pair in splits[split])
+        assert sources.isdisjoint(fold_text(pair.source) for pair in splits[split])
+        assert targets.isdisjoint(fold_text(pair.target) for pair in splits[split])
     tests = [*splits["new-combinations"], *splits["new-names"]]
-    assert {folded(p.source) for p in splits["valid"]}.isdisjoint(folded(p.source) for p in tests)
-    assert {folded(p.target) for p in splits["valid"]}.isdisjoint(folded(p.target) for p in tests)
+    assert {fold_text(p.source) for p in splits["valid"]}.isdisjoint(
+        fold_text(p.source) for p in tests
+    )
+    assert {fold_text(p.target) for p in splits["valid"]}.isdisjoint(
+        fold_text(p.target) for p in tests
+    )
 
 
 @pytest.mark.parametrize(("source", "target"), EACH_LANGUAGE_ONCE)
