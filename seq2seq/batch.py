@@ -21,6 +21,10 @@ class BatchPosition(NamedTuple):
     epoch: int  # from 1
     batch: int  # from 0, within the epoch
 
+    def next(self) -> BatchPosition:
+        """The position behind this one, within the epoch."""
+        return BatchPosition(self.epoch, self.batch + 1)
+
 
 FIRST_BATCH = BatchPosition(epoch=1, batch=0)
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from seq2seq.batch import Batch, BatchPosition
+from seq2seq.batch import Batch
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import DivergenceError
-from seq2seq.kernels.precision import compute_dtype
+from seq2seq.kernels.precision import autocast_to, compute_dtype
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.system.streams import stream_seed
@@ -26,7 +26,7 @@ from seq2seq.training.events import (
     ValidationScores,
 )
 from seq2seq.training.moving_average import MovingAverage
-from seq2seq.training.optimization import learning_rate
+from seq2seq.training.optimization import set_learning_rate
 from seq2seq.training.scheduled_sampling import sample_decoder_input, sampling_generator
 from seq2seq.training.stopwatch import Part, untimed
 
@@ -91,20 +91,12 @@ def fit(
         with part("data"):
             group = [next(batches) for _ in range(config.accumulate)]
         if probability := config.scheduled_sampling * progress:
-            with part("scheduled sampling"):
-                group = sample_decoder_input(
-                    model,
-                    group,
-                    probability=probability,
-                    generator=sampling_generator(config.seed, number),
-                    device=device,
-                    dtype=dtype,
-                )
+            rng = sampling_generator(config.seed, number)
+            with part("scheduled sampling"), autocast_to(dtype, device):
+                group = [sample_decoder_input(model, b.to(device), probability, rng) for b in group]
         tokens = sum(batch.target_tokens for batch in group)
 
-        rate = learning_rate(config, update=number, progress=progress, reductions=state.reductions)
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = rate
+        rate = set_learning_rate(optimizer, config, number, progress, state.reductions)
         seed_update(config.seed, number)
         model.train()
         optimizer.zero_grad(set_to_none=device == "cpu")  # CUDA graphs need fixed addresses
@@ -121,16 +113,14 @@ def fit(
             if average:
                 average.add(number)
 
-        last = group[-1].position
-        state = timed(
-            replace(
-                state,
-                update=number,
-                position=BatchPosition(last.epoch, last.batch + 1),
-                tokens=state.tokens + tokens,
-                measured=None,
-            )
+        state = replace(
+            state,
+            update=number,
+            position=group[-1].position.next(),
+            tokens=state.tokens + tokens,
+            measured=None,
         )
+        state = timed(state)
         yield Update(
             state=state,
             batch=group[0].position,

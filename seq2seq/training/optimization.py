@@ -12,8 +12,8 @@ from seq2seq.config import TrainingConfig
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam:
     """Adam (Kingma & Ba, 2015) in one fused pass over all parameters.
 
-    With weight decay it is AdamW (Loshchilov & Hutter, 2019): what is taken off the matrices, and
-    off them alone, does not pass through the moments.
+    With weight decay it is AdamW (Loshchilov & Hutter, 2019): the decay does not pass through the
+    moments, and is applied to matrices only.
     """
     settings: dict[str, Any] = {
         "lr": config.learning_rate,
@@ -31,12 +31,26 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
     return torch.optim.AdamW([group for group in groups if group["params"]], **settings)
 
 
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    update: int,
+    progress: float,
+    reductions: int,
+) -> float:
+    """Set the learning rate of an update, see `learning_rate`, and return it."""
+    rate = learning_rate(config, update=update, progress=progress, reductions=reductions)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
 def learning_rate(
     config: TrainingConfig, *, update: int, progress: float, reductions: int = 0
 ) -> float:
-    """The rate of an update (from 1); progress is the share of the run that lies behind it.
+    """The learning rate of an update, counted from 1.
 
-    `reductions` counts the plateaus so far.
+    `progress` is the share of the run that is done, `reductions` the number of plateaus so far.
     """
     if config.decay == "plateau":
         warm = min(1.0, update / max(config.warmup, 1))

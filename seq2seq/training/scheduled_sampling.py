@@ -1,12 +1,10 @@
 """Scheduled sampling: the decoder learns to continue from its own predictions."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, Batch
-from seq2seq.kernels.precision import autocast_to
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.streams import stream_seed
 
@@ -14,15 +12,9 @@ _NEVER_INPUT = [PAD, UNK, BOS, EOS]  # pieces that a search never writes or neve
 
 
 def sample_decoder_input(
-    model: EncoderDecoder,
-    batches: Sequence[Batch],
-    *,
-    probability: float,
-    generator: torch.Generator,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> list[Batch]:
-    """Replace each target token of the decoder's input by the model's prediction, with probability.
+    model: EncoderDecoder, batch: Batch, probability: float, generator: torch.Generator
+) -> Batch:
+    """Replace each token of the decoder's input by the model's prediction, with a probability.
 
     Bengio et al. (2015) predict each token from the one before, itself sampled. Here, as Mihaylova
     & Martins (2019) and Duckworth et al. (2019) do it, a first pass on the references makes all
@@ -32,18 +24,9 @@ def sample_decoder_input(
     """
     was_training = model.training
     model.eval()
-    with torch.no_grad(), autocast_to(dtype, device):
-        sampled = [
-            _with_predictions(model, batch.to(device), probability, generator) for batch in batches
-        ]
+    with torch.no_grad():
+        logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V]
     model.train(was_training)
-    return sampled
-
-
-def _with_predictions(
-    model: EncoderDecoder, batch: Batch, probability: float, generator: torch.Generator
-) -> Batch:
-    logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V]
     logits[..., _NEVER_INPUT] = float("-inf")
     inputs, predictions = batch.decoder_input, logits.argmax(-1)  # [B, T], [B, T-1]
     drawn = torch.rand(predictions.shape, generator=generator).to(predictions.device) < probability

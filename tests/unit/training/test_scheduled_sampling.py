@@ -14,10 +14,7 @@ PAIRS = [([5, 6], [7, 8, 9]), ([5], [8]), ([4, 9, 10], [6, 5, 4, 4, 10])]
 
 
 def sampled(model, batch: Batch, probability: float, update: int = 1) -> Batch:
-    (result,) = sample_decoder_input(
-        model, [batch], probability=probability, generator=sampling_generator(1, update)
-    )
-    return result
+    return sample_decoder_input(model, batch, probability, sampling_generator(1, update))
 
 
 @pytest.mark.parametrize("kind", FAMILIES, ids=str)
