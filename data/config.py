@@ -1,4 +1,4 @@
-"""Everything about preparing a corpus that can be set, with its one default."""
+"""The settings of preparing a corpus, with their defaults."""
 
 from typing import Literal
 
@@ -13,20 +13,20 @@ class DataConfig(BaseModel):
     )
 
     vocabulary_size: int = Field(default=8000, ge=300)
-    """Pieces in each SentencePiece model, the 256 bytes and 4 special ids included. A corpus too
-    small for so many gets as many as it can fill."""
+    """Pieces in each SentencePiece model, including 256 bytes and 4 special ids. A small corpus may
+    get fewer."""
     joint: bool = True
     """One model for both languages; needed to tie source and target embeddings."""
     piece_model: Literal["bpe", "unigram"] = "bpe"
     """How pieces are learnt: byte-pair merges (Sennrich et al., 2016) or a unigram language model
     (Kudo, 2018)."""
     character_coverage: float = Field(default=0.9995, gt=0.9, le=1.0)
-    """Share of characters that get pieces of their own; rarer ones are spelt in bytes."""
+    """Share of characters that get pieces of their own; rarer ones are written as bytes."""
     normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
-    """SentencePiece's name for what is unified before splitting. NFKC turns full-width punctuation
+    """SentencePiece's name of the normalisation before splitting. NFKC turns full-width punctuation
     into ASCII; use "identity" to keep it in Chinese or Japanese targets."""
     sample_pairs: int = Field(default=200_000, ge=1)
-    """Pairs, drawn at random, that the SentencePiece model is trained on."""
+    """Pairs, drawn at random, on which the SentencePiece model is trained."""
     seed: int = Field(default=1, ge=0)
     """Seed of that draw."""
     max_words: int = Field(default=150, ge=1)
@@ -36,5 +36,5 @@ class DataConfig(BaseModel):
     max_pieces: int = Field(default=200, ge=1)
     """Training pairs with more pieces on either side are dropped."""
     max_ratio: float = Field(default=4.0, ge=1.0)
-    """Training pairs are dropped when (longer + 10) / (shorter + 10), in characters, is greater:
-    the 10 leaves very short sentences alone."""
+    """Training pairs are dropped when (longer + 10) / (shorter + 10), in characters, is greater;
+    the 10 spares very short sentences."""

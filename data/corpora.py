@@ -1,4 +1,4 @@
-"""Corpora beside the main one: a TOML file names them, how much of each an epoch takes, their tags.
+"""Several corpora for one model: a TOML file with their paths, weights and tags.
 
     [main]                      # the corpus on the command line; may be left out
     tag = "2en"
@@ -6,11 +6,11 @@
     [back]                      # any name
     source = "mono.back.de"     # paths are relative to this file
     target = "mono.en"
-    weight = 0.5                # half of its pairs, drawn anew each epoch
-    tag = "back"                # a symbol <back> in front of each of its sources
+    weight = 0.5                # half of its pairs in each epoch, drawn anew
+    tag = "back"                # the symbol <back> before each of its sources
 
-A tag tells the model what kind of pair it reads: text that was translated back (Caswell et al.,
-2019), or the language that is wanted (Johnson et al., 2017).
+A tag tells the model where a pair comes from, such as back-translation (Caswell et al., 2019), or
+which language to translate into (Johnson et al., 2017).
 """
 
 import re
@@ -26,12 +26,12 @@ from seq2seq.errors import ConfigError
 from seq2seq.system.files import parse_toml
 
 MAIN = "main"
-"""The corpus that `preprocess` is given beside its store; the validation set belongs to it."""
+"""Name of the corpus on the command line of `preprocess`; the validation set has its tag."""
 NO_TAG = "none"
-"""Asks for no tag where a tag is asked for."""
+"""The value of option --tag for no tag."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_TAKEN = re.compile(r"none|pad|unk|s|0x[0-9A-Fa-f]{2}")  # <pad>, <0x0A>, ... are pieces already
+_TAKEN = re.compile(r"none|pad|unk|s|0x[0-9A-Fa-f]{2}")  # <pad>, <0x0A>, ... are pieces
 Weight = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -42,28 +42,28 @@ class CorpusFiles(NamedTuple):
     target: Path
 
     def raw_pairs(self) -> Iterator[tuple[bytes, bytes]]:
-        """Raises ValueError where one file has more lines; `survey_pair` refuses those before."""
+        """Pairs of lines. Raises ValueError where one file has more than the other."""
         return zip(read_raw_lines(self.source), read_raw_lines(self.target), strict=True)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus of several that a model is trained on."""
+    """One of the corpora that a model is trained on."""
 
     name: str
     files: CorpusFiles
-    weight: float = 1.0  # how often an epoch takes each of its pairs
+    weight: float = 1.0  # how often an epoch has each of its pairs
     tag: str | None = None
 
 
 def _usable_tag(tag: str) -> str:
     if not _NAME.fullmatch(tag) or _TAKEN.fullmatch(tag):
-        raise ValueError("a tag is a word of letters, digits, - and _, and no name of a piece")
+        raise ValueError("a tag has letters, digits, - and _ only, and is not the name of a piece")
     return tag
 
 
-class _Settings(BaseModel):
-    """What the file says of any corpus."""
+class _CorpusTable(BaseModel):
+    """A table of the file, as [main] has it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -71,14 +71,16 @@ class _Settings(BaseModel):
     tag: Annotated[str, AfterValidator(_usable_tag)] | None = None
 
 
-class _Further(_Settings):
+class _FurtherTable(_CorpusTable):
+    """The table of a corpus that is not the main one."""
+
     source: Path
     target: Path
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a file of corpora says: of the main one its weight and tag, and the others whole."""
+    """The contents of a corpora file: weight and tag of the main corpus, and all other corpora."""
 
     weight: float = 1.0
     tag: str | None = None
@@ -90,18 +92,18 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Raises ConfigError for what is no such file, with the name of the corpus it is about."""
+    """Raises ConfigError, with the name of the corpus at fault, for a file that is not valid."""
     try:
         tables = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", hint=_EXAMPLE) from error
     for name, table in tables.items():
         if not isinstance(table, dict) or not _NAME.fullmatch(name):
-            raise ConfigError(f"{path}: {name} is not the table of a corpus", hint=_EXAMPLE)
-    main = _checked(_Settings, tables.pop(MAIN, {}), path, MAIN)
+            raise ConfigError(f"{path}: {name} is not a table of a corpus", hint=_EXAMPLE)
+    main = _parse_table(_CorpusTable, tables.pop(MAIN, {}), path, MAIN)
     further = []
     for name, table in tables.items():
-        entry = _checked(_Further, table, path, name)
+        entry = _parse_table(_FurtherTable, table, path, name)
         files = CorpusFiles(path.parent / entry.source, path.parent / entry.target)
         further.append(Corpus(name, files, entry.weight, entry.tag))
     if not any(weight for weight in (main.weight, *(corpus.weight for corpus in further))):
@@ -110,18 +112,18 @@ def read_manifest(path: Path) -> Manifest:
 
 
 _EXAMPLE = (
-    'a corpus is written as [back], source = "mono.de", target = "mono.en", and perhaps '
+    'write a corpus as [back], source = "mono.de", target = "mono.en", and optionally '
     'weight = 0.5, tag = "back"'
 )
 
 
-def _checked(kind: Any, table: Mapping[str, Any], path: Path, name: str) -> Any:
+def _parse_table(model: Any, table: Mapping[str, Any], path: Path, name: str) -> Any:
     try:
-        return kind(**table)
+        return model(**table)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join([name, *map(str, problem["loc"])])
-        told = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"{path}: {where}: {told[:1].lower()}{told[1:]}", hint=_EXAMPLE
+            f"{path}: {where}: {message[:1].lower()}{message[1:]}", hint=_EXAMPLE
         ) from error

@@ -1,4 +1,4 @@
-"""What meta.json of a token store must say before any of it is believed."""
+"""The schema of a token store's meta.json, checked before anything in it is used."""
 
 from typing import Any, Literal, Self
 
@@ -7,38 +7,38 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.config import DataConfig
 
 
-class Facts(BaseModel):
-    """JSON's own types, as they were written; facts that nothing reads may be anything."""
+class StrictModel(BaseModel):
+    """Values have exactly JSON's types; fields that nothing reads are ignored."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class _Cleaning(Facts):
+class _Cleaning(StrictModel):
     read: int = Field(ge=0)
     kept: int = Field(ge=0)
     reasons: dict[str, int]
 
 
-class _Split(Facts):
+class _Split(StrictModel):
     pairs: int = Field(ge=0)
     tokens: int = Field(ge=0)
     sha256: dict[Literal["ids", "offsets", "lines"], str] = Field(min_length=3)
     cleaning: _Cleaning
 
 
-class _Splits(Facts):
+class _Splits(StrictModel):
     train: _Split
     valid: _Split
 
 
-class _Corpus(Facts):
+class _CorpusEntry(StrictModel):
     name: str
     pairs: int = Field(ge=0)
     weight: float = Field(ge=0)
     tag: str | None
 
 
-class StoreDescription(Facts):
+class StoreDescription(StrictModel):
     """Format versions 1 and 2."""
 
     key: str
@@ -50,12 +50,12 @@ class StoreDescription(Facts):
     target_vocabulary: int = Field(ge=1)
     dtype: Literal["uint16", "uint32"]
     splits: _Splits
-    corpora: list[_Corpus] = Field(default=[], min_length=1)
+    corpora: list[_CorpusEntry] = Field(default=[], min_length=1)
     sha256: dict[str, str]
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        """Every pair is of a corpus, and every file has a hash and no name of another folder's."""
+        """Raises ValueError where pair counts do not add up or the files are not a store's."""
         pairs = self.splits.train.pairs
         if self.corpora and sum(corpus.pairs for corpus in self.corpora) != pairs:
             raise ValueError("its corpora have more or fewer pairs than its training split")

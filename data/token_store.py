@@ -1,12 +1,12 @@
-"""The token store: a corpus as ids in memory-mapped files, with all that training needs of it.
+"""The token store: a corpus as ids in memory-mapped files, with all that training needs.
 
 meta.json            format version, languages, settings, counts, hashes, the cleaning report
 pieces.model         the joint SentencePiece model, or source.model and target.model
 train.ids            every token: source 1, target 1, source 2, target 2, ...
 train.offsets        int64, where each of the 2N sentences begins, and the end
-train.lines          int64, the corpus line (from 1) that each of the N pairs came from; those of
-                     further corpora are counted on, in the order of meta.json
-valid.*              the same for the validation set, and its text untouched
+train.lines          int64, line number (from 1) of each of the N pairs; those of further corpora
+                     continue the count, in the order of meta.json
+valid.*              the same for the validation set, and its original text
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.system.files import read_json, sha256_of
 
 PLAIN_VERSION, FORMAT_VERSION = 1, 2
-"""Of a store of one corpus, and of one of several: an older program would take all for one."""
+"""Of a store of one corpus, and of several: an older program would ignore weights and tags."""
 META = "meta.json"
-_AGAIN = "make the store again: preprocess ... --overwrite"
+_PREPARE_AGAIN = "make the store again: preprocess ... --overwrite"
 Side = Literal["source", "target"]
 IntArray = npt.NDArray[np.integer[Any]]
 Indices = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TokenizedSplit:
-    """N pairs of ids, read from disk as they are used."""
+    """N pairs of ids, read from disk when they are used."""
 
     ids: IntArray  # every token
     offsets: Indices  # [2N+1]
@@ -58,35 +58,35 @@ class TokenizedSplit:
         return self.ids[self.offsets[2 * pair + 1] : self.offsets[2 * pair + 2]]
 
     def sentences(self, numbers: Indices) -> tuple[IntArray, Indices]:
-        """Sentences end to end, and their lengths.
+        """Sentences concatenated, and their lengths.
 
         Number 2 i is the source of pair i, number 2 i + 1 its target.
         """
         begins = self.offsets[numbers]
         lengths = self.offsets[numbers + 1] - begins
-        places = np.cumsum(lengths) - lengths  # where each begins in what is made
-        where = np.repeat(begins - places, lengths) + np.arange(lengths.sum())
-        return self.ids[where], lengths
+        new_begins = np.cumsum(lengths) - lengths
+        index = np.repeat(begins - new_begins, lengths) + np.arange(lengths.sum())
+        return self.ids[index], lengths
 
     @cached_property
     def source_lengths(self) -> Indices:
-        """[N] pieces, without EOS"""
+        """Pieces of each source, without EOS. [N]"""
         return np.asarray(self.offsets[1::2] - self.offsets[:-1:2])
 
     @cached_property
     def target_lengths(self) -> Indices:
-        """[N] pieces, without BOS and EOS"""
+        """Pieces of each target, without BOS and EOS. [N]"""
         return np.asarray(self.offsets[2::2] - self.offsets[1::2])
 
 
 @dataclass(frozen=True)
 class StoredCorpus:
-    """A run of pairs of the training split that came from one corpus."""
+    """The consecutive pairs of the training split that come from one corpus."""
 
     name: str
     pairs: range
-    weight: float  # how often an epoch takes each pair
-    tag: str | None  # in front of each source
+    weight: float  # how often an epoch has each pair
+    tag: str | None  # before each source
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TokenStore:
             if version in (PLAIN_VERSION, FORMAT_VERSION):
                 StoreDescription.model_validate(meta)
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise CorpusError(f"{path / META} is damaged", hint=_AGAIN) from error
+            raise CorpusError(f"{path / META} is damaged", hint=_PREPARE_AGAIN) from error
         if version not in (PLAIN_VERSION, FORMAT_VERSION):
             raise CorpusError(
                 f"{path} has format version {version}, this program reads {PLAIN_VERSION} and "
@@ -132,7 +132,7 @@ class TokenStore:
 
     @property
     def sha256(self) -> str:
-        """Of meta.json, which holds the hash of everything else."""
+        """The hash of meta.json, which has the hashes of all other files."""
         return sha256_of(self.path / META)
 
     @property
@@ -144,11 +144,11 @@ class TokenStore:
         return Tokenizer.load(self.path / model_name(side, joint=self.joint))
 
     def corpora(self, weights: Mapping[str, float] = MappingProxyType({})) -> list[StoredCorpus]:
-        """The corpora of the training split, with other weights for those that are named.
+        """The corpora of the training split; `weights` replaces those of some, by name.
 
-        Raises ConfigError for a name that is not among them, and where nothing is left to train on.
+        Raises ConfigError for an unknown name, and where every weight is 0.
         """
-        corpora = corpora_of(self.meta)
+        corpora = stored_corpora(self.meta)
         names = [corpus.name for corpus in corpora]
         for name in weights:
             if name not in names:
@@ -169,26 +169,26 @@ class TokenStore:
         pairs, tokens = self.meta["splits"][name]["pairs"], self.meta["splits"][name]["tokens"]
         dtype = np.dtype(self.meta["dtype"])
         return TokenizedSplit(
-            self._mapped(f"{name}.ids", dtype, tokens),
-            self._mapped(f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
-            self._mapped(f"{name}.lines", np.dtype(np.int64), pairs),
+            self._memory_map(f"{name}.ids", dtype, tokens),
+            self._memory_map(f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
+            self._memory_map(f"{name}.lines", np.dtype(np.int64), pairs),
         )
 
     def valid_text(self, side: Side) -> list[str]:
-        """The validation set as it was given."""
+        """The validation set as it was before cleaning and encoding, line by line."""
         return list(read_lines(self.path / f"valid.{side}.txt"))
 
     def verify(self) -> None:
-        """Prove every file to be what was written; raises CorpusError for one that is not."""
+        """Check every file against its hash; raises CorpusError for one that differs."""
         hashes = dict(self.meta["sha256"])
         for name, split in self.meta["splits"].items():
             hashes |= {f"{name}.{kind}": digest for kind, digest in split["sha256"].items()}
         for name, digest in hashes.items():
             path = self.path / name
             if not path.is_file() or sha256_of(path) != digest:
-                raise CorpusError(f"{path} is missing or damaged", hint=_AGAIN)
+                raise CorpusError(f"{path} is missing or damaged", hint=_PREPARE_AGAIN)
 
-    def _mapped(self, name: str, dtype: np.dtype[Any], count: int) -> Any:
+    def _memory_map(self, name: str, dtype: np.dtype[Any], count: int) -> Any:
         path = self.path / name
         if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
             raise CorpusError(f"{path} is damaged: its size is wrong", hint="preprocess again")
@@ -197,15 +197,15 @@ class TokenStore:
         return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
 
 
-def corpora_of(meta: dict[str, Any]) -> list[StoredCorpus]:
-    """The corpora that a store's description tells of, the main one first."""
+def stored_corpora(meta: dict[str, Any]) -> list[StoredCorpus]:
+    """The corpora in a store's meta.json, the main one first."""
     total = meta["splits"]["train"]["pairs"]
     if "corpora" not in meta:
         return [StoredCorpus(MAIN, range(total), 1.0, None)]
     found, begin = list[StoredCorpus](), 0
-    for facts in meta["corpora"]:
-        pairs = range(begin, begin + facts["pairs"])
-        found.append(StoredCorpus(facts["name"], pairs, float(facts["weight"]), facts["tag"]))
+    for entry in meta["corpora"]:
+        pairs = range(begin, begin + entry["pairs"])
+        found.append(StoredCorpus(entry["name"], pairs, float(entry["weight"]), entry["tag"]))
         begin = pairs.stop
     return found
 
@@ -215,7 +215,7 @@ def model_name(side: Side, *, joint: bool) -> str:
 
 
 class SplitWriter:
-    """Appends pairs to the three files of a split, hashing as it goes."""
+    """Appends pairs to the three files of a split and computes their hashes."""
 
     def __init__(self, files: dict[str, BinaryIO], dtype: np.dtype[Any]) -> None:
         self.pairs = 0
@@ -226,7 +226,7 @@ class SplitWriter:
         self._write("offsets", np.zeros(1, np.int64))
 
     def append(self, ids: IntArray, lengths: IntArray, lines: IntArray) -> None:
-        """ids of n pairs end to end, lengths [2n] (source, target, ...), lines [n]"""
+        """The concatenated ids of n pairs, lengths [2n] (source, target, ...) and lines [n]."""
         offsets = self.tokens + np.cumsum(lengths, dtype=np.int64)
         self._write("ids", ids.astype(self._dtype, copy=False))
         self._write("offsets", offsets)

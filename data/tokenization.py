@@ -20,12 +20,12 @@ from seq2seq.errors import CheckpointError, CorpusError
 
 IntArray = npt.NDArray[np.int32]
 WORD_START = "\u2581"
-"""What SentencePiece writes for a space; a piece has it in front or not at all."""
-_LONGEST_LINE = 4192  # bytes; SentencePiece's trainer passes over longer lines
+"""SentencePiece's symbol for a space: the first character of a piece, or not in it."""
+_LONGEST_LINE = 4192  # bytes; SentencePiece's trainer ignores longer lines
 
 
 class Vocabulary:
-    """The pieces that text is cut into, without special ids, tags and bytes."""
+    """The pieces of a model, without special ids, tags and bytes."""
 
     def __init__(self, ids: Mapping[str, int], scores: Mapping[str, float]) -> None:
         self.ids = ids
@@ -35,7 +35,7 @@ class Vocabulary:
         self._begin = frozenset(i for piece, i in ids.items() if piece.startswith(WORD_START))
 
     def words(self, ids: Iterable[int]) -> list[tuple[int, ...]]:
-        """Ids word by word: each that begins with a space begins a word; a tag is one in itself."""
+        """Ids grouped into words: a piece that begins with a space begins a word, as does a tag."""
         words: list[list[int]] = []
         for number in ids:
             if number in self._begin or not words:
@@ -44,11 +44,11 @@ class Vocabulary:
         return [tuple(word) for word in words]
 
     def spelling(self, number: int) -> str:
-        """A piece by its id; what is no piece is spelt with a character that no piece has."""
+        """The characters of a piece; of any other id a character that no piece has."""
         return self._pieces.get(number, "\0")
 
     def characters(self, word: Iterable[int]) -> list[str] | None:
-        """What a word is spelt with; None if a part of it is no piece, or a character is none."""
+        """The characters of a word; None if one of them, or one of the ids, is not a piece."""
         characters = [character for number in word for character in self.spelling(number)]
         return characters if all(character in self.ids for character in characters) else None
 
@@ -85,7 +85,7 @@ class Tokenizer:
 
     @cached_property
     def tags(self) -> dict[str, int]:
-        """The tags that may stand in front of a source, and their ids; no text has them."""
+        """Tag -> id, of the symbols that may stand before a source; no text is encoded as one."""
         found = {}
         for number in range(EOS + 1, len(self)):
             if not self._processor.IsControl(number):
@@ -111,39 +111,39 @@ class Tokenizer:
         return [self._processor.IdToPiece(int(i)) for i in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """One line of text: special ids are left out, and a line end spelt in bytes is a space."""
+        """One line of text, without special ids; the byte of a line end becomes a space."""
         text = self._processor.DecodeIds([int(i) for i in ids if i not in (PAD, BOS, EOS)])
         return str(text).replace("\n", " ").replace("\r", " ")
 
 
-_PROBE = """
+_CHECK_MODEL = """
 import sys
 from pathlib import Path
 from data.tokenization import Tokenizer
 from seq2seq.errors import CheckpointError
 try:
     tokenizer = Tokenizer.load(Path(sys.argv[1]))
-    tokenizer.decode(tokenizer.encode("probe"))
+    tokenizer.decode(tokenizer.encode("text"))
 except CheckpointError as error:
     print(error.message)
     sys.exit(3)
 """
 
 
-def probe(path: Path, *, seconds: float = 60.0) -> str | None:
-    """Why a SentencePiece model cannot be used; None where it can.
+def check_model_file(path: Path, *, seconds: float = 60.0) -> str | None:
+    """The reason why a SentencePiece model cannot be used; None where it can.
 
-    It is parsed in a process of its own: a model from a stranger may crash its parser.
+    It is parsed in another process, because a damaged model may crash SentencePiece's parser.
     """
-    command = [sys.executable, "-P", "-c", _PROBE, str(path)]
+    command = [sys.executable, "-P", "-c", _CHECK_MODEL, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return f"{path} is damaged: it is not parsed in {seconds:.0f} s"
+        return f"{path} is damaged: parsing it takes over {seconds:.0f} s"
     if done.returncode == 0:
         return None
     if done.returncode < 0:
-        return f"{path} is damaged: parsing it dies of {signal.Signals(-done.returncode).name}"
+        return f"{path} is damaged: parsing it ends in {signal.Signals(-done.returncode).name}"
     return done.stdout.decode(errors="replace").strip() or f"{path} is damaged: it cannot be parsed"
 
 
@@ -156,12 +156,11 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Learn pieces from text; equal sentences and settings give equal bytes.
 
-    Each of the tags gets a control symbol, which unlike a user-defined one is never found in text:
-    a sentence about the string <2de> is a sentence like any other.
+    Each tag gets a control symbol, which unlike a user-defined symbol is never found in text: a
+    sentence with the string <2de> is encoded like any other.
 
-    One training thread: with two, SentencePiece learns another model. A corpus too small for the
-    vocabulary gets as many pieces as it can fill. Raises CorpusError when it cannot even hold its
-    characters.
+    One training thread: with two, SentencePiece learns another model. A small corpus may give fewer
+    pieces. Raises CorpusError when the vocabulary is too small for the corpus' characters.
     """
     model = BytesIO()
     usable = (s for s in sentences if 0 < len(s.encode("utf-8")) <= _LONGEST_LINE)
@@ -175,7 +174,7 @@ def train_tokenizer(
             **_trainer_options(config),
         )
     except RuntimeError as error:
-        raise _in_our_words(error, config) from error
+        raise _training_error(error, config) from error
     return Tokenizer(model.getvalue())
 
 
@@ -195,7 +194,7 @@ def _trainer_options(config: DataConfig) -> dict[str, Any]:
     }
 
 
-def _in_our_words(error: RuntimeError, config: DataConfig) -> CorpusError:
+def _training_error(error: RuntimeError, config: DataConfig) -> CorpusError:
     message = str(error)
     if needed := re.search(r"required_chars\D+\d+ vs (\d+)", message):
         return CorpusError(

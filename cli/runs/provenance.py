@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from cli.runs.config import RunConfig
-from data.store_description import Facts
+from data.store_description import StrictModel
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import read_json
 
@@ -21,22 +21,22 @@ FORMAT_VERSION = 1
 _PACKAGES = ("torch", "sentencepiece", "numpy", "safetensors")
 
 
-class _Store(Facts):
+class _Store(StrictModel):
     path: str
     sha256: str
 
 
-class _Corpus(Facts):
+class _Corpus(StrictModel):
     tag: str | None
 
 
-class _Origin(Facts):
+class _Origin(StrictModel):
     run: str
     update: int
     model_sha256: str
 
 
-class _Provenance(Facts):
+class _Provenance(StrictModel):
     created: str
     command_line: list[str]
     versions: dict[str, str]

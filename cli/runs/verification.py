@@ -11,7 +11,7 @@ from typing import TypeAlias
 from cli.runs.contents import kind_at
 from cli.runs.directory import RunDirectory
 from data.token_store import TokenStore
-from data.tokenization import probe
+from data.tokenization import check_model_file
 from seq2seq.checkpoints.checkpoint import verify
 from seq2seq.checkpoints.folder import pointed
 from seq2seq.errors import CheckpointError, CorpusError, UserError
@@ -59,7 +59,7 @@ def _checks(path: Path) -> Iterator[tuple[str, Check]]:
 def _checks_of_store(path: Path) -> Iterator[tuple[str, Check]]:
     yield "every file of the store, by its SHA-256", TokenStore.open(path).verify
     for model in sorted(path.glob("*.model")):
-        yield f"{model.name}, parsed in a process of its own", partial(probe, model)
+        yield f"{model.name}, parsed in a process of its own", partial(check_model_file, model)
 
 
 def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
@@ -68,7 +68,7 @@ def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
         model = run.path / name
         yield f"{name}, by its SHA-256", partial(_hash_problem, model, digest)
         if model.is_file():
-            yield f"{name}, parsed in a process of its own", partial(probe, model)
+            yield f"{name}, parsed in a process of its own", partial(check_model_file, model)
     for name in ("best", "last"):
         if (run.checkpoints / name).exists():
             yield f"checkpoints/{name}", partial(_pointer_problem, run, name)

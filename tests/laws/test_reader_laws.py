@@ -30,7 +30,7 @@ from cli.terminal.prompt import converse
 from data.corpora import read_manifest
 from data.corpus import read_lines, survey
 from data.token_store import TokenStore
-from data.tokenization import probe
+from data.tokenization import check_model_file
 from seq2seq.checkpoints.checkpoint import MANIFEST, verify
 from seq2seq.checkpoints.folder import save_checkpoint
 from seq2seq.config import SearchConfig, TrainingConfig
@@ -264,7 +264,7 @@ def test_pieces_are_parsed_or_refused_and_never_end_the_program(store_path, plac
     whole = next(store_path.glob("*.model")).read_bytes()
     path = place.with_suffix(".model")
     path.write_bytes(data.draw(damaged(whole) | texts))
-    told = probe(path)
+    told = check_model_file(path)
     assert told is None or told.strip()
 
 

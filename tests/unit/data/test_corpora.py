@@ -45,27 +45,27 @@ def test_an_empty_file_is_the_main_corpus_alone(tmp_path):
 
 PAIR = 'source = "a"\ntarget = "b"\n'
 BAD = {
-    "no TOML": ("[back", "cannot be read"),
-    "no table": ("back = 1", "back is not the table of a corpus"),
-    "a name with a space": (f'["a b"]\n{PAIR}', "a b is not the table"),
+    "not TOML": ("[back", "cannot be read"),
+    "not a table": ("back = 1", "back is not a table of a corpus"),
+    "a name with a space": (f'["a b"]\n{PAIR}', "a b is not a table"),
     "no target": ('[back]\nsource = "a"', r"back\.target: field required"),
     "a negative weight": (f"[back]\n{PAIR}weight = -1", r"back\.weight: .*greater than or equal"),
-    "a weight without end": (f"[back]\n{PAIR}weight = inf", r"back\.weight"),
-    "a weight that is no number": (f'[back]\n{PAIR}weight = "much"', r"back\.weight"),
+    "an infinite weight": (f"[back]\n{PAIR}weight = inf", r"back\.weight"),
+    "a weight that is not a number": (f'[back]\n{PAIR}weight = "much"', r"back\.weight"),
     "another setting": (f"[back]\n{PAIR}wieght = 1", r"back\.wieght"),
     "text for the main corpus": (f"[main]\n{PAIR}", r"main\.(source|target)"),
-    "a tag with a space": (f'[back]\n{PAIR}tag = "a b"', r"back\.tag: a tag is a word"),
-    "the name of a piece": (f'[back]\n{PAIR}tag = "pad"', r"back\.tag: a tag is a word"),
-    "the name of a byte": (f'[back]\n{PAIR}tag = "0x0A"', r"back\.tag: a tag is a word"),
-    "the word for no tag": (f'[back]\n{PAIR}tag = "none"', r"back\.tag: a tag is a word"),
+    "a tag with a space": (f'[back]\n{PAIR}tag = "a b"', r"back\.tag: a tag has letters"),
+    "the name of a piece": (f'[back]\n{PAIR}tag = "pad"', r"back\.tag: a tag has letters"),
+    "the name of a byte": (f'[back]\n{PAIR}tag = "0x0A"', r"back\.tag: a tag has letters"),
+    "the word for no tag": (f'[back]\n{PAIR}tag = "none"', r"back\.tag: a tag has letters"),
     "nothing to train on": ("[main]\nweight = 0", "every weight is 0"),
 }
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_what_is_no_file_of_corpora_is_refused(tmp_path, what):
-    text, told = BAD[what]
-    with pytest.raises(ConfigError, match=told) as caught:
+def test_a_file_that_is_not_a_corpora_file_is_refused(tmp_path, what):
+    text, message = BAD[what]
+    with pytest.raises(ConfigError, match=message) as caught:
         manifest(tmp_path, text)
     assert "corpora.toml" in caught.value.message and caught.value.hint
 

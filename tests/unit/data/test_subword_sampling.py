@@ -133,7 +133,7 @@ def test_bpe_that_leaves_everything_out_spells(bpe):
 
 @pytest.mark.parametrize("long", [False, True])
 def test_each_merge_is_left_out_as_often_as_asked(monkeypatch, long):
-    monkeypatch.setattr(data.subword_sampling, "LONG", 0 if long else 12)
+    monkeypatch.setattr(data.subword_sampling, "LONGEST_CACHED", 0 if long else 12)
     pieces = ["▁", "a", "b", "c", "ab", "▁ab", "▁abc"]
     vocabulary = Vocabulary(
         {piece: 4 + n for n, piece in enumerate(pieces)},

@@ -15,7 +15,7 @@ from tiny import Kind, tiny_model
 import data.tokenization
 from cli.runs.directory import RunDirectory
 from data.token_store import TokenStore
-from data.tokenization import probe
+from data.tokenization import check_model_file
 from seq2seq.checkpoints.checkpoint import verify
 from seq2seq.checkpoints.folder import save_checkpoint
 from seq2seq.config import TrainingConfig
@@ -113,8 +113,8 @@ def test_a_damaged_store_is_exit_code_4(store_path, tmp_path):
 
 def test_a_parser_that_crashes_is_told_as_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(data.tokenization, "_PROBE", "import os; os.abort()")
-    problem = probe(tmp_path / "pieces.model")
-    assert problem.endswith(f"is damaged: parsing it dies of {signal.SIGABRT.name}")
+    problem = check_model_file(tmp_path / "pieces.model")
+    assert problem.endswith(f"is damaged: parsing it ends in {signal.SIGABRT.name}")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_parser_that_crashes_is_told_as_damage(tmp_path, monkeypatch):
 def test_a_model_that_is_none_is_told_as_damage(tmp_path, content):
     path = tmp_path / "pieces.model"
     path.write_bytes(content)
-    assert str(path) in probe(path)
+    assert str(path) in check_model_file(path)
 
 
 WAYS_IN = (
