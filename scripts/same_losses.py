@@ -169,9 +169,8 @@ def train(model_settings: Settings, training_settings: Settings, updates: int) -
     rows = []
     for event in events:
         if hasattr(event, "gradient_norm"):
-            objective = getattr(event, "objective_per_token", None)
-            if objective is None:  # its name in a tree from before
-                objective = event.objective_per_token
+            now, before = "objective_per_token", "smoothed_nats_per_token"
+            objective = getattr(event, now if hasattr(event, now) else before)
             rows.append([event.nats_per_token, objective, event.gradient_norm])
     weights = [*model.parameters(), *(average.weights.values() if average else ())]
     digest = hashlib.sha256()
