@@ -112,7 +112,7 @@ def test_a_damaged_store_is_exit_code_4(store_path, tmp_path):
 
 
 def test_a_parser_that_crashes_is_told_as_damage(tmp_path, monkeypatch):
-    monkeypatch.setattr(data.tokenization, "_PROBE", "import os; os.abort()")
+    monkeypatch.setattr(data.tokenization, "_CHECK_MODEL", "import os; os.abort()")
     problem = check_model_file(tmp_path / "pieces.model")
     assert problem.endswith(f"is damaged: parsing it ends in {signal.SIGABRT.name}")
 
