@@ -8,7 +8,6 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note, write_json, write_line
-from data import catalogue
 from seq2seq.system.figures import megabytes
 from seq2seq.system.files import read_json
 
@@ -23,6 +22,8 @@ app = typer.Typer(
 @app.command("list")
 def list_corpora(as_json: options.JsonOutput = False) -> None:
     """List the corpora: size, languages, terms of use, and where each comes from."""
+    from data import catalogue
+
     if as_json:
         write_json([entry.as_json() for entry in catalogue.ENTRIES])
         return
@@ -67,6 +68,8 @@ def get_corpus(
     Downloaded files are checked against known hashes and kept in a cache folder, which the
     environment variable SEQ2SEQ_CACHE may name.
     """
+    from data import catalogue
+
     direction = catalogue.choose(
         name, source_language=source_language, target_language=target_language
     )

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cli.commands import options
-from data import catalogue
 
 
 def demo(
@@ -35,6 +34,8 @@ def demo(
     "new combinations" combines nouns and modifiers that are in the training set, but never
     together; "new names" has nouns that are not in the training set at all.
     """
+    from data import catalogue
+
     direction = catalogue.choose(
         corpus, source_language=source_language, target_language=target_language
     )

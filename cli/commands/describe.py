@@ -1,13 +1,16 @@
 """`seq2seq describe`: what a store, run or checkpoint contains, or what a preset is."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.commands import options
 from cli.terminal.console import write_json, write_line
 from seq2seq.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from cli.runs.history import SampleLine
 
 
 def describe(
@@ -35,12 +38,12 @@ def describe(
     if verify:
         _verify(path, as_json=json)
         return
-    from cli.runs.preset import preset_names
+    from cli.runs import preset
     from cli.terminal import description
 
     if samples:
-        contents, lines = description.of_samples(path)
-    elif str(path) in preset_names() and not path.exists():
+        contents, lines = description.of_samples(_samples_of(path))
+    elif str(path) in preset.preset_names() and not path.exists():
         contents, lines = description.of_preset(str(path))
     else:
         from cli.runs.contents import facts_at
@@ -52,6 +55,18 @@ def describe(
     else:
         for line in lines:
             write_line(line)
+
+
+def _samples_of(path: Path) -> "list[SampleLine]":
+    """The samples of a run; raises CheckpointError where it has none."""
+    from cli.runs.directory import RunDirectory
+
+    samples = RunDirectory.open(path).read_samples()
+    if not samples:
+        raise CheckpointError(
+            f"{path} has no samples yet", hint="they are written at each validation of a training"
+        )
+    return samples
 
 
 def _verify(path: Path, *, as_json: bool) -> None:

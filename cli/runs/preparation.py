@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cli.runs.config import build_section
-from cli.runs.directory import CONFIG, RunDirectory
 from data.corpora import CorpusFiles, Manifest, read_manifest
 from data.corpus import rereadable
 from data.preparation.pipeline import PreparationResult, prepare
@@ -72,6 +71,8 @@ class LearntPieces(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "LearntPieces":
         """Raises CheckpointError or CorpusError where the models of a run or store are damaged."""
+        from cli.runs.directory import CONFIG, RunDirectory  # needs torch, which is slow to import
+
         if (path / CONFIG).is_file():
             run = RunDirectory.open(path)
             _ = run.tokenizer("source"), run.tokenizer("target")  # refuses damaged models

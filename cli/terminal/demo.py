@@ -13,7 +13,7 @@ from cli.runs.training_job import TrainingJob
 from cli.runs.translator import Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import heading, note, write_line
-from cli.terminal.live import Probe, training_reporter
+from cli.terminal.live import AlignSentence, training_reporter
 from cli.terminal.quality import print_quality, warn_about_scores
 from cli.terminal.translations import translate_with_progress
 from data import catalogue
@@ -119,24 +119,24 @@ def train(job: TrainingJob, watched: SentencePair) -> None:
     """Train to the end; on a terminal, the attention of a watched sentence is drawn meanwhile."""
     note(f"a test sentence to watch: {watched.source}")
     attends = job.run.config.model.attention != "none"
-    probe = _attention_probe(job, watched.source) if attends else None
-    reporter = training_reporter(job.run, probe)
+    align = _aligner(job, watched.source) if attends else None
+    reporter = training_reporter(job.run, align)
     train_run(job.run, job.store, device=job.device, reporter=reporter)
 
 
-def _attention_probe(job: TrainingJob, source: str) -> Probe:
-    """Translates a sentence by greedy search with the model as it is, and returns its alignment."""
+def _aligner(job: TrainingJob, source: str) -> AlignSentence:
+    """A function that translates a sentence greedily and returns the alignment of words."""
     search = build_section("search", {"beam": 1})
     tokenizers = job.run.tokenizer("source"), job.run.tokenizer("target")
 
-    def alignment_now(model: EncoderDecoder) -> Alignment:
+    def align(model: EncoderDecoder) -> Alignment:
         translator = Translator(model, *tokenizers, search, device=job.device)
         (translation,) = translator.translate([source])
         alignment = translation.candidates[0].alignment
         assert alignment is not None
         return merge_pieces(alignment)
 
-    return alignment_now
+    return align
 
 
 def load(demo: Demo) -> Translator:

@@ -1,13 +1,12 @@
 """Descriptions of presets, of the samples of a run, and of nested values, as lines of text."""
 
 import textwrap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cli.runs.directory import RunDirectory
-from cli.runs.history import SampleLine
 from cli.runs.preset import Preset, read_preset, setting_lines
-from seq2seq.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from cli.runs.history import SampleLine
 
 WIDTH = 100  # columns that a preset's prose is wrapped to; its equations are never wider
 
@@ -20,13 +19,8 @@ def of_preset(name: str) -> Description:
     return _preset_json(preset), _preset_lines(preset)
 
 
-def of_samples(path: Path) -> Description:
-    """The validation sentences of a run, each with its translations at every validation."""
-    samples = RunDirectory.open(path).read_samples()
-    if not samples:
-        raise CheckpointError(
-            f"{path} has no samples yet", hint="they are written at each validation of a training"
-        )
+def of_samples(samples: "list[SampleLine]") -> Description:
+    """The samples of a run: validation sentences, each with its translation at every validation."""
     values = [sample.values() for sample in samples]
     return {"kind": "samples", "samples": values}, _sample_lines(samples)
 
@@ -48,7 +42,7 @@ def value_lines(values: dict[str, Any], indent: int = 0) -> list[str]:
     return lines
 
 
-def _sample_lines(samples: list[SampleLine]) -> list[str]:
+def _sample_lines(samples: "list[SampleLine]") -> list[str]:
     lines: list[str] = []
     width = max(len(f"{each.update:,}") for each in samples) + len("update ")
     for number in dict.fromkeys(each.sample.line for each in samples):

@@ -1,4 +1,4 @@
-"""Paints a drawing on a console: a colour ramp where there are colours for it, else shades."""
+"""Prints a drawing on a console: weights as shades of a colour, or as characters ░▒▓█."""
 
 import os
 
@@ -10,14 +10,14 @@ from rich.text import Text
 
 from seq2seq.rendering.text import Drawing, Span, cell_width, glyphs
 
-# From the background's end to the other: one hue (245 degrees in OKLCH) in even steps of lightness,
-# and the nearest to it among 256 colours. Every cell of a map is painted, blank ones too, so a map
-# reads right on a background that we guessed wrong.
+# From weight 0 to the largest: one hue (245 degrees in OKLCH) in even steps of lightness, and the
+# nearest of the 256 colours. Every cell has a background, also at weight 0, so the drawing is right
+# even where we take a dark terminal for a light one.
 _DARK = ("#0b1c2a", "#0b3553", "#104f7b", "#156ba6", "#3089cb", "#56a7e9", "#86c6fb", "#c2e2ff")
 _LIGHT = ("#f1f8fd", "#c6dcef", "#99c1e3", "#6ba6d7", "#368ac9", "#116eac", "#075485", "#013b60")
 _DARK_256 = tuple(f"color({number})" for number in (233, 17, 24, 25, 32, 74, 117, 153))
 _LIGHT_256 = tuple(f"color({number})" for number in (231, 189, 152, 110, 74, 31, 25, 24))
-_LIGHT_BACKGROUNDS = ("7", "15")  # COLORFGBG ends in the number of the background
+_LIGHT_BACKGROUNDS = ("7", "15")  # the last number in COLORFGBG
 
 
 def draw(drawing: Drawing, console: Console) -> None:
@@ -26,11 +26,11 @@ def draw(drawing: Drawing, console: Console) -> None:
 
 
 def renderable(drawing: Drawing) -> RenderableType:
-    """The drawing for a live display or a table; the console it lands on decides the look."""
-    return _Painted(drawing)
+    """The drawing for a live view or a table; the console that prints it decides on colours."""
+    return _RenderableDrawing(drawing)
 
 
-class _Painted:
+class _RenderableDrawing:
     def __init__(self, drawing: Drawing) -> None:
         self.drawing = drawing
 
@@ -53,11 +53,12 @@ class _Painted:
 
 
 def _has_colours(console: Console) -> bool:
-    """Whether a ramp can be told apart: not in 16 colours, where it would fall to three."""
+    """Whether the console has all shades: of 16 colours, only three would be different."""
     return console.color_system in ("truecolor", "256") and not console.no_color
 
 
 def _ramp(console: Console) -> tuple[str, ...]:
+    """The colours from weight 0 to the largest weight."""
     light = os.environ.get("COLORFGBG", "").rpartition(";")[2] in _LIGHT_BACKGROUNDS
     if console.color_system == "truecolor":
         return _LIGHT if light else _DARK
@@ -70,5 +71,5 @@ def _style(span: Span, ramp: tuple[str, ...]) -> Style:
     background = ramp[round(span.shade * (len(ramp) - 1))]
     red, green, blue = Color.parse(background).get_truecolor()
     luma = 0.299 * red + 0.587 * green + 0.114 * blue  # 0 to 255
-    ink = "#000000" if luma > 128 else "#ffffff"
-    return Style(color=ink, bgcolor=background, bold=span.strong or None)
+    text_colour = "#000000" if luma > 128 else "#ffffff"
+    return Style(color=text_colour, bgcolor=background, bold=span.strong or None)

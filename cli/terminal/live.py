@@ -1,9 +1,15 @@
-"""Training as a person watches it: a live view on a terminal, plain lines elsewhere."""
+"""Progress of a training: a live view on a terminal, plain lines where there is none."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
 from cli.runs.progress import (
     PlainReporter,
@@ -17,44 +23,42 @@ from cli.runs.progress import (
     sample_to_show,
 )
 from cli.terminal.console import note
+from cli.terminal.drawing import renderable
 from cli.terminal.screen import stderr_console
+from seq2seq.config import TrainingConfig
+from seq2seq.evaluation.alignment import Alignment
+from seq2seq.model import EncoderDecoder
+from seq2seq.rendering.text import draw_alignment
 from seq2seq.system.figures import sparkline
 from seq2seq.system.visible import visible
+from seq2seq.training.events import Finished, TrainingState, Update, Validation
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+_SECONDS_BETWEEN_ALIGNMENTS = 2.0
 
-    from cli.runs.directory import RunDirectory
-    from seq2seq.config import TrainingConfig
-    from seq2seq.evaluation.alignment import Alignment
-    from seq2seq.model import EncoderDecoder
-    from seq2seq.training.events import Finished, TrainingState, Update, Validation
-
-_PROBE_SECONDS = 2.0
-
-Probe = Callable[["EncoderDecoder"], "Alignment"]
-"""Translates one held-out sentence with the model as it is, and says where it looked."""
+AlignSentence = Callable[[EncoderDecoder], Alignment]
+"""Translates one sentence with the model as it is, and returns the alignment."""
 
 
-def training_reporter(run: "RunDirectory", probe: Probe | None = None) -> Reporter:
-    """Writes the log file, and a live view where stderr is a terminal, else plain lines."""
+def training_reporter(run: RunDirectory, align_sentence: AlignSentence | None = None) -> Reporter:
+    """Writes the log file, and a live view where stderr is a terminal, else plain lines.
+
+    align_sentence: gives the alignment that the live view draws and keeps up to date
+    """
     config = run.config.training
     if not stderr_console().is_terminal:
         return PlainReporter(note, run.log, config)
     log_file = PlainReporter(lambda line: None, run.log, config)
-    return Reporters([log_file, LiveReporter(config, probe)])
+    return Reporters([log_file, LiveReporter(config, align_sentence)])
 
 
 class LiveReporter:
-    """Loss, speed, time left, the course of the loss and a probe's attention, redrawn in place."""
+    """Loss, speed, time left, a chart of the loss and an alignment, redrawn in place."""
 
-    def __init__(self, config: "TrainingConfig", probe: Probe | None = None) -> None:
-        from rich.live import Live
-
-        self._probe = probe
+    def __init__(self, config: TrainingConfig, align_sentence: AlignSentence | None = None) -> None:
+        self._align_sentence = align_sentence
         self._model: EncoderDecoder | None = None
-        self._attention: Alignment | None = None
-        self._probed = -_PROBE_SECONDS
+        self._alignment: Alignment | None = None
+        self._aligned_at = -_SECONDS_BETWEEN_ALIGNMENTS
         self._console = stderr_console()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._estimate = TimeEstimate(config)
@@ -62,32 +66,33 @@ class LiveReporter:
         self._latest: Update | None = None
         self._sample: Sample | None = None  # the latest one shown
 
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+    def start(self, model: EncoderDecoder, state: TrainingState) -> None:
         self._estimate.start(state)
         self._averages.reset(state)
         self._model = model
         with suppress(OSError):
             self._live.start()
 
-    def update(self, event: "Update") -> None:
+    def update(self, event: Update) -> None:
         self._estimate.update(event.state)
         self._averages.add(event)
         self._latest = event
         if event.state.update % 10 == 0:
             self._losses.append(self._averages.nats_per_token)
-            self._look(event.state.seconds)
+            self._renew_alignment(event.state.seconds)
             with suppress(OSError):
                 self._live.update(self.view())
         if event.state.update % 50 == 0:
             self._averages.reset(event.state)
 
-    def _look(self, seconds: float) -> None:
-        """Ask the probe anew, every other second."""
-        if self._probe and self._model and seconds - self._probed >= _PROBE_SECONDS:
-            self._attention = self._probe(self._model)
-            self._probed = seconds
+    def _renew_alignment(self, seconds: float) -> None:
+        """Align the watched sentence again, unless it was just done. seconds: of training so far"""
+        due = seconds - self._aligned_at >= _SECONDS_BETWEEN_ALIGNMENTS
+        if self._align_sentence and self._model and due:
+            self._alignment = self._align_sentence(self._model)
+            self._aligned_at = seconds
 
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+    def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
         self._estimate.validation(event.state)
         self._averages.reset(event.state)
         mark = "best so far" if event.improved else f"best at {event.state.best_update:,}"
@@ -102,7 +107,7 @@ class LiveReporter:
     def message(self, line: str) -> None:
         self._print(visible(line))
 
-    def finished(self, event: "Finished") -> None:
+    def finished(self, event: Finished) -> None:
         self._stop()
         self._print(
             f"finished: {event.reason} ({event.state.update:,} updates, "
@@ -113,7 +118,7 @@ class LiveReporter:
         self._stop()
 
     def _print(self, line: str) -> None:
-        """Training goes on, and is saved, when its terminal has been closed."""
+        """Print above the live view. Training goes on where its terminal has been closed."""
         with suppress(OSError):
             self._console.print(line)
 
@@ -121,31 +126,24 @@ class LiveReporter:
         with suppress(OSError):
             self._live.stop()
 
-    def view(self) -> "RenderableType":
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
+    def view(self) -> RenderableType:
+        """What is drawn now; after the first update only."""
         assert self._latest is not None
         event = self._latest
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row(
+        numbers = Table.grid(padding=(0, 2))
+        numbers.add_row(
             Text(f"update {event.state.update:,}", style="bold"),
             Text(f"epoch {event.batch.epoch}"),
             Text(f"loss {self._losses[-1]:.3f}"),
             Text(f"{self._averages.tokens_per_second:,.0f} tokens/s"),
             Text(f"{self._estimate.left(event.state)} left"),
         )
-        whole = Table.grid()
-        whole.add_row(grid)
-        whole.add_row(ProgressBar(total=1.0, completed=event.progress, width=60))
-        whole.add_row(Text("loss " + sparkline(self._losses, width=55), style="cyan"))
-        if self._attention is not None:
-            from cli.terminal.drawing import renderable
-            from seq2seq.rendering.text import draw_alignment
-
+        view = Table.grid()
+        view.add_row(numbers)
+        view.add_row(ProgressBar(total=1.0, completed=event.progress, width=60))
+        view.add_row(Text("loss " + sparkline(self._losses, width=55), style="cyan"))
+        if self._alignment is not None:
             width = max(self._console.width - 1, 1)
-            drawing = draw_alignment(self._attention, width=width)
-            whole.add_row(Text())
-            whole.add_row(renderable(drawing))
-        return whole
+            view.add_row(Text())
+            view.add_row(renderable(draw_alignment(self._alignment, width=width)))
+        return view

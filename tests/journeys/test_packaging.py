@@ -6,8 +6,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import typer
+from journey import Corpus
 from program import seq2seq
 
+from cli.app import app
 from cli.runs.config import recipe_names
 from cli.runs.preset import preset_names
 
@@ -44,12 +47,50 @@ def test_the_library_needs_no_data_of_ours(tmp_path):
     assert done.stdout == "fine\n", done.stderr
 
 
-def test_help_waits_for_nothing_heavy(tmp_path):
-    code = "import cli.app, sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    done = python(code, cwd=tmp_path)
-    loaded = set(done.stdout.split())
-    assert "cli" in loaded, done.stderr
-    assert not loaded & {"torch", "numpy", "sentencepiece", "sacrebleu", "prompt_toolkit", "pooch"}
+SLOW_TO_IMPORT = {
+    "torch", "numpy", "pydantic", "rich", "sacrebleu", "sentencepiece", "prompt_toolkit", "pooch",
+    "safetensors", "emoji", "psutil",
+}  # fmt: skip
+
+
+def loaded_by(*commands, cwd):
+    """The top-level names of all modules that are loaded after these command lines."""
+    code = f"""
+import sys
+from cli.app import main
+for arguments in {[list(map(str, command)) for command in commands]}:
+    sys.argv = ["seq2seq", *arguments]
+    try:
+        main()
+    except SystemExit as error:
+        assert error.code == 0, (arguments, error.code)
+print("loaded:", *{{name.partition(".")[0] for name in sys.modules}})
+"""
+    done = python(code, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(done.stdout.splitlines()[-1].removeprefix("loaded: ").split())
+
+
+def test_help_imports_nothing_slow(tmp_path):
+    loaded = loaded_by(["--help"], cwd=tmp_path)
+    assert "cli" in loaded and not loaded & SLOW_TO_IMPORT
+    commands = typer.main.get_command(app).commands
+    loaded = loaded_by(*([name, "--help"] for name in commands), cwd=tmp_path)
+    assert loaded & SLOW_TO_IMPORT <= {"pydantic"}  # by Typer, for the types of options
+
+
+def test_commands_that_run_no_model_import_no_torch(tmp_path):
+    corpus = Corpus(tmp_path)
+    corpus.write(train=1000, valid=40)
+    loaded = loaded_by(
+        ["corpus", "list"],
+        ["check", *corpus.train],
+        corpus.preprocess(tmp_path / "store"),
+        ["score", corpus.valid[1], corpus.valid[1]],
+        ["describe", "bahdanau2015"],
+        cwd=tmp_path,
+    )
+    assert "rich" in loaded and "torch" not in loaded
 
 
 def test_the_wheel_holds_every_file_of_our_packages():

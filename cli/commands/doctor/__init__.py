@@ -1,6 +1,6 @@
-"""`seq2seq doctor`: what this program runs on, as a block to paste into a report.
+"""`seq2seq doctor`: versions, machine, terminal and disk, as a block to paste into a bug report.
 
-Each section imports inside its functions what may be missing, so that it can tell.
+A section imports what may be missing inside its functions, so that it can report what is missing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.commands import options
 from cli.commands.doctor.fact import DISTRIBUTION, Fact
 from cli.terminal.console import write_json, write_line
 from seq2seq.errors import ResourceError
@@ -17,30 +18,18 @@ from seq2seq.system.visible import visible
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.JsonOutput = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Fold the block for an issue on a forge.")
+        bool, typer.Option("--markdown", help="Print a block that GitHub and GitLab can fold.")
     ] = False,
 ) -> None:
     """Show versions, processor, terminal and disk, for a bug report.
 
-    Exits with 6 when something essential is broken, such as a missing dependency.
+    The exit code is 6 if something essential is broken, such as a missing dependency.
     """
-    from cli.commands.doctor.disk import disk
-    from cli.commands.doctor.machine import machine
-    from cli.commands.doctor.terminal import terminal
-    from cli.commands.doctor.torch_build import torch_build
-    from cli.commands.doctor.versions import extras, versions
+    from cli.commands.doctor.sections import SECTIONS
 
-    finders = {
-        "versions": versions,
-        "extras": extras,
-        "machine": machine,
-        "torch": torch_build,
-        "terminal": terminal,
-        "disk": disk,
-    }
-    sections = {name: collect(name, finder) for name, finder in finders.items()}
+    sections = {name: collect(name, function) for name, function in SECTIONS.items()}
     problems = [fact.problem for facts in sections.values() for fact in facts if fact.problem]
     if as_json:
         values = {
@@ -64,7 +53,7 @@ def _show(sections: dict[str, list[Fact]], *, markdown: bool) -> None:
     width = max(len(fact.key) for facts in sections.values() for fact in facts) + 1
     if markdown:
         for line in ("<details><summary>seq2seq doctor</summary>", "", "```text"):
-            write_line(line)  # one at a time: on a terminal a line shows its line ends as ↵
+            write_line(line)  # one at a time: on a terminal a line end within a line shows as ↵
     for index, (name, facts) in enumerate(sections.items()):
         if index:
             write_line("")
@@ -76,11 +65,11 @@ def _show(sections: dict[str, list[Fact]], *, markdown: bool) -> None:
             write_line(line)
 
 
-def collect(name: str, facts: Callable[[], Iterator[Fact]]) -> list[Fact]:
-    """The facts of a section; a machine too odd for one of them still gets the others."""
+def collect(name: str, section: Callable[[], Iterator[Fact]]) -> list[Fact]:
+    """The facts of a section up to the first that raises, which becomes a fact "failed"."""
     found: list[Fact] = []
     try:
-        for fact in facts():
+        for fact in section():
             found.append(fact)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"

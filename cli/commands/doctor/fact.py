@@ -1,4 +1,4 @@
-"""What `seq2seq doctor` finds out, a line each."""
+"""One line of `seq2seq doctor`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ DISTRIBUTION = "seq2seq-trainer"
 
 
 class Fact(NamedTuple):
-    """One line of the block; `value` is what a program reads, `text` what a person does."""
+    """A name with its value: `value` for --json, `text` for people."""
 
     key: str
     value: Any
     text: str
-    problem: str = ""  # set where the program cannot do its work like this
+    problem: str = ""  # what is wrong, where that keeps the program from working

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,6 @@ def processor() -> str:
     if name := cpuinfo("model name"):
         return name
     if sys.platform == "darwin":
-        import subprocess
-
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             return subprocess.run(
                 ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"],

@@ -1,4 +1,4 @@
-"""What the screen can show."""
+"""The terminal: streams, size, colours, locale and widths of characters."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def terminal() -> Iterator[Fact]:
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         is_terminal = stream is not None and not stream.closed and stream.isatty()
-        kind = "closed" if stream is None else "terminal" if is_terminal else "not a terminal"
-        yield Fact(name, kind, kind)
+        state = "closed" if stream is None else "terminal" if is_terminal else "not a terminal"
+        yield Fact(name, state, state)
     size = _terminal_size()
     yield Fact("size", size, f"{size[0]} columns, {size[1]} lines" if size else "unknown")
     from cli.terminal.screen import stderr_console
@@ -30,9 +30,9 @@ def terminal() -> Iterator[Fact]:
         value = os.environ.get(variable)
         if value is not None:
             yield Fact(variable, value, value)
-    named = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]
-    language = next(filter(None, named), "no locale named")
-    yield Fact("locale", language, language)
+    locales = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    chosen = next(filter(None, locales), "not set")
+    yield Fact("locale", chosen, chosen)
     encoding = locale.getencoding()
     yield Fact("encoding", encoding, f"{encoding} (the locale's; seq2seq reads and writes UTF-8)")
     from wcwidth import wcswidth

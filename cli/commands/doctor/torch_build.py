@@ -1,4 +1,4 @@
-"""torch: its threads, what they multiply in a second, and graphics cards."""
+"""torch: threads, speed of matrix products, and GPUs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from cli.commands.doctor.fact import Fact
 from seq2seq.system.figures import gibibytes
 
-_PRODUCT = (192, 384, 384)  # a small batch against a small layer: 57 million operations
-_PRODUCT_SECONDS = 0.1  # as long as each kind of product is timed, once at least
+_SHAPE = (192, 384, 384)  # [rows, inner] x [inner, columns], as of a small layer
+_SECONDS = 0.1  # how long each dtype is timed
 
 
 def torch_build() -> Iterator[Fact]:
-    if not _here_exists():  # MKL would end the program with its own message
-        yield Fact("threads", None, "unknown: torch cannot start where the directory is gone")
+    if not _working_directory_exists():  # MKL would end the program with a message of its own
+        yield Fact("threads", None, "unknown: torch cannot be imported in a folder that is gone")
         return
     import torch
 
@@ -28,7 +28,7 @@ def torch_build() -> Iterator[Fact]:
     )
     level = torch.backends.cpu.get_cpu_capability()
     yield Fact("instructions", level, level)
-    yield from _products(torch)
+    yield from _product_speeds(torch)
     if not torch.cuda.is_available():
         built = torch.version.cuda
         why = f"none found (built for CUDA {built})" if built else "none (built without CUDA)"
@@ -46,10 +46,11 @@ def torch_build() -> Iterator[Fact]:
     yield Fact("cuda bfloat16", ability, "yes" if ability else "no")
 
 
-def _products(torch: Any) -> Iterator[Fact]:
-    """Measured, because processors without bfloat16 instructions do it 100 times slower.
+def _product_speeds(torch: Any) -> Iterator[Fact]:
+    """Speeds of matrix products in float32 and bfloat16, on one thread.
 
-    On one thread: with several, a busy machine makes the figures a matter of luck.
+    bfloat16 can be 100 times slower on processors without instructions for it. With several
+    threads the speeds would depend on what else the machine does.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -64,7 +65,7 @@ def _products(torch: Any) -> Iterator[Fact]:
     yield Fact("bfloat16 faster", faster, f"{'yes' if faster else 'no'}, {text} of float32")
 
 
-def _here_exists() -> bool:
+def _working_directory_exists() -> bool:
     try:
         return Path.cwd().is_dir()
     except OSError:
@@ -72,14 +73,14 @@ def _here_exists() -> bool:
 
 
 def _gigaflops(torch: Any, dtype: Any) -> float:
-    """The best of several products, on the processor, in 10^9 operations a second."""
-    rows, inner, columns = _PRODUCT
+    """The speed of a matrix product on the CPU, the best of several: 10^9 operations a second."""
+    rows, inner, columns = _SHAPE
     left = torch.ones(rows, inner, dtype=dtype)
     right = torch.ones(inner, columns, dtype=dtype)
     best = math.inf  # seconds
     started = time.perf_counter()
     with torch.inference_mode():
-        while time.perf_counter() - started < _PRODUCT_SECONDS or best == math.inf:
+        while time.perf_counter() - started < _SECONDS or best == math.inf:
             before = time.perf_counter()
             torch.mm(left, right)
             best = min(best, time.perf_counter() - before)

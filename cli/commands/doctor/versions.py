@@ -1,17 +1,19 @@
-"""This program and what it is made of: which versions are installed, and which must be."""
+"""Installed versions of this program and its dependencies, and the versions that it needs."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from cli.commands.doctor.fact import DISTRIBUTION, Fact
 
-
-def versions() -> Iterator[Fact]:
+if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+
+def versions() -> Iterator[Fact]:
     python = platform.python_version()
     try:
         version = metadata.version(DISTRIBUTION)
@@ -22,9 +24,15 @@ def versions() -> Iterator[Fact]:
     yield Fact("python", python, f"{python} ({platform.python_implementation()})")
     yield Fact("platform", platform.platform(), platform.platform())
     for text in _requirements(DISTRIBUTION):
-        requirement = Requirement(text)
+        requirement = _parsed(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield dependency(requirement.name, str(requirement.specifier))
+
+
+def _parsed(requirement: str) -> Requirement:
+    from packaging.requirements import Requirement
+
+    return Requirement(requirement)
 
 
 def _requirements(distribution: str) -> list[str]:
@@ -35,13 +43,12 @@ def _requirements(distribution: str) -> list[str]:
 
 
 def dependency(name: str, wanted: str) -> Fact:
-    from packaging.specifiers import SpecifierSet
-
+    """The installed version of a package; `wanted` is a range of versions such as ">=2,<3"."""
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Fact(name, None, f"missing, {wanted} is needed", f"{name} is not installed")
-    if SpecifierSet(wanted).contains(version, prereleases=True):
+    if _parsed(f"{name}{wanted}").specifier.contains(version, prereleases=True):
         return Fact(name, version, version)
     problem = f"{name} {version} is not {wanted}"
     return Fact(name, version, f"{version}, but {wanted} is needed", problem)
@@ -56,16 +63,14 @@ def extras() -> Iterator[Fact]:
             except metadata.PackageNotFoundError:
                 missing.append(name)
         needs = f"needs {' and '.join(missing)}: pip install '{DISTRIBUTION}[{extra}]'"
-        yield Fact(extra, not missing, f"{purpose} {needs if missing else 'can be had'}")
+        yield Fact(extra, not missing, f"{purpose} {needs if missing else 'is available'}")
 
 
 def _packages_of_extra(extra: str) -> list[str]:
-    """What sacreBLEU needs to tokenise a language, by its own metadata."""
-    from packaging.requirements import Requirement
-
+    """The packages that sacreBLEU needs to tokenise a language, from its metadata."""
     found = []
     for text in _requirements("sacrebleu"):
-        requirement = Requirement(text)
+        requirement = _parsed(text)
         marker = requirement.marker
         if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
             found.append(requirement.name)
