@@ -71,7 +71,7 @@ def align(
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,
-        search=config.search_settings(set_, beam=beam, tell=note),
+        search=config.search_settings(set_, beam=beam, note=note),
         tag=tag,
         threads=threads,
         device=device,

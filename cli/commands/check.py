@@ -38,7 +38,7 @@ def check(
         raise ConfigError(
             "source and target cannot both be standard input", hint="name a file for one of them"
         )
-    health = examine_with_progress(source, target, data_config(set_, tell=note))
+    health = examine_with_progress(source, target, data_config(set_, note=note))
     if json:
         write_json(health.as_json())
     else:

@@ -78,18 +78,16 @@ def train(
     """
     from cli.runs import config, training_job
 
-    settings = config.parse_settings(set_ or [], note)
     flags = {
         "model": _given(attention=attention and attention.value, score=score and score.value),
         "training": _given(minutes=minutes, seed=seed),
     }
+    settings = config.merge(config.parse_settings(set_ or [], note), flags)
     if resume:
         _refuse_beside_resume(
             recipe=recipe, preset=preset, paper_sizes=paper_sizes or None, start_from=start_from
         )
-        job = training_job.resume_job(
-            run, store, settings=settings, flags=flags, device=device, threads=threads
-        )
+        job = training_job.resume_job(run, store, settings=settings, device=device, threads=threads)
         if job.finished:
             note(f"{run} is finished already: {job.finished}; nothing was done")
             note(f"next: seq2seq translate {run} --interactive")
@@ -101,11 +99,10 @@ def train(
             recipe=recipe or DEFAULT_RECIPE,
             preset=training_job.preset_settings(preset, paper_sizes=paper_sizes),
             settings=settings,
-            flags=flags,
             start_from=start_from,
             device=device,
             threads=threads,
-            tell=note,
+            note=note,
         )
     with job.underway():
         from cli.terminal.training import train_and_report

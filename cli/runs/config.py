@@ -1,10 +1,10 @@
-"""Recipe, file and --set overrides become one frozen RunConfig; what does not fit is refused."""
+"""Settings: recipes, TOML files and --set options become one frozen, checked RunConfig."""
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +16,7 @@ from seq2seq.system.files import parse_toml
 
 
 class RunConfig(BaseModel):
-    """Everything that was set, in four sections."""
+    """All settings of a run, in four sections."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,18 +40,21 @@ RENAMED = {
     "model.read_end": "encode_eos",
     "model.state_dropout": "recurrent_dropout",
 }
-"""Settings by their names before version 0.2, which are still read."""
+"""The names of settings before version 0.2, which are still accepted, and their names now."""
 
 REMOVED = {"training.r_drop": 0.0}
-"""Settings of earlier versions that are gone, each with the value that turned it off."""
+"""Settings of earlier versions that no longer exist, with the value that turned them off."""
+
+Note: TypeAlias = Callable[[str], None]
+"""Is given a line for each setting that has another name now."""
 
 
-def _ignore(message: str) -> None:
-    """Notes on old names are told to nobody."""
+def _no_note(message: str) -> None:
+    pass
 
 
 def shipped_names(folder: str) -> list[str]:
-    """The names of the TOML files in a folder of this package."""
+    """The names of the TOML files in a folder of this package, without their ending."""
     files = (resources.files("cli.runs") / folder).iterdir()
     return sorted(f.name.removesuffix(".toml") for f in files if f.name[-5:] == ".toml")
 
@@ -60,11 +63,8 @@ def recipe_names() -> list[str]:
     return shipped_names("recipes")
 
 
-def read_recipe(name: str, tell: Callable[[str], None] = _ignore) -> Values:
-    """A shipped recipe by its name, or a TOML file of one's own by its path.
-
-    `tell` is given a note for each setting that has another name now.
-    """
+def read_recipe(name: str, note: Note = _no_note) -> Values:
+    """The settings of a shipped recipe, by its name, or of a TOML file, by its path."""
     if name in recipe_names():
         text = (resources.files("cli.runs") / "recipes" / f"{name}.toml").read_text(
             encoding="utf-8"
@@ -79,14 +79,11 @@ def read_recipe(name: str, tell: Callable[[str], None] = _ignore) -> Values:
             ) from error
     else:
         raise unknown("recipe", name, recipe_names())
-    return _checked_sections(_parse(text, place=name), place=name, tell=tell)
+    return _checked_sections(_parse(text, place=name), place=name, note=note)
 
 
-def parse_settings(settings: Sequence[str], tell: Callable[[str], None] = _ignore) -> Values:
-    """["model.dropout=0.1", ...] by section; values are TOML, or plain strings.
-
-    `tell` is given a note for each setting that has another name now.
-    """
+def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
+    """Settings such as "model.dropout=0.1" by section; values are TOML, or else plain strings."""
     values: Values = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -97,14 +94,14 @@ def parse_settings(settings: Sequence[str], tell: Callable[[str], None] = _ignor
                 hint="for example --set training.learning_rate=1e-3",
             )
         values.setdefault(section, {})[name] = _toml_value(text.strip())
-    return _checked_sections(values, place="--set", tell=tell)
+    return _checked_sections(values, place="--set", note=note)
 
 
 def section_settings(
-    settings: Sequence[str] | None, section: str, tell: Callable[[str], None] = _ignore
+    settings: Sequence[str] | None, section: str, note: Note = _no_note
 ) -> dict[str, Any]:
     """`parse_settings` for a command that takes one section; raises ConfigError for another."""
-    values = parse_settings(settings or [], tell)
+    values = parse_settings(settings or [], note)
     for other in values:
         if other != section:
             raise ConfigError(
@@ -113,33 +110,37 @@ def section_settings(
     return values.get(section, {})
 
 
-def data_config(
-    settings: Sequence[str] | None, tell: Callable[[str], None] = _ignore
-) -> DataConfig:
+def data_config(settings: Sequence[str] | None, note: Note = _no_note) -> DataConfig:
     """Section `data` with the --set options of a command that takes no other section."""
-    config: DataConfig = build_section("data", section_settings(settings, "data", tell))
+    config: DataConfig = build_section("data", section_settings(settings, "data", note))
     return config
 
 
 def search_settings(
-    settings: Sequence[str] | None, *, beam: int | None, tell: Callable[[str], None] = _ignore
+    settings: Sequence[str] | None, *, beam: int | None, note: Note = _no_note
 ) -> dict[str, Any]:
     """The search settings given on a command line, by --set and by --beam, which wins."""
     beam_setting = {"beam": beam} if beam is not None else {}
-    return section_settings(settings, "search", tell) | beam_setting
+    return section_settings(settings, "search", note) | beam_setting
 
 
-def resolve(*layers: Mapping[str, Mapping[str, Any]]) -> RunConfig:
-    """Merge layers, later ones winning, over the defaults. Raises ConfigError for a bad value."""
+def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Values:
+    """One layer of settings out of several; a later one wins."""
     merged: Values = {section: {} for section in SECTIONS}
     for layer in layers:
         for section, values in layer.items():
             merged[section] |= values
+    return merged
+
+
+def resolve(*layers: Mapping[str, Mapping[str, Any]]) -> RunConfig:
+    """Merge layers over the defaults; raises ConfigError for a bad value."""
+    merged = merge(*layers)
     return RunConfig(**{name: build_section(name, merged[name]) for name in SECTIONS})
 
 
 def build_section(section: str, values: Mapping[str, Any]) -> Any:
-    """One section from plain values, with refusals in our words."""
+    """A section from plain values; raises ConfigError, with the meaning of the setting as hint."""
     try:
         return SECTIONS[section](**values)
     except ValidationError as error:
@@ -147,7 +148,7 @@ def build_section(section: str, values: Mapping[str, Any]) -> Any:
         name = ".".join(map(str, problem["loc"]))
         field = SECTIONS[section].model_fields.get(name.split(".")[0])
         raise ConfigError(
-            f"{section}.{name} is {problem['input']!r}: {_lowered(problem['msg'])}",
+            f"{section}.{name} is {problem['input']!r}: {_uncapitalized(problem['msg'])}",
             hint=f"{section}.{name}: {_one_line(field.description)}"
             if field and field.description
             else None,
@@ -166,7 +167,7 @@ def load_config(path: Path) -> RunConfig:
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path.parent} is not a run directory: it has no {path.name}",
-            hint="make one with `seq2seq train`",
+            hint="create one with `seq2seq train`",
         ) from error
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         raise CheckpointError(
@@ -175,12 +176,12 @@ def load_config(path: Path) -> RunConfig:
 
 
 def dump_config(config: RunConfig) -> str:
-    """TOML with every setting, its meaning above it; reading it back gives an equal config."""
-    lines = ["# The resolved configuration of this run: every setting that there is."]
-    for section, kind in SECTIONS.items():
+    """TOML with every setting below its meaning; `load_config` returns an equal config."""
+    lines = ["# The resolved configuration of this run, with every setting."]
+    for section, section_type in SECTIONS.items():
         lines += ["", f"[{section}]"]
         values = getattr(config, section)
-        for name, field in kind.model_fields.items():
+        for name, field in section_type.model_fields.items():
             lines += [f"# {line}" for line in (field.description or "").splitlines()]
             value = getattr(values, name)
             lines.append(f"# {name} is not set" if value is None else _toml_line(name, value))
@@ -188,7 +189,7 @@ def dump_config(config: RunConfig) -> str:
 
 
 def _toml_line(name: str, value: Any) -> str:
-    """A setting on one line, a table too: a table of its own would take in what follows."""
+    """A setting on one line. A table is written inline, so that it does not end the section."""
     if isinstance(value, dict):
         inner = ", ".join(tomli_w.dumps({key: each}).strip() for key, each in value.items())
         return f"{name} = {{{inner}}}"
@@ -206,20 +207,18 @@ def _parse(text: str, *, place: str) -> dict[str, Any]:
 
 
 def removed_settings(path: Path) -> list[str]:
-    """The settings of a run that were in use and are gone, such as "training.r_drop"."""
+    """The settings in a run's config.toml that have an effect but no longer exist."""
     values = _parse(path.read_text(encoding="utf-8"), place=str(path))
-    return [name for name, off in REMOVED.items() if _value_of(values, name, off) != off]
+    found = []
+    for name, off in REMOVED.items():
+        section, _, key = name.partition(".")
+        if values.get(section, {}).get(key, off) != off:
+            found.append(name)
+    return found
 
 
-def _value_of(values: Mapping[str, Any], name: str, default: Any) -> Any:
-    section, _, key = name.partition(".")
-    return values.get(section, {}).get(key, default)
-
-
-def _checked_sections(
-    values: Mapping[str, Any], *, place: str, tell: Callable[[str], None] = _ignore
-) -> Values:
-    """The same values under the names that settings have now; raises ConfigError for others."""
+def _checked_sections(values: Mapping[str, Any], *, place: str, note: Note = _no_note) -> Values:
+    """The values under the present names of their settings; raises ConfigError for unknown ones."""
     checked: Values = {}
     for section, settings in values.items():
         if section not in SECTIONS:
@@ -233,21 +232,25 @@ def _checked_sections(
         for old, value in settings.items():
             name = RENAMED.get(f"{section}.{old}", old)
             if name != old:
-                tell(f"{place}: {section}.{old} is called {section}.{name} now")
+                note(f"{place}: {section}.{old} is called {section}.{name} now")
             if f"{section}.{name}" in REMOVED:
                 raise ConfigError(
-                    f"{place}: there is no {section}.{name} any more",
-                    hint="leave it out; CHANGELOG.md says why it is gone",
+                    f"{place}: {section}.{name} no longer exists",
+                    hint="leave it out; CHANGELOG.md says why it was removed",
                 )
             if name not in SECTIONS[section].model_fields:
-                everywhere = [f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields]
-                raise unknown(f"setting in {place}", f"{section}.{name}", everywhere)
+                raise unknown(f"setting in {place}", f"{section}.{name}", _setting_names())
             checked[section][name] = value
     return checked
 
 
+def _setting_names() -> list[str]:
+    """Such as "model.dropout"."""
+    return [f"{section}.{name}" for section, t in SECTIONS.items() for name in t.model_fields]
+
+
 def unknown(what: str, name: str, known: list[str]) -> ConfigError:
-    """Name the nearest of what there is."""
+    """An error whose hint names the most similar known name, or else all of them."""
     setting = name[name.index(".") :] if "." in name else name
     nearest = [key for key in known if key.endswith(setting)][:1]  # right name, wrong section
     nearest = nearest or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -265,7 +268,7 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _lowered(message: str) -> str:
+def _uncapitalized(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 

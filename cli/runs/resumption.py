@@ -1,18 +1,19 @@
-"""What may be changed when a run is resumed, what is recorded of it, and what is refused."""
+"""Resuming a run: which settings may be changed then, what is recorded of it, what is refused."""
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cli.runs.config import RunConfig, Values, removed_settings, resolve
+from cli.runs.directory import CONFIG, RunDirectory
+from cli.runs.history import AverageLine
+from data.token_store import TokenStore
+from seq2seq.checkpoints.checkpoint import load_state
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.training.loop import stop_reason
 
-if TYPE_CHECKING:
-    from cli.runs.config import RunConfig
-    from cli.runs.directory import RunDirectory
-    from data.token_store import TokenStore
-
-FREE = ("training.log_every", "training.profile")
-"""Changed without a word: no weight depends on them."""
+UNRECORDED = ("training.log_every", "training.profile")
+"""May be changed without a record: no weight depends on them."""
 
 RECORDED = (
     "training.updates", "training.minutes", "training.patience", "training.validate_every",
@@ -25,60 +26,62 @@ RECORDED = (
     "training.scheduled_sampling", "training.precision",
     "search.batch_sentences",
 )  # fmt: skip
-"""Changed where a --set or a flag asks for it, and noted in provenance.json: the run is no longer
-the one that its first settings make. All others are refused: they say what the model, its data and
-its chance are, or what a checkpoint holds."""
+"""May be changed, and the change is recorded in provenance.json, because the run can no longer be
+repeated from its first settings alone. All other settings are refused: they determine the model,
+its data and its random numbers, or what a checkpoint contains."""
 
 
-def check_resumable(run: "RunDirectory", store: "TokenStore") -> None:
-    """Raises ConfigError for another token store than the one that the run was trained on."""
+def check_resumable(run: RunDirectory, store: TokenStore) -> None:
+    """Raises ConfigError for another token store, or a setting that this version no longer has."""
     if run.provenance["store"]["sha256"] != store.sha256:
         raise ConfigError(
             f"{run.path} was trained on another token store than {store.path}",
             hint=f"resume with {run.provenance['store']['path']}",
         )
-
-
-def change(
-    run: "RunDirectory", settings: dict[str, dict[str, Any]], flags: dict[str, dict[str, Any]]
-) -> None:
-    """Take over what may be changed; raises ConfigError, and changes nothing, for the rest."""
-    changed, differing = _asked(run, settings, flags)
-    if refused := sorted(differing.keys() - {*FREE, *RECORDED}):
+    _ = run.config  # raises CheckpointError if it is damaged
+    for name in removed_settings(run.path / CONFIG):
         raise ConfigError(
-            "; ".join(f"{n} is {differing[n][0]!r}, not {differing[n][1]!r}," for n in refused)
-            + f" in {run.path} and cannot be changed when resuming",
-            hint="train a new run, or change only " + ", ".join([*FREE, *RECORDED]),
+            f"{run.path} is trained with {name}, which this version of seq2seq no longer has",
+            hint="resume it with the version in its provenance.json, or train a new run; it can "
+            "still translate",
         )
-    if noted := {name: values for name, values in differing.items() if name in RECORDED}:
+
+
+def change_settings(run: RunDirectory, changes: Values) -> None:
+    """Write changed settings into a run; raises ConfigError, and writes nothing, if one is fixed.
+
+    changes: settings by section; one that has its old value is no change
+    """
+    changed, differences = _compare(run, changes)
+    if refused := sorted(differences.keys() - {*UNRECORDED, *RECORDED}):
+        raise ConfigError(
+            "; ".join(f"{n} is {differences[n][0]!r}, not {differences[n][1]!r}," for n in refused)
+            + f" in {run.path} and cannot be changed when resuming",
+            hint="train a new run, or change only " + ", ".join([*UNRECORDED, *RECORDED]),
+        )
+    if recorded := {name: each for name, each in differences.items() if name in RECORDED}:
         run.record_changes(
             {
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "update": _update_of(run),
+                "update": _last_update(run),
                 "setting": name,
                 "old": old,
-                "new": value,
+                "new": new,
             }
-            for name, (old, value) in noted.items()
+            for name, (old, new) in recorded.items()
         )
-    if differing:
+    if differences:
         run.write_config(changed)
 
 
-def finished(
-    run: "RunDirectory", settings: dict[str, dict[str, Any]], flags: dict[str, dict[str, Any]]
-) -> str | None:
-    """Why nothing is left to do for a run, with nothing changed, or None. Nothing is written."""
-    from cli.runs.history import AverageLine
-    from seq2seq.checkpoints.checkpoint import load_state
-    from seq2seq.training.loop import stop_reason
-
-    if _asked(run, settings, flags)[1] or not (run.checkpoints / "last").exists():
+def reason_finished(run: RunDirectory, changes: Values) -> str | None:
+    """Why nothing is left to do for a run, with no setting changed; else None. Writes nothing."""
+    if _compare(run, changes)[1] or not (run.checkpoints / "last").exists():
         return None
     try:
         state, config = load_state(run.checkpoint("last")), run.config.training
     except CheckpointError:
-        return None  # whoever goes on with it says so
+        return None  # reported when training is resumed
     if state.validated != state.update or not (run.report.is_file() or not state.validated):
         return None
     if config.average != "none":
@@ -88,25 +91,20 @@ def finished(
     return stop_reason(state, config)
 
 
-def _asked(
-    run: "RunDirectory", settings: dict[str, dict[str, Any]], flags: dict[str, dict[str, Any]]
-) -> tuple["RunConfig", dict[str, tuple[Any, Any]]]:
-    """The settings as they would be, and by name the old and new value of what would differ."""
-    from cli.runs.config import resolve
-
-    asked = {s: settings.get(s, {}) | flags.get(s, {}) for s in {*settings, *flags}}
-    changed = resolve(run.config.model_dump(exclude_none=True), asked)
-    now, new = run.config.model_dump(), changed.model_dump()
+def _compare(run: RunDirectory, changes: Values) -> tuple[RunConfig, dict[str, tuple[Any, Any]]]:
+    """The settings with the changes, and by name the old and new value of each that differs."""
+    changed = resolve(run.config.model_dump(exclude_none=True), changes)
+    old, new = run.config.model_dump(), changed.model_dump()
     return changed, {
-        f"{section}.{name}": (now[section][name], new[section][name])
-        for section in now
-        for name in now[section]
-        if now[section][name] != new[section][name]
+        f"{section}.{name}": (old[section][name], new[section][name])
+        for section in old
+        for name in old[section]
+        if old[section][name] != new[section][name]
     }
 
 
-def _update_of(run: "RunDirectory") -> int:
-    """By the name of the last checkpoint, which may be damaged: training says so, and not this."""
+def _last_update(run: RunDirectory) -> int:
+    """The update of the last checkpoint by its name; its contents may be damaged."""
     pointer = run.checkpoints / "last"
     name = pointer.read_text(encoding="utf-8", errors="replace") if pointer.is_file() else ""
     found = re.match(r"update-(\d+)", name)

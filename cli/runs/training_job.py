@@ -12,7 +12,7 @@ from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.preset import preset_names, read_preset
-from cli.runs.resumption import change, check_resumable, finished
+from cli.runs.resumption import change_settings, check_resumable, reason_finished
 from cli.runs.warm_start import Origin
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
@@ -58,49 +58,47 @@ def new_job(
     recipe: str,
     preset: Values,
     settings: Values,
-    flags: Values,
     start_from: Path | None,
     device: str,
     threads: int | None,
-    tell: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> TrainingJob:
     """Create a run directory, once every setting and file is known to fit the others.
 
-    Of recipe, preset, settings (--set) and flags (other options), a later one wins.
+    settings: of the command line; they win over the preset, and that over the recipe
+    note: is given a line for each setting of the recipe that has another name now
     """
     RunDirectory.refuse_existing(run)
-    layers = [read_recipe(recipe, tell), preset, settings, flags]
+    origin = _origin(start_from, preset)
+    layers = [read_recipe(recipe, note), origin.settings if origin else preset, settings]
     _refuse_data_settings(layers)
     config = resolve(*layers)  # every setting is checked before the data is opened
     tokens = TokenStore.open(store)
-    origin = _origin(start_from, tokens, preset)
     if origin:
-        layers = [read_recipe(recipe), origin.settings, settings, flags]
-        config = resolve(*layers)
-        origin.refuse_other_model(config)
+        origin.check_fits(config, tokens)
     tokens.corpora(config.training.corpus_weights)  # raises for a corpus that the store lacks
     tokens.verify()
     chosen = choose_device(device, threads)
-    config = resolve(*layers, {"data": tokens.meta["config"]})
+    config = config.model_copy(update={"data": tokens.config})
     started_from = origin.provenance() if origin else None
     created = RunDirectory.create(run, config, tokens, started_from=started_from)
     return TrainingJob(created, tokens, chosen, is_new=True)
 
 
 def resume_job(
-    run: Path, store: Path, *, settings: Values, flags: Values, device: str, threads: int | None
+    run: Path, store: Path, *, settings: Values, device: str, threads: int | None
 ) -> TrainingJob:
-    """Open a run to go on with it, and change its settings where that was asked for."""
+    """Open a run to continue its training, after changing its settings as the command line says."""
     opened = RunDirectory.open(run)
     tokens = TokenStore.open(store)
     check_resumable(opened, tokens)
     tokens.verify()
     chosen = choose_device(device, threads)
-    reason = finished(opened, settings, flags)
-    if reason is None:
+    finished = reason_finished(opened, settings)
+    if finished is None:
         with opened.lock():
-            change(opened, settings, flags)
-    return TrainingJob(opened, tokens, chosen, is_new=False, finished=reason)
+            change_settings(opened, settings)
+    return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
 
 
 def preset_settings(name: str | None, *, paper_sizes: bool) -> Values:
@@ -115,7 +113,7 @@ def preset_settings(name: str | None, *, paper_sizes: bool) -> Values:
     return {}
 
 
-def _origin(path: Path | None, store: TokenStore, preset: Values) -> Origin | None:
+def _origin(path: Path | None, preset: Values) -> Origin | None:
     """The run whose weights training starts from, if one was named."""
     if path is None:
         return None
@@ -123,7 +121,7 @@ def _origin(path: Path | None, store: TokenStore, preset: Values) -> Origin | No
         raise ConfigError(
             "--start-from and --preset both say what the model is", hint="leave out one of them"
         )
-    return Origin.open(path, store)
+    return Origin.open(path)
 
 
 def _refuse_data_settings(layers: list[Values]) -> None:

@@ -1,63 +1,64 @@
-"""Beginning with the weights of another run: what must agree, and what is noted of it."""
+"""Warm start: a new run that begins with the model and the best weights of another."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import nn
+
+from cli.runs.config import RunConfig, Values
 from cli.runs.directory import RunDirectory
+from data.token_store import TokenStore
+from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.errors import CheckpointError, ConfigError
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from cli.runs.config import RunConfig
-    from data.token_store import TokenStore
-    from seq2seq.checkpoints.checkpoint import VerifiedCheckpoint
-
-FREE = (
+CHANGEABLE = (
     "embedding_dropout", "word_dropout", "target_word_dropout", "dropout", "readout_dropout",
     "context_dropout", "attention_dropout", "recurrent_dropout", "zoneout", "variational_dropout",
 )  # fmt: skip
-"""Settings of `model` that are no part of its weights; all others are those of the origin."""
+"""Settings of `model` that do not affect the weights; all others are those of the origin."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The run that another begins with, and its best checkpoint."""
+    """The run whose best weights another run begins with."""
 
     run: RunDirectory
-    checkpoint: "VerifiedCheckpoint"
 
     @classmethod
-    def open(cls, path: Path, store: "TokenStore") -> "Origin":
-        """Raises ConfigError where the run's pieces are not the store's, CheckpointError where its
-        best checkpoint cannot be used."""
-        run = RunDirectory.open(path)
-        if run.provenance["pieces_sha256"] != store.pieces_sha256:
+    def open(cls, path: Path) -> "Origin":
+        return cls(RunDirectory.open(path))
+
+    @cached_property
+    def checkpoint(self) -> VerifiedCheckpoint:
+        """Raises CheckpointError where it is damaged or there is none."""
+        return self.run.verified("best")
+
+    @property
+    def settings(self) -> Values:
+        """All settings of its model."""
+        return {"model": self.run.config.model.model_dump()}
+
+    def check_fits(self, config: RunConfig, store: TokenStore) -> None:
+        """Raises ConfigError where model or subword pieces of a new run are not the origin's."""
+        if self.run.provenance["pieces_sha256"] != store.pieces_sha256:
+            path = self.run.path
             raise ConfigError(
                 f"{path} was trained with other pieces than those of {store.path}",
                 hint=f"prepare the data with its pieces: seq2seq preprocess ... --pieces-of {path}",
             )
-        return cls(run, run.verified("best"))
-
-    @property
-    def settings(self) -> dict[str, dict[str, Any]]:
-        """The layer of settings that its model is."""
-        return {"model": self.run.config.model.model_dump()}
-
-    def refuse_other_model(self, config: "RunConfig") -> None:
-        """Raises ConfigError for settings whose model these weights do not fit."""
-        theirs, ours = self.run.config.model.model_dump(), config.model.model_dump()
-        for name in (name for name in ours if name not in FREE and ours[name] != theirs[name]):
-            raise ConfigError(
-                f"model.{name} is {ours[name]!r}, but the weights of {self.run.path} are of a "
-                f"model with {theirs[name]!r}",
-                hint=f"leave it out; of the model only {', '.join(FREE)} may be changed",
-            )
+        origin, new = self.run.config.model.model_dump(), config.model.model_dump()
+        for name in new:
+            if name not in CHANGEABLE and new[name] != origin[name]:
+                raise ConfigError(
+                    f"model.{name} is {new[name]!r}, but the weights of {self.run.path} are of a "
+                    f"model with {origin[name]!r}",
+                    hint=f"leave it out; of the model only {', '.join(CHANGEABLE)} may be changed",
+                )
 
     def provenance(self) -> dict[str, Any]:
-        from seq2seq.checkpoints.checkpoint import MODEL
-
+        """Which weights of which run, for provenance.json."""
         return {
             "run": str(self.run.path.absolute()),
             "update": self.checkpoint.state.update,
@@ -65,26 +66,25 @@ class Origin:
         }
 
 
-def load_origin(run: RunDirectory, model: "nn.Module") -> None:
-    """Give a run that begins the weights that it is to begin with, if it is to.
+def load_origin(run: RunDirectory, model: nn.Module) -> None:
+    """Load the weights that a run begins with, if its provenance.json names any.
 
-    Raises CheckpointError where these are gone: beginning without them would be another training.
+    Raises CheckpointError where they are gone or changed: without them it would be another run.
     """
-    from seq2seq.checkpoints.checkpoint import MODEL
-
-    told = run.provenance.get("started_from")
-    if told is None:
+    started_from = run.provenance.get("started_from")
+    if started_from is None:
         return
-    if not Path(told["run"]).is_dir():
+    origin = Path(started_from["run"])
+    if not origin.is_dir():
         raise CheckpointError(
-            f"{run.path} is to begin with the weights of {told['run']}, which is gone",
-            hint="put it back, or make the run anew",
+            f"{run.path} begins with the weights of {origin}, which is gone",
+            hint="restore it, or create the run again",
         )
-    found = RunDirectory.open(Path(told["run"])).verified("best")
-    if found.hashes[MODEL] != told["model_sha256"]:
+    checkpoint = RunDirectory.open(origin).verified("best")
+    if checkpoint.hashes[MODEL] != started_from["model_sha256"]:
         raise CheckpointError(
-            f"{run.path} was to begin with update {told['update']:,} of {told['run']}, which has "
-            "been trained on since",
-            hint="make the run anew",
+            f"{run.path} begins with update {started_from['update']:,} of {origin}, which has "
+            "been trained further since",
+            hint="create the run again",
         )
-    found.load_weights(model)
+    checkpoint.load_weights(model)

@@ -1,5 +1,6 @@
 """Settings: recipes resolve, what does not fit is refused with a hint, TOML is a fixed point."""
 
+import json
 import math
 import tomllib
 
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from cli.runs.config import (
+    REMOVED,
+    RENAMED,
     SECTIONS,
     RunConfig,
     dump_config,
@@ -16,6 +19,7 @@ from cli.runs.config import (
     parse_settings,
     read_recipe,
     recipe_names,
+    removed_settings,
     resolve,
 )
 from seq2seq.building import build_model
@@ -206,6 +210,90 @@ def test_a_recipe_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[model]\ncell = 'gru'\n")
     assert resolve(read_recipe(str(path))).model.cell == "gru"
+
+
+# Settings of earlier versions
+
+OLD_VALUES = {"model.fed": "context", "model.state_dropout": 0.25}
+
+
+def old_setting(old: str) -> tuple[str, str, object]:
+    """Section, old name, and a value that is not the default."""
+    section, _, name = old.partition(".")
+    return section, name, OLD_VALUES.get(old, False)
+
+
+def test_renamed_settings_exist_under_their_new_names_alone():
+    for old, name in RENAMED.items():
+        section, _, old_name = old.partition(".")
+        assert name in SECTIONS[section].model_fields
+        assert old_name not in SECTIONS[section].model_fields
+
+
+def test_removed_settings_do_not_exist():
+    for name in REMOVED:
+        section, _, key = name.partition(".")
+        assert key not in SECTIONS[section].model_fields
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_after_set_works_and_is_noted(old):
+    section, name, value = old_setting(old)
+    notes = []
+    values = parse_settings([f"{section}.{name}={json.dumps(value)}"], notes.append)
+    assert values == {section: {RENAMED[old]: value}}
+    assert notes == [f"--set: {old} is called {section}.{RENAMED[old]} now"]
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_in_a_recipe_works_and_is_noted(tmp_path, old):
+    section, name, value = old_setting(old)
+    path, notes = tmp_path / "mine.toml", []
+    path.write_text(f"[{section}]\n{name} = {json.dumps(value)}\n")
+    assert read_recipe(str(path), notes.append) == {section: {RENAMED[old]: value}}
+    assert notes == [f"{path}: {old} is called {section}.{RENAMED[old]} now"]
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_in_the_config_of_a_run_works(tmp_path, old):
+    section, name, value = old_setting(old)
+    new = {RENAMED[old]: value} | ({"input_feeding": True} if old == "model.fed" else {})
+    config = resolve({section: new})
+    path = tmp_path / "config.toml"
+    path.write_text(dump_config(config).replace(f"\n{RENAMED[old]} = ", f"\n{name} = "))
+    assert name in tomllib.loads(path.read_text())[section]
+    assert load_config(path) == config
+
+
+def test_new_names_are_not_noted(tmp_path):
+    path, notes = tmp_path / "mine.toml", []
+    path.write_text("[model]\nencode_eos = false\n")
+    read_recipe(str(path), notes.append)
+    parse_settings(["model.attend_eos=false"], notes.append)
+    assert notes == []
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_removed_setting_is_refused_and_says_where_to_read_why(tmp_path, name):
+    section, _, key = name.partition(".")
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[{section}]\n{key} = 5.0\n")
+    with pytest.raises(ConfigError, match=f"{name} no longer exists") as caught:
+        read_recipe(str(path))
+    assert "CHANGELOG.md" in caught.value.hint
+    assert f"{name} no longer exists" in refusal(f"{name}=5.0").message
+
+
+def test_the_config_of_a_run_may_have_a_removed_setting(tmp_path):
+    path = tmp_path / "config.toml"
+    for value, in_use in (("0.0", []), ("5.0", ["training.r_drop"])):
+        path.write_text(
+            dump_config(RunConfig()).replace("[training]", f"[training]\nr_drop = {value}")
+        )
+        assert load_config(path) == RunConfig()
+        assert removed_settings(path) == in_use
+    path.write_text(dump_config(RunConfig()))
+    assert removed_settings(path) == []
 
 
 def values_of(kind: type[BaseModel]):

@@ -5,10 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 from fitting import kinds
+from program import call
 from reruns import new_run, train
 
+from cli.runs.config import merge
 from cli.runs.directory import RunDirectory
-from cli.runs.resumption import FREE, RECORDED, change, check_resumable, finished
+from cli.runs.resumption import (
+    RECORDED,
+    UNRECORDED,
+    change_settings,
+    check_resumable,
+    reason_finished,
+)
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 
 # Resuming what is done, or what is another's
@@ -55,6 +63,62 @@ def test_another_store_is_refused(tmp_path, store):
         check_resumable(run, other)
 
 
+def with_r_drop(run: RunDirectory, value: float) -> RunDirectory:
+    """The run as a version that had this setting would have written it."""
+    path = run.path / "config.toml"
+    path.write_text(path.read_text().replace("[training]", f"[training]\nr_drop = {value}"))
+    return RunDirectory.open(run.path)
+
+
+def test_a_run_that_used_a_removed_setting_still_loads_but_is_not_resumed(tmp_path, store):
+    made = new_run(tmp_path / "run", store, training={"updates": 6})
+    train(made, store)
+    run = with_r_drop(made, 5.0)
+    with pytest.raises(ConfigError, match=r"is trained with training\.r_drop, which") as caught:
+        check_resumable(run, store)
+    assert "can still translate" in caught.value.hint
+    ended = call("train", store.path, run.path, "--resume", "--set=training.updates=8")
+    assert ended.code == 2 and "training.r_drop" in ended.err
+    assert call("translate", run.path, given=b"ba ce\n").code == 0
+
+
+def test_a_run_that_had_a_removed_setting_turned_off_is_resumed(tmp_path, store):
+    made = new_run(tmp_path / "run", store, training={"updates": 6, "decay": "none"})
+    train(made, store)
+    run = with_r_drop(made, 0.0)
+    check_resumable(run, store)
+    change_settings(run, {"training": {"updates": 8}})
+    outcome, _ = train(run, store)
+    assert outcome.state.update == 8
+    assert "r_drop" not in (run.path / "config.toml").read_text()
+
+
+def test_a_run_with_the_old_names_of_settings_is_resumed(tmp_path, store):
+    run = new_run(tmp_path / "run", store, training={"updates": 6, "decay": "none"})
+    train(run, store)
+    path = run.path / "config.toml"
+    text = path.read_text()
+    for old, new in (("read_end", "encode_eos"), ("attend_end", "attend_eos"), ("fed", "feedback")):
+        assert f"\n{new} = " in text
+        text = text.replace(f"\n{new} = ", f"\n{old} = ")
+    path.write_text(text)
+    opened = RunDirectory.open(run.path)
+    assert opened.config == run.config
+    change_settings(opened, {"training": {"updates": 8}})
+    outcome, _ = train(opened, store)
+    assert outcome.state.update == 8
+
+
+def test_old_names_on_the_command_line_and_in_a_recipe_are_noted(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[model]\nattend_end = false\n")
+    arguments = ("--recipe", recipe, "--set=model.state_dropout=0.1")
+    ended = call("train", tmp_path / "store", tmp_path / "run", *arguments)
+    assert ended.code == 3 and "is not a token store" in ended.err
+    assert "--set: model.state_dropout is called model.recurrent_dropout now\n" in ended.err
+    assert f"{recipe}: model.attend_end is called model.attend_eos now\n" in ended.err
+
+
 def test_two_trainings_of_one_run_are_one_too_many(tmp_path, store):
     run = new_run(tmp_path / "run", store)
     with run.lock(), pytest.raises(ResourceError, match="is being trained by process"):
@@ -68,19 +132,19 @@ def test_two_trainings_of_one_run_are_one_too_many(tmp_path, store):
 
 def test_every_setting_that_may_change_exists(store, tmp_path):
     values = new_run(tmp_path / "run", store).config.model_dump()
-    for name in (*FREE, *RECORDED):
+    for name in (*UNRECORDED, *RECORDED):
         section, _, field = name.partition(".")
         assert field in values[section]
-    assert not {*FREE} & {*RECORDED}
+    assert not {*UNRECORDED} & {*RECORDED}
 
 
 def test_a_change_is_recorded_and_a_free_one_is_not(store, tmp_path):
     run = new_run(tmp_path / "run", store, training={"updates": 6})
     train(run, store)
-    change(run, {"training": {"log_every": 3}}, {"training": {}})
+    change_settings(run, {"training": {"log_every": 3}})
     assert run.config.training.log_every == 3 and "changes" not in run.provenance
-    change(run, {"training": {"learning_rate": 0.5}}, {"training": {"minutes": 2.0}})
-    change(run, {"training": {"learning_rate": 0.5}}, {})  # no change
+    change_settings(run, {"training": {"learning_rate": 0.5, "minutes": 2.0}})
+    change_settings(run, {"training": {"learning_rate": 0.5}})  # no change
     told = RunDirectory.open(run.path).provenance["changes"]
     assert sorted((c["setting"], c["old"], c["new"], c["update"]) for c in told) == [
         ("training.learning_rate", 0.01, 0.5, 6),
@@ -97,27 +161,26 @@ def test_what_makes_another_run_is_refused(store, tmp_path, section, name, value
     run = new_run(tmp_path / "run", store)
     before = {p: p.read_bytes() for p in run.path.glob("*") if p.is_file()}
     with pytest.raises(ConfigError, match=rf"{section}\.{name} is .* cannot be changed"):
-        change(run, {section: {name: value}, "training": {"updates": 3} | (
-            {name: value} if section == "training" else {})}, {})  # fmt: skip
+        change_settings(run, merge({"training": {"updates": 3}}, {section: {name: value}}))
     assert {p: p.read_bytes() for p in run.path.glob("*") if p.is_file()} == before
 
 
 def test_a_run_with_smaller_batches_goes_on(store, tmp_path):
     run = new_run(tmp_path / "run", store, training={"updates": 9, "validate_every": 3})
     train(run, store)
-    change(run, {"training": {"updates": 15, "batch_tokens": 60, "accumulate": 2}}, {})
+    change_settings(run, {"training": {"updates": 15, "batch_tokens": 60, "accumulate": 2}})
     outcome, _ = train(run, store)
     assert outcome.state.update == 15
 
 
 def test_finished_means_with_report_and_average(store, tmp_path):
     run = new_run(tmp_path / "run", store, training={"average": "best", "keep_best": 2})
-    assert finished(run, {}, {}) is None
+    assert reason_finished(run, {}) is None
     train(run, store)
-    assert finished(run, {}, {}) is None  # there is no report yet
+    assert reason_finished(run, {}) is None  # there is no report yet
     run.report.write_text("told")
-    assert "all 20 updates are done" in str(finished(run, {}, {}))
-    assert finished(run, {"training": {"updates": 30}}, {}) is None
+    assert "all 20 updates are done" in str(reason_finished(run, {}))
+    assert reason_finished(run, {"training": {"updates": 30}}) is None
     lines = run.metrics.read_text().splitlines(keepends=True)
     run.metrics.write_text("".join(lines[:-1]))
-    assert finished(run, {}, {}) is None
+    assert reason_finished(run, {}) is None
