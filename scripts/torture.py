@@ -25,11 +25,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a process that has threads must not be forked
 
+TRAINING_IMPORTS = (
+    "cli.runs.summary", "cli.runs.training", "cli.terminal.live", "data.batching",
+    "data.preparation.pipeline", "rich.console", "sacrebleu", "sentencepiece",
+    "seq2seq.checkpoints.folder", "seq2seq.evaluation.quality", "seq2seq.search.translation",
+)  # fmt: skip
 PHASES = ("start-up", "update", "validation", "save", "averaging", "the end")
 PLAIN = {
     "training.updates": 120,
@@ -83,11 +89,10 @@ def warm_up() -> None:
     """Import everything that a training imports, so that an attempt only has to fork."""
     import torch
 
-    import seq2seq.checkpoints.folder
-    import seq2seq.evaluation.quality
-    import seq2seq.search.translation  # noqa: F401
-
+    for module in TRAINING_IMPORTS:
+        import_module(module)
     torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first one imports a compiler
     assert threading.active_count() == 1
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from journey import train
-from program import ENVIRONMENT, PROGRAM, call, seq2seq, succeed
+from program import ENVIRONMENT, PROGRAM, call, succeed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -200,7 +200,7 @@ def test_a_second_training_names_the_first_and_a_killed_one_blocks_nobody(slow_s
     run = tmp_path / "run"
     with Running(*validating(slow_store, run)) as program:
         program.until("update 5 ")
-        second = seq2seq("train", slow_store, run, "--resume")
+        second = call("train", slow_store, run, "--resume")
         assert second.code == 6
         assert f"is being trained by process {program.process.pid} on " in second.err
         assert (run / "metrics.jsonl").exists()
