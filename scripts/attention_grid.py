@@ -32,6 +32,7 @@ from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName, SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.model import EncoderDecoder
+from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import translate_ids
 from seq2seq.training.events import TrainingState, ValidationScores
 from seq2seq.training.loop import fit
@@ -209,7 +210,7 @@ def exactly_right(model: EncoderDecoder, batches: Sequence[Batch]) -> float:
             ids[: length - 1].tolist()
             for ids, length in zip(batch.source.ids, batch.source.lengths.tolist(), strict=True)
         ]
-        found = translate_ids(model, sources, SearchConfig(beam=1))
+        found = translate_ids(SingleModel(model), sources, SearchConfig(beam=1))
         right += sum(
             best[0].ids == (*reversed(source), EOS)
             for source, best in zip(sources, found, strict=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.alignment import Alignment
     from seq2seq.model import EncoderDecoder
     from seq2seq.search.hypothesis import Hypothesis
+    from seq2seq.search.inference import SingleModel
 
 CHUNK = 512  # lines translated together, where so many are there
 
@@ -65,7 +66,7 @@ class Translator:
         self.checkpoint = checkpoint  # that the weights came from, if they were loaded
         self.model, self.search = model, search
         self._source, self._target = source, target
-        self._front = [] if tag is None else [_tag_id(source, tag)]  # of every source
+        self._tags = [] if tag is None else [_tag_id(source, tag)]  # at the start of every source
         self._device = device
 
     @classmethod
@@ -150,14 +151,8 @@ class Translator:
         ids = [self._source.encode(line) for line in lines]
         limit = self.search.max_source_pieces
         asked = [i for i, each in enumerate(ids) if each]
-        found = translate_ids(
-            self.model,
-            [[*self._front, *ids[i][:limit]] for i in asked],
-            self.search,
-            n_best=n_best,
-            head=None if head is None else head - 1,
-            device=self._device,
-        )
+        sources = [[*self._tags, *ids[i][:limit]] for i in asked]
+        found = translate_ids(self._inference(head), sources, self.search, n_best=n_best)
         candidates: dict[int, tuple[Candidate, ...]] = {
             i: tuple(self._candidate(ids[i][:limit], each) for each in hypotheses)
             for i, hypotheses in zip(asked, found, strict=True)
@@ -175,29 +170,30 @@ class Translator:
         if not ids or not target_ids:
             return Translation(source, (), truncated=False)
         limit = self.search.max_source_pieces
-        hypothesis = force(
-            self.model,
-            [*self._front, *ids[:limit]],
-            target_ids,
-            head=None if head is None else head - 1,
-            device=self._device,
-        )
+        hypothesis = force(self._inference(head), [*self._tags, *ids[:limit]], target_ids)
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
 
-    def _candidate(self, source: Sequence[int], hypothesis: "Hypothesis") -> Candidate:
-        import numpy as np
+    def _inference(self, head: int | None) -> "SingleModel":
+        """The model as search sees it, with the weights of one head (from 1) or the mean of all."""
+        from seq2seq.search.inference import SingleModel
 
+        return SingleModel(
+            self.model,
+            head=None if head is None else head - 1,
+            tags=len(self._tags),
+            device=self._device,
+        )
+
+    def _candidate(self, source: Sequence[int], hypothesis: "Hypothesis") -> Candidate:
         from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
 
         alignment = None
         pieces = tuple(self._target.pieces(hypothesis.ids))
         if hypothesis.weights is not None:
-            weights = hypothesis.weights.double().numpy()
-            if self._front:  # the tag is no word: what looks at it is shown with the end
-                weights = np.column_stack([weights[:, 1:-1], weights[:, 0] + weights[:, -1]])
-            alignment = Alignment((*self._source.pieces(source), END_OF_SENTENCE), pieces, weights)
+            labels = (*self._source.pieces(source), END_OF_SENTENCE)
+            alignment = Alignment(labels, pieces, hypothesis.weights.double().numpy())
         return Candidate(
             self._target.decode(hypothesis.ids),
             hypothesis.score,

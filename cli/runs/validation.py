@@ -64,17 +64,17 @@ class Validator:
         self, model: "EncoderDecoder", pairs: Sequence[int], stop: "StopRequest"
     ) -> dict[int, str]:
         """Greedy translations by pair; a blank source has a blank one."""
+        from seq2seq.search.inference import SingleModel
         from seq2seq.search.translation import translate_ids
 
         limit, size = self._search.max_source_pieces, self._search.batch_sentences
         sources = {i: self._valid.source(i)[:limit].tolist() for i in pairs}
         by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
         texts = dict.fromkeys(pairs, "")
+        inference = SingleModel(model, device=self._device)
         for begin in stop.interruptible(range(0, len(by_length), size)):
             chosen = by_length[begin : begin + size]
-            found = translate_ids(
-                model, [sources[i] for i in chosen], self._search, device=self._device
-            )
+            found = translate_ids(inference, [sources[i] for i in chosen], self._search)
             for i, (best,) in zip(chosen, found, strict=True):
                 texts[i] = self._tokenizer.decode(best.ids)
         return texts

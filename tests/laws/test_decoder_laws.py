@@ -10,6 +10,7 @@ import torch
 from combinations import model_configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from searching import forced, translate
 from tiny import (
     LUONG,
     ORDER_AND_SCORE,
@@ -27,7 +28,6 @@ from seq2seq.batch import EOS, PAD
 from seq2seq.config import ModelConfig, SearchConfig
 from seq2seq.decoders.contract import Unrolled
 from seq2seq.model import EncoderDecoder
-from seq2seq.search.translation import force, translate_ids
 from seq2seq.training.losses import batch_loss
 
 every_kind = pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
@@ -351,13 +351,13 @@ def on_pieces(weights: torch.Tensor, stride: int, pieces: int, read: int) -> tor
 @given(anything, pair_lists)
 def test_forcing_a_target_gives_its_loss(kind, data, pairs):
     config, model = drawn_model(data, kind)
-    forced = [force(model, source, target) for source, target in pairs]
+    again = [forced(model, source, target) for source, target in pairs]
     with torch.no_grad():
         loss = batch_loss(model, padded(pairs))
         weights = model.unroll(padded(pairs)).weights
-    total = -sum(hypothesis.log_probability for hypothesis in forced)
+    total = -sum(hypothesis.log_probability for hypothesis in again)
     assert loss.nll.item() == pytest.approx(total, rel=1e-10)
-    for row, (hypothesis, (source, target)) in enumerate(zip(forced, pairs, strict=True)):
+    for row, (hypothesis, (source, target)) in enumerate(zip(again, pairs, strict=True)):
         assert hypothesis.ids == (*target, EOS)
         if weights is not None:
             rows, columns = len(target) + 1, len(source) + 1
@@ -373,7 +373,7 @@ def test_forcing_a_target_gives_its_loss(kind, data, pairs):
 def test_attention_shown_on_the_source_sums_to_one_like_its_states(kind, data, source, target):
     """Also where a state of a pyramid stands for several pieces."""
     config, model = drawn_model(data, kind)
-    weights = force(model, source, target).weights
+    weights = forced(model, source, target).weights
     for step, row in enumerate(weights, start=1):
         if config.scope == "local_p":
             assert row.sum() <= 1 + 1e-12
@@ -387,14 +387,14 @@ def test_attention_shown_on_the_source_sums_to_one_like_its_states(kind, data, s
 @given(data=anything, source=sentences, target=sentences)
 def test_the_views_of_attention_heads_average_to_the_view_of_all(kind, data, source, target):
     config, model = drawn_model(data, kind)
-    heads = [force(model, source, target, head=head).weights for head in range(config.heads)]
-    together = force(model, source, target).weights
+    heads = [forced(model, source, target, head=head).weights for head in range(config.heads)]
+    together = forced(model, source, target).weights
     torch.testing.assert_close(sum(heads) / config.heads, together, rtol=0, atol=1e-12)
     searched = [
-        translate_ids(model, [source], SearchConfig(beam=2), head=head)[0][0]
+        translate(model, [source], SearchConfig(beam=2), head=head)[0][0]
         for head in range(config.heads)
     ]
-    ((best,),) = translate_ids(model, [source], SearchConfig(beam=2))
+    ((best,),) = translate(model, [source], SearchConfig(beam=2))
     mean = sum(each.weights for each in searched) / config.heads
     torch.testing.assert_close(mean, best.weights, rtol=0, atol=1e-12)
 
@@ -405,18 +405,18 @@ def test_the_views_of_attention_heads_average_to_the_view_of_all(kind, data, sou
 def test_forcing_the_best_hypothesis_gives_it_back(kind, data, sources, dtype):
     config, model = drawn_searcher(data, kind, eos=3.0, dtype=dtype)
     near = rounding(config, dtype)
-    found = translate_ids(model, sources, SearchConfig(beam=3), n_best=2)
+    found = translate(model, sources, SearchConfig(beam=3), n_best=2)
     for source, hypotheses in zip(sources, found, strict=True):
         for hypothesis in hypotheses:
             if hypothesis.ids[-1] != EOS:
                 continue  # cut at the longest length: what force adds was never searched
-            forced = force(model, source, hypothesis.ids[:-1])
-            assert forced.ids == hypothesis.ids
-            assert forced.log_probability == pytest.approx(
-                hypothesis.log_probability, abs=10 * near * len(forced.ids)
+            again = forced(model, source, hypothesis.ids[:-1])
+            assert again.ids == hypothesis.ids
+            assert again.log_probability == pytest.approx(
+                hypothesis.log_probability, abs=10 * near * len(again.ids)
             )
             if hypothesis.weights is not None:
-                torch.testing.assert_close(forced.weights, hypothesis.weights, rtol=0, atol=near)
+                torch.testing.assert_close(again.weights, hypothesis.weights, rtol=0, atol=near)
 
 
 @every_kind
@@ -424,10 +424,10 @@ def test_forcing_the_best_hypothesis_gives_it_back(kind, data, sources, dtype):
 @given(anything, st.lists(sentences, min_size=1, max_size=6), st.integers(1, 4))
 def test_a_translation_does_not_depend_on_its_batch(kind, data, sources, beam):
     _, model = drawn_searcher(data, kind)
-    together = translate_ids(model, sources, SearchConfig(beam=beam))
+    together = translate(model, sources, SearchConfig(beam=beam))
     for batch_sentences in (1, 2):
         config = SearchConfig(beam=beam, batch_sentences=batch_sentences)
-        apart = translate_ids(model, sources, config)
+        apart = translate(model, sources, config)
         for (ours,), (theirs,), source in zip(together, apart, sources, strict=True):
             assert ours.ids == theirs.ids
             assert ours.score == pytest.approx(theirs.score, abs=1e-10)
@@ -441,7 +441,7 @@ def test_a_translation_does_not_depend_on_its_batch(kind, data, sources, beam):
 @given(anything, st.lists(sentences, min_size=1, max_size=2))
 def test_a_beam_of_one_is_greedy_search(kind, data, sources):
     _, model = drawn_searcher(data, kind, eos=4.0)
-    greedy = translate_ids(model, sources, SearchConfig(beam=1))
+    greedy = translate(model, sources, SearchConfig(beam=1))
     for (hypothesis,), source in zip(greedy, sources, strict=True):
         ids, logits = walked(model, source, longest=int(2.0 * len(source)) + 20)
         assert hypothesis.ids == ids
@@ -474,6 +474,6 @@ def test_translating_leaves_the_weights_alone():
         return state.hexdigest()
 
     before = digest()
-    translate_ids(model, [[5, 6], [7]], SearchConfig())
-    force(model, [5, 6], [7])
+    translate(model, [[5, 6], [7]], SearchConfig())
+    forced(model, [5, 6], [7])
     assert digest() == before

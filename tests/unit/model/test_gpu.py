@@ -10,13 +10,13 @@ import torch
 from combinations import model_configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from searching import translate
 from tiny import BAHDANAU, CELLS, CONDITIONAL, EVERY_KIND, LUONG, model_of, padded, tiny_model
 from torch import Tensor
 
 from cli.runs.device import choose_device
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.model import EncoderDecoder
-from seq2seq.search.translation import translate_ids
 from seq2seq.training.events import TrainingState, Update, ValidationScores
 from seq2seq.training.loop import fit
 from seq2seq.training.losses import batch_loss
@@ -137,8 +137,8 @@ def test_the_decoder_reads_its_own_words_on_a_gpu():
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_a_gpu_translates_the_same(kind, beam):
     model, config = tiny_model(kind, layers=2), SearchConfig(beam=beam)
-    on_cpu = translate_ids(model, SOURCES, config)
-    on_gpu = translate_ids(model.to("cuda"), SOURCES, config, device="cuda")
+    on_cpu = translate(model, SOURCES, config)
+    on_gpu = translate(model.to("cuda"), SOURCES, config, device="cuda")
     for expected, found in zip(on_cpu, on_gpu, strict=True):
         assert [each.ids for each in found] == [each.ids for each in expected]
         assert [each.score for each in found] == pytest.approx([each.score for each in expected])

@@ -1,46 +1,47 @@
-"""Search bound to the model: order, lengths, n-best, and what a forced target costs."""
+"""Search with a model: order, lengths, n-best, weights over the source, and forced decoding."""
 
 import math
 
 import pytest
 import torch
+from searching import forced, translate
 from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, LUONG, PLAIN, Kind, tensors_of, tiny_model
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, pad_sources
 from seq2seq.config import SearchConfig
-from seq2seq.search.translation import ModelState, force, translate_ids
+from seq2seq.search.inference import ModelState
 
 SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4]]
 GREEDY = SearchConfig(beam=1)
 
 
 def model_that_writes(*favoured: int, by: float = 30.0, kind: Kind = LUONG[4]):
-    """A model that writes what it is told to, most likely the first."""
+    """A model that gives these ids the largest logits, the first one the largest of all."""
     model = tiny_model(kind)
     with torch.no_grad():
-        for place, each in enumerate(favoured):
-            model.output.vocabulary.bias[each] = by - place
+        for rank, each in enumerate(favoured):
+            model.output.vocabulary.bias[each] = by - rank
     return model
 
 
 def test_results_come_in_the_order_of_the_sources():
     model = tiny_model(LUONG[4])
-    together = translate_ids(model, SOURCES, SearchConfig(batch_sentences=2))
+    together = translate(model, SOURCES, SearchConfig(batch_sentences=2))
     for source, (ours,) in zip(SOURCES, together, strict=True):
-        ((alone,),) = translate_ids(model, [source], SearchConfig())
+        ((alone,),) = translate(model, [source], SearchConfig())
         assert ours.ids == alone.ids
     assert together[1][0].ids == together[3][0].ids  # the same source twice
 
 
 def test_no_sources_have_no_translations():
-    assert translate_ids(tiny_model(LUONG[4]), [], SearchConfig()) == []
+    assert translate(tiny_model(LUONG[4]), [], SearchConfig()) == []
 
 
 @pytest.mark.parametrize("beam", [1, 4])
 def test_a_translation_that_never_ends_is_cut(beam):
     config = SearchConfig(beam=beam, max_length_factor=2.0)
     for source, (best, *_) in zip(
-        SOURCES, translate_ids(model_that_writes(7), SOURCES, config), strict=True
+        SOURCES, translate(model_that_writes(7), SOURCES, config), strict=True
     ):
         assert best.ids == (7,) * (2 * len(source) + 20)
 
@@ -48,47 +49,47 @@ def test_a_translation_that_never_ends_is_cut(beam):
 @pytest.mark.parametrize("beam", [1, 4])
 def test_padding_unknown_and_begin_are_never_written(beam):
     model = model_that_writes(PAD, UNK, BOS, 7, 8)
-    for best, *_ in translate_ids(model, SOURCES, SearchConfig(beam=beam)):
+    for best, *_ in translate(model, SOURCES, SearchConfig(beam=beam)):
         assert not {PAD, UNK, BOS} & set(best.ids)
 
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_translation_may_be_empty(beam):
-    for best, *_ in translate_ids(model_that_writes(EOS), SOURCES, SearchConfig(beam=beam)):
+    for best, *_ in translate(model_that_writes(EOS), SOURCES, SearchConfig(beam=beam)):
         assert best.ids == (EOS,)
 
 
 @pytest.mark.parametrize("kind", [PLAIN[0], LUONG[4], BAHDANAU[3], CONDITIONAL[2]], ids=str)
 def test_the_n_best_are_different_and_ordered(kind):
     model = model_that_writes(EOS, 5, by=2.0, kind=kind)
-    for hypotheses in translate_ids(model, SOURCES, SearchConfig(beam=4), n_best=4):
+    for hypotheses in translate(model, SOURCES, SearchConfig(beam=4), n_best=4):
         assert len({each.ids for each in hypotheses}) == len(hypotheses) == 4
         scores = [each.score for each in hypotheses]
         assert scores == sorted(scores, reverse=True)
 
 
 def test_more_hypotheses_than_the_beam_widen_it():
-    (hypotheses,) = translate_ids(model_that_writes(EOS, 5, by=2.0), [[5]], GREEDY, n_best=3)
+    (hypotheses,) = translate(model_that_writes(EOS, 5, by=2.0), [[5]], GREEDY, n_best=3)
     assert len(hypotheses) == 3
 
 
 @pytest.mark.parametrize("kind", ATTENTIVE, ids=str)
 @pytest.mark.parametrize("beam", [1, 3])
-def test_every_written_id_has_a_row_of_weights_over_the_source_and_its_end(kind, beam):
+def test_every_id_of_a_hypothesis_has_a_row_of_weights_over_the_source_and_eos(kind, beam):
     model = model_that_writes(EOS, 5, by=2.0, kind=kind)
     config = SearchConfig(beam=beam, batch_sentences=5)
-    for source, (best, *_) in zip(SOURCES, translate_ids(model, SOURCES, config), strict=True):
+    for source, (best, *_) in zip(SOURCES, translate(model, SOURCES, config), strict=True):
         assert best.weights.shape == (len(best.ids), len(source) + 1)
         assert best.weights.sum(-1).tolist() == pytest.approx([1.0] * len(best.ids))
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_the_weights_of_one_head_are_asked_for_by_its_number(beam):
+def test_the_weights_can_be_those_of_one_head(beam):
     model = tiny_model(LUONG[4], heads=2)
     with torch.no_grad():
         model.output.vocabulary.bias[EOS] += 2.0
     config = SearchConfig(beam=beam)
-    both, *apart = (translate_ids(model, SOURCES, config, head=head) for head in (None, 0, 1))
+    both, *apart = (translate(model, SOURCES, config, head=head) for head in (None, 0, 1))
     for (mean,), (first,), (second,) in zip(both, *apart, strict=True):
         assert mean.ids == first.ids == second.ids and mean.score == first.score == second.score
         torch.testing.assert_close((first.weights + second.weights) / 2, mean.weights)
@@ -96,11 +97,11 @@ def test_the_weights_of_one_head_are_asked_for_by_its_number(beam):
     for head, found in enumerate(apart):
         for source, (best,) in zip(SOURCES, found, strict=True):
             if best.ids[-1] == EOS:
-                forced = force(model, source, best.ids[:-1], head=head)
-                torch.testing.assert_close(forced.weights, best.weights)
+                again = forced(model, source, best.ids[:-1], head=head)
+                torch.testing.assert_close(again.weights, best.weights)
 
 
-def test_a_pyramid_s_weights_are_shared_out_among_the_pieces_of_each_state():
+def test_the_weight_of_a_pyramids_state_is_divided_among_its_pieces():
     model = tiny_model(LUONG[4], encoder="pyramid", layers=3)
     for source in ([5, 6, 7, 8, 9], [5, 6, 7], [5]):  # with EOS 6 = 4 + 2, 4, and 2 pieces
         count = len(source) + 1
@@ -112,40 +113,52 @@ def test_a_pyramid_s_weights_are_shared_out_among_the_pieces_of_each_state():
         pieces = [
             share / size for share, size in zip(states, sizes, strict=True) for _ in range(size)
         ]
-        assert force(model, source, []).weights[0].tolist() == pytest.approx(pieces)
+        assert forced(model, source, []).weights[0].tolist() == pytest.approx(pieces)
         assert sum(pieces) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"encoder": "pyramid", "layers": 2}], ids=str)
+def test_the_weights_of_tags_are_added_to_those_of_eos(options):
+    model = tiny_model(LUONG[4], **options)
+    source = [5, 6, 7, 8]  # two tags and two words
+    whole, words = forced(model, source, [9]).weights, forced(model, source, [9], tags=2).weights
+    expected = torch.stack([whole[:, 2], whole[:, 3], whole[:, [0, 1, 4]].sum(1)], dim=1)
+    torch.testing.assert_close(words, expected)
+    ((best,),) = translate(model, [source], GREEDY, tags=2)
+    ((other,),) = translate(model, [source], GREEDY)
+    assert best.ids == other.ids and best.weights.shape == (len(best.ids), 3)
 
 
 def test_a_model_without_attention_has_no_weights():
     model = tiny_model(PLAIN[0])
-    assert translate_ids(model, [[5]], GREEDY)[0][0].weights is None
-    assert force(model, [5], [6]).weights is None
+    assert translate(model, [[5]], GREEDY)[0][0].weights is None
+    assert forced(model, [5], [6]).weights is None
 
 
 def test_dropout_is_off_in_search_and_forcing():
     model = tiny_model(LUONG[4], dropout=0.5, embedding_dropout=0.5).train()
-    first = translate_ids(model, SOURCES, SearchConfig())
-    assert first == translate_ids(model.train(), SOURCES, SearchConfig())
+    first = translate(model, SOURCES, SearchConfig())
+    assert first == translate(model.train(), SOURCES, SearchConfig())
     model.train()
-    assert force(model, [5], [6]) == force(model.train(), [5], [6])
+    assert forced(model, [5], [6]) == forced(model.train(), [5], [6])
 
 
 def test_the_score_is_the_log_probability_under_the_penalty():
     model = model_that_writes(EOS, 5, by=2.0)
     for alpha in (0.0, 0.6, 2.0):
         config = SearchConfig(beam=3, length_penalty=alpha)
-        for (best,) in translate_ids(model, SOURCES, config):
+        for (best,) in translate(model, SOURCES, config):
             divisor = ((5 + len(best.ids)) / 6) ** alpha
             assert best.score == pytest.approx(best.log_probability / divisor)
 
 
-def test_all_targets_of_a_length_share_the_probability():
-    """Over every target of up to one id, and what begins with two: all there is."""
+def test_the_probabilities_of_all_targets_sum_to_one():
+    """All targets of up to one id, and all that begin with two ids."""
     model = tiny_model(BAHDANAU[3])
     ids = range(model.output.vocabulary.out_features)
-    total = math.exp(force(model, [5, 6], []).log_probability)
+    total = math.exp(forced(model, [5, 6], []).log_probability)
     total += sum(
-        math.exp(force(model, [5, 6], [each]).log_probability) for each in ids if each != EOS
+        math.exp(forced(model, [5, 6], [each]).log_probability) for each in ids if each != EOS
     )
     assert 0 < total < 1
     with torch.no_grad():
@@ -160,13 +173,13 @@ def test_all_targets_of_a_length_share_the_probability():
     assert total + float(rest) == pytest.approx(1.0)
 
 
-def test_selecting_rows_takes_state_and_source_along():
+def test_selecting_rows_selects_them_of_state_and_source():
     model = tiny_model(LUONG[4])
     with torch.no_grad():
         memory = model.encode(pad_sources([[5, 6], [7]]))
         state = ModelState(model.decoder.start(memory), memory)
-    moved = state.select(torch.tensor([1, 1, 0]))
-    ours, theirs = tensors_of(state), tensors_of(moved)
+    selected = state.select(torch.tensor([1, 1, 0]))
+    ours, theirs = tensors_of(state), tensors_of(selected)
     # the state: hidden, cell, fed, number; the source: values, mask, summary, the last hidden and
     # cell, prepared keys and values
     assert len(ours) == len(theirs) == 4 + 7

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 from fitting import endless, events_of, kinds, mirrored
+from searching import translate
 from tiny import VOCABULARY, Kind, padded, tiny_config, tiny_model
 
 from seq2seq.batch import BatchPosition
 from seq2seq.building import build_model
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError, DivergenceError
-from seq2seq.search.translation import translate_ids
 from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
 from seq2seq.training.loop import fit, seed_update
 from seq2seq.training.losses import batch_loss, corpus_nats_per_token
@@ -40,7 +40,7 @@ def test_attention_learns_to_turn_a_sentence_round(kind):
     config = TrainingConfig(updates=200, learning_rate=1e-2, warmup=20, validate_every=10_000)
     events_of(model, config, batches=endless(sentences=48))
     held_out = mirrored(100, random.Random(99))
-    found = translate_ids(model, [source for source, _ in held_out], SearchConfig(beam=2))
+    found = translate(model, [source for source, _ in held_out], SearchConfig(beam=2))
     pairs = zip(found, held_out, strict=True)
     exact = sum(best.ids[:-1] == tuple(target) for (best,), (_, target) in pairs)
     assert exact > 90  # of 100

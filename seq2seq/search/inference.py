@@ -1,0 +1,96 @@
+"""What search knows of a model: sources become a state, and previous ids become logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seq2seq.batch import pad_sources
+from seq2seq.decoders.contract import DecoderState, Memory
+from seq2seq.model import EncoderDecoder
+from seq2seq.search.hypothesis import SearchStep, State
+
+
+class Inference(Protocol[State]):
+    """A trained model as search sees it. Sources are ids without EOS, none of them empty."""
+
+    @property
+    def device(self) -> str: ...
+
+    def start(self, sources: Sequence[Sequence[int]]) -> State:
+        """Encode R sources: the state of R hypotheses without ids."""
+        ...
+
+    def step(self, previous_ids: Tensor, state: State) -> SearchStep[State]:
+        """previous_ids [R] -> logits [R, V] and weights [R, S'] over what the encoder returns."""
+        ...
+
+    def spread_weights(self, weights: Tensor, source: Sequence[int]) -> Tensor:
+        """weights [T, S'] -> [T, S] over the source's words, as pieces, and EOS."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """The state of one model's hypotheses: the decoder's state, and the source it attends to."""
+
+    decoder: DecoderState
+    memory: Memory
+
+    def select(self, rows: Tensor) -> "ModelState":
+        return ModelState(self.decoder.select(rows), self.memory.select(rows))
+
+
+@dataclass(frozen=True)
+class SingleModel:
+    """One model; its weights are the mean of all attention heads, or those of one `head`."""
+
+    model: EncoderDecoder
+    head: int | None = None  # from 0
+    tags: int = 0  # ids at the start of every source that are tags, not words
+    device: str = "cpu"
+
+    def encode(self, sources: Sequence[Sequence[int]]) -> Memory:
+        """Dropout is off from then on."""
+        self.model.eval()
+        return self.model.encode(pad_sources(sources).to(self.device))
+
+    def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
+        memory = self.encode(sources)
+        return ModelState(self.model.decoder.start(memory), memory)
+
+    def step(self, previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
+        readout, weights, decoder = self.model.decoder.step(
+            previous_ids, state.decoder, state.memory
+        )
+        logits = self.model.logits(readout)  # [R, V]
+        return SearchStep(logits, self.head_weights(weights), replace(state, decoder=decoder))
+
+    def head_weights(self, weights: Tensor | None) -> Tensor | None:
+        """[R, N, ..., S'] -> [R, ..., S'] of the head, or the mean of all."""
+        if weights is None:
+            return None
+        return weights.mean(1) if self.head is None else weights[:, self.head]
+
+    def spread_weights(self, weights: Tensor, source: Sequence[int]) -> Tensor:
+        """weights [T, S'] -> [T, S] over the source's words, as pieces, and EOS.
+
+        The weight of a pyramid's state is divided evenly among the pieces that it was encoded
+        from. Tags are no words: their weight is added to that of EOS.
+        """
+        length, stride = len(source) + 1, self.model.encoder.stride
+        if stride == 1:
+            weights = weights[:, :length]
+        else:
+            encoded = length if self.model.encoder.encode_eos else length - 1
+            states = torch.arange(encoded) // stride  # [encoded] the state of each piece
+            pieces = states.bincount()[states]  # [encoded] how many pieces share that state
+            weights = F.pad(weights[:, states] / pieces, (0, length - encoded))
+        if not self.tags:
+            return weights
+        tags, words = weights[:, : self.tags], weights[:, self.tags :].clone()
+        words[:, -1] += tags.sum(dim=1)
+        return words
