@@ -1,4 +1,4 @@
-"""Two files are read, measured and judged."""
+"""Examine a parallel corpus: read both files, measure them and list the findings."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ from data.health.findings import findings_of
 from data.health.measures import find_copies, length_distributions, length_ratio
 from data.health.report import CorpusHealth, Drop, Example, Finding, SideHealth
 from data.health.shifts import Stretch, find_stretches, length_correlation
-from data.health.side import EXAMPLES, Side
+from data.health.side_scan import EXAMPLES, SideScan
 
-SHOWN = 200  # characters of an example that are kept
-LEAST_LOST = 50  # lines that fit nowhere before it is said
+EXAMPLE_CHARACTERS = 200  # longer examples are shortened
+SHORTEST_UNMATCHED = 50  # lines; shorter stretches without an offset are ignored
 
 
 def examine(
@@ -26,16 +26,19 @@ def examine(
     names: tuple[str, str] | None = None,
     advance: Callable[[int], object] = lambda lines: None,
 ) -> CorpusHealth:
-    """Read a corpus and report on it; `names` stand for the paths, `advance` hears of lines read.
+    """Read a corpus and report on it.
+
+    names: of the files, for messages in place of their paths
+    advance: called with the number of lines after each block of lines
 
     Raises CorpusError only for what cannot be read at all: a missing file, a directory, bad gzip.
     """
     config = config or DataConfig()
     name_source, name_target = names or (str(source), str(target))
-    left, right = Side(name_source, source), Side(name_target, target)
-    cleaning, dropped = _read(left, right, config, advance)
+    left, right = SideScan(name_source, source), SideScan(name_target, target)
+    cleaning, dropped = _scan(left, right, config, advance)
     pairs = min(left.lines, right.lines)
-    stretches = _told(find_stretches(left.traces(), right.traces()))
+    stretches = _merge_stretches(find_stretches(left.traces(), right.traces()))
     correlation = length_correlation(left.traces(), right.traces())
     copies = find_copies(left, right, pairs)
     found = findings_of(
@@ -64,41 +67,41 @@ def examine(
             for reason, count in cleaning.reasons.most_common()
         ),
         stretches=stretches,
-        findings=_illustrated(found, left, right),
+        findings=_with_example_texts(found, left, right),
     )
 
 
-def _read(
-    left: Side, right: Side, config: DataConfig, advance: Callable[[int], object]
+def _scan(
+    left: SideScan, right: SideScan, config: DataConfig, advance: Callable[[int], object]
 ) -> tuple[CleaningReport, dict[str, list[Example]]]:
-    """Read both files in step; returns what cleaning would do to the pairs, with examples."""
+    """Read both files in step. Returns what cleaning would drop, and examples for each reason."""
     rules, report = cleaning_rules(config), CleaningReport()
     dropped: dict[str, list[Example]] = {}
-    targets = itertools.chain.from_iterable(right.pieces())
-    for piece in left.pieces():
+    right_lines = itertools.chain.from_iterable(right.line_blocks())
+    for block in left.line_blocks():
         start = left.lines
-        sources, bad_sources = left.take(piece)
-        facing = list(itertools.islice(targets, len(piece)))
-        others, bad_targets = right.take(facing) if facing else ([], set())
-        unread = bad_sources | bad_targets
-        for index, pair in enumerate(map(SentencePair, sources, others)):
+        sources, bad_sources = left.add(block)
+        right_block = list(itertools.islice(right_lines, len(block)))
+        targets, bad_targets = right.add(right_block) if right_block else ([], set())
+        invalid = bad_sources | bad_targets
+        for index, pair in enumerate(map(SentencePair, sources, targets)):
             report.read += 1
-            reason = "not valid UTF-8" if index in unread else reason_to_drop(pair, rules)
+            reason = "not valid UTF-8" if index in invalid else reason_to_drop(pair, rules)
             if reason:
                 number = start + index + 1
                 report.drop(reason, line=number)
-                shown = dropped.setdefault(reason, [])
-                if len(shown) < EXAMPLES and index not in unread:  # a finding shows those
-                    shown.append(Example(number, _shortened(pair.source), _shortened(pair.target)))
-        advance(len(piece))
-    while rest := list(itertools.islice(targets, 4096)):
-        right.take(rest)
+                examples = dropped.setdefault(reason, [])
+                if len(examples) < EXAMPLES and index not in invalid:  # a finding has those
+                    examples.append(Example(number, _shorten(pair.source), _shorten(pair.target)))
+        advance(len(block))
+    while rest := list(itertools.islice(right_lines, 4096)):
+        right.add(rest)
         advance(len(rest))
     return report, dropped
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= EXAMPLE_CHARACTERS else text[: EXAMPLE_CHARACTERS - 1] + "…"
 
 
 def _same_file(source: Path, target: Path) -> bool:
@@ -108,23 +111,25 @@ def _same_file(source: Path, target: Path) -> bool:
         return False
 
 
-def _told(stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
-    """Without the short stretches that fit nowhere, and with neighbours of one offset joined."""
-    told: list[Stretch] = []
+def _merge_stretches(stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
+    """Ignore short stretches without an offset, and join neighbours of equal offset."""
+    merged: list[Stretch] = []
     for part in stretches:
-        if part.offset is None and part.last - part.first + 1 < LEAST_LOST and told:
-            part = replace(part, offset=told[-1].offset)
-        if told and told[-1].offset == part.offset:
-            told[-1] = replace(told[-1], last=part.last)
+        if part.offset is None and part.last - part.first + 1 < SHORTEST_UNMATCHED and merged:
+            part = replace(part, offset=merged[-1].offset)
+        if merged and merged[-1].offset == part.offset:
+            merged[-1] = replace(merged[-1], last=part.last)
         else:
-            told.append(part)
-    return tuple(told)
+            merged.append(part)
+    return tuple(merged)
 
 
-def _illustrated(findings: Sequence[Finding], left: Side, right: Side) -> tuple[Finding, ...]:
-    """With the text of the examples, by one further reading of each file."""
+def _with_example_texts(
+    findings: Sequence[Finding], left: SideScan, right: SideScan
+) -> tuple[Finding, ...]:
+    """The findings with the text of their examples, by a second pass over each file."""
     wanted = {example.line for finding in findings for example in finding.examples}
-    sources, targets = _chosen_lines(left, wanted), _chosen_lines(right, wanted)
+    sources, targets = _lines_at(left, wanted), _lines_at(right, wanted)
     return tuple(
         replace(
             finding,
@@ -137,14 +142,14 @@ def _illustrated(findings: Sequence[Finding], left: Side, right: Side) -> tuple[
     )
 
 
-def _chosen_lines(side: Side, numbers: set[int]) -> dict[int, str]:
+def _lines_at(side: SideScan, numbers: set[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     last = max(numbers, default=0)
-    if side.utf16 or side.looks_like_utf16 or not last:
+    if side.has_utf16_bom or side.looks_like_utf16 or not last:
         return found
     for number, raw in enumerate(read_raw_lines(side.path), start=1):
         if number in numbers:
-            found[number] = _shortened(raw.decode("utf-8", errors="replace"))
+            found[number] = _shorten(raw.decode("utf-8", errors="replace"))
         if number >= last:
             break
     return found

@@ -1,4 +1,4 @@
-"""What is worth telling of a corpus: faults, warnings and notes, one function a kind."""
+"""The findings about a corpus: faults, warnings and notes, one function for each kind."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,22 +6,22 @@ from data.cleaning import CleaningReport
 from data.health.measures import Copies
 from data.health.report import SEVERITIES, Example, Finding, Severity
 from data.health.shifts import Stretch
-from data.health.side import EXAMPLES, Side
+from data.health.side_scan import EXAMPLES, SideScan
 from seq2seq.system.figures import counted, percent, plural
 
-# What is worth a warning and not only a note; shares of all pairs.
+# Shares of all pairs above which a note becomes a warning.
 MANY_DROPPED = 0.1
 MANY_REPEATED = 0.1
 MANY_IDENTICAL = 0.1
 MANY_SUSPECT_ENCODINGS = 0.001
 FEW_PAIRS = 1000
-NO_CORRELATION = 0.1  # of line lengths, in at least ENOUGH_LINES lines
+LOWEST_CORRELATION = 0.1  # of line lengths, in at least ENOUGH_LINES lines
 ENOUGH_LINES = 200
 
 
 def findings_of(
-    left: Side,
-    right: Side,
+    left: SideScan,
+    right: SideScan,
     stretches: Sequence[Stretch],
     correlation: float | None,
     copies: Copies,
@@ -29,28 +29,28 @@ def findings_of(
     *,
     same_file: bool,
 ) -> list[Finding]:
-    """All of them, the gravest first."""
+    """All findings, the most severe first."""
     sides = (left,) if same_file else (left, right)
     pairs = min(left.lines, right.lines)
     found = [
-        *_readability(sides),
-        *_counts(left, right, stretches),
+        *_unreadable_text(sides),
+        *_unequal_counts(left, right, stretches),
         *_shifts(left, right, stretches),
         *_unrelated(correlation, stretches, pairs),
-        *_sameness(same_file, copies, pairs),
+        *_identical_sides(same_file, copies, pairs),
         *_suspect_encodings(sides),
-        *_losses(cleaning, left, right),
+        *_dropped_pairs(cleaning, left, right),
         *_repetitions(copies, pairs),
-        *_line_breaks(sides),
-        *_remarks(sides, cleaning.kept),
+        *_odd_characters(sides),
+        *_harmless_details(sides, cleaning.kept),
     ]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def _readability(sides: Sequence[Side]) -> Iterator[Finding]:
+def _unreadable_text(sides: Sequence[SideScan]) -> Iterator[Finding]:
     """What training would refuse to read."""
     for side in sides:
-        if side.utf16:
+        if side.has_utf16_bom:
             yield Finding(
                 "utf-16",
                 "fault",
@@ -66,24 +66,26 @@ def _readability(sides: Sequence[Side]) -> Iterator[Finding]:
             yield Finding(
                 "utf-16",
                 "fault",
-                f"{side.name} looks like UTF-16 without a mark: most lines hold NUL",
+                f"{side.name} looks like UTF-16 without a byte-order mark: most lines have a NUL",
                 side.nul.count,
                 "convert it: `iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE)",
                 side.nul.as_examples(),
             )
-        elif side.invalid.count:
+        elif side.invalid_utf8.count:
             yield Finding(
                 "invalid-utf-8",
                 "fault",
-                f"{counted(side.invalid.count, 'line')} of {side.name} "
-                f"{plural(side.invalid.count, 'is', 'are')} not valid UTF-8",
-                side.invalid.count,
+                f"{counted(side.invalid_utf8.count, 'line')} of {side.name} "
+                f"{plural(side.invalid_utf8.count, 'is', 'are')} not valid UTF-8",
+                side.invalid_utf8.count,
                 "convert the file, for example with `iconv -f LATIN1 -t UTF-8`",
-                side.invalid.as_examples(),
+                side.invalid_utf8.as_examples(),
             )
 
 
-def _counts(left: Side, right: Side, stretches: Sequence[Stretch]) -> Iterator[Finding]:
+def _unequal_counts(
+    left: SideScan, right: SideScan, stretches: Sequence[Stretch]
+) -> Iterator[Finding]:
     surplus = right.lines - left.lines
     if not surplus or not stretches:
         return
@@ -102,14 +104,14 @@ def _counts(left: Side, right: Side, stretches: Sequence[Stretch]) -> Iterator[F
     else:
         line = min(left.lines, right.lines) + 1
         advice = (
-            f"the sides seem to run together to the end of {shorter.name}; "
-            f"what is over starts at {longer.name}:{line}"
+            f"the sides seem aligned to the end of {shorter.name}; "
+            f"the extra lines start at {longer.name}:{line}"
         )
         numbers = [line - 1, line]
-    near = [number for number, _ in shorter.breaks.examples if abs(number - line) < 20]
+    near = [number for number, _ in shorter.line_breaks.examples if abs(number - line) < 20]
     if near:
         advice += (
-            f"; {shorter.name}:{near[0]} holds a character that some programs take for a line end"
+            f"; {shorter.name}:{near[0]} has a character that some programs take for a line end"
         )
     yield Finding(
         "unequal-counts",
@@ -121,58 +123,58 @@ def _counts(left: Side, right: Side, stretches: Sequence[Stretch]) -> Iterator[F
     )
 
 
-def _shifts(left: Side, right: Side, stretches: Sequence[Stretch]) -> Iterator[Finding]:
-    """With equal counts, stretches in which the sides do not face each other."""
+def _shifts(left: SideScan, right: SideScan, stretches: Sequence[Stretch]) -> Iterator[Finding]:
+    """With equal line counts, stretches of lines in which the sides are not aligned."""
     if left.lines != right.lines:
         return
-    astray = [part for part in stretches if part.offset != 0]
-    if not astray:
+    misaligned = [part for part in stretches if part.offset != 0]
+    if not misaligned:
         return
-    lines = sum(part.last - part.first + 1 for part in astray)
-    places = "; ".join(_described(part) for part in astray[:EXAMPLES])
-    more = f"; and {len(astray) - EXAMPLES} more" if len(astray) > EXAMPLES else ""
+    lines = sum(part.last - part.first + 1 for part in misaligned)
+    places = "; ".join(_describe_stretch(part) for part in misaligned[:EXAMPLES])
+    more = f"; and {len(misaligned) - EXAMPLES} more" if len(misaligned) > EXAMPLES else ""
     yield Finding(
         "shifted",
         "warning",
-        f"the sides do not seem to face each other in {counted(lines, 'line')}: {places}{more}",
+        f"the sides do not seem aligned in {counted(lines, 'line')}: {places}{more}",
         lines,
-        "compare the sides there: a line lost on one side shifts all that follow",
+        "compare the sides there: a line missing on one side shifts all lines after it",
         tuple(
             Example(part.first + step)
-            for part in astray[:1]
+            for part in misaligned[:1]
             for step in (-1, 0, 1)
             if part.first + step > 0
         ),
     )
 
 
-def _described(part: Stretch) -> str:
+def _describe_stretch(part: Stretch) -> str:
     where = f"lines {part.first:,} to {part.last:,}"
     if part.offset is None:
-        return f"{where} fit nowhere near"
+        return f"{where} match no lines nearby"
     words = f"{counted(abs(part.offset), 'line')} {'later' if part.offset > 0 else 'earlier'}"
-    return f"{where} fit targets {words}"
+    return f"{where} match targets {words}"
 
 
 def _unrelated(
     correlation: float | None, stretches: Sequence[Stretch], pairs: int
 ) -> Iterator[Finding]:
-    if correlation is None or pairs < ENOUGH_LINES or correlation >= NO_CORRELATION:
+    if correlation is None or pairs < ENOUGH_LINES or correlation >= LOWEST_CORRELATION:
         return
     if [part.offset for part in stretches] != [0]:
-        return  # told already
+        return  # another finding says so
     yield Finding(
         "unrelated",
         "warning",
-        "long lines do not face long lines, nor short lines short ones "
-        f"(correlation of lengths {correlation:.2f})",
+        "the lengths of source and target lines have nothing to do with each other "
+        f"(correlation {correlation:.2f})",
         pairs,
         "are these two sides of one corpus, in the same order?",
         tuple(Example(number) for number in (1, 2, 3)),
     )
 
 
-def _sameness(same: bool, copies: Copies, pairs: int) -> Iterator[Finding]:
+def _identical_sides(same: bool, copies: Copies, pairs: int) -> Iterator[Finding]:
     count = len(copies.identical)
     examples = tuple(Example(number) for number in copies.identical[:EXAMPLES].tolist())
     if same:
@@ -181,7 +183,7 @@ def _sameness(same: bool, copies: Copies, pairs: int) -> Iterator[Finding]:
             "warning",
             "source and target are the same file",
             pairs,
-            "name two files, or go on if the model shall learn to copy",
+            "name two files, or continue if the model is to learn copying",
         )
     elif count:
         share = count / pairs
@@ -195,37 +197,36 @@ def _sameness(same: bool, copies: Copies, pairs: int) -> Iterator[Finding]:
         )
 
 
-def _suspect_encodings(sides: Sequence[Side]) -> Iterator[Finding]:
+def _suspect_encodings(sides: Sequence[SideScan]) -> Iterator[Finding]:
     for side in sides:
-        severity: Severity = (
-            "warning" if side.twice.count > MANY_SUSPECT_ENCODINGS * side.lines else "note"
-        )
-        if side.twice.count:
+        twice, lost = side.encoded_twice, side.lost_characters
+        if twice.count:
             yield Finding(
                 "encoded-twice",
-                severity,
-                f"{counted(side.twice.count, 'line')} of {side.name} may be encoded twice",
-                side.twice.count,
+                _encoding_severity(twice.count, side),
+                f"{counted(twice.count, 'line')} of {side.name} may be encoded twice",
+                twice.count,
                 "UTF-8 was read as Latin-1 or Windows-1252 and written as UTF-8 again: "
-                "undo it with `iconv -f UTF-8 -t CP1252`, or fetch the text anew",
-                side.twice.as_examples(),
+                "undo it with `iconv -f UTF-8 -t CP1252`, or get the text again",
+                twice.as_examples(),
             )
-        if side.lost.count:
-            severity = (
-                "warning" if side.lost.count > MANY_SUSPECT_ENCODINGS * side.lines else "note"
-            )
+        if lost.count:
             yield Finding(
                 "lost-characters",
-                severity,
-                f"{counted(side.lost.count, 'line')} of {side.name} "
-                "lost characters (U+FFFD) earlier",
-                side.lost.count,
+                _encoding_severity(lost.count, side),
+                f"{counted(lost.count, 'line')} of {side.name} "
+                f"{plural(lost.count, 'has', 'have')} lost characters (U+FFFD)",
+                lost.count,
                 "these pairs are dropped; the original text may still have the characters",
-                side.lost.as_examples(),
+                lost.as_examples(),
             )
 
 
-def _losses(cleaning: CleaningReport, left: Side, right: Side) -> Iterator[Finding]:
+def _encoding_severity(lines: int, side: SideScan) -> Severity:
+    return "warning" if lines > MANY_SUSPECT_ENCODINGS * side.lines else "note"
+
+
+def _dropped_pairs(cleaning: CleaningReport, left: SideScan, right: SideScan) -> Iterator[Finding]:
     if not cleaning.read:
         return
     if not cleaning.kept:
@@ -266,7 +267,7 @@ def _repetitions(copies: Copies, pairs: int) -> Iterator[Finding]:
             "warning" if share > MANY_REPEATED else "note",
             f"{counted(copies.duplicates, 'pair')} ({percent(share)}) repeat an earlier pair",
             copies.duplicates,
-            "repeated pairs are learnt by heart" if share > MANY_REPEATED else "",
+            "a model memorises repeated pairs" if share > MANY_REPEATED else "",
             (most,),
         )
     if copies.ambiguous:
@@ -280,37 +281,37 @@ def _repetitions(copies: Copies, pairs: int) -> Iterator[Finding]:
         )
 
 
-def _line_breaks(sides: Sequence[Side]) -> Iterator[Finding]:
+def _odd_characters(sides: Sequence[SideScan]) -> Iterator[Finding]:
     for side in sides:
-        if side.breaks.count:
+        if side.line_breaks.count:
             yield Finding(
                 "line-breaks",
                 "note",
-                f"{counted(side.breaks.count, 'line')} of {side.name} "
-                f"{plural(side.breaks.count, 'has', 'have')} characters that other programs take "
-                "for line ends",
-                side.breaks.count,
-                "we split at \\n alone; a tool that splits here makes the sides drift apart",
-                side.breaks.as_examples(),
+                f"{counted(side.line_breaks.count, 'line')} of {side.name} "
+                f"{plural(side.line_breaks.count, 'has', 'have')} characters that other programs "
+                "take for line ends",
+                side.line_breaks.count,
+                "seq2seq splits at \\n alone; a program that splits here misaligns the sides",
+                side.line_breaks.as_examples(),
             )
-        if side.controls.count and not side.looks_like_utf16:
+        if side.control_characters.count and not side.looks_like_utf16:
             yield Finding(
                 "control-characters",
                 "note",
-                f"{counted(side.controls.count, 'line')} of {side.name} "
-                f"{plural(side.controls.count, 'has', 'have')} control characters",
-                side.controls.count,
-                examples=side.controls.as_examples(),
+                f"{counted(side.control_characters.count, 'line')} of {side.name} "
+                f"{plural(side.control_characters.count, 'has', 'have')} control characters",
+                side.control_characters.count,
+                examples=side.control_characters.as_examples(),
             )
 
 
-def _remarks(sides: Sequence[Side], usable: int) -> Iterator[Finding]:
+def _harmless_details(sides: Sequence[SideScan], usable: int) -> Iterator[Finding]:
     for side in sides:
-        if side.marked:
+        if side.has_bom:
             yield Finding(
                 "byte-order-mark",
                 "note",
-                f"{side.name} starts with a byte-order mark; it is taken off",
+                f"{side.name} starts with a byte-order mark, which is removed",
                 1,
             )
         if side.carriage_returns:
@@ -319,7 +320,7 @@ def _remarks(sides: Sequence[Side], usable: int) -> Iterator[Finding]:
                 "note",
                 f"{counted(side.carriage_returns, 'line')} of {side.name} "
                 f"{plural(side.carriage_returns, 'ends', 'end')} in \\r\\n, "
-                "as on Windows; the \\r is taken off",
+                "as on Windows; the \\r is removed",
                 side.carriage_returns,
             )
     if 0 < usable < FEW_PAIRS:

@@ -1,4 +1,4 @@
-"""Copies and lengths, from what is remembered of both sides."""
+"""Repeated pairs and distributions of lengths, computed from the scans of both sides."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,23 +8,25 @@ from numpy.typing import NDArray
 
 from data.health.report import Distribution, Histogram
 from data.health.shifts import BLANK
-from data.health.side import EXAMPLES, Side
+from data.health.side_scan import EXAMPLES, SideScan
 
 BARS = 24  # of a histogram
 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    duplicates: int
+    """Repeated, ambiguous and untranslated pairs."""
+
+    duplicates: int  # beyond the first
     most: int  # copies of the commonest pair
     commonest: int  # its first line
     ambiguous: int
     ambiguous_lines: tuple[int, ...]  # lines of one ambiguous source
-    identical: NDArray[np.int64]  # line numbers
+    identical: NDArray[np.int64]  # line numbers of pairs whose sides are equal
 
 
-def find_copies(left: Side, right: Side, pairs: int) -> Copies:
-    """Equal lines by equal hashes; among ten million lines, one false match in 400,000 corpora."""
+def find_copies(left: SideScan, right: SideScan, pairs: int) -> Copies:
+    """Compares lines by hash: a false match in one of 400,000 corpora of ten million lines."""
     filled = np.flatnonzero(_filled(left, right, pairs))
     sources = left.hashes()[:pairs][filled].view(np.uint64)
     targets = right.hashes()[:pairs][filled].view(np.uint64)
@@ -33,9 +35,8 @@ def find_copies(left: Side, right: Side, pairs: int) -> Copies:
         return Copies(0, 0, 0, 0, (), identical)
     both = sources * np.uint64(0x9E3779B97F4A7C15) + targets  # wraps
     _, firsts, counts = np.unique(both, return_index=True, return_counts=True)
-    # the earliest of the commonest
     top = np.flatnonzero(counts == counts.max())
-    commonest = int(firsts[top].min())
+    commonest = int(firsts[top].min())  # the earliest of equals
     distinct, choices = np.unique(sources[firsts], return_counts=True)
     several = distinct[choices > 1]
     lines: tuple[int, ...] = ()
@@ -56,7 +57,10 @@ def find_copies(left: Side, right: Side, pairs: int) -> Copies:
 def length_distributions(
     *sides: tuple[NDArray[np.uint16], int],
 ) -> list[Distribution | None]:
-    """Lengths of the lines that are not blank, on one scale for all sides."""
+    """Of the lengths of nonblank lines, with the same histogram edges for all sides.
+
+    Each side is its line lengths and the greatest of them, which the lengths may be clipped below.
+    """
     filled = [lengths[lengths > 0] for lengths, _ in sides]
     reach = max(
         (float(np.percentile(lengths, 99)) for lengths in filled if len(lengths)), default=0
@@ -69,18 +73,18 @@ def length_distributions(
     ]
 
 
-def length_ratio(left: Side, right: Side, pairs: int) -> Distribution | None:
-    """Target characters per source character, of pairs with text on both sides."""
+def length_ratio(left: SideScan, right: SideScan, pairs: int) -> Distribution | None:
+    """Target characters per source character, of the pairs with text on both sides."""
     filled = _filled(left, right, pairs)
     sources = left.traces().characters[:pairs][filled]
     targets = right.traces().characters[:pairs][filled]
     ratios: NDArray[np.float32] = np.divide(targets, sources, dtype=np.float32)
-    edges = np.exp2(np.linspace(-2, 2, BARS + 1)[:-1])  # a quarter to four times, in equal ratios
+    edges = np.exp2(np.linspace(-2, 2, BARS + 1)[:-1])  # 1/4 to 4, evenly on a log scale
     return _distribution(ratios, edges)
 
 
-def _filled(left: Side, right: Side, pairs: int) -> NDArray[np.bool_]:
-    """Which pairs have text on both sides."""
+def _filled(left: SideScan, right: SideScan, pairs: int) -> NDArray[np.bool_]:
+    """Whether each pair has text on both sides. [pairs]"""
     endings = left.traces().ending[:pairs], right.traces().ending[:pairs]
     filled: NDArray[np.bool_] = (endings[0] != BLANK) & (endings[1] != BLANK)
     return filled

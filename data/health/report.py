@@ -1,4 +1,4 @@
-"""What is known of a corpus once it has been examined, as plain values."""
+"""The result of examining a corpus, as plain values."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -9,12 +9,12 @@ from seq2seq.system.figures import counted
 SCHEMA_VERSION = 1
 
 Severity = Literal["fault", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("fault", "warning", "note")  # the gravest first
+SEVERITIES: tuple[Severity, ...] = ("fault", "warning", "note")  # the most severe first
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A place to look at; texts are shortened, and None where that side has no such line."""
+    """A pair of lines; long texts are shortened, and None where that side has no such line."""
 
     line: int  # 1-based
     source: str | None = None
@@ -24,6 +24,8 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """One thing worth knowing about a corpus."""
+
     code: str
     severity: Severity
     message: str
@@ -34,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Bar i counts from its edge to the next; the first and the last also take all beyond."""
+    """Bar i counts the values from edge i to edge i + 1; the outer bars also those beyond."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -42,6 +44,8 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
+    """Percentiles and a histogram of lengths or ratios."""
+
     least: float
     percentile_5: float
     median: float
@@ -53,18 +57,18 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class SideHealth:
-    """One file."""
+    """Counts and lengths of one file."""
 
     name: str
     lines: int
     blank: int
-    words: Distribution | None  # between spaces, of lines that are not blank
+    words: Distribution | None  # between spaces, of nonblank lines
     characters: Distribution | None
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """What cleaning with these settings would take out."""
+    """Pairs that cleaning with these settings would drop for one reason."""
 
     reason: str
     count: int
@@ -73,6 +77,8 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class CorpusHealth:
+    """Everything that `examine` finds out; the fields are the keys of the JSON report."""
+
     source: SideHealth
     target: SideHealth
     pairs: int  # lines that both files have
@@ -85,7 +91,7 @@ class CorpusHealth:
     length_correlation: float | None
     drops: tuple[Drop, ...]
     stretches: tuple[Stretch, ...]
-    findings: tuple[Finding, ...]  # the gravest first
+    findings: tuple[Finding, ...]  # the most severe first
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -104,7 +110,7 @@ class CorpusHealth:
 
 
 def verdict(health: CorpusHealth) -> str:
-    """The whole report in one sentence."""
+    """The report in one sentence."""
     if health.faults:
         most = health.faults[0].message
         others = len(health.faults) - 1

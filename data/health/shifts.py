@@ -1,11 +1,11 @@
-"""Where two files stop running side by side: a lost line shows long before anyone reads it.
+"""Find where two files stop being aligned line by line, as after a missing line.
 
-Each line leaves three small traces: its length, its last mark, and a 64-bit sketch of its numbers
-and word beginnings (names, numbers and cognates survive translation). For source line i and target
-line i + k the traces give a log-likelihood ratio, "translations of each other" against "any two
-lines of this corpus", and the offsets k along the corpus are the states of a Markov chain: the best
-path (Viterbi) changes k where a line was lost, and pays for every change. Gale and Church (1993)
-aligned sentences by lengths in this way; the ratios here are learnt from the corpus itself.
+Each line has three small traces: its length, its final punctuation, and a 64-bit sketch of its
+numbers and word beginnings (names, numbers and cognates survive translation). For source line i and
+target line i + k the traces give a log-likelihood ratio, "translations of each other" against "any
+two lines of this corpus", and the offsets k along the corpus are the states of a Markov chain: the
+best path (Viterbi) changes k where a line is missing, at a cost for each change. Gale and Church
+(1993) aligned sentences by lengths in this way; the ratios here are learnt from the corpus itself.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = 8  # lines; offsets tried to either side
-LONGEST = 65_535  # characters; longer lines count as this long
-STEPS = 20_000  # of the Viterbi search; longer corpora are searched in blocks of lines
-LOST = -0.3  # nats a line while no offset fits; free translations are above it, strangers below
-PROOF = 0.15  # nats a line; related sides give 0.5 and more
-ROUNDS = 3  # of learning the ratios and finding the path
+MAX_OFFSET = 8  # lines, in either direction
+MAX_CHARACTERS = 65_535  # longer lines count as this long
+MAX_STEPS = 20_000  # of the Viterbi search; longer corpora are searched in blocks of lines
+NO_OFFSET_SCORE = -0.3  # nats a line; free translations score higher, unrelated lines lower
+LEAST_EVIDENCE = 0.15  # nats a line, for any offset but 0; related sides give 0.5 and more
+ROUNDS = 3  # of estimating the ratios and finding the path
 
 BLANK = 0
 _MARKS = {
@@ -38,10 +38,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class LineTraces:
-    """What is remembered of each line of one file; one element a line."""
+    """Length, ending and sketch of the lines of one file; one element a line."""
 
     characters: NDArray[np.uint16]
-    ending: NDArray[np.uint8]  # class of the last mark, BLANK for a blank line
+    ending: NDArray[np.uint8]  # class of the final punctuation, BLANK for a blank line
     sketch: NDArray[np.uint64]
 
     def __len__(self) -> int:
@@ -50,16 +50,18 @@ class LineTraces:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Source lines `first` to `last` (1-based) face the target lines `offset` further on."""
+    """Source lines `first` to `last` (from 1) are aligned with target lines `offset` later."""
 
     first: int
     last: int
-    offset: int | None  # lines; None where no offset fits
+    offset: int | None  # lines; None where no offset matches
 
 
 def trace_lines(lines: Sequence[str]) -> LineTraces:
     return LineTraces(
-        np.fromiter(map(len, lines), np.int64, len(lines)).clip(max=LONGEST).astype(np.uint16),
+        np.fromiter(map(len, lines), np.int64, len(lines))
+        .clip(max=MAX_CHARACTERS)
+        .astype(np.uint16),
         np.fromiter(map(_ending, lines), np.uint8, len(lines)),
         _sketches(lines),
     )
@@ -76,36 +78,38 @@ def join_traces(parts: Sequence[LineTraces]) -> LineTraces:
 
 
 def find_stretches(source: LineTraces, target: LineTraces) -> tuple[Stretch, ...]:
-    """The corpus as stretches of one offset each; a healthy corpus is one stretch of offset 0."""
+    """Split the corpus into stretches of one offset each; a healthy one is one stretch of 0."""
     lines, surplus = len(source), len(target) - len(source)
     if not lines or not len(target):
         return ()
-    offsets = sorted({*range(-REACH, REACH + 1), surplus})
-    block = -(-lines // STEPS)  # lines a step
-    # A change must convince; but with unequal counts one is certain, and only its place is asked.
+    offsets = sorted({*range(-MAX_OFFSET, MAX_OFFSET + 1), surplus})
+    block = -(-lines // MAX_STEPS)  # lines a step
+    # A change of offset needs evidence, except one that unequal line counts prove.
     likely: set[int] = {0, surplus} if surplus else set()
-    if abs(surplus) <= REACH // 2:  # lost singly, perhaps
+    if abs(surplus) <= MAX_OFFSET // 2:  # perhaps one line missing at a time
         likely |= set(range(min(0, surplus), max(0, surplus)))
     cost = [float(np.log(lines)) + (1.0 if k in likely else 10.0) for k in offsets]
-    cost.append((1 if surplus else 2) * (float(np.log(lines)) + 10.0))  # into "no offset fits"
+    cost.append((1 if surplus else 2) * (float(np.log(lines)) + 10.0))  # to the state of no offset
     ratios = _Ratios(source, target)
     steps = -(-lines // block)
     scores = np.stack([ratios.block_scores(k, block) for k in offsets])  # [K, steps]
     path = np.full(steps, int(scores.sum(axis=1).argmax()))
     for _ in range(ROUNDS):
-        ratios.learn([offsets[state] if state < len(offsets) else None for state in path], block)
+        ratios.estimate([offsets[state] if state < len(offsets) else None for state in path], block)
         scores = np.stack([ratios.block_scores(k, block) for k in offsets])
-        found = _best_path(scores, start=offsets.index(0), cost=np.array(cost), lost=LOST * block)
+        found = _best_path(
+            scores, start=offsets.index(0), cost=np.array(cost), no_offset=NO_OFFSET_SCORE * block
+        )
         if np.array_equal(found, path):
             break
         path = found
     if not surplus and not _convincing(path, scores, lines):
         path = np.full(steps, offsets.index(0))
-    return _refined(path, offsets, block, ratios)
+    return _refine(path, offsets, block, ratios)
 
 
 def length_correlation(source: LineTraces, target: LineTraces) -> float | None:
-    """Rank correlation of line lengths, -1 to 1; None where one side hardly varies."""
+    """Rank correlation of line lengths, -1 to 1; None where the lengths of a side hardly vary."""
     lines = min(len(source), len(target))
     left = source.characters[:lines].astype(np.float64)
     right = target.characters[:lines].astype(np.float64)
@@ -118,13 +122,20 @@ def length_correlation(source: LineTraces, target: LineTraces) -> float | None:
 
 
 class _Ratios:
-    """Log-likelihood ratios of line pairs, in nats, with their learnt parameters."""
+    """Log-likelihood ratios of line pairs, in nats, with parameters estimated from the corpus."""
 
-    # Before a corpus has spoken: what is true of most, worth this many lines of evidence.
+    # The prior: true of most corpora, and with the weight of this many lines.
     PRIOR_LINES = 30.0
     PRIOR_CORRELATION = 0.7
-    PRIOR_SHARED = (-0.3, 0.2, 0.7, 1.3, 2.0, 2.5)  # by bins of sketch bits shared beyond chance
-    CAP = 4.0  # nats; no single line proves more
+    PRIOR_SHARED = (
+        -0.3,
+        0.2,
+        0.7,
+        1.3,
+        2.0,
+        2.5,
+    )  # by bins of shared sketch bits
+    CAP = 4.0  # nats, of a single line
 
     def __init__(self, source: LineTraces, target: LineTraces) -> None:
         self.source, self.target = source, target
@@ -135,11 +146,11 @@ class _Ratios:
         self.correlation = self.PRIOR_CORRELATION
         left = np.bincount(source.ending, minlength=_CLASSES) / len(source)
         right = np.bincount(target.ending, minlength=_CLASSES) / len(target)
-        self.chance_endings = np.outer(left, right) + 1e-6
-        far = np.arange(len(source))
-        unrelated = self._shared(far, (far + 7919) % len(target))
-        counts = np.bincount(unrelated, minlength=len(self.PRIOR_SHARED)) + 1.0
-        self.chance_shared: NDArray[np.float64] = counts / counts.sum()
+        self.unrelated_endings = np.outer(left, right) + 1e-6
+        lines = np.arange(len(source))
+        shared = self._shared(lines, (lines + 7919) % len(target))  # with lines far away
+        counts = np.bincount(shared, minlength=len(self.PRIOR_SHARED)) + 1.0
+        self.unrelated_shared: NDArray[np.float64] = counts / counts.sum()
         same = np.eye(_CLASSES, dtype=bool)
         self.prior_endings = np.where(same, 0.5, -0.5)
         self.prior_endings[BLANK, :] = self.prior_endings[:, BLANK] = -3.0
@@ -148,14 +159,14 @@ class _Ratios:
         self.endings = self.prior_endings
         self.shared = self.prior_shared
 
-    def learn(self, offsets: Sequence[int | None], block: int) -> None:
-        """Take the pairs on the path as translations and count how they agree."""
+    def estimate(self, offsets: Sequence[int | None], block: int) -> None:
+        """Estimate the parameters from the pairs on a path, as if they were all translations."""
         known = np.array([k is not None for k in offsets]).repeat(block)[: len(self.source)]
         ahead = np.array([k or 0 for k in offsets]).repeat(block)[: len(self.source)]
         left = np.arange(len(self.source))
         right = left + ahead
-        real = known & (right >= 0) & (right < len(self.target))
-        left, right = left[real], right[real]
+        inside = known & (right >= 0) & (right < len(self.target))
+        left, right = left[inside], right[inside]
         product = self.source_scores[left] @ self.target_scores[right]
         squares = np.sqrt(
             np.square(self.source_scores[left]).sum() * np.square(self.target_scores[right]).sum()
@@ -169,12 +180,12 @@ class _Ratios:
             self.source.ending[left].astype(np.int64) * _CLASSES + self.target.ending[right],
             minlength=_CLASSES**2,
         ).reshape(_CLASSES, _CLASSES)
-        self.endings = self._ratio(endings, self.chance_endings, self.prior_endings)
+        self.endings = self._ratio(endings, self.unrelated_endings, self.prior_endings)
         shared = np.bincount(self._shared(left, right), minlength=len(self.PRIOR_SHARED))
-        self.shared = self._ratio(shared, self.chance_shared, self.prior_shared)
+        self.shared = self._ratio(shared, self.unrelated_shared, self.prior_shared)
 
     def scores(self, offset: int, first: int, last: int) -> Floats:
-        """For source lines first to last - 1 and their targets `offset` on; 0 beyond the end."""
+        """Of source lines first to last - 1 with the targets `offset` later; 0 past either end."""
         found = np.zeros(last - first, np.float32)
         low = max(first, -offset)
         high = min(last, len(self.target) - offset)
@@ -198,34 +209,34 @@ class _Ratios:
     def _shared(
         self, left: slice | NDArray[np.int64], right: slice | NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Sketch bits in common beyond chance, in bins."""
+        """Bins of the number of common sketch bits, less the expectation for unrelated lines."""
         shared = np.bitwise_count(self.source.sketch[left] & self.target.sketch[right])
-        chance = self.source_bits[left] * self.target_bits[right].astype(np.float32) / 64
-        bins: NDArray[np.int64] = np.floor((shared - chance) * 2 + 1).astype(np.int64)
+        expected = self.source_bits[left] * self.target_bits[right].astype(np.float32) / 64
+        bins: NDArray[np.int64] = np.floor((shared - expected) * 2 + 1).astype(np.int64)
         return np.clip(bins, 0, len(self.PRIOR_SHARED) - 1, out=bins)
 
     def _ratio(
-        self, seen: NDArray[np.int64], chance: NDArray[np.float64], prior: NDArray[np.float64]
+        self, counts: NDArray[np.int64], unrelated: NDArray[np.float64], prior: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        expected = chance * np.exp(prior)
+        expected = unrelated * np.exp(prior)
         expected *= self.PRIOR_LINES / expected.sum()
-        share = (seen + expected) / (seen.sum() + self.PRIOR_LINES)
-        ratio: NDArray[np.float64] = np.log(share / (chance / chance.sum()))
+        share = (counts + expected) / (counts.sum() + self.PRIOR_LINES)
+        ratio: NDArray[np.float64] = np.log(share / (unrelated / unrelated.sum()))
         return np.clip(ratio, -self.CAP, self.CAP, out=ratio)
 
 
 def _convincing(path: NDArray[np.int64], scores: Floats, lines: int) -> bool:
-    """Whether the sides are related at all; else the ratios have only learnt what chance did."""
+    """Whether the sides are related at all: ratios estimated from noise give low scores."""
     known = np.flatnonzero(path < len(scores))
-    return float(scores[path[known], known].sum()) > PROOF * lines + 30.0
+    return float(scores[path[known], known].sum()) > LEAST_EVIDENCE * lines + 30.0
 
 
 def _best_path(
-    scores: Floats, *, start: int, cost: NDArray[np.float64], lost: float
+    scores: Floats, *, start: int, cost: NDArray[np.float64], no_offset: float
 ) -> NDArray[np.int64]:
-    """Viterbi over offsets and, last, the state "no offset fits"."""
+    """Viterbi over the offsets and, as the last state, no offset."""
     states, steps = scores.shape[0] + 1, scores.shape[1]
-    columns = np.vstack([scores, np.full((1, steps), lost, np.float32)]).T.astype(np.float64)
+    columns = np.vstack([scores, np.full((1, steps), no_offset, np.float32)]).T.astype(np.float64)
     best = -cost  # of the best path that ends in each state
     best[start] = 0.0
     came_from = np.empty((steps, states), np.int64)
@@ -234,9 +245,9 @@ def _best_path(
         if step:
             top = int(best.argmax())
             jump = best[top] - cost
-            moved = jump > best
-            came_from[step] = np.where(moved, top, stay)
-            best = np.where(moved, jump, best)
+            jumps = jump > best
+            came_from[step] = np.where(jumps, top, stay)
+            best = np.where(jumps, jump, best)
         best = best + columns[step]
     path = np.empty(steps, np.int64)
     path[-1] = int(best.argmax())
@@ -245,10 +256,10 @@ def _best_path(
     return path
 
 
-def _refined(
+def _refine(
     path: NDArray[np.int64], offsets: Sequence[int], block: int, ratios: _Ratios
 ) -> tuple[Stretch, ...]:
-    """Move each change from the edge of a block to its likeliest line."""
+    """The stretches of a path, each change moved from the edge of a block to the likeliest line."""
     lines = len(ratios.source)
     changes = (np.flatnonzero(np.diff(path)) + 1).tolist()
     edges, values = [0], [int(path[0])]
@@ -273,12 +284,12 @@ def _line_scores(
     ratios: _Ratios, offsets: Sequence[int], state: int, low: int, high: int
 ) -> Floats:
     if state == len(offsets):
-        return np.full(high - low, LOST, np.float32)
+        return np.full(high - low, NO_OFFSET_SCORE, np.float32)
     return ratios.scores(offsets[state], low, high)
 
 
 def _normal_scores(lengths: NDArray[np.uint16]) -> Floats:
-    """Each length's rank as a standard normal quantile, so that outliers weigh no more."""
+    """Each length's rank as a standard normal quantile, so that outliers have no extra weight."""
     counts = np.bincount(lengths)
     present = np.flatnonzero(counts)
     middle = (np.cumsum(counts)[present] - counts[present] / 2) / len(lengths)  # mid-ranks, 0 to 1
@@ -299,11 +310,12 @@ _APART = np.array(
 )
 _DIGIT = np.array([0x30 <= b <= 0x39 for b in range(256)])
 _LOWER = np.array([b | 0x20 if 0x41 <= b <= 0x5A else b for b in range(256)], np.uint8)
-_GOLDEN = np.uint32(0x9E3779B1)  # multiplicative hashing
+_GOLDEN = np.uint32(0x9E3779B1)  # for multiplicative hashing
 
 
 def _sketches(lines: Sequence[str]) -> NDArray[np.uint64]:
-    """One bit of 64 for each number and for the first 4 bytes of each word of 4 or more."""
+    """A set of 64 bits a line: one bit for each number, and for the first 4 bytes of each word of
+    4 or more bytes."""
     if not lines:
         return np.zeros(0, np.uint64)
     # "\n" cannot be inside a line; surrogates cannot be inside decoded text
@@ -315,10 +327,10 @@ def _sketches(lines: Sequence[str]) -> NDArray[np.uint64]:
     folded = _LOWER[text].astype(np.uint32)
     number = digit[starts]
     code, whole = folded[starts], np.ones(len(starts), bool)
-    for place in (1, 2, 3):
-        at = starts + place
+    for index in (1, 2, 3):
+        at = starts + index
         whole &= ~apart[at] & (digit[at] == number)
-        code = code | np.where(whole, folded[at], 0) << np.uint32(8 * place)
+        code = code | np.where(whole, folded[at], 0) << np.uint32(8 * index)
     kept = whole | number
     bits = np.uint64(1) << ((code[kept] * _GOLDEN) >> np.uint32(26)).astype(np.uint64)
     ends = np.flatnonzero(text == 0x0A)

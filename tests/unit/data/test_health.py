@@ -60,7 +60,7 @@ def codes(health: CorpusHealth) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 10, 100, 1000, 5000])
-def test_a_healthy_corpus_gives_no_alarm(tmp_path, size):
+def test_a_healthy_corpus_gives_no_warning(tmp_path, size):
     health = check(tmp_path, corpus_of(size, seed=size))
     assert not health.faults
     assert not health.warnings
@@ -100,7 +100,7 @@ def test_a_shift_is_found_although_the_counts_agree(tmp_path, seed):
     assert abs(shifted[0].first - (place + 1)) <= 10
 
 
-def test_a_shift_that_heals_is_found_with_both_its_ends(tmp_path):
+def test_a_temporary_shift_is_found_with_both_its_ends(tmp_path):
     pairs = corpus_of(3000)
     sources, targets = [s for s, _ in pairs], [t for _, t in pairs]
     del sources[1999], targets[999]
@@ -114,7 +114,7 @@ def test_a_shift_that_heals_is_found_with_both_its_ends(tmp_path):
 def test_lines_missing_at_the_end_are_found_there(tmp_path):
     pairs = corpus_of(1000)
     health = examine(*write(tmp_path, [s for s, _ in pairs], [t for _, t in pairs[:-2]]))
-    assert "run together to the end" in health.faults[0].advice
+    assert "seem aligned to the end" in health.faults[0].advice
     assert ":999" in health.faults[0].advice
 
 
@@ -163,7 +163,7 @@ def test_invalid_utf_8_is_listed_and_the_report_still_comes(tmp_path):
     assert (health.pairs, health.usable) == (9, 7)
 
 
-def test_utf_16_is_recognised_with_and_without_a_mark(tmp_path):
+def test_utf_16_is_recognised_with_and_without_a_byte_order_mark(tmp_path):
     source, target = write(tmp_path, ["a"] * 9, ["b"] * 9)
     for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
         source.write_bytes("Männer laufen\n".encode(encoding) * 9)
@@ -201,7 +201,7 @@ def test_text_encoded_twice_is_suspected(tmp_path, text, told):
         "Âge",
     ],
 )
-def test_honest_text_is_not_suspected(tmp_path, text):
+def test_correct_text_is_not_suspected(tmp_path, text):
     assert "encoded-twice" not in codes(check(tmp_path, [(text, text + "!")]))
 
 
@@ -238,7 +238,7 @@ def test_windows_files_are_read_without_harm(tmp_path):
     assert {"byte-order-mark", "carriage-returns"} <= set(codes(health))
 
 
-def test_a_mark_is_taken_off_the_first_line_only_of_a_long_file(tmp_path):
+def test_a_byte_order_mark_is_removed_from_the_first_line_only_of_a_long_file(tmp_path):
     pairs = [(f"line {n}", "\ufeffzeile") for n in range(40_000)]
     health = check(tmp_path, pairs)
     assert health.target.characters is not None
