@@ -1,7 +1,5 @@
 """A model as its configuration describes it, with fresh weights."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -12,17 +10,19 @@ from seq2seq.attention.scores import ScoreSizes, build_score
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.batch import PAD
 from seq2seq.config import ModelConfig
+from seq2seq.decoders.attentive import AttentionParts
 from seq2seq.decoders.bahdanau import BahdanauDecoder
 from seq2seq.decoders.conditional import ConditionalDecoder
-from seq2seq.decoders.contract import Decoder
+from seq2seq.decoders.contract import Decoder, DecoderParts
 from seq2seq.decoders.luong import LuongDecoder
 from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.decoders.readout import Readout
 from seq2seq.encoder import Encoder
 from seq2seq.errors import ConfigError
+from seq2seq.kernels.dropout import DropoutRates
 from seq2seq.model import EncoderDecoder, OutputLayer, ScaledEmbedding
 from seq2seq.recurrent.cells import CellNoise
-from seq2seq.recurrent.layers import LAYERS
+from seq2seq.recurrent.layers import LayerSpec
 from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
 
@@ -34,10 +34,10 @@ def build_model(
     joint: bool,
     tags: int = 0,
 ) -> EncoderDecoder:
-    """Draw all weights, from torch's own stream of chance.
+    """A model with weights drawn from torch's global generator.
 
-    `tags` symbols behind EOS may stand in front of a source, and are no words to be dropped.
-    Raises ConfigError when all embeddings are to be tied but the vocabularies are separate.
+    The `tags` ids behind EOS are tags in front of a source, which word dropout never drops. Raises
+    ConfigError when all embeddings are to be tied but the vocabularies are separate.
     """
     if config.tie_embeddings == "all" and not joint:
         raise ConfigError(
@@ -67,11 +67,16 @@ def build_model(
 
 
 def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -> Encoder:
-    return Encoder(
-        embedding=embedding,
-        hidden_size=config.encoder_size,
-        layers=config.encoder_layers,
+    spec = LayerSpec(
         cell=config.cell,
+        hidden_size=config.encoder_size,
+        biases=config.recurrent_biases,
+        noise=_noise(config),
+    )
+    return Encoder(
+        spec,
+        embedding=embedding,
+        layers=config.encoder_layers,
         kind=config.encoder,
         reverse_source=config.source_order == "reversed",
         encode_eos=config.encode_eos,
@@ -86,94 +91,98 @@ def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -
             for _ in range(config.encoder_self_attention)
         ),
         summary=config.summary,
-        biases=config.recurrent_biases,
-        embedding_dropout=config.embedding_dropout,
-        word_dropout=config.word_dropout,
         tags=tags,
-        dropout=config.dropout,
-        variational=config.variational_dropout,
-        noise=_noise(config),
+        dropout=DropoutRates(
+            embedding=config.embedding_dropout,
+            word=config.word_dropout,
+            output=config.dropout,
+            variational=config.variational_dropout,
+        ),
     )
 
 
 def _build_decoder(
     config: ModelConfig, encoder: Encoder, embedding: nn.Embedding, readout: Readout
 ) -> Decoder:
-    common: dict[str, Any] = {
-        "embedding": embedding,
-        "bridge": Bridge(
-            kind=config.bridge,
-            summary_size=encoder.summary_size,
-            hidden_size=config.decoder_size,
-            layers=config.decoder_layers,
-            cell=_decoder_cell(config),
-            biases=config.recurrent_biases,
-        ),
-        "readout": readout,
-        "self_attention": SelfAttention(
-            size=config.decoder_size, heads=config.self_attention_heads, dropout=config.dropout
-        )
-        if config.decoder_self_attention
-        else None,
-        "embedding_dropout": config.embedding_dropout,
-        "word_dropout": config.word_dropout
-        if config.target_word_dropout is None
-        else config.target_word_dropout,
-        "dropout": config.dropout if config.readout_dropout is None else config.readout_dropout,
-        "variational": config.variational_dropout,
-    }
+    parts = _build_parts(config, encoder, embedding, readout)
     if config.attention == "none":
         summary_size = encoder.summary_size if config.context == "input" else 0
-        stack = _build_stack(config, input_size=config.embedding_size, fed_size=summary_size)
-        return PlainDecoder(stack=stack, context=config.context, **common)
+        stack = _build_stack(config, input_size=config.embedding_size, extra_size=summary_size)
+        return PlainDecoder(parts, stack, context=config.context)
     attention = _build_attention(config)
     context_size = _context_size(config)
-    fed_size = {"readout": readout.size, "context": context_size}[
-        config.feedback
-    ] * config.uses_input_feeding
-    common |= {
-        "attention": attention,
-        "context_size": context_size,
-        "coverage": _build_coverage(config, attention),
-        "feeds": config.feedback if config.uses_input_feeding else None,
-        "query_layer": config.query_layer,
-        "context_to_upper": config.context_to_upper,
-        "reads_previous": config.readout_state == "previous",
-        "context_dropout": config.context_dropout,
-    }
+    attending = AttentionParts(
+        attention=attention,
+        context_size=context_size,
+        coverage=_build_coverage(config, attention),
+        feedback=config.feedback if config.uses_input_feeding else None,
+        query_layer=config.query_layer,
+        context_to_upper=config.context_to_upper,
+        readout_state=config.readout_state,
+        context_dropout=config.context_dropout,
+    )
+    feedback_size = {"readout": readout.size, "context": context_size, None: 0}[attending.feedback]
     if config.attention == "luong":
-        stack = _build_stack(config, input_size=config.embedding_size, fed_size=fed_size)
-        return LuongDecoder(stack=stack, **common)
+        stack = _build_stack(config, input_size=config.embedding_size, extra_size=feedback_size)
+        return LuongDecoder(parts, attending, stack)
     if config.attention == "bahdanau":
-        stack = _build_stack(
-            config, input_size=config.embedding_size, fed_size=context_size + fed_size
-        )
-        return BahdanauDecoder(stack=stack, **common)
-    first = LAYERS[_decoder_cell(config)](
-        input_size=config.embedding_size,
-        hidden_size=config.decoder_size,
-        fed_size=fed_size,
-        biases=config.recurrent_biases,
-        noise=_noise(config),
-    )
-    return ConditionalDecoder(
-        first=first, stack=_build_stack(config, input_size=context_size, fed_size=0), **common
-    )
+        extra_size = context_size + feedback_size
+        stack = _build_stack(config, input_size=config.embedding_size, extra_size=extra_size)
+        return BahdanauDecoder(parts, attending, stack)
+    first = _decoder_spec(config).build(input_size=config.embedding_size, extra_size=feedback_size)
+    stack = _build_stack(config, input_size=context_size, extra_size=0)
+    return ConditionalDecoder(parts, attending, stack, first=first)
 
 
-def _build_stack(config: ModelConfig, *, input_size: int, fed_size: int) -> RecurrentStack:
-    return RecurrentStack(
-        cell=_decoder_cell(config),
-        input_size=input_size,
-        hidden_size=config.decoder_size,
+def _build_parts(
+    config: ModelConfig, encoder: Encoder, embedding: nn.Embedding, readout: Readout
+) -> DecoderParts:
+    bridge = Bridge(
+        _decoder_spec(config),
+        kind=config.bridge,
+        summary_size=encoder.summary_size,
         layers=config.decoder_layers,
-        fed_size=fed_size,
-        upper_fed_size=_context_size(config) if config.context_to_upper else 0,
+    )
+    self_attention = None
+    if config.decoder_self_attention:
+        self_attention = SelfAttention(
+            size=config.decoder_size, heads=config.self_attention_heads, dropout=config.dropout
+        )
+    word_dropout, output_dropout = config.target_word_dropout, config.readout_dropout
+    dropout = DropoutRates(
+        embedding=config.embedding_dropout,
+        word=config.word_dropout if word_dropout is None else word_dropout,
+        output=config.dropout if output_dropout is None else output_dropout,
+        variational=config.variational_dropout,
+    )
+    return DecoderParts(
+        embedding=embedding,
+        bridge=bridge,
+        readout=readout,
+        self_attention=self_attention,
+        dropout=dropout,
+    )
+
+
+def _build_stack(config: ModelConfig, *, input_size: int, extra_size: int) -> RecurrentStack:
+    return RecurrentStack(
+        _decoder_spec(config),
+        input_size=input_size,
+        layers=config.decoder_layers,
+        extra_size=extra_size,
+        upper_extra_size=_context_size(config) if config.context_to_upper else 0,
         residual_from=config.residual_from,
         dropout=config.dropout,
         variational=config.variational_dropout,
-        noise=_noise(config),
+    )
+
+
+def _decoder_spec(config: ModelConfig) -> LayerSpec:
+    return LayerSpec(
+        cell=config.decoder_cell or config.cell,
+        hidden_size=config.decoder_size,
         biases=config.recurrent_biases,
+        noise=_noise(config),
     )
 
 
@@ -231,14 +240,17 @@ def _build_coverage(
 ) -> Coverage | None:
     if config.coverage == "none":
         return None
-    common: dict[str, Any] = {
-        "memory_size": config.memory_size,
-        "projected_size": attention.projected_size(config.memory_size),
-        "heads": attention.heads,
-    }
+    memory_size, heads = config.memory_size, attention.heads
+    projected_size = attention.projected_size(memory_size)
     if config.coverage == "linear":
-        return LinearCoverage(**common)
-    return GRUCoverage(query_size=config.decoder_size, size=config.coverage_size, **common)
+        return LinearCoverage(memory_size=memory_size, projected_size=projected_size, heads=heads)
+    return GRUCoverage(
+        memory_size=memory_size,
+        query_size=config.decoder_size,
+        projected_size=projected_size,
+        size=config.coverage_size,
+        heads=heads,
+    )
 
 
 def _build_readout(config: ModelConfig, encoder: Encoder) -> Readout:
@@ -260,14 +272,10 @@ def _context_size(config: ModelConfig) -> int:
     return config.attention_size if projected and config.heads == 1 else config.memory_size
 
 
-def _decoder_cell(config: ModelConfig) -> Any:
-    return config.decoder_cell or config.cell
-
-
 def _embedding(config: ModelConfig, vocabulary: int) -> nn.Embedding:
     size = config.embedding_size
-    kind = ScaledEmbedding if config.scale_embeddings else nn.Embedding
-    embedding = kind(vocabulary, size, padding_idx=PAD)
+    embedding_class = ScaledEmbedding if config.scale_embeddings else nn.Embedding
+    embedding = embedding_class(vocabulary, size, padding_idx=PAD)
     nn.init.normal_(embedding.weight, std=size**-0.5 if config.scale_embeddings else 0.1)
     with torch.no_grad():
         embedding.weight[PAD].zero_()

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from seq2seq.batch import Batch, Source
-from seq2seq.decoders.contract import Decoder, Memory, Unrolled
+from seq2seq.decoders.contract import Decoder, Memory, UnrollOutput
 from seq2seq.encoder import Encoder
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 from seq2seq.kernels.padding import length_mask
@@ -22,7 +22,7 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class OutputLayer(nn.Module):
-    """Readouts to logits; embeddings tied to it are reached by a linear map where widths differ."""
+    """Readouts to logits; with tied embeddings of another width, by way of a linear map."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class OutputLayer(nn.Module):
         )
 
     def _narrowed(self, readouts: Tensor) -> Tensor:
-        """[..., R] -> [..., E] where the embeddings are tied, else as they are"""
+        """[..., R] -> [..., E] with tied embeddings of another width, else unchanged"""
         return readouts if self.narrow is None else self.narrow(readouts)
 
 
@@ -88,14 +88,16 @@ class EncoderDecoder(nn.Module):
         self.output: OutputLayer = output
 
     def encode(self, source: Source) -> Memory:
-        states, mask, summary, last, stride = self.encoder.encode(source)
+        """The memory of B sources; without `attend_eos`, EOS is masked in it."""
+        states, mask, summary, final_states, stride = self.encoder.encode(source)
         if not self.attend_eos:
-            visible = (source.lengths.to(mask.device) - 1 + stride - 1) // stride
-            mask = mask & length_mask(visible, mask.shape[1])
-        return Memory(states, mask, summary, last, self.decoder.project_memory(states))
+            counts = (source.lengths.to(mask.device) - 1 + stride - 1) // stride  # [B]
+            mask = mask & length_mask(counts, mask.shape[1])
+        projected = self.decoder.project_memory(states)
+        return Memory(states, mask, summary, final_states, projected)
 
-    def unroll(self, batch: Batch) -> Unrolled:
-        """Readouts and attention for targets that are known."""
+    def unroll(self, batch: Batch) -> UnrollOutput:
+        """Readouts and attention weights for targets that are known."""
         memory = self.encode(batch.source)
         return self.decoder.unroll(batch.decoder_input, memory)
 

@@ -1,1 +1,1 @@
-"""Decoders: the same mathematics through two doors, `unroll` for training and `step` for search."""
+"""Decoders: the same mathematics as `unroll` for training, and as `bind` and `step` for search."""

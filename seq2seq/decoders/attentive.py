@@ -1,9 +1,8 @@
-"""What decoders with attention share: the loop over time, and everything around the look."""
+"""What decoders with attention have in common: the loop over time, attention, and the readout."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,87 +10,73 @@ from torch import Tensor, nn
 from seq2seq.attention.attention import Attention, MultiHeadAttention, ProjectedMemory
 from seq2seq.attention.coverage import Coverage, CoverageState
 from seq2seq.attention.masks import AttentionMask
-from seq2seq.attention.self_attention import SelfAttention
-from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
-from seq2seq.decoders.readout import Readout
-from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
-from seq2seq.recurrent.cells import CellState
-from seq2seq.recurrent.stack import Bridge, RecurrentStack
+from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
+from seq2seq.kernels.dropout import Dropout
+from seq2seq.recurrent.cells import CellStack, CellState
+from seq2seq.recurrent.stack import RecurrentStack
 
 
-class Looked(NamedTuple):
-    """What one look at the source gave."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionParts:
+    """What a decoder with attention is built of besides `DecoderParts` and recurrent layers.
+
+    `feedback` is what the next step's cell gets of this step: the readout (input feeding of Luong
+    et al., 2015, section 3.3), the context, or nothing. The readout is computed from the new state,
+    or from the "previous" one, as in RNNsearch. With `context_to_upper` the context enters every
+    upper layer too. `context_dropout` drops entries of contexts, the same at all steps of a
+    sentence: it drops entries of the values that they are sums of.
+    """
+
+    attention: Attention | MultiHeadAttention
+    context_size: int  # C
+    coverage: Coverage | None = None
+    feedback: Literal["readout", "context"] | None = None
+    query_layer: Literal["top", "bottom"] = "top"  # whose hidden state is the query
+    context_to_upper: bool = False
+    readout_state: Literal["new", "previous"] = "new"
+    context_dropout: float = 0.0
+
+
+class AttendOutput(NamedTuple):
+    """What attention returns for one query a sentence."""
 
     context: Tensor  # [B, C]
     weights: Tensor  # [B, N, S]
-    coverage: CoverageState | None
+    coverage: CoverageState | None  # of the next step
 
 
-class Moved(NamedTuple):
-    """One step of the cells with its look."""
+class RecurrentOutput(NamedTuple):
+    """What the recurrent layers and attention return for one step."""
 
-    layers: tuple[CellState, ...]
-    hidden: Tensor  # [B, H], what the top layer gives
-    past: ProjectedMemory | None
-    look: Looked
-
-
-class Stepping(NamedTuple):
-    """A decoder's two halves of a step, with the cells' weights read once for a whole unroll."""
-
-    project: Callable[[Tensor], Tensor]  # embeddings [..., E] -> gates [..., G]
-    advance: Callable[[Tensor, DecoderState, Memory], Moved]  # gates [B, G]
+    layers: tuple[CellState, ...]  # the next states, lowest first
+    output: Tensor  # [B, H], of the top layer, after self-attention
+    past: ProjectedMemory | None  # for self-attention at the next step
+    attended: AttendOutput
 
 
 class AttentiveDecoder(nn.Module, ABC):
-    """A recurrent decoder that looks at the source at every step; orders differ in `stepping`.
-
-    `feeds` says what the next step's cell is given of this one: the readout (input feeding of Luong
-    et al., 2015, section 3.3), the context, or nothing. The readout reads the new state, or with
-    `reads_previous` that of the step before, as in RNNsearch. With `context_to_upper` the context
-    enters every upper layer too. `context_dropout` drops entries of contexts, the same at all steps
-    of a sentence: those of every value that is mixed.
-    """
+    """A recurrent decoder that attends to the source at every step; see `AttentiveStep`."""
 
     def __init__(
-        self,
-        *,
-        embedding: nn.Embedding,
-        bridge: Bridge,
-        stack: RecurrentStack,
-        attention: Attention | MultiHeadAttention,
-        readout: Readout,
-        context_size: int,
-        coverage: Coverage | None = None,
-        self_attention: SelfAttention | None = None,
-        feeds: Literal["readout", "context"] | None = None,
-        query_layer: Literal["top", "bottom"] = "top",
-        context_to_upper: bool = False,
-        reads_previous: bool = False,
-        context_dropout: float = 0.0,
-        embedding_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        dropout: float = 0.0,
-        variational: bool = False,
+        self, parts: DecoderParts, attending: AttentionParts, stack: RecurrentStack
     ) -> None:
         super().__init__()
-        self.embedding = embedding
-        self.embedding_dropout = EmbeddingDropout(
-            embedding_dropout, words=word_dropout, variational=variational
-        )
-        self.dropout = Dropout(dropout, variational=variational)
-        self.bridge = bridge
+        self.embedding = parts.embedding
+        self.embedding_dropout = parts.dropout.embedding_dropout()
+        self.dropout = parts.dropout.output_dropout()
+        self.bridge = parts.bridge
         self.stack = stack
-        self.attention = attention
-        self.coverage = coverage
-        self.self_attention = self_attention
-        self.readout = readout
-        self.feeds = feeds
-        self.fed_size = {"readout": readout.size, "context": context_size, None: 0}[feeds]
-        self.query_layer = query_layer
-        self.context_to_upper = context_to_upper
-        self.reads_previous = reads_previous
-        self.context_dropout = Dropout(context_dropout, variational=True)
+        self.attention = attending.attention
+        self.coverage = attending.coverage
+        self.self_attention = parts.self_attention
+        self.readout = parts.readout
+        self.feedback = attending.feedback
+        sizes = {"readout": parts.readout.size, "context": attending.context_size, None: 0}
+        self.feedback_size = sizes[attending.feedback]
+        self.query_layer = attending.query_layer
+        self.context_to_upper = attending.context_to_upper
+        self.readout_state = attending.readout_state
+        self.context_dropout = Dropout(attending.context_dropout, variational=True)
 
     @property
     def heads(self) -> int:
@@ -99,102 +84,129 @@ class AttentiveDecoder(nn.Module, ABC):
         return self.attention.heads
 
     @abstractmethod
-    def stepping(self) -> Stepping:
-        """How one step is taken: where the look stands among the cells."""
+    def bind(self, memory: Memory) -> "AttentiveStep": ...
 
     def project_memory(self, values: Tensor) -> ProjectedMemory:
         return self.attention.project_memory(values, self.context_dropout(values))
 
-    def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [B, ...] -> [B, ..., E]"""
+        return self.embedding_dropout(self.embedding(ids))  # type: ignore[no-any-return]
+
+    def upper_input(self, context: Tensor) -> Tensor | None:
+        """The extra input of the upper layers. context [B, ..., C]"""
+        return context if self.context_to_upper else None
+
+    def unroll(self, decoder_input: Tensor, memory: Memory) -> UnrollOutput:
         assert memory.projected is not None
         memory = replace(memory, projected=self.attention.looped(memory.projected))
-        embedded = self.embedding_dropout(self.embedding(decoder_input))  # [B, T, E]
-        stepping, state, read = self.stepping(), self.start(memory), self.readout.looped()
+        embedded = self.embed(decoder_input)  # [B, T, E]
+        bound, readout_of = self.bind(memory), self.readout.looped()
+        state = bound.start()
         states, contexts, readouts, weights = [], [], [], []
-        for gates, word in zip(
-            stepping.project(embedded).unbind(1), embedded.unbind(1), strict=True
+        for projected, embedding in zip(
+            bound.project(embedded).unbind(1), embedded.unbind(1), strict=True
         ):
-            moved = stepping.advance(gates, state, memory)
-            states.append(self._read_state(moved, state))
-            contexts.append(moved.look.context)
-            weights.append(moved.look.weights)
-            if self.feeds == "readout":
-                readouts.append(read(states[-1], moved.look.context, word))
-            state = self._next(state, moved, readouts[-1] if readouts else None)
+            result = bound.advance(projected, state)
+            states.append(bound.readout_state(result, state))
+            contexts.append(result.attended.context)
+            weights.append(result.attended.weights)
+            if self.feedback == "readout":
+                readouts.append(readout_of(states[-1], contexts[-1], embedding))
+            state = bound.next_state(state, result, readouts[-1] if readouts else None)
         joined = (
             torch.stack(readouts, dim=1)
             if readouts
             else self.readout(torch.stack(states, dim=1), torch.stack(contexts, dim=1), embedded)
         )  # [B, T, R]
-        return Unrolled(self.dropout(joined), torch.stack(weights, dim=2))
+        return UnrollOutput(self.dropout(joined), torch.stack(weights, dim=2))
 
-    def start(self, memory: Memory) -> DecoderState:
+
+@dataclass(frozen=True, slots=True)
+class AttentiveStep(ABC):
+    """A decoder's steps, bound to B memories; an order of attention is an `advance` of its own."""
+
+    decoder: AttentiveDecoder
+    memory: Memory
+    cells: CellStack  # the weights of the decoder's layers, sliced once
+
+    @abstractmethod
+    def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
+        """The recurrent layers and attention, in the order of the decoder. projected [B, G]"""
+
+    def project(self, embedded: Tensor) -> Tensor:
+        """The part of the lowest gates that depends on the embeddings. [..., E] -> [..., G]"""
+        return self.cells.project(embedded)
+
+    def start(self) -> DecoderState:
+        decoder, memory = self.decoder, self.memory
         rows, like = len(memory.summary), memory.summary
         return DecoderState(
-            layers=self.bridge(memory.summary, memory.last),
-            fed=like.new_zeros(rows, self.fed_size) if self.feeds else None,
-            coverage=None if self.coverage is None else self.coverage.start(memory.values),
-            number=torch.ones(rows, dtype=torch.int64, device=like.device),
+            layers=decoder.bridge(memory.summary, memory.final_states),
+            feedback=like.new_zeros(rows, decoder.feedback_size) if decoder.feedback else None,
+            coverage=None if decoder.coverage is None else decoder.coverage.start(memory.values),
+            step_index=torch.ones(rows, dtype=torch.int64, device=like.device),
         )
 
-    def step(self, previous_ids: Tensor, state: DecoderState, memory: Memory) -> Step:
-        embedded = self.embedding_dropout(self.embedding(previous_ids))  # [B, E]
-        project, advance = self.stepping()
-        moved = advance(project(embedded), state, memory)
-        context, weights, _ = moved.look
-        readout = self.readout(self._read_state(moved, state), context, embedded)
-        return Step(self.dropout(readout), weights, self._next(state, moved, readout))
+    def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
+        decoder = self.decoder
+        embedded = decoder.embed(previous_ids)  # [B, E]
+        result = self.advance(self.project(embedded), state)
+        context, weights, _ = result.attended
+        readout = decoder.readout(self.readout_state(result, state), context, embedded)  # [B, R]
+        return StepOutput(
+            decoder.dropout(readout), weights, self.next_state(state, result, readout)
+        )
 
-    def look(self, query: Tensor, state: DecoderState, memory: Memory) -> Looked:
-        """Ask with one query a sentence. query [B, H]"""
-        assert memory.projected is not None and state.number is not None
+    def select(self, rows: Tensor) -> Self:
+        return replace(self, memory=self.memory.select(rows))
+
+    def attend(self, query: Tensor, state: DecoderState) -> AttendOutput:
+        """Attend to the memories with one query a sentence. query [B, H]"""
+        memory, coverage = self.memory, self.decoder.coverage
+        assert memory.projected is not None and state.step_index is not None
         key_bias = None
-        if self.coverage is not None:
+        if coverage is not None:
             assert state.coverage is not None
-            key_bias = self.coverage.key_bias(state.coverage)
-        context, weights = self.attention.attend(
+            key_bias = coverage.key_bias(state.coverage)  # [B, N, S, P]
+        context, weights = self.decoder.attention.attend(
             query.unsqueeze(1),
             memory.projected,
             AttentionMask.padding(memory.mask),
-            steps=state.number.unsqueeze(1),
+            steps=state.step_index.unsqueeze(1),
             key_bias=key_bias,
         )  # [B, 1, C], [B, N, 1, S]
-        weights = weights.squeeze(2)
-        coverage = None
-        if self.coverage is not None:
+        weights = weights.squeeze(2)  # [B, N, S]
+        covered = None
+        if coverage is not None:
             assert state.coverage is not None
-            coverage = self.coverage.update(state.coverage, weights.mean(1), query)
-        return Looked(context.squeeze(1), weights, coverage)
+            covered = coverage.update(state.coverage, weights.mean(1), query)
+        return AttendOutput(context.squeeze(1), weights, covered)
 
-    def look_everywhere(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Ask with all steps at once. queries [B, T, H] -> [B, T, C], weights [B, N, T, S]"""
-        assert memory.projected is not None
-        mask = AttentionMask.padding(memory.mask)
-        return self.attention.attend(queries, memory.projected, mask)
-
-    def recall(
-        self, hidden: Tensor, past: ProjectedMemory | None
+    def self_attend(
+        self, output: Tensor, past: ProjectedMemory | None
     ) -> tuple[Tensor, ProjectedMemory | None]:
-        """Look at the decoder's own states, this one included. hidden [B, H] -> [B, H]"""
-        if self.self_attention is None:
-            return hidden, None
-        return self.self_attention.step(hidden, past)
+        """Attend to the decoder's own states, this one included. output [B, H] -> [B, H]"""
+        if self.decoder.self_attention is None:
+            return output, None
+        return self.decoder.self_attention.step(output, past)
 
-    def recall_everywhere(self, hidden: Tensor) -> Tensor:
-        """All steps at once, each seeing itself and those before. [B, T, H] -> [B, T, H]"""
-        if self.self_attention is None:
-            return hidden
-        return self.self_attention.attend_causally(hidden)
+    def readout_state(self, result: RecurrentOutput, state: DecoderState) -> Tensor:
+        """The state that the readout is computed from. -> [B, H]"""
+        if self.decoder.readout_state == "previous":
+            return state.layers[-1].hidden
+        return result.output
 
-    def to_upper(self, context: Tensor) -> Tensor | None:
-        """What the upper layers are given of a context."""
-        return context if self.context_to_upper else None
-
-    def _read_state(self, moved: Moved, before: DecoderState) -> Tensor:
-        """The state that the readout reads. -> [B, H]"""
-        return before.layers[-1].hidden if self.reads_previous else moved.hidden
-
-    def _next(self, state: DecoderState, moved: Moved, readout: Tensor | None) -> DecoderState:
-        assert state.number is not None
-        fed = {"readout": readout, "context": moved.look.context, None: None}[self.feeds]
-        return DecoderState(moved.layers, fed, moved.look.coverage, moved.past, state.number + 1)
+    def next_state(
+        self, state: DecoderState, result: RecurrentOutput, readout: Tensor | None
+    ) -> DecoderState:
+        """The state of the next step. readout [B, R], needed only if it is fed back"""
+        assert state.step_index is not None
+        feedback = {"readout": readout, "context": result.attended.context, None: None}
+        return DecoderState(
+            result.layers,
+            feedback[self.decoder.feedback],
+            result.attended.coverage,
+            result.past,
+            state.step_index + 1,
+        )

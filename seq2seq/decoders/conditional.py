@@ -1,12 +1,19 @@
-"""The order of Nematus (Sennrich et al., 2017): look between two cells, the conditional GRU."""
+"""The order of Nematus (Sennrich et al., 2017): attention between two cells, a conditional GRU."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from seq2seq.decoders.attentive import AttentiveDecoder, Moved, Stepping
-from seq2seq.decoders.contract import DecoderState, Memory
+from seq2seq.decoders.attentive import (
+    AttentionParts,
+    AttentiveDecoder,
+    AttentiveStep,
+    RecurrentOutput,
+)
+from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory
+from seq2seq.recurrent.cells import Cell
 from seq2seq.recurrent.layers import RecurrentLayer
+from seq2seq.recurrent.stack import RecurrentStack
 
 
 class ConditionalDecoder(AttentiveDecoder):
@@ -16,21 +23,35 @@ class ConditionalDecoder(AttentiveDecoder):
     stack is RNN_2, whose input is the context.
     """
 
-    def __init__(self, *, first: RecurrentLayer, **common: Any) -> None:
-        super().__init__(**common)
+    def __init__(
+        self,
+        parts: DecoderParts,
+        attending: AttentionParts,
+        stack: RecurrentStack,
+        *,
+        first: RecurrentLayer,
+    ) -> None:
+        super().__init__(parts, attending, stack)
         self.first = first
 
-    def stepping(self) -> Stepping:
-        first, cells = self.first.cell(), self.stack.stepper()
+    def bind(self, memory: Memory) -> "ConditionalStep":
+        return ConditionalStep(self, memory, self.stack.cells(), self.first.cell())
 
-        def advance(gates: Tensor, state: DecoderState, memory: Memory) -> Moved:
-            between = first.advance(gates, state.layers[0], state.fed)
-            look = self.look(between.hidden, state, memory)
-            lowest = cells.lowest(cells.project(look.context), between)
-            upper, hidden = cells.upper(
-                lowest.hidden, state.layers[1:], self.to_upper(look.context)
-            )
-            hidden, past = self.recall(hidden, state.past)
-            return Moved((lowest, *upper), hidden, past, look)
 
-        return Stepping(first.project, advance)
+@dataclass(frozen=True, slots=True)
+class ConditionalStep(AttentiveStep):
+    first: Cell  # RNN_1
+
+    def project(self, embedded: Tensor) -> Tensor:
+        return self.first.project(embedded)
+
+    def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
+        between = self.first.step(projected, state.layers[0], state.feedback)  # s'_t
+        attended = self.attend(between.hidden, state)
+        context = attended.context  # c_t [B, C]
+        lowest = self.cells.step_lowest(self.cells.project(context), between)
+        upper, output = self.cells.step_upper(
+            lowest.hidden, state.layers[1:], self.decoder.upper_input(context)
+        )
+        output, past = self.self_attend(output, state.past)
+        return RecurrentOutput((lowest, *upper), output, past, attended)

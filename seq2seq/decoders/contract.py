@@ -1,13 +1,17 @@
-"""What every decoder offers, and the values that pass through its doors."""
+"""What every decoder offers, and the values that it takes and returns."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.attention.attention import ProjectedMemory
 from seq2seq.attention.coverage import CoverageState
+from seq2seq.attention.self_attention import SelfAttention
+from seq2seq.decoders.readout import Readout
+from seq2seq.kernels.dropout import NO_DROPOUT, DropoutRates
 from seq2seq.recurrent.cells import CellState
+from seq2seq.recurrent.stack import Bridge
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,61 +19,75 @@ class Memory:
     """B encoded sources as a decoder sees them."""
 
     values: Tensor  # [B, S, M]
-    mask: Tensor  # [B, S] bool, what may be looked at
+    mask: Tensor  # [B, S] bool, True where attention may attend
     summary: Tensor  # [B, Z]
-    last: tuple[CellState, ...]  # the last state of each encoder layer
-    projected: ProjectedMemory | None = (
-        None  # as attention sees it, made once; None without attention
-    )
+    final_states: tuple[CellState, ...]  # of each encoder layer
+    projected: ProjectedMemory | None = None  # keys and values of attention; None without
 
     def select(self, rows: Tensor) -> "Memory":
         return Memory(
             self.values[rows],
             self.mask[rows],
             self.summary[rows],
-            tuple(state.select(rows) for state in self.last),
+            tuple(state.select(rows) for state in self.final_states),
             None if self.projected is None else self.projected.select(rows),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderState:
-    """All that one step hands to the next; what a decoder has no use for is None."""
+    """Everything that one step passes to the next; what a decoder does not use is None."""
 
-    layers: tuple[CellState, ...]
-    fed: Tensor | None = None  # [B, F], the last readout or context, with input feeding
+    layers: tuple[CellState, ...]  # lowest first
+    feedback: Tensor | None = None  # [B, R] or [B, C]: the last readout or context
     coverage: CoverageState | None = None
-    past: ProjectedMemory | None = None  # own states so far, for self-attention
-    number: Tensor | None = None  # [B], of the step to come, from 1, for local attention
+    past: ProjectedMemory | None = None  # the decoder's own states so far, for self-attention
+    step_index: Tensor | None = None  # [B], of the next step, from 1, for local attention
 
     def select(self, rows: Tensor) -> "DecoderState":
         return replace(
             self,
             layers=tuple(layer.select(rows) for layer in self.layers),
-            fed=None if self.fed is None else self.fed[rows],
+            feedback=None if self.feedback is None else self.feedback[rows],
             coverage=None if self.coverage is None else self.coverage.select(rows),
             past=None if self.past is None else self.past.select(rows),
-            number=None if self.number is None else self.number[rows],
+            step_index=None if self.step_index is None else self.step_index[rows],
         )
 
 
-class Unrolled(NamedTuple):
-    """Every step of a batch whose targets are known."""
+class UnrollOutput(NamedTuple):
+    """All T steps of a batch whose targets are known."""
 
     readouts: Tensor  # [B, T, R]
     weights: Tensor | None  # [B, N, T, S], N heads; None without attention
 
 
-class Step(NamedTuple):
+class StepOutput(NamedTuple):
     """One step of a batch whose targets are being written."""
 
     readout: Tensor  # [B, R]
-    weights: Tensor | None  # [B, N, S]
-    state: DecoderState
+    weights: Tensor | None  # [B, N, S]; None without attention
+    state: DecoderState  # of the next step
+
+
+class StepFunctions(Protocol):
+    """A decoder bound to B memories and to its present weights."""
+
+    def start(self) -> DecoderState:
+        """The state of the first step."""
+        ...
+
+    def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
+        """previous_ids [B], BOS at the first step"""
+        ...
+
+    def select(self, rows: Tensor) -> "StepFunctions":
+        """The same decoder, bound to these rows of the memories. rows [B'] int64"""
+        ...
 
 
 class Decoder(Protocol):
-    """`unroll` equals `start` followed by repeated `step`, in evaluation mode."""
+    """`unroll` equals `bind`, `start` and then repeated `step`, in evaluation mode."""
 
     @property
     def heads(self) -> int:
@@ -77,15 +95,24 @@ class Decoder(Protocol):
         ...
 
     def project_memory(self, values: Tensor) -> ProjectedMemory | None:
-        """What of attention depends on memory alone. values [B, S, M]"""
+        """Everything in attention that depends on memory alone. values [B, S, M]"""
         ...
 
-    def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
+    def unroll(self, decoder_input: Tensor, memory: Memory) -> UnrollOutput:
         """decoder_input [B, T], BOS first"""
         ...
 
-    def start(self, memory: Memory) -> DecoderState: ...
-
-    def step(self, previous_ids: Tensor, state: DecoderState, memory: Memory) -> Step:
-        """previous_ids [B]"""
+    def bind(self, memory: Memory) -> StepFunctions:
+        """The steps of one search; its weights are sliced here, not once a step."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderParts:
+    """What every decoder is built of, whether it has attention or not."""
+
+    embedding: nn.Embedding
+    bridge: Bridge
+    readout: Readout
+    self_attention: SelfAttention | None = None  # over the decoder's own states so far
+    dropout: DropoutRates = NO_DROPOUT

@@ -1,79 +1,88 @@
 """A decoder without attention: the source is one vector, its summary."""
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
 
-from seq2seq.attention.self_attention import SelfAttention
-from seq2seq.decoders.contract import DecoderState, Memory, Step, Unrolled
-from seq2seq.decoders.readout import Readout
-from seq2seq.kernels.dropout import Dropout, EmbeddingDropout
-from seq2seq.recurrent.stack import Bridge, RecurrentStack
+from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
+from seq2seq.recurrent.cells import CellStack
+from seq2seq.recurrent.stack import RecurrentStack
 
 
 class PlainDecoder(nn.Module):
     """s_t = RNN(x_t, s_{t-1}).
 
-    context "state": the summary makes the first state and nothing else, x_t = E y_{t-1}
-    (Sutskever et al., 2014). context "input": x_t = [E y_{t-1} ; summary], and the readout may read
-    the summary too (Cho et al., 2014, equations 1 and 2). Nothing is fed back, so training needs
-    no loop over time.
+    context "state": the summary determines the first state and nothing else, x_t = E y_{t-1}
+    (Sutskever et al., 2014). context "input": x_t = [E y_{t-1} ; summary], and the readout may
+    depend on the summary too (Cho et al., 2014, equations 1 and 2). Nothing is fed back, so
+    training needs no loop over time.
     """
 
     heads = 0  # no attention
 
     def __init__(
         self,
-        *,
-        embedding: nn.Embedding,
-        bridge: Bridge,
+        parts: DecoderParts,
         stack: RecurrentStack,
-        readout: Readout,
+        *,
         context: Literal["state", "input"] = "state",
-        self_attention: SelfAttention | None = None,
-        embedding_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        dropout: float = 0.0,
-        variational: bool = False,
     ) -> None:
         super().__init__()
         self.context = context
-        self.embedding = embedding
-        self.embedding_dropout = EmbeddingDropout(
-            embedding_dropout, words=word_dropout, variational=variational
-        )
-        self.dropout = Dropout(dropout, variational=variational)
-        self.bridge = bridge
+        self.embedding = parts.embedding
+        self.embedding_dropout = parts.dropout.embedding_dropout()
+        self.dropout = parts.dropout.output_dropout()
+        self.bridge = parts.bridge
         self.stack = stack
-        self.readout = readout
-        self.self_attention = self_attention
+        self.readout = parts.readout
+        self.self_attention = parts.self_attention
 
     def project_memory(self, values: Tensor) -> None:
         return None
 
-    def unroll(self, decoder_input: Tensor, memory: Memory) -> Unrolled:
-        embedded = self.embedding_dropout(self.embedding(decoder_input))  # [B, T, E]
-        layers, steps = self.start(memory).layers, embedded.shape[1]
-        summary = memory.summary.unsqueeze(1).expand(-1, steps, -1)  # [B, T, Z]
-        hidden = self.stack.unroll(
-            embedded, layers, summary if self.context == "input" else None
-        )  # [B, T, H]
+    def unroll(self, decoder_input: Tensor, memory: Memory) -> UnrollOutput:
+        embedded = self.embed(decoder_input)  # [B, T, E]
+        summary = memory.summary.unsqueeze(1).expand(-1, embedded.shape[1], -1)  # [B, T, Z]
+        first = self.bridge(memory.summary, memory.final_states)
+        outputs = self.stack.unroll(embedded, first, self.extra_input(summary))  # [B, T, H]
         if self.self_attention is not None:
-            hidden = self.self_attention.attend_causally(hidden)
-        return Unrolled(self.dropout(self.readout(hidden, summary, embedded)), None)
+            outputs = self.self_attention.attend_causally(outputs)
+        return UnrollOutput(self.dropout(self.readout(outputs, summary, embedded)), None)
 
-    def start(self, memory: Memory) -> DecoderState:
-        return DecoderState(self.bridge(memory.summary, memory.last))
+    def bind(self, memory: Memory) -> "PlainStep":
+        return PlainStep(self, memory, self.stack.cells())
 
-    def step(self, previous_ids: Tensor, state: DecoderState, memory: Memory) -> Step:
-        embedded = self.embedding_dropout(self.embedding(previous_ids))  # [B, E]
-        cells, past = self.stack.stepper(), state.past
-        layers, hidden = cells.advance(
-            cells.project(embedded),
-            state.layers,
-            memory.summary if self.context == "input" else None,
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [B, ...] -> [B, ..., E]"""
+        return self.embedding_dropout(self.embedding(ids))  # type: ignore[no-any-return]
+
+    def extra_input(self, summary: Tensor) -> Tensor | None:
+        """What enters the lowest layer beside the embedding. summary [B, ..., Z]"""
+        return summary if self.context == "input" else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStep:
+    """The steps of a `PlainDecoder`, bound to B memories."""
+
+    decoder: PlainDecoder
+    memory: Memory
+    cells: CellStack
+
+    def start(self) -> DecoderState:
+        return DecoderState(self.decoder.bridge(self.memory.summary, self.memory.final_states))
+
+    def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
+        decoder, summary, past = self.decoder, self.memory.summary, state.past
+        embedded = decoder.embed(previous_ids)  # [B, E]
+        layers, output = self.cells.step(
+            self.cells.project(embedded), state.layers, decoder.extra_input(summary)
         )
-        if self.self_attention is not None:
-            hidden, past = self.self_attention.step(hidden, past)
-        readout = self.dropout(self.readout(hidden, memory.summary, embedded))
-        return Step(readout, None, DecoderState(layers, past=past))
+        if decoder.self_attention is not None:
+            output, past = decoder.self_attention.step(output, past)
+        readout = decoder.dropout(decoder.readout(output, summary, embedded))  # [B, R]
+        return StepOutput(readout, None, DecoderState(layers, past=past))
+
+    def select(self, rows: Tensor) -> "PlainStep":
+        return replace(self, memory=self.memory.select(rows))

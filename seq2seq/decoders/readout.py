@@ -1,4 +1,4 @@
-"""The readout: what the output layer reads at a step."""
+"""The readout: the input of the output layer at a step."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -10,7 +10,7 @@ from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 
 
 class Readout(nn.Module):
-    """g([s ; c ; E y]) of state, context and embedding; a part of size 0 is not read.
+    """g([s ; c ; E y]) of state, context and embedding; a part of size 0 is left out.
 
     tanh: tanh(W [...]), the attentional vector of Luong et al. (2015), equation 5. maxout: the
     larger of two linear units, pairs (2k-1, 2k), Bahdanau et al. (2015), appendix A.2.2, after
@@ -28,13 +28,13 @@ class Readout(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        joined = state_size + context_size + embedding_size
+        joined_size = state_size + context_size + embedding_size
         self.kind = kind
-        self.reads_context = context_size > 0
-        self.reads_embedding = embedding_size > 0
-        self.size = joined if kind == "none" else size
+        self.has_context = context_size > 0
+        self.has_embedding = embedding_size > 0
+        self.size = joined_size if kind == "none" else size
         units = {"tanh": size, "maxout": 2 * size, "none": 0}[kind]
-        self.linear = nn.Linear(joined, units, bias=bias) if units else None
+        self.linear = nn.Linear(joined_size, units, bias=bias) if units else None
 
     def forward(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         """[..., H], [..., C], [..., E] -> [..., R]"""
@@ -42,23 +42,23 @@ class Readout(nn.Module):
         return joined if self.linear is None else self._activated(self.linear(joined))
 
     def looped(self) -> Callable[[Tensor, Tensor | None, Tensor], Tensor]:
-        """The same for the length of one unroll, as `DeferredGradLinear`."""
+        """The same function, whose weight gradient is one product for all steps of an unroll."""
         if self.linear is None:
             return self
         linear, bias = DeferredGradLinear(self.linear.weight), self.linear.bias
 
         def step(state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
-            made = linear(self._joined(state, context, embedded))
-            return self._activated(made if bias is None else made + bias)
+            units = linear(self._joined(state, context, embedded))
+            return self._activated(units if bias is None else units + bias)
 
         return step
 
     def _joined(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         parts = [state]
-        if self.reads_context:
+        if self.has_context:
             assert context is not None
             parts.append(context)
-        if self.reads_embedding:
+        if self.has_embedding:
             parts.append(embedded)
         return torch.cat(parts, dim=-1)
 

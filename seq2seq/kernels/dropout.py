@@ -1,6 +1,7 @@
-"""Dropout with masks that cost little to draw."""
+"""Dropout with masks that are cheap to draw."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +10,9 @@ _STEPS = 2**16  # a mask's probability is a multiple of 1 / 65,536
 
 
 class Dropout(nn.Module):
-    """Zero entries with probability p while training, and scale up the rest by 1 / (1 - p).
+    """Set entries to zero with probability p while training, and scale the rest by 1 / (1 - p).
 
-    Srivastava et al. (2014). `variational`: one mask for all places of a sequence (Gal &
+    Srivastava et al. (2014). `variational`: one mask for all positions of a sequence (Gal &
     Ghahramani, 2016, section 4). Four entries are drawn with one random number, which on a CPU
     takes an eighth of the time of `torch.nn.functional.dropout`.
     """
@@ -24,7 +25,7 @@ class Dropout(nn.Module):
         self.variational = variational
 
     def forward(self, values: Tensor) -> Tensor:
-        """values [B, ..., D], places between the first dimension and the last"""
+        """values [B, ..., D], positions between the first dimension and the last"""
         if not self.training or not self.p:
             return values
         shape = list(values.shape)
@@ -32,11 +33,11 @@ class Dropout(nn.Module):
             shape[1:-1] = [1] * (len(shape) - 2)
         return values * keep_mask(shape, self.p, values)
 
-    def looped(self) -> Callable[[Tensor], Tensor]:
-        """The same for every step of an unroll, [B, D] each: with one mask if it is variational."""
+    def for_steps(self) -> Callable[[Tensor], Tensor]:
+        """This dropout for the steps of one unroll, [B, D] each; variational: one mask for all."""
         if not (self.variational and self.training and self.p):
             return self.forward
-        masks: list[Tensor] = []
+        masks: list[Tensor] = []  # drawn at the first step, when the shape is known
 
         def drop(values: Tensor) -> Tensor:
             if not masks:
@@ -50,7 +51,7 @@ class Dropout(nn.Module):
 
 
 class WordDropout(nn.Module):
-    """Zero whole embeddings with probability p while training, and scale nothing up.
+    """Set whole embeddings to zero with probability p while training, without scaling the rest.
 
     Iyyer et al. (2015), section 4.1; "word dropout" of Sennrich & Zhang (2019), section 3.2.
     """
@@ -59,39 +60,58 @@ class WordDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, embedded: Tensor, spared: Tensor | None = None) -> Tensor:
-        """embedded [..., E]; spared [...] bool, places that are never dropped"""
+    def forward(self, embedded: Tensor, exempt: Tensor | None = None) -> Tensor:
+        """embedded [..., E]; exempt [...] bool, positions that are never dropped"""
         if not self.training or not self.p:
             return embedded
-        stays = torch.rand(embedded.shape[:-1], device=embedded.device) >= self.p
-        if spared is not None:
-            stays |= spared
-        return embedded * stays.unsqueeze(-1)
+        kept = torch.rand(embedded.shape[:-1], device=embedded.device) >= self.p
+        if exempt is not None:
+            kept |= exempt
+        return embedded * kept.unsqueeze(-1)
 
 
 class EmbeddingDropout(nn.Module):
-    """Word dropout, then dropout of what is left."""
+    """Word dropout, then dropout of the entries of the other embeddings."""
 
     def __init__(self, p: float, *, words: float, variational: bool) -> None:
         super().__init__()
         self.words = WordDropout(words)
         self.entries = Dropout(p, variational=variational)
 
-    def forward(self, embedded: Tensor, spared: Tensor | None = None) -> Tensor:
-        """embedded [B, ..., E]; spared [B, ...] bool, places that word dropout passes over"""
-        return self.entries(self.words(embedded, spared))  # type: ignore[no-any-return]
+    def forward(self, embedded: Tensor, exempt: Tensor | None = None) -> Tensor:
+        """embedded [B, ..., E]; exempt [B, ...] bool, positions without word dropout"""
+        return self.entries(self.words(embedded, exempt))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropoutRates:
+    """The probabilities of dropout in an encoder or a decoder, while training."""
+
+    embedding: float = 0.0  # of entries of embeddings
+    word: float = 0.0  # of whole embeddings
+    output: float = 0.0  # of entries of an encoder layer's output, or of a decoder's readout
+    variational: bool = False  # one mask for all positions of a sequence
+
+    def embedding_dropout(self) -> EmbeddingDropout:
+        return EmbeddingDropout(self.embedding, words=self.word, variational=self.variational)
+
+    def output_dropout(self) -> Dropout:
+        return Dropout(self.output, variational=self.variational)
+
+
+NO_DROPOUT = DropoutRates()
 
 
 def keep_mask(shape: list[int], p: float, like: Tensor) -> Tensor:
-    """1 / (1 - p) with probability 1 - p, else 0, in the type and on the device of `like`."""
+    """1 / (1 - p) with probability 1 - p, else 0, of the dtype and on the device of `like`."""
     if like.device.type != "cpu":
         return like.new_empty(shape).bernoulli_(1 - p).div_(1 - p)
     dropped = round(p * _STEPS)
-    return kept(shape, dropped).to(like.dtype).mul_(_STEPS / (_STEPS - dropped))
+    return random_mask(shape, dropped).to(like.dtype).mul_(_STEPS / (_STEPS - dropped))
 
 
-def kept(shape: list[int], dropped: int) -> Tensor:
-    """True but for `dropped` of 65,536 entries, on the CPU. -> shape, bool"""
+def random_mask(shape: list[int], dropped: int) -> Tensor:
+    """True with probability 1 - dropped / 65,536, on the CPU. -> bool of that shape"""
     count = torch.Size(shape).numel()
     words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     drawn = words.view(torch.int16)[:count]

@@ -1,17 +1,17 @@
-"""Recurrent cells, one step at a time.
+"""Recurrent cells and stacks of them, one step at a time.
 
-What a cell reads comes in two parts: its inputs (known beforehand: projected for a whole sequence
-at once) and what is fed back from the step before (projected when it is there). Gates lie in
-PyTorch's order, i f g o or r z n, and the update gate z keeps the old state, as in Cho et al.
-(2014), equation 7, and in PyTorch: h' = (1 - z) n + z h. The z of Bahdanau et al. (2015) is our
-1 - z: the same functions of other signs of the weights.
+The input of a cell comes in two parts: inputs that are known beforehand, which are projected for a
+whole sequence at once, and an extra input (a context, a readout) that is known only at the step.
+Gates lie in PyTorch's order, i f g o or r z n, and the update gate z keeps the old state, as in Cho
+et al. (2014), equation 7, and in PyTorch: h' = (1 - z) n + z h. The z of Bahdanau et al. (2015) is
+our 1 - z: the same functions with other signs of the weights.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -39,75 +39,107 @@ class CellState:
 
 
 class GateWeights(NamedTuple):
-    """The parameters of a layer with G rows: 4H for an LSTM, 3H for a GRU."""
+    """The parameters of a layer, with G rows: 4H for an LSTM, 3H for a GRU."""
 
-    inputs: Tensor  # [G, I]
-    fed: Tensor | None  # [G, F]; None where nothing is fed back
-    recurrent: Tensor  # [G, H]
-    bias: Tensor | None = None  # [G]
-    recurrent_bias: Tensor | None = None  # [G]; PyTorch's GRU resets this one
-    dropout: float = 0.0  # of what the recurrent weights read, one mask an unroll
+    inputs: Tensor  # W [G, I]
+    extra: Tensor | None  # W_e [G, X]; None without an extra input
+    recurrent: Tensor  # U [G, H]
+    bias: Tensor | None = None  # b [G]
+    recurrent_bias: Tensor | None = None  # b' [G]; of PyTorch's GRU, inside its reset gate
+    recurrent_dropout: float = 0.0  # on the input of U, with one mask for an unroll
 
 
-class Cell(ABC):
-    """A layer's weights for the length of one unroll: sliced once, not once a step."""
+class Cell(Protocol):
+    """A layer bound to its present weights: sliced once for an unroll, not once a step."""
 
-    has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden part
+    def zero_state(self, like: Tensor) -> CellState:
+        """Zeros for as many sentences as `like` has rows, of its dtype and on its device."""
+        ...
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """W x + b, which needs neither a state nor an extra input. [..., I] -> [..., G]"""
+        ...
+
+    def project_extra(self, extra_input: Tensor | None) -> Tensor | None:
+        """W_e e. [..., X] -> [..., G]; None for a layer without an extra input."""
+        ...
+
+    def step(
+        self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
+    ) -> CellState:
+        """The next state. projected [B, G], extra_input [B, X]"""
+        ...
+
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
+        """The next state, with both inputs projected. projected [B, G], projected_extra [B, G]"""
+        ...
+
+
+class GatedCell(ABC):
+    """What LSTM and GRU cells have in common."""
+
+    has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden state
 
     def __init__(self, weights: GateWeights) -> None:
         self.weights = weights
-        self.fed = None if weights.fed is None else DeferredGradLinear(weights.fed)
+        self._extra = None if weights.extra is None else DeferredGradLinear(weights.extra)
 
     @cached_property
     def recurrent(self) -> DeferredGradLinear:
         """U h"""
-        return DeferredGradLinear(self.weights.recurrent, dropout=self.weights.dropout)
+        weights = self.weights
+        return DeferredGradLinear(weights.recurrent, dropout=weights.recurrent_dropout)
 
-    def start(self, like: Tensor) -> CellState:
-        """A state of zeros for as many sentences as `like` has rows, of its type and device."""
+    def zero_state(self, like: Tensor) -> CellState:
         hidden = like.new_zeros(len(like), self.weights.recurrent.shape[1])
         return CellState(hidden, torch.zeros_like(hidden) if self.has_cell else None)
 
     def project(self, inputs: Tensor) -> Tensor:
-        """What of the gates needs no state and nothing fed back. [..., I] -> [..., G]"""
         return F.linear(inputs, self.weights.inputs, self.weights.bias)
 
-    def project_fed(self, fed: Tensor | None) -> Tensor | None:
-        """What of the gates comes from what is fed back. [..., F] -> [..., G]"""
-        if fed is None and self.fed is None:
+    def project_extra(self, extra_input: Tensor | None) -> Tensor | None:
+        if extra_input is None and self._extra is None:
             return None
-        if fed is None or self.fed is None:
-            raise ValueError("a layer with a fed_size is fed at every step, any other never")
-        return self.fed(fed)
+        if extra_input is None or self._extra is None:
+            raise ValueError(
+                "a layer with an extra_size needs an extra input at every step, others take none"
+            )
+        return self._extra(extra_input)
 
-    def advance(self, projected: Tensor, state: CellState, fed: Tensor | None = None) -> CellState:
-        """One step. projected [B, G], fed [B, F]"""
-        return self.step(projected, state, self.project_fed(fed))
+    def step(
+        self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
+    ) -> CellState:
+        return self.step_projected(projected, state, self.project_extra(extra_input))
 
     @abstractmethod
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        """One step from projections. given [B, G], fed [B, G]"""
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState: ...
 
 
-class LSTMCell(Cell):
+class LSTMCell(GatedCell):
     """LSTM (Hochreiter & Schmidhuber, 1997, with the forget gate of Gers et al., 2000).
 
-    [i; f; g; o] = W x + W_f fed + U h + b;  c' = sig(f) c + sig(i) tanh(g);  h' = sig(o) tanh(c')
+    [i; f; g; o] = W x + W_e e + U h + b;  c' = sig(f) c + sig(i) tanh(g);  h' = sig(o) tanh(c')
     """
 
     has_cell = True
 
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
         assert state.cell is not None
-        gates = self.recurrent(state.hidden, _sum(given, fed))  # [B, 4H]
-        cell, output = _remember(gates, state.cell)
-        return CellState(output * cell.tanh(), cell)
+        gates = self.recurrent(state.hidden, _sum(projected, projected_extra))  # [B, 4H]
+        cell, output_gate = _lstm_cell(gates, state.cell)
+        return CellState(output_gate * cell.tanh(), cell)
 
 
-class LayerNormLSTMCell(Cell):
+class LayerNormLSTMCell(GatedCell):
     """LSTM with layer normalisation: Ba et al. (2016), equations 20 to 22.
 
-    [i; f; g; o] = LN(W [x; fed]) + LN(U h) + b;  c' = sig(f) c + sig(i) tanh(g);
+    [i; f; g; o] = LN(W [x; e]) + LN(U h) + b;  c' = sig(f) c + sig(i) tanh(g);
     h' = sig(o) tanh(LN(c')). Each LN has a gain and a bias of its own; 1e-5 is added to the
     variance.
     """
@@ -123,53 +155,58 @@ class LayerNormLSTMCell(Cell):
         self.normalise_cell = cell
 
     def project(self, inputs: Tensor) -> Tensor:
-        """Normalised here where nothing is fed back, else in the step. [..., I] -> [..., 4H]"""
+        """W x, normalised here without an extra input, else in the step. [..., I] -> [..., 4H]"""
         projected = F.linear(inputs, self.weights.inputs)
-        return projected if self.weights.fed is not None else self._normalise(projected)
+        return projected if self.weights.extra is not None else self._normalise(projected)
 
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
         assert state.cell is not None
-        if fed is not None:
-            given = self._normalise(given + fed)
-        gates = given + self.normalise_recurrent(self.recurrent(state.hidden))  # [B, 4H]
-        cell, output = _remember(gates, state.cell)
-        return CellState(output * self.normalise_cell(cell).tanh(), cell)
+        if projected_extra is not None:
+            projected = self._normalise(projected + projected_extra)
+        gates = projected + self.normalise_recurrent(self.recurrent(state.hidden))  # [B, 4H]
+        cell, output_gate = _lstm_cell(gates, state.cell)
+        return CellState(output_gate * self.normalise_cell(cell).tanh(), cell)
 
     def _normalise(self, projected: Tensor) -> Tensor:
-        """LN(W [x; fed]) + b. [..., 4H] -> [..., 4H]"""
+        """LN(W [x; e]) + b. [..., 4H] -> [..., 4H]"""
         return _sum(self.normalise_inputs(projected), self.weights.bias)
 
 
-class GRUCell(Cell):
+class GRUCell(GatedCell):
     """GRU, the reset gate after the product, as in Nematus and PyTorch (after Cho et al., 2014).
 
-    r, z = sig(W x + W_f fed + U h + b);  n = tanh(W x + W_f fed + b + r o (U h + b'));
+    r, z = sig(W x + W_e e + U h + b);  n = tanh(W x + W_e e + b + r o (U h + b'));
     h' = (1 - z) o n + z o h
     """
 
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        bias = self.weights.recurrent_bias
-        recurrent = _sum(self.recurrent(state.hidden), bias)  # [B, 3H]
-        return _reset_after(_sum(given, fed), recurrent, state.hidden)
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
+        recurrent = _sum(self.recurrent(state.hidden), self.weights.recurrent_bias)  # [B, 3H]
+        return _gru_state(_sum(projected, projected_extra), recurrent, state.hidden)
 
 
-class ChoGRUCell(Cell):
-    """The decoder's GRU of Cho et al. (2014), appendix A: r reaches what is fed, the summary.
+class ChoGRUCell(GatedCell):
+    """The decoder's GRU of Cho et al. (2014), appendix A: r acts on the extra input, the summary.
 
-    r, z = sig(W x + C fed + U h + b);  n = tanh(W x + b + r o (U h + C fed));
+    r, z = sig(W x + C e + U h + b);  n = tanh(W x + b + r o (U h + C e));
     h' = (1 - z) o n + z o h
     """
 
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        recurrent = self.recurrent(state.hidden, fed)  # [B, 3H]
-        return _reset_after(given, recurrent, state.hidden)
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
+        recurrent = self.recurrent(state.hidden, projected_extra)  # [B, 3H]
+        return _gru_state(projected, recurrent, state.hidden)
 
 
-class ResetBeforeGRUCell(Cell):
+class ResetBeforeGRUCell(GatedCell):
     """GRU, the reset gate before the product.
 
     The encoder of Cho et al. (2014), equations 5 to 8, and both sides of Bahdanau et al. (2015),
-    appendix A.2: r, z = sig(W x + W_f fed + U h + b);  n = tanh(W x + W_f fed + U (r o h) + b);
+    appendix A.2: r, z = sig(W x + W_e e + U h + b);  n = tanh(W x + W_e e + U (r o h) + b);
     h' = (1 - z) o n + z o h
     """
 
@@ -177,22 +214,24 @@ class ResetBeforeGRUCell(Cell):
         super().__init__(weights)
         size = weights.recurrent.shape[1]
         for_gates, for_new = torch.split(weights.recurrent, [2 * size, size])
-        self.for_gates = DeferredGradLinear(for_gates, dropout=weights.dropout)
-        self.for_new = DeferredGradLinear(for_new, dropout=weights.dropout)
+        self.for_gates = DeferredGradLinear(for_gates, dropout=weights.recurrent_dropout)
+        self.for_new = DeferredGradLinear(for_new, dropout=weights.recurrent_dropout)
 
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
         hidden, size = state.hidden, state.hidden.shape[-1]
-        gates_x, new_x = torch.split(_sum(given, fed), [2 * size, size], dim=-1)
+        gates_x, new_x = torch.split(_sum(projected, projected_extra), [2 * size, size], dim=-1)
         reset, update = self.for_gates(hidden, gates_x).sigmoid().chunk(2, dim=-1)
         new = self.for_new(reset * hidden, new_x).tanh()  # [B, H]
         return CellState(new + update * (hidden - new), None)
 
 
-class ZoneoutCell(Cell):
-    """A cell some of whose entries stay as they were: Krueger et al. (2017), equation 2.
+class ZoneoutCell:
+    """A cell some of whose entries keep their old values: Krueger et al. (2017), equation 2.
 
-    Each entry of hidden state and cell is kept with probability p while training; else the old
-    and the new value are mixed, p of the old.
+    While training each entry of hidden state and cell is kept with probability p; otherwise the
+    state is p times the old one plus 1 - p times the new one.
     """
 
     def __init__(self, inner: Cell, p: float, *, training: bool) -> None:
@@ -200,17 +239,24 @@ class ZoneoutCell(Cell):
         self.p = p
         self.training = training
 
-    def start(self, like: Tensor) -> CellState:
-        return self.inner.start(like)
+    def zero_state(self, like: Tensor) -> CellState:
+        return self.inner.zero_state(like)
 
     def project(self, inputs: Tensor) -> Tensor:
         return self.inner.project(inputs)
 
-    def project_fed(self, fed: Tensor | None) -> Tensor | None:
-        return self.inner.project_fed(fed)
+    def project_extra(self, extra_input: Tensor | None) -> Tensor | None:
+        return self.inner.project_extra(extra_input)
 
-    def step(self, given: Tensor, state: CellState, fed: Tensor | None) -> CellState:
-        new = self.inner.step(given, state, fed)
+    def step(
+        self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
+    ) -> CellState:
+        return self.step_projected(projected, state, self.project_extra(extra_input))
+
+    def step_projected(
+        self, projected: Tensor, state: CellState, projected_extra: Tensor | None
+    ) -> CellState:
+        new = self.inner.step_projected(projected, state, projected_extra)
         hidden = self._mix(new.hidden, state.hidden)
         if new.cell is None or state.cell is None:
             return CellState(hidden, None)
@@ -224,21 +270,21 @@ class ZoneoutCell(Cell):
 
 @dataclass(frozen=True, slots=True)
 class CellNoise:
-    """What disturbs a cell's states while training."""
+    """Noise inside a cell while training."""
 
-    recurrent_dropout: float = 0.0  # of what its recurrent weights read (Gal & Ghahramani, 2016)
+    recurrent_dropout: float = 0.0  # of the state before U (Gal & Ghahramani, 2016)
     zoneout: float = 0.0  # of state and cell (Krueger et al., 2017)
 
-    def acts(self, *, training: bool) -> bool:
-        """Whether there is anything to do: if not, a library call may read a whole sequence."""
+    def is_active(self, *, training: bool) -> bool:
+        """Whether a cell has noise now: if not, a fused layer may process a whole sequence."""
         return bool(self.zoneout or (training and self.recurrent_dropout))
 
-    def around(
+    def wrap(
         self, build: Callable[[GateWeights], Cell], weights: GateWeights, *, training: bool
     ) -> Cell:
-        """A cell of these weights, disturbed."""
+        """The cell that `build` makes of these weights, with this noise."""
         if training:
-            weights = weights._replace(dropout=self.recurrent_dropout)
+            weights = weights._replace(recurrent_dropout=self.recurrent_dropout)
         cell = build(weights)
         return ZoneoutCell(cell, self.zoneout, training=training) if self.zoneout else cell
 
@@ -246,20 +292,82 @@ class CellNoise:
 NO_NOISE = CellNoise()
 
 
+class CellStack(NamedTuple):
+    """The cells of a recurrent stack, lowest first: one step of all layers."""
+
+    cells: Sequence[Cell]
+    dropout: Callable[[Tensor], Tensor]  # between layers, bound to one unroll
+    residual_from: int | None = None  # the first residual layer; the lowest is 1
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """W x + b of the lowest layer. [..., I] -> [..., G]"""
+        return self.cells[0].project(inputs)
+
+    def step(
+        self,
+        projected: Tensor,
+        states: Sequence[CellState],
+        extra_input: Tensor | None = None,
+        upper_extra_input: Tensor | None = None,
+    ) -> tuple[tuple[CellState, ...], Tensor]:
+        """The next state of every layer, lowest first, and the output [B, H] of the stack.
+
+        projected [B, G], extra_input [B, X] of the lowest layer, upper_extra_input [B, X'] of each
+        of the others
+        """
+        lowest = self.step_lowest(projected, states[0], extra_input)
+        upper, output = self.step_upper(lowest.hidden, states[1:], upper_extra_input)
+        return (lowest, *upper), output
+
+    def step_lowest(
+        self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
+    ) -> CellState:
+        """The next state of the lowest layer. projected [B, G], extra_input [B, X]"""
+        return self.cells[0].step(projected, state, extra_input)
+
+    def step_upper(
+        self, hidden: Tensor, states: Sequence[CellState], extra_input: Tensor | None = None
+    ) -> tuple[tuple[CellState, ...], Tensor]:
+        """The next states of the layers above the lowest, whose hidden state is `hidden` [B, H].
+
+        extra_input [B, X']. Also returns the output [B, H] of the stack, which differs from the top
+        layer's hidden state where that layer is residual.
+        """
+        output, residual = hidden, None
+        next_states: list[CellState] = []
+        upper = zip(self.cells[1:], states, strict=True)
+        for layer, (cell, state) in enumerate(upper, start=2):
+            inputs = add_residual(self.dropout(output), residual)  # [B, H]
+            next_states.append(cell.step(cell.project(inputs), state, extra_input))
+            output = next_states[-1].hidden
+            residual = inputs if is_residual(layer, self.residual_from) else None
+        return tuple(next_states), add_residual(output, residual)
+
+
+def is_residual(layer: int, residual_from: int | None) -> bool:
+    """Whether a layer adds its input to its output; the lowest layer is 1."""
+    return residual_from is not None and layer >= residual_from
+
+
+def add_residual(output: Tensor, residual: Tensor | None) -> Tensor:
+    """Wu et al. (2016), equation 6: x^i = m^i + x^{i-1}, where there is a residual connection."""
+    return output if residual is None else output + residual
+
+
 def _sum(one: Tensor, other: Tensor | None) -> Tensor:
     return one if other is None else one + other
 
 
-def _remember(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+def _lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """sig(f) c + sig(i) tanh(g) and sig(o). gates [B, 4H], cell [B, H] -> [B, H], [B, H]"""
     i, f, g, o = gates.chunk(4, dim=-1)
     return f.sigmoid() * cell + i.sigmoid() * g.tanh(), o.sigmoid()
 
 
-def _reset_after(given: Tensor, recurrent: Tensor, hidden: Tensor) -> CellState:
-    """A GRU whose reset gate reaches all of `recurrent`. [B, 3H], [B, 3H], [B, H]"""
+def _gru_state(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> CellState:
+    """A GRU whose reset gate acts on all of `recurrent`. [B, 3H], [B, 3H], [B, H]"""
     size = hidden.shape[-1]
-    gates_x, new_x = torch.split(given, [2 * size, size], dim=-1)
+    gates_x, new_x = torch.split(projected, [2 * size, size], dim=-1)
     gates_h, new_h = torch.split(recurrent, [2 * size, size], dim=-1)
     reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=-1)  # [B, H] each
     new = (new_x + reset * new_h).tanh()

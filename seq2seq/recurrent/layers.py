@@ -1,7 +1,8 @@
-"""Recurrent layers: the weights of cells, read with a whole sequence at once or step by step."""
+"""Recurrent layers: the weights of cells, applied to a whole sequence at once or step by step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
@@ -24,131 +25,142 @@ from seq2seq.recurrent.cells import (
     ResetBeforeGRUCell,
 )
 
-_ALIGNED = 32
-_SATURATED = 1e4  # what makes a sigmoid 0 or 1 exactly, whatever else its gate is given
+_ALIGNED = 32  # products are fast with widths that are a multiple of this
+_SATURATED = 1e4  # makes a sigmoid 0 or 1 exactly, whatever else is added to its input
 
 
 class RecurrentLayer(nn.Module, ABC):
-    """One layer of cells. Its input weights have I + F columns, the last F for what is fed back."""
+    """One layer of cells. Its input weights have I + X columns, the last X for the extra input."""
 
-    has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden part
+    has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden state
 
     def __init__(
         self,
         *,
         input_size: int,
         hidden_size: int,
-        fed_size: int = 0,
+        extra_size: int = 0,
         biases: bool = True,
         noise: CellNoise = NO_NOISE,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.fed_size = fed_size
+        self.extra_size = extra_size
         self.noise = noise
-        self.build(input_size + fed_size, biases=biases)
+        self.build_parameters(input_size + extra_size, biases=biases)
 
     @abstractmethod
-    def build(self, joined_size: int, *, biases: bool) -> None:
-        """Make the parameters, for inputs with what is fed joined to them."""
+    def build_parameters(self, columns: int, *, biases: bool) -> None:
+        """Create the parameters; the input weights have `columns` I + X columns."""
 
     def cell(self) -> Cell:
-        """The weights as they are now, for one unroll."""
-        return self.noise.around(self.cell_of, self.weights(), training=self.training)
+        """A cell with the weights as they are now, for one unroll."""
+        return self.noise.wrap(self.build_cell, self.gate_weights(), training=self.training)
 
     @abstractmethod
-    def weights(self) -> GateWeights: ...
+    def gate_weights(self) -> GateWeights:
+        """The parameters as they are now, as a cell takes them."""
 
     @abstractmethod
-    def cell_of(self, weights: GateWeights) -> Cell:
-        """The kind of cell that this is a layer of."""
+    def build_cell(self, weights: GateWeights) -> Cell:
+        """A cell of this layer's type, without noise."""
 
-    def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
-        """Every state of a sequence. inputs [B, T, I], fed [B, T, F] -> [B, T, H]"""
+    def unroll(
+        self, inputs: Tensor, state: CellState, extra_inputs: Tensor | None = None
+    ) -> Tensor:
+        """Every hidden state of a sequence whose inputs are all known.
+
+        inputs [B, T, I], extra_inputs [B, T, X] -> [B, T, H]
+        """
         cell = self.cell()
-        given = cell.project(inputs).unbind(1)
-        from_fed = cell.project_fed(fed)
-        back = [None] * len(given) if from_fed is None else from_fed.unbind(1)
+        projected = cell.project(inputs).unbind(1)
+        projected_extra = cell.project_extra(extra_inputs)
+        extras = [None] * len(projected) if projected_extra is None else projected_extra.unbind(1)
         hidden = []
-        for each, fed_now in zip(given, back, strict=True):
-            state = cell.step(each, state, fed_now)
+        for step, extra in zip(projected, extras, strict=True):
+            state = cell.step_projected(step, state, extra)
             hidden.append(state.hidden)
         return torch.stack(hidden, dim=1)
 
-    def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
-        """Every state of padded sequences, and the last one of each, nothing being fed.
+    def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
+        """Every hidden state of padded sequences, and the final state of each.
 
-        inputs [B, S, I], lengths [B] -> [B, S, H], of no meaning behind a sequence's end
+        inputs [B, S, I], lengths [B] -> [B, S, H], undefined past the end of a sequence. The layer
+        has no extra input.
         """
         cell = self.cell()
-        state, hidden = cell.start(inputs), []
-        real = length_mask(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
-        for given, here in zip(cell.project(inputs).unbind(1), real.unbind(1), strict=True):
-            state = cell.advance(given, state).where(here, state)
+        state, hidden = cell.zero_state(inputs), []
+        nonpad = length_mask(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
+        for projected, is_token in zip(
+            cell.project(inputs).unbind(1), nonpad.unbind(1), strict=True
+        ):
+            state = cell.step(projected, state).where(is_token, state)
             hidden.append(state.hidden)
         return torch.stack(hidden, dim=1), state
 
 
 class FusedLayer(RecurrentLayer):
-    """A layer of PyTorch's own, which reads a whole sequence in one call.
+    """A layer of PyTorch's own, which processes a whole sequence in one call.
 
-    The library's layer reads padding too. An input more, 1 where there is padding, then holds the
-    state, so that what is left in the end is each sequence's last: it has `holding` as weights,
-    which make a gate 0 or 1 exactly. Packed sequences would do, but on a CPU they are read step by
-    step, at a third to a half of the speed.
+    That call processes padding too. So `encode` adds an input column that is 1 at padding and whose
+    weights, `padding_gates`, saturate the gates: padded steps copy the state, and the state after
+    the last step is that after the last token. Packed sequences would do the same, but on a CPU
+    they are processed step by step, at a third to a half of the speed.
     """
 
-    held: Tensor
+    padding_column: Tensor
     library: ClassVar[type[nn.LSTM] | type[nn.GRU]]
-    holding: ClassVar[tuple[float, ...]]  # a gate each
+    padding_gates: ClassVar[tuple[float, ...]]  # a weight for each gate
 
-    def build(self, joined_size: int, *, biases: bool) -> None:
-        self.rnn = self.library(joined_size, self.hidden_size, bias=biases, batch_first=True)
+    def build_parameters(self, columns: int, *, biases: bool) -> None:
+        self.rnn = self.library(columns, self.hidden_size, bias=biases, batch_first=True)
         initialise_recurrent(self.rnn)
-        held = torch.tensor(self.holding).repeat_interleave(self.hidden_size)  # [G]
-        self.register_buffer("held", held, persistent=False)
+        column = torch.tensor(self.padding_gates).repeat_interleave(self.hidden_size)  # [G]
+        self.register_buffer("padding_column", column, persistent=False)
 
-    def weights(self) -> GateWeights:
-        return library_weights(self.rnn, self.rnn.all_weights[0], fed_size=self.fed_size)
+    def gate_weights(self) -> GateWeights:
+        return library_weights(self.rnn, self.rnn.all_weights[0], extra_size=self.extra_size)
 
-    def unroll(self, inputs: Tensor, state: CellState, fed: Tensor | None = None) -> Tensor:
-        if self.noise.acts(training=self.training):
-            return super().unroll(inputs, state, fed)
-        kind = self.rnn.all_weights[0][0].dtype
-        joined = inputs if fed is None else torch.cat([inputs, fed], dim=-1)  # [B, T, I + F]
-        joined, hidden = joined.to(kind), state.hidden.to(kind).unsqueeze(0)
-        start = hidden if state.cell is None else (hidden, state.cell.to(kind).unsqueeze(0))
+    def unroll(
+        self, inputs: Tensor, state: CellState, extra_inputs: Tensor | None = None
+    ) -> Tensor:
+        if self.noise.is_active(training=self.training):
+            return super().unroll(inputs, state, extra_inputs)
+        dtype = self.rnn.all_weights[0][0].dtype
+        joined = inputs if extra_inputs is None else torch.cat([inputs, extra_inputs], dim=-1)
+        joined, hidden = joined.to(dtype), state.hidden.to(dtype).unsqueeze(0)  # [B, T, I + X]
+        first = hidden if state.cell is None else (hidden, state.cell.to(dtype).unsqueeze(0))
         with without_autocast(inputs.device):
-            outputs, _ = self.rnn(joined, start)
+            outputs, _ = self.rnn(joined, first)
         return cast(Tensor, outputs)
 
-    def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
-        if self.noise.acts(training=self.training):
-            return super().read(inputs, lengths)
-        from_inputs, *others = self.rnn.all_weights[0]
-        kind, real = from_inputs.dtype, length_mask(lengths, inputs.shape[1])
-        weights = [_with_column(from_inputs, self.held), *others]
+    def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
+        if self.noise.is_active(training=self.training):
+            return super().encode(inputs, lengths)
+        input_weight, *others = self.rnn.all_weights[0]
+        dtype, nonpad = input_weight.dtype, length_mask(lengths, inputs.shape[1])
+        weights = [_with_column(input_weight, self.padding_column), *others]
         if inputs.is_cuda:
             weights = _flat_weights(weights)
         with without_autocast(inputs.device):
-            outputs, last = self.call(_with_column(inputs.to(kind), ~real), weights)
+            outputs, cell = self.call_library(_with_column(inputs.to(dtype), ~nonpad), weights)
         ends = (lengths - 1).view(-1, 1, 1)  # [B, 1, 1]
         hidden = outputs.take_along_dim(ends, dim=1).squeeze(1)  # [B, H]
-        return outputs, CellState(hidden.to(kind), None if last is None else last.to(kind))
+        return outputs, CellState(hidden.to(dtype), None if cell is None else cell.to(dtype))
 
     @abstractmethod
-    def call(self, inputs: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """The library's call: every state [B, S, H], and the cell [B, H] after the last step."""
+    def call_library(self, inputs: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Every hidden state [B, S, H], and an LSTM's cell [B, H] after the last step."""
 
 
 class LSTMLayer(FusedLayer):
     library = nn.LSTM
-    holding = (-_SATURATED, _SATURATED, 0.0, 0.0)  # nothing comes in, nothing is forgotten
+    padding_gates = (-_SATURATED, _SATURATED, 0.0, 0.0)  # input gate 0, forget gate 1
     has_cell = True
 
-    cell_of = LSTMCell
+    build_cell = LSTMCell
 
-    def call(self, inputs: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def call_library(self, inputs: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         zeros = inputs.new_zeros(1, len(inputs), self.hidden_size)
         biases, training = self.rnn.bias, self.training
         outputs, _, cell = torch.lstm(
@@ -159,11 +171,11 @@ class LSTMLayer(FusedLayer):
 
 class GRULayer(FusedLayer):
     library = nn.GRU
-    holding = (0.0, _SATURATED, 0.0)  # the update gate keeps everything
+    padding_gates = (0.0, _SATURATED, 0.0)  # update gate 1: h' = h
 
-    cell_of = GRUCell
+    build_cell = GRUCell
 
-    def call(self, inputs: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def call_library(self, inputs: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         zeros = inputs.new_zeros(1, len(inputs), self.hidden_size)
         biases, training = self.rnn.bias, self.training
         outputs, _ = torch.gru(inputs, zeros, weights, biases, 1, 0.0, training, False, True)
@@ -171,47 +183,47 @@ class GRULayer(FusedLayer):
 
 
 class CellLoopLayer(RecurrentLayer):
-    """A layer of ours, which reads a sequence in a loop; it has one bias, not the library's two."""
+    """A layer that steps its cell in a loop; it has one bias, where PyTorch's layers have two."""
 
     gates: ClassVar[int]
 
-    def build(self, joined_size: int, *, biases: bool) -> None:
+    def build_parameters(self, columns: int, *, biases: bool) -> None:
         rows = self.gates * self.hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(rows, joined_size))
+        self.weight_ih = nn.Parameter(torch.empty(rows, columns))
         self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
         self.bias = nn.Parameter(torch.zeros(rows)) if biases else None
         _initialise_gates(self.weight_ih, self.weight_hh)
 
-    def weights(self) -> GateWeights:
-        joined = _split_fed(self.weight_ih, self.fed_size)
-        return GateWeights(*joined, self.weight_hh, self.bias)
+    def gate_weights(self) -> GateWeights:
+        inputs, extra = _split_extra(self.weight_ih, self.extra_size)
+        return GateWeights(inputs, extra, self.weight_hh, self.bias)
 
 
 class ResetBeforeGRULayer(CellLoopLayer):
     gates = 3
 
-    cell_of = ResetBeforeGRUCell
+    build_cell = ResetBeforeGRUCell
 
 
 class ChoGRULayer(CellLoopLayer):
     gates = 3
 
-    cell_of = ChoGRUCell
+    build_cell = ChoGRUCell
 
 
 class LayerNormLSTMLayer(CellLoopLayer):
     gates = 4
     has_cell = True
 
-    def build(self, joined_size: int, *, biases: bool) -> None:
-        super().build(joined_size, biases=biases)
+    def build_parameters(self, columns: int, *, biases: bool) -> None:
+        super().build_parameters(columns, biases=biases)
         self.normalise_inputs = nn.LayerNorm(4 * self.hidden_size, bias=biases)
         self.normalise_recurrent = nn.LayerNorm(4 * self.hidden_size, bias=biases)
         self.normalise_cell = nn.LayerNorm(self.hidden_size, bias=biases)
         if self.bias is not None:
             _open_forget_gate(self.bias)
 
-    def cell_of(self, weights: GateWeights) -> Cell:
+    def build_cell(self, weights: GateWeights) -> Cell:
         return LayerNormLSTMCell(
             weights, self.normalise_inputs, self.normalise_recurrent, self.normalise_cell
         )
@@ -226,12 +238,37 @@ LAYERS: dict[CellKind, type[RecurrentLayer]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """What all recurrent layers of an encoder, or of a decoder, have in common."""
+
+    cell: CellKind
+    hidden_size: int
+    biases: bool = True
+    noise: CellNoise = NO_NOISE
+
+    @property
+    def has_cell(self) -> bool:
+        """Whether a state has a cell beside the hidden state, as an LSTM's."""
+        return LAYERS[self.cell].has_cell
+
+    def build(self, *, input_size: int, extra_size: int = 0) -> RecurrentLayer:
+        """A layer with fresh weights."""
+        return LAYERS[self.cell](
+            input_size=input_size,
+            hidden_size=self.hidden_size,
+            extra_size=extra_size,
+            biases=self.biases,
+            noise=self.noise,
+        )
+
+
 def library_weights(
-    rnn: nn.LSTM | nn.GRU, parameters: Sequence[Tensor], *, fed_size: int = 0
+    rnn: nn.LSTM | nn.GRU, parameters: Sequence[Tensor], *, extra_size: int = 0
 ) -> GateWeights:
-    """The parameters of one layer in one direction of PyTorch's own, as a cell has them."""
+    """The parameters of one layer and direction of PyTorch's own, as a cell takes them."""
     joined, recurrent, *biases = parameters
-    weights = GateWeights(*_split_fed(joined, fed_size), recurrent)
+    weights = GateWeights(*_split_extra(joined, extra_size), recurrent)
     if not biases:
         return weights
     if isinstance(rnn, nn.LSTM):
@@ -244,7 +281,7 @@ def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:
 
     Jozefowicz et al. (2015) found the forget bias to matter more than the choice of cell.
     """
-    for inputs, recurrent, *biases in rnn.all_weights:  # a layer in a direction each
+    for inputs, recurrent, *biases in rnn.all_weights:  # of each layer and direction
         _initialise_gates(inputs, recurrent)
         for bias in biases:
             nn.init.zeros_(bias)
@@ -253,7 +290,7 @@ def initialise_recurrent(rnn: nn.LSTM | nn.GRU) -> None:
 
 
 def _initialise_gates(inputs: Tensor, recurrent: Tensor) -> None:
-    """inputs [G, I], recurrent [G, H], each gate on its own"""
+    """Draw each gate on its own. inputs [G, I], recurrent [G, H]"""
     size = recurrent.shape[1]
     with torch.no_grad():
         for gate in torch.split(inputs, size):
@@ -263,24 +300,24 @@ def _initialise_gates(inputs: Tensor, recurrent: Tensor) -> None:
 
 
 def _open_forget_gate(bias: Tensor) -> None:
-    """bias [4H], in the order i f g o"""
+    """Set the forget gate's bias to 1. bias [4H], in the order i f g o"""
     with torch.no_grad():
         bias.chunk(4)[1].fill_(1.0)
 
 
 def _flat_weights(weights: list[Tensor]) -> list[Tensor]:
-    """One behind the other in memory, where cuDNN wants them: it would copy them, and say so.
+    """Copies that lie one behind the other in memory, as cuDNN wants them: else it warns.
 
-    It wants room for two biases behind them even where there are none.
+    cuDNN's buffer has space for two biases even where there are none.
     """
-    room = weights[0].new_zeros((4 - len(weights)) * len(weights[0]))
-    sizes = [each.numel() for each in (*weights, room)]
-    pieces = torch.split(torch.cat([each.flatten() for each in (*weights, room)]), sizes)
-    return [piece.view_as(each) for piece, each in zip(pieces, weights, strict=False)]
+    space = weights[0].new_zeros((4 - len(weights)) * len(weights[0]))
+    sizes = [weight.numel() for weight in (*weights, space)]
+    parts = torch.split(torch.cat([weight.flatten() for weight in (*weights, space)]), sizes)
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=False)]
 
 
 def _with_column(matrix: Tensor, column: Tensor) -> Tensor:
-    """Join a column, and zeros up to a width that products are fast with.
+    """Append a column, and zeros up to a width that products are fast with.
 
     matrix [..., I], column [...] -> [..., W], W the next multiple of 32
     """
@@ -288,9 +325,9 @@ def _with_column(matrix: Tensor, column: Tensor) -> Tensor:
     return torch.cat([matrix, F.pad(column.unsqueeze(-1), (0, missing))], dim=-1)
 
 
-def _split_fed(weight: Tensor, fed_size: int) -> tuple[Tensor, Tensor | None]:
-    """[G, I + F] -> [G, I], [G, F]"""
-    if not fed_size:
+def _split_extra(weight: Tensor, extra_size: int) -> tuple[Tensor, Tensor | None]:
+    """[G, I + X] -> [G, I], [G, X]"""
+    if not extra_size:
         return weight, None
-    inputs, fed = torch.split(weight, [weight.shape[1] - fed_size, fed_size], dim=1)
-    return inputs, fed
+    inputs, extra = torch.split(weight, [weight.shape[1] - extra_size, extra_size], dim=1)
+    return inputs, extra

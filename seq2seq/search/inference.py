@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.batch import pad_sources
-from seq2seq.decoders.contract import DecoderState, Memory
+from seq2seq.decoders.contract import DecoderState, Memory, StepFunctions
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import SearchStep, State
 
@@ -35,13 +35,13 @@ class Inference(Protocol[State]):
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """The state of one model's hypotheses: the decoder's state, and the source it attends to."""
+    """The state of one model's hypotheses: the decoder's, and the decoder bound to their sources."""
 
     decoder: DecoderState
-    memory: Memory
+    bound: StepFunctions
 
     def select(self, rows: Tensor) -> "ModelState":
-        return ModelState(self.decoder.select(rows), self.memory.select(rows))
+        return ModelState(self.decoder.select(rows), self.bound.select(rows))
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,11 @@ class SingleModel:
         return self.model.encode(pad_sources(sources).to(self.device))
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
-        memory = self.encode(sources)
-        return ModelState(self.model.decoder.start(memory), memory)
+        bound = self.model.decoder.bind(self.encode(sources))
+        return ModelState(bound.start(), bound)
 
     def step(self, previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
-        readout, weights, decoder = self.model.decoder.step(
-            previous_ids, state.decoder, state.memory
-        )
+        readout, weights, decoder = state.bound.step(previous_ids, state.decoder)
         logits = self.model.logits(readout)  # [R, V]
         return SearchStep(logits, self.head_weights(weights), replace(state, decoder=decoder))
 

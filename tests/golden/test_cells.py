@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from seq2seq.config import CellKind
 from seq2seq.recurrent.cells import CellState
-from seq2seq.recurrent.layers import LAYERS, RecurrentLayer
+from seq2seq.recurrent.layers import LAYERS, LayerSpec, RecurrentLayer
 from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
 EXACT = {"rtol": 0, "atol": 1e-10}
-INPUT, HIDDEN, FED = 3, 4, 2
+INPUT, HIDDEN, EXTRA = 3, 4, 2
 
 every_cell = mark.parametrize("kind", LAYERS)
 
@@ -21,8 +21,8 @@ def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def layer_of(kind: CellKind, *, fed: int = 0, biases: bool = True) -> RecurrentLayer:
-    layer = LAYERS[kind](input_size=INPUT, hidden_size=HIDDEN, fed_size=fed, biases=biases)
+def layer_of(kind: CellKind, *, extra: int = 0, biases: bool = True) -> RecurrentLayer:
+    layer = LAYERS[kind](input_size=INPUT, hidden_size=HIDDEN, extra_size=extra, biases=biases)
     redraw(layer.double(), seed=5)
     return layer
 
@@ -33,9 +33,8 @@ def state_of(kind: CellKind, *, seed: int = 10, rows: int = 2) -> CellState:
 
 
 def stack_of(kind: CellKind, *, layers: int = 1, **changes) -> RecurrentStack:
-    stack = RecurrentStack(
-        cell=kind, input_size=INPUT, hidden_size=HIDDEN, layers=layers, **changes
-    )
+    spec = LayerSpec(cell=kind, hidden_size=HIDDEN)
+    stack = RecurrentStack(spec, input_size=INPUT, layers=layers, **changes)
     redraw(stack.double(), seed=5)
     return stack.eval()
 
@@ -57,24 +56,24 @@ def assert_is(state: CellState, row: int, expected: references.State) -> None:
 
 
 @mark.parametrize("biases", [True, False])
-@mark.parametrize("fed", [0, FED])
+@mark.parametrize("extra", [0, EXTRA])
 @every_cell
-def test_a_step_is_that_of_the_paper(kind, fed, biases):
-    layer, state = layer_of(kind, fed=fed, biases=biases), state_of(kind)
-    step = references.step_of(kind, dict(layer.named_parameters()), fed_size=fed)
-    x, back = drawn(2, INPUT, seed=1), drawn(2, fed, seed=2)
+def test_a_step_is_that_of_the_paper(kind, extra, biases):
+    layer, state = layer_of(kind, extra=extra, biases=biases), state_of(kind)
+    step = references.step_of(kind, dict(layer.named_parameters()), fed_size=extra)
+    x, e = drawn(2, INPUT, seed=1), drawn(2, extra, seed=2)
     cell = layer.cell()
-    after = cell.advance(cell.project(x), state, back if fed else None)
+    after = cell.step(cell.project(x), state, e if extra else None)
     for row in range(2):
-        assert_is(after, row, step(x[row].numpy(), back[row].numpy(), row_of(state, row)))
+        assert_is(after, row, step(x[row].numpy(), e[row].numpy(), row_of(state, row)))
 
 
-def test_the_encoder_of_cho_is_the_decoder_of_bahdanau_with_nothing_fed():
+def test_the_encoder_of_cho_is_the_decoder_of_bahdanau_without_extra_input():
     layer, state = layer_of("gru_reset_before"), state_of("gru_reset_before")
     gates = references.gates_of(dict(layer.named_parameters()), "rzn", fed_size=0)
     x, nothing = drawn(2, INPUT, seed=1), drawn(0, seed=2).numpy()
     cell = layer.cell()
-    after = cell.advance(cell.project(x), state)
+    after = cell.step(cell.project(x), state)
     for row in range(2):
         expected = references.cho_encoder_gru(x[row].numpy(), nothing, row_of(state, row), gates)
         assert_is(after, row, expected)
@@ -82,15 +81,15 @@ def test_the_encoder_of_cho_is_the_decoder_of_bahdanau_with_nothing_fed():
 
 @mark.parametrize("kind", ["lstm", "gru"])
 def test_a_step_is_that_of_the_library_cell_over_joined_inputs(kind):
-    layer, state = layer_of(kind, fed=FED), state_of(kind)
-    library = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(INPUT + FED, HIDDEN).double()
+    layer, state = layer_of(kind, extra=EXTRA), state_of(kind)
+    library = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(INPUT + EXTRA, HIDDEN).double()
     library.load_state_dict(
         {name.removesuffix("_l0"): value for name, value in layer.rnn.state_dict().items()}
     )
-    x, fed = drawn(2, INPUT, seed=1), drawn(2, FED, seed=2)
+    x, extra = drawn(2, INPUT, seed=1), drawn(2, EXTRA, seed=2)
     cell = layer.cell()
-    after = cell.advance(cell.project(x), state, fed)
-    joined = torch.cat([x, fed], dim=1)
+    after = cell.step(cell.project(x), state, extra)
+    joined = torch.cat([x, extra], dim=1)
     if state.cell is None:
         torch.testing.assert_close(after.hidden, library(joined, state.hidden), **EXACT)
     else:
@@ -100,15 +99,15 @@ def test_a_step_is_that_of_the_library_cell_over_joined_inputs(kind):
 
 
 @mark.parametrize("biases", [True, False])
-@mark.parametrize("fed", [0, FED])
+@mark.parametrize("extra", [0, EXTRA])
 @every_cell
-def test_a_sequence_at_once_is_its_steps(kind, fed, biases):
-    layer, state = layer_of(kind, fed=fed, biases=biases), state_of(kind)
-    inputs, back = drawn(2, 5, INPUT, seed=3), drawn(2, 5, FED, seed=4) if fed else None
-    at_once = layer.unroll(inputs, state, back)
+def test_a_sequence_at_once_is_its_steps(kind, extra, biases):
+    layer, state = layer_of(kind, extra=extra, biases=biases), state_of(kind)
+    inputs, extras = drawn(2, 5, INPUT, seed=3), drawn(2, 5, EXTRA, seed=4) if extra else None
+    at_once = layer.unroll(inputs, state, extras)
     cell = layer.cell()
     for t, projected in enumerate(cell.project(inputs).unbind(1)):
-        state = cell.advance(projected, state, None if back is None else back[:, t])
+        state = cell.step(projected, state, None if extras is None else extras[:, t])
         torch.testing.assert_close(at_once[:, t], state.hidden, **EXACT)
 
 
@@ -120,46 +119,46 @@ def test_a_layer_without_biases_has_none(kind):
 
 
 @every_cell
-def test_what_is_fed_must_be_what_the_layer_was_built_for(kind):
-    for built, given in ((FED, None), (0, drawn(2, FED, seed=2))):
-        cell = layer_of(kind, fed=built).cell()
-        with raises(ValueError, match="fed at every step"):
-            cell.advance(cell.project(drawn(2, INPUT, seed=1)), state_of(kind), given)
+def test_the_extra_input_must_be_what_the_layer_was_built_for(kind):
+    for built, given in ((EXTRA, None), (0, drawn(2, EXTRA, seed=2))):
+        cell = layer_of(kind, extra=built).cell()
+        with raises(ValueError, match="needs an extra input at every step"):
+            cell.step(cell.project(drawn(2, INPUT, seed=1)), state_of(kind), given)
 
 
-@mark.parametrize("fed", [0, FED])
+@mark.parametrize("extra", [0, EXTRA])
 @every_cell
-def test_the_gradient_of_two_steps_is_right(kind, fed):
-    layer, state = layer_of(kind, fed=fed), state_of(kind)
+def test_the_gradient_of_two_steps_is_right(kind, extra):
+    layer, state = layer_of(kind, extra=extra), state_of(kind)
     x = drawn(2, 2, INPUT, seed=1).requires_grad_()
     start = [each.requires_grad_() for each in (state.hidden, state.cell) if each is not None]
-    back = [drawn(2, FED, seed=2).requires_grad_()] if fed else []
+    extras = [drawn(2, EXTRA, seed=2).requires_grad_()] if extra else []
 
     def two_steps(*_):
         cell, after = layer.cell(), state
         for projected in cell.project(x).unbind(1):
-            after = cell.advance(projected, after, *back)
+            after = cell.step(projected, after, *extras)
         return after.hidden if after.cell is None else (after.hidden, after.cell)
 
-    assert torch.autograd.gradcheck(two_steps, (x, *start, *back, *layer.parameters()))
+    assert torch.autograd.gradcheck(two_steps, (x, *start, *extras, *layer.parameters()))
 
 
-@mark.parametrize("fed", [0, FED])
+@mark.parametrize("extra", [0, EXTRA])
 @every_cell
-def test_the_gradient_of_a_sequence_at_once_is_right(kind, fed):
-    layer, state = layer_of(kind, fed=fed), state_of(kind)
+def test_the_gradient_of_a_sequence_at_once_is_right(kind, extra):
+    layer, state = layer_of(kind, extra=extra), state_of(kind)
     x = drawn(2, 3, INPUT, seed=1).requires_grad_()
-    back = [drawn(2, 3, FED, seed=2).requires_grad_()] if fed else []
+    extras = [drawn(2, 3, EXTRA, seed=2).requires_grad_()] if extra else []
 
     def unrolled(*_):
-        return layer.unroll(x, state, *back)
+        return layer.unroll(x, state, *extras)
 
-    assert torch.autograd.gradcheck(unrolled, (x, *back, *layer.parameters()))
+    assert torch.autograd.gradcheck(unrolled, (x, *extras, *layer.parameters()))
 
 
 @every_cell
 def test_a_state_of_zeros_is_as_wide_as_the_layer(kind):
-    start = layer_of(kind).cell().start(drawn(3, 1, seed=0))
+    start = layer_of(kind).cell().zero_state(drawn(3, 1, seed=0))
     parts = [start.hidden] if start.cell is None else [start.hidden, start.cell]
     assert len(parts) == (2 if "lstm" in kind else 1)
     for part in parts:
@@ -167,7 +166,7 @@ def test_a_state_of_zeros_is_as_wide_as_the_layer(kind):
 
 
 @every_cell
-def test_selecting_rows_moves_the_whole_state(kind):
+def test_selecting_rows_selects_the_whole_state(kind):
     state, rows = state_of(kind, rows=3), torch.tensor([2, 0, 0])
     chosen = state.select(rows)
     for row, origin in enumerate(rows.tolist()):
@@ -177,7 +176,7 @@ def test_selecting_rows_moves_the_whole_state(kind):
 @every_cell
 def test_fresh_weights_are_orthogonal_where_they_recur(kind):
     torch.manual_seed(0)
-    layer = LAYERS[kind](input_size=INPUT, hidden_size=HIDDEN, fed_size=FED)
+    layer = LAYERS[kind](input_size=INPUT, hidden_size=HIDDEN, extra_size=EXTRA)
     weights = layer.cell().weights
     for gate in weights.recurrent.split(HIDDEN):
         torch.testing.assert_close(gate @ gate.T, torch.eye(HIDDEN), rtol=0, atol=1e-5)
@@ -199,30 +198,30 @@ def test_a_fresh_layer_norm_changes_nothing_but_mean_and_spread():
 
 
 @mark.parametrize("residual_from", [None, 1, 2, 3])
-@mark.parametrize("upper_fed", [0, FED])
-@mark.parametrize("fed", [0, FED])
+@mark.parametrize("upper_extra", [0, EXTRA])
+@mark.parametrize("extra", [0, EXTRA])
 @every_cell
-def test_a_step_of_a_stack_is_that_of_its_layers(kind, fed, upper_fed, residual_from):
+def test_a_step_of_a_stack_is_that_of_its_layers(kind, extra, upper_extra, residual_from):
     stack = stack_of(
-        kind, layers=3, fed_size=fed, upper_fed_size=upper_fed, residual_from=residual_from
+        kind, layers=3, extra_size=extra, upper_extra_size=upper_extra, residual_from=residual_from
     )
     states, x = states_of(kind, layers=3), drawn(2, INPUT, seed=1)
-    back, above = drawn(2, fed, seed=2), drawn(2, upper_fed, seed=3)
-    stepper = stack.stepper()
-    after, output = stepper.advance(
-        stepper.project(x), states, back if fed else None, above if upper_fed else None
+    lower, upper = drawn(2, extra, seed=2), drawn(2, upper_extra, seed=3)
+    cells = stack.cells()
+    after, output = cells.step(
+        cells.project(x), states, lower if extra else None, upper if upper_extra else None
     )
     steps = [
         references.step_of(kind, dict(layer.named_parameters()), fed_size=size)
-        for layer, size in zip(stack.layers, [fed, upper_fed, upper_fed], strict=True)
+        for layer, size in zip(stack.layers, [extra, upper_extra, upper_extra], strict=True)
     ]
     for row in range(2):
         expected, top = references.stack(
             x[row].numpy(),
             [row_of(state, row) for state in states],
             steps,
-            fed=back[row].numpy(),
-            upper_fed=above[row].numpy(),
+            fed=lower[row].numpy(),
+            upper_fed=upper[row].numpy(),
             residual_from=residual_from,
         )
         torch.testing.assert_close(output[row], torch.tensor(top), **EXACT)
@@ -232,32 +231,32 @@ def test_a_step_of_a_stack_is_that_of_its_layers(kind, fed, upper_fed, residual_
 
 @mark.parametrize("layers", [1, 3])
 @mark.parametrize("residual_from", [None, 2, 3])
-@mark.parametrize("fed", [0, FED])
+@mark.parametrize("extra", [0, EXTRA])
 @every_cell
-def test_a_stack_at_once_is_its_steps(kind, fed, residual_from, layers):
+def test_a_stack_at_once_is_its_steps(kind, extra, residual_from, layers):
     stack = stack_of(
-        kind, layers=layers, fed_size=fed, upper_fed_size=fed, residual_from=residual_from
+        kind, layers=layers, extra_size=extra, upper_extra_size=extra, residual_from=residual_from
     )
     states, inputs = states_of(kind, layers=layers), drawn(2, 5, INPUT, seed=3)
-    back, above = (drawn(2, 5, FED, seed=seed) if fed else None for seed in (4, 6))
-    at_once = stack.unroll(inputs, states, back, above)
-    by_parts = stack.unroll_upper(stack.unroll_lowest(inputs, states[0], back), states[1:], above)
+    lower, upper = (drawn(2, 5, EXTRA, seed=seed) if extra else None for seed in (4, 6))
+    at_once = stack.unroll(inputs, states, lower, upper)
+    by_parts = stack.unroll_upper(stack.unroll_lowest(inputs, states[0], lower), states[1:], upper)
     torch.testing.assert_close(at_once, by_parts, rtol=0, atol=0)
-    stepper = stack.stepper()
-    for t, projected in enumerate(stepper.project(inputs).unbind(1)):
-        fed_now = (None if each is None else each[:, t] for each in (back, above))
-        states, output = stepper.advance(projected, states, *fed_now)
+    cells = stack.cells()
+    for t, projected in enumerate(cells.project(inputs).unbind(1)):
+        extras = (None if each is None else each[:, t] for each in (lower, upper))
+        states, output = cells.step(projected, states, *extras)
         torch.testing.assert_close(at_once[:, t], output, **EXACT)
 
 
 @every_cell
 def test_the_lowest_layer_and_the_upper_ones_may_be_stepped_apart(kind):
     stack, states = stack_of(kind, layers=3, residual_from=2), states_of(kind, layers=3)
-    stepper = stack.stepper()
-    projected = stepper.project(drawn(2, INPUT, seed=1))
-    together, output = stepper.advance(projected, states)
-    lowest = stepper.lowest(projected, states[0])
-    upper, same = stepper.upper(lowest.hidden, states[1:])
+    cells = stack.cells()
+    projected = cells.project(drawn(2, INPUT, seed=1))
+    together, output = cells.step(projected, states)
+    lowest = cells.step_lowest(projected, states[0])
+    upper, same = cells.step_upper(lowest.hidden, states[1:])
     assert torch.equal(output, same)
     for ours, theirs in zip((lowest, *upper), together, strict=True):
         assert torch.equal(ours.hidden, theirs.hidden)
@@ -268,39 +267,38 @@ def test_dropout_lies_between_layers_and_before_what_is_added():
     states = states_of("gru", layers=2)
     hidden = drawn(2, 1, HIDDEN, seed=7)
     torch.manual_seed(3)
-    read = stack.dropout(hidden)
+    inputs = stack.dropout(hidden)
     torch.manual_seed(3)
     output = stack.unroll_upper(hidden, states[1:])
-    made = stack.layers[1].unroll(read, states[1])
-    torch.testing.assert_close(output, made + read, **EXACT)  # the top itself is left whole
+    top = stack.layers[1].unroll(inputs, states[1])
+    torch.testing.assert_close(output, top + inputs, **EXACT)  # no dropout on the top layer itself
 
 
 @every_cell
 def test_the_gradient_of_a_residual_stack_is_right(kind):
-    stack = stack_of(kind, layers=3, fed_size=FED, upper_fed_size=FED, residual_from=2)
+    stack = stack_of(kind, layers=3, extra_size=EXTRA, upper_extra_size=EXTRA, residual_from=2)
     states, inputs = states_of(kind, layers=3), drawn(1, 2, INPUT, seed=3)
     states = tuple(state.select(torch.tensor([0])) for state in states)
-    fed = drawn(1, FED, seed=4).requires_grad_()
+    extra = drawn(1, EXTRA, seed=4).requires_grad_()
 
     def outputs(*_):
-        stepper, now, made = stack.stepper(), states, []
-        for projected in stepper.project(inputs).unbind(1):
-            now, output = stepper.advance(projected, now, fed, fed)
-            made.append(output)
-        return tuple(made)
+        cells, now, found = stack.cells(), states, []
+        for projected in cells.project(inputs).unbind(1):
+            now, output = cells.step(projected, now, extra, extra)
+            found.append(output)
+        return tuple(found)
 
-    assert torch.autograd.gradcheck(outputs, (fed, *stack.parameters()), fast_mode=True)
+    assert torch.autograd.gradcheck(outputs, (extra, *stack.parameters()), fast_mode=True)
 
 
 # Bridges
 
 
 def bridge_of(bridge: str, cell: CellKind, *, biases: bool = True) -> Bridge:
-    made = Bridge(
-        kind=bridge, summary_size=5, hidden_size=HIDDEN, layers=2, cell=cell, biases=biases
-    )
-    redraw(made.double(), seed=6)
-    return made
+    spec = LayerSpec(cell=cell, hidden_size=HIDDEN, biases=biases)
+    built = Bridge(spec, kind=bridge, summary_size=5, layers=2)
+    redraw(built.double(), seed=6)
+    return built
 
 
 @mark.parametrize("biases", [True, False])
@@ -320,7 +318,7 @@ def test_a_tanh_bridge_maps_the_summary(kind, biases):
 
 
 @every_cell
-def test_a_zero_bridge_starts_from_nothing(kind):
+def test_a_zero_bridge_starts_from_zeros(kind):
     bridge = bridge_of("zero", kind)
     states = bridge(drawn(3, 5, seed=4), states_of(kind, layers=1))
     assert len(states) == 2 and not list(bridge.parameters())
@@ -332,10 +330,10 @@ def test_a_zero_bridge_starts_from_nothing(kind):
 
 @mark.parametrize("encoder", ["lstm", "gru"])
 @every_cell
-def test_a_copy_bridge_hands_on_the_last_states(kind, encoder):
-    last = states_of(encoder, layers=2)
-    states = bridge_of("copy", kind)(drawn(2, 5, seed=4), last)
-    for ours, theirs in zip(states, last, strict=True):
+def test_a_copy_bridge_passes_on_the_final_states(kind, encoder):
+    final = states_of(encoder, layers=2)
+    states = bridge_of("copy", kind)(drawn(2, 5, seed=4), final)
+    for ours, theirs in zip(states, final, strict=True):
         assert torch.equal(ours.hidden, theirs.hidden)
         if "lstm" not in kind:
             assert ours.cell is None

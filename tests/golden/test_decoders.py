@@ -74,24 +74,24 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
 def assert_state_after(model: EncoderDecoder, source: Ids, ids: Ids, expected: Any) -> None:
     batch = padded([(source, ids[1:])])
     with torch.no_grad():
-        memory = model.encode(batch.source)
-        state = model.decoder.start(memory)
+        bound = model.decoder.bind(model.encode(batch.source))
+        state = bound.start()
         for previous in ids:
-            state = model.decoder.step(torch.tensor([previous]), state, memory).state
+            state = bound.step(torch.tensor([previous]), state).state
     for ours, theirs in zip(state.layers, expected.states, strict=True):
         torch.testing.assert_close(ours.hidden[0], tensor(theirs.hidden), **EXACT)
         assert (ours.cell is None) == (theirs.cell is None)
         if ours.cell is not None:
             torch.testing.assert_close(ours.cell[0], tensor(theirs.cell), **EXACT)
-    assert (state.fed is None) == (expected.fed is None)
-    if state.fed is not None:
-        torch.testing.assert_close(state.fed[0], tensor(expected.fed), **EXACT)
+    assert (state.feedback is None) == (expected.feedback is None)
+    if state.feedback is not None:
+        torch.testing.assert_close(state.feedback[0], tensor(expected.feedback), **EXACT)
     assert (state.coverage is None) == (expected.coverage is None)
     if state.coverage is not None:
         seen = state.coverage.vectors[0, : len(expected.coverage)]
         torch.testing.assert_close(seen, tensor(expected.coverage), **EXACT)
-    if state.number is not None:
-        assert state.number.tolist() == [len(ids) + 1]
+    if state.step_index is not None:
+        assert state.step_index.tolist() == [len(ids) + 1]
     if state.past is not None:
         assert state.past.keys.shape[-2] == len(ids)
 
@@ -254,10 +254,12 @@ def test_context_input_reaches_the_cell_at_every_step():
     batch = padded(PAIRS[:1])
     for model, reaches in ((by_state, False), (by_input, True)):
         memory = model.encode(batch.source)
-        state = model.decoder.start(memory)
-        other = Memory(memory.values, memory.mask, memory.summary + 1, memory.last)
+        state = model.decoder.bind(memory).start()
+        other = Memory(memory.values, memory.mask, memory.summary + 1, memory.final_states)
         ids = torch.tensor([5])
-        here, there = (model.decoder.step(ids, state, m).readout for m in (memory, other))
+        here, there = (
+            model.decoder.bind(each).step(ids, state).readout for each in (memory, other)
+        )
         assert torch.equal(here, there) is not reaches
 
 
@@ -273,8 +275,8 @@ def test_context_input_reaches_the_cell_at_every_step():
 )
 def test_input_feeding_starts_from_zeros(kind, feedback, width):
     model, batch = tiny_model(kind, feedback=feedback), padded(PAIRS)
-    state = model.decoder.start(model.encode(batch.source))
-    assert state.fed is not None and state.fed.shape == (2, width) and not state.fed.any()
+    feedback = model.decoder.bind(model.encode(batch.source)).start().feedback
+    assert feedback is not None and feedback.shape == (2, width) and not feedback.any()
     assert stepped(model, batch)[0].shape == (2, 5, 7)
 
 
@@ -394,10 +396,10 @@ def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
     summary = memory.summary.detach().requires_grad_()
 
     def readouts(values, summary, *_):
-        looked_at = Memory(
-            values, memory.mask, summary, memory.last, model.decoder.project_memory(values)
+        changed = Memory(
+            values, memory.mask, summary, memory.final_states, model.decoder.project_memory(values)
         )
-        unrolled = model.decoder.unroll(batch.decoder_input, looked_at)
+        unrolled = model.decoder.unroll(batch.decoder_input, changed)
         return unrolled.readouts if unrolled.weights is None else tuple(unrolled)
 
     decoder = tuple(p for n, p in model.decoder.named_parameters() if n != "embedding.weight")

@@ -35,12 +35,12 @@ def test_variational_dropout_drops_the_same_at_every_place_of_a_sentence():
     dropped = Dropout(0.5, variational=True).train()(ONES)
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
     assert not torch.equal(dropped[0], dropped[1])
-    steps = Dropout(0.5, variational=True).train().looped()
+    steps = Dropout(0.5, variational=True).train().for_steps()
     assert torch.equal(steps(ONES[0]), steps(ONES[0]))
 
 
 def test_ordinary_dropout_draws_anew_at_every_step():
-    steps = Dropout(0.5).train().looped()
+    steps = Dropout(0.5).train().for_steps()
     assert not torch.equal(steps(ONES[0]), steps(ONES[0]))
 
 
@@ -63,10 +63,10 @@ def test_a_dropped_word_loses_its_whole_embedding_and_no_other_is_scaled():
     assert (whole == 0).double().mean().item() == pytest.approx(0.4, abs=0.06)
 
 
-def test_word_dropout_passes_over_what_is_spared():
-    spared = torch.zeros(ONES.shape[:-1], dtype=torch.bool)
-    spared[:, 0] = True
-    whole = WordDropout(0.9).train()(ONES, spared).sum(-1)
+def test_word_dropout_never_drops_exempt_positions():
+    exempt = torch.zeros(ONES.shape[:-1], dtype=torch.bool)
+    exempt[:, 0] = True
+    whole = WordDropout(0.9).train()(ONES, exempt).sum(-1)
     assert (whole[:, 0] == 20).all()
     assert (whole[:, 1:] == 0).double().mean().item() == pytest.approx(0.9, abs=0.04)
 
@@ -102,8 +102,8 @@ def step(layer: LSTMLayer) -> tuple[CellState, CellState, CellState]:
     """A state, the one after it, and what that would have been without zoneout."""
     state = CellState(torch.full((5, 200), 2.0).double(), torch.full((5, 200), 3.0).double())
     cell = layer.cell()
-    given = cell.project(torch.ones(5, 3, dtype=torch.float64))
-    return state, cell.advance(given, state), cell.inner.advance(given, state)
+    projected = cell.project(torch.ones(5, 3, dtype=torch.float64))
+    return state, cell.step(projected, state), cell.inner.step(projected, state)
 
 
 def test_zoneout_keeps_entries_of_state_and_cell_as_they_were(layer):

@@ -10,10 +10,12 @@ from pytest import mark, raises
 from tiny import redraw
 from torch import Tensor, nn
 
+from seq2seq.attention import AttentionMask
 from seq2seq.batch import Source
 from seq2seq.config import CellKind
-from seq2seq.encoder import Encoded, Encoder, EncoderKind
-from seq2seq.recurrent.layers import LAYERS
+from seq2seq.encoder import Encoder, EncoderKind, EncoderOutput
+from seq2seq.kernels.dropout import DropoutRates
+from seq2seq.recurrent.layers import LAYERS, LayerSpec
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 EMBEDDING, HIDDEN = 4, 3
@@ -25,18 +27,17 @@ every_kind = mark.parametrize("kind", KINDS)
 
 
 class DoubledNeighbours(nn.Module):
-    """In place of self-attention: it is told what is real, and leaves something in padding."""
+    """In place of self-attention: it gets the padding, and puts something into it."""
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        return states + (states * mask.unsqueeze(-1)).sum(1, keepdim=True)
+    def forward(self, states: Tensor, mask: AttentionMask) -> Tensor:
+        return states + (states * mask.key_padding.unsqueeze(-1)).sum(1, keepdim=True)
 
 
 def encoder_of(cell: CellKind = "lstm", *, layers: int = 1, seed: int = 5, **changes) -> Encoder:
     width = changes.pop("embedding_size", EMBEDDING)
     embedding = nn.Embedding(11, width)
-    encoder = Encoder(
-        embedding=embedding, hidden_size=HIDDEN, layers=layers, cell=cell, **changes
-    ).double()
+    spec = LayerSpec(cell=cell, hidden_size=HIDDEN, biases=changes.pop("biases", True))
+    encoder = Encoder(spec, embedding=embedding, layers=layers, **changes).double()
     redraw(encoder, seed=seed)
     return encoder.eval()
 
@@ -46,7 +47,9 @@ def rectangle(sentences: list[list[int]], *, wider: int = 0, padding: int = 0) -
     return torch.tensor([[*each, *[padding] * (width - len(each))] for each in sentences])
 
 
-def encoded(encoder: Encoder, sentences: list[list[int]] = SENTENCES, **padding: int) -> Encoded:
+def encoded(
+    encoder: Encoder, sentences: list[list[int]] = SENTENCES, **padding: int
+) -> EncoderOutput:
     lengths = torch.tensor([len(each) for each in sentences])
     return encoder.encode(Source(rectangle(sentences, **padding), lengths))
 
@@ -98,9 +101,9 @@ def test_widths_are_announced(cell, kind):
     states, _, summary, last, _ = encoded(encoder)
     assert states.shape[-1] == encoder.memory_size
     assert summary.shape[-1] == encoder.summary_size
-    assert tuple(each.hidden.shape[-1] for each in last) == encoder.last_sizes
+    assert tuple(each.hidden.shape[-1] for each in last) == encoder.final_sizes
     assert (
-        encoder.last_sizes
+        encoder.final_sizes
         == {
             "bidirectional": (2 * HIDDEN, 2 * HIDDEN),
             "unidirectional": (HIDDEN, HIDDEN),
@@ -191,8 +194,8 @@ def test_self_attention_sees_the_projected_states_and_leaves_padding_empty():
     assert not states[~mask].any()
 
 
-def everything(found: Encoded, row: int | None = None) -> list[Tensor]:
-    last = [[each.hidden, each.cell] for each in found.last]
+def everything(found: EncoderOutput, row: int | None = None) -> list[Tensor]:
+    last = [[each.hidden, each.cell] for each in found.final_states]
     tensors = [found.states, found.summary, *itertools.chain.from_iterable(last)]
     return [each if row is None else each[row] for each in tensors if each is not None]
 
@@ -251,10 +254,15 @@ def test_the_gradient_of_an_encoder_is_right(cell, kind):
 
 @every_cell
 def test_dropout_spares_the_states_that_a_bridge_copies(cell):
-    whole, dropped = (encoder_of(cell, dropout=each).train() for each in (0.0, 0.5))
+    whole, dropped = (
+        encoder_of(cell, dropout=DropoutRates(output=each)).train() for each in (0.0, 0.5)
+    )
     torch.manual_seed(0)
     one, other = encoded(whole), encoded(dropped)
-    assert all(torch.equal(a.hidden, b.hidden) for a, b in zip(one.last, other.last, strict=True))
+    assert all(
+        torch.equal(a.hidden, b.hidden)
+        for a, b in zip(one.final_states, other.final_states, strict=True)
+    )
     for mine, theirs in ((one.states, other.states), (one.summary, other.summary)):
         assert ((theirs == 0) | (theirs - 2 * mine).abs().lt(1e-12)).all()
         assert not torch.equal(mine, theirs)

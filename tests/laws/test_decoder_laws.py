@@ -26,7 +26,7 @@ from tiny import (
 
 from seq2seq.batch import EOS, PAD
 from seq2seq.config import ModelConfig, SearchConfig
-from seq2seq.decoders.contract import Unrolled
+from seq2seq.decoders.contract import UnrollOutput
 from seq2seq.model import EncoderDecoder
 from seq2seq.training.losses import batch_loss
 
@@ -46,11 +46,13 @@ NORMALISED = 100  # how far layer normalisation, a division by a spread, may str
 
 
 @torch.no_grad()
-def unrolled(model: EncoderDecoder, pairs: Pairs, *, wider: int = 0, longer: int = 0) -> Unrolled:
+def unrolled(
+    model: EncoderDecoder, pairs: Pairs, *, wider: int = 0, longer: int = 0
+) -> UnrollOutput:
     return model.unroll(padded(pairs, wider=wider, longer=longer))
 
 
-def assert_rows_close(ours: Unrolled, theirs: Unrolled, atol: float) -> None:
+def assert_rows_close(ours: UnrollOutput, theirs: UnrollOutput, atol: float) -> None:
     """Equal where both have steps and places; nothing beyond."""
     t = min(ours.readouts.shape[1], theirs.readouts.shape[1])
     torch.testing.assert_close(ours.readouts[:, :t], theirs.readouts[:, :t], rtol=0, atol=atol)
@@ -151,7 +153,7 @@ def test_a_batch_is_its_sentences_one_by_one(kind, data, pairs, dtype):
     for row, pair in enumerate(pairs):
         alone = unrolled(model, [pair])
         weights = None if together.weights is None else together.weights[row : row + 1]
-        whole = Unrolled(together.readouts[row : row + 1], weights)
+        whole = UnrollOutput(together.readouts[row : row + 1], weights)
         assert_rows_close(alone, whole, rounding(config, dtype))
 
 
@@ -164,7 +166,7 @@ def test_a_batch_in_another_order_gives_its_results_in_that_order(kind, data, pa
     chance.shuffle(order)
     ours, moved = unrolled(model, pairs), unrolled(model, [pairs[i] for i in order])
     weights = None if ours.weights is None else ours.weights[order]
-    assert_rows_close(Unrolled(ours.readouts[order], weights), moved, 1e-12)
+    assert_rows_close(UnrollOutput(ours.readouts[order], weights), moved, 1e-12)
 
 
 @every_kind
@@ -173,7 +175,7 @@ def test_a_batch_in_another_order_gives_its_results_in_that_order(kind, data, pa
 def test_unrolling_is_starting_and_stepping(kind, data, pairs):
     _, model = drawn_model(data, kind)
     with torch.no_grad():
-        steps = Unrolled(*stepped(model, padded(pairs)))
+        steps = UnrollOutput(*stepped(model, padded(pairs)))
     assert_rows_close(unrolled(model, pairs), steps, 1e-10)
 
 
@@ -208,14 +210,15 @@ def test_select_moves_everything_a_step_needs(kind, data, pairs):
     rows = torch.tensor(data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=6)))
     with torch.no_grad():
         memory = model.encode(batch.source)
-        state = model.decoder.start(memory)
+        bound = model.decoder.bind(memory)
+        state = bound.start()
         for previous in batch.decoder_input[:, :2].unbind(1):  # so that no state is a first one
-            state = model.decoder.step(previous, state, memory).state
-        if state.number is not None:  # as if the sentences had begun at different times
-            state = replace(state, number=1 + torch.arange(len(pairs)))
+            state = bound.step(previous, state).state
+        if state.step_index is not None:  # as if the sentences had begun at different times
+            state = replace(state, step_index=1 + torch.arange(len(pairs)))
         ids = batch.decoder_input[:, -1]
-        whole = model.decoder.step(ids, state, memory)
-        chosen = model.decoder.step(ids[rows], state.select(rows), memory.select(rows))
+        whole = bound.step(ids, state)
+        chosen = bound.select(rows).step(ids[rows], state.select(rows))
     torch.testing.assert_close(whole.readout[rows], chosen.readout, rtol=0, atol=1e-12)
     if whole.weights is not None:
         torch.testing.assert_close(whole.weights[rows], chosen.weights, rtol=0, atol=1e-12)
@@ -226,9 +229,9 @@ def test_select_moves_everything_a_step_needs(kind, data, pairs):
     assert len(tensors_of(state)) == (
         config.decoder_layers * cells
         + (attends and config.uses_input_feeding)
-        + 2 * (config.coverage != "none")  # what was seen, and what of it depends on memory alone
+        + 2 * (config.coverage != "none")  # the vectors, and the terms of memory alone
         + 2 * config.decoder_self_attention  # keys and values
-        + attends  # the number of the step
+        + attends  # the index of the step
     )
     for value in (state, memory):
         for ours, theirs in zip(tensors_of(value), tensors_of(value.select(rows)), strict=True):
@@ -248,23 +251,23 @@ def test_a_reordered_beam_is_the_beam_of_reordered_sentences(kind, data, pairs, 
     order = [place for place in order if place < len(pairs)]
     batch, moved = padded(pairs), padded([pairs[place] for place in order])
     with torch.no_grad():
-        expected = Unrolled(*stepped(model, moved))
-        memory = model.encode(batch.source)
-        state, readouts, weights = model.decoder.start(memory), [], []
+        expected = UnrollOutput(*stepped(model, moved))
+        bound = model.decoder.bind(model.encode(batch.source))
+        state, readouts, weights = bound.start(), [], []
         now = list(range(len(pairs)))  # which sentence each row is
         for t, ids in enumerate(batch.decoder_input.unbind(1)):
             rows = torch.tensor(
                 [now.index(place) for place in (order if t % 2 == 0 else sorted(order))]
             )
             now = [now[row] for row in rows.tolist()]
-            state, memory = state.select(rows), memory.select(rows)
-            step = model.decoder.step(ids[now], state, memory)
+            state, bound = state.select(rows), bound.select(rows)
+            step = bound.step(ids[now], state)
             state = step.state
             back = [now.index(place) for place in order]
             readouts.append(step.readout[back])
             weights.append(None if step.weights is None else step.weights[back])
     looked = None if weights[0] is None else torch.stack(weights, dim=2)
-    assert_rows_close(Unrolled(torch.stack(readouts, dim=1), looked), expected, 1e-12)
+    assert_rows_close(UnrollOutput(torch.stack(readouts, dim=1), looked), expected, 1e-12)
 
 
 @every_attention

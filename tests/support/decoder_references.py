@@ -39,8 +39,8 @@ class Decoded(NamedTuple):
     readout: Array  # [R]
     weights: list[Array]  # N heads, [S] each; none without attention
     states: list[State]  # lowest layer first
-    fed: Array | None
-    coverage: Array | None  # [S, C]
+    feedback: Array | None
+    coverage: Array | None  # [S, F]
 
 
 def arrays_of(module: nn.Module) -> dict[str, Array]:
@@ -105,7 +105,7 @@ class SlowModel:
 
     def cell(self, layer: Any) -> rr.Step:
         kind = self.config.decoder_cell or self.config.cell
-        return rr.step_of(kind, dict(layer.named_parameters()), fed_size=layer.fed_size)
+        return rr.step_of(kind, dict(layer.named_parameters()), fed_size=layer.extra_size)
 
     def cells(self) -> list[rr.Step]:
         return [self.cell(layer) for layer in self.decoder.stack.layers]
@@ -249,7 +249,7 @@ class SlowModel:
         steps: list[Decoded] = []
         fed_size = 0
         if config.attention != "none" and config.uses_input_feeding:
-            fed_size = decoder.fed_size
+            fed_size = decoder.feedback_size
         fed = np.zeros(fed_size)
         for number, previous in enumerate(ids, start=1):
             embedded = self.embedded(decoder, previous)

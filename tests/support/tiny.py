@@ -141,12 +141,12 @@ def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
 
 
 def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Readouts [B, T, R] and weights [B, N, T, S] by `start` and repeated `step`."""
-    memory = model.encode(batch.source)
-    state = model.decoder.start(memory)
+    """Readouts [B, T, R] and weights [B, N, T, S] by `bind`, `start` and repeated `step`."""
+    bound = model.decoder.bind(model.encode(batch.source))
+    state = bound.start()
     readouts, weights = [], []
     for previous in batch.decoder_input.unbind(1):
-        step = model.decoder.step(previous, state, memory)
+        step = bound.step(previous, state)
         state = step.state
         readouts.append(step.readout)
         weights.append(step.weights)

@@ -106,8 +106,8 @@ def test_the_weight_of_a_pyramids_state_is_divided_among_its_pieces():
     for source in ([5, 6, 7, 8, 9], [5, 6, 7], [5]):  # with EOS 6 = 4 + 2, 4, and 2 pieces
         count = len(source) + 1
         with torch.no_grad():
-            memory = model.encode(pad_sources([source]))
-            step = model.decoder.step(torch.tensor([BOS]), model.decoder.start(memory), memory)
+            bound = model.decoder.bind(model.encode(pad_sources([source])))
+            step = bound.step(torch.tensor([BOS]), bound.start())
         states = step.weights[0].mean(0).tolist()
         sizes = [4] * (count // 4) + [count % 4] * (count % 4 > 0)
         pieces = [
@@ -162,13 +162,13 @@ def test_the_probabilities_of_all_targets_sum_to_one():
     )
     assert 0 < total < 1
     with torch.no_grad():
-        memory = model.encode(pad_sources([[5, 6]]))
-        step = model.decoder.step(torch.tensor([BOS]), model.decoder.start(memory), memory)
+        bound = model.decoder.bind(model.encode(pad_sources([[5, 6]])))
+        step = bound.step(torch.tensor([BOS]), bound.start())
         first = model.logits(step.readout).softmax(-1)[0]
         rest = 0.0
         for each in ids:
             if each != EOS:
-                after = model.decoder.step(torch.tensor([each]), step.state, memory)
+                after = bound.step(torch.tensor([each]), step.state)
                 rest += first[each] * (1 - model.logits(after.readout).softmax(-1)[0, EOS])
     assert total + float(rest) == pytest.approx(1.0)
 
@@ -176,12 +176,14 @@ def test_the_probabilities_of_all_targets_sum_to_one():
 def test_selecting_rows_selects_them_of_state_and_source():
     model = tiny_model(LUONG[4])
     with torch.no_grad():
-        memory = model.encode(pad_sources([[5, 6], [7]]))
-        state = ModelState(model.decoder.start(memory), memory)
+        bound = model.decoder.bind(model.encode(pad_sources([[5, 6], [7]])))
+        state = ModelState(bound.start(), bound)
     selected = state.select(torch.tensor([1, 1, 0]))
-    ours, theirs = tensors_of(state), tensors_of(selected)
-    # the state: hidden, cell, fed, number; the source: values, mask, summary, the last hidden and
-    # cell, prepared keys and values
+    ours, theirs = (
+        [*tensors_of(each.decoder), *tensors_of(each.bound.memory)] for each in (state, selected)
+    )
+    # the state: hidden, cell, feedback, step index; the memory: values, mask, summary, the final
+    # hidden state and cell, projected keys and values
     assert len(ours) == len(theirs) == 4 + 7
     for before, after in zip(ours, theirs, strict=True):
         assert torch.equal(after, before[[1, 1, 0]])
