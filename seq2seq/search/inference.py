@@ -35,7 +35,7 @@ class Inference(Protocol[State]):
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """The state of one model's hypotheses: the decoder's, and the decoder bound to their sources."""
+    """The state of one model's hypotheses: the decoder's, and the decoder bound to its sources."""
 
     decoder: DecoderState
     bound: StepFunctions
