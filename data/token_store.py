@@ -3,8 +3,8 @@
 meta.json            format version, languages, settings, counts, hashes, the cleaning report
 pieces.model         the joint SentencePiece model, or source.model and target.model
 train.ids            every token: source 1, target 1, source 2, target 2, ...
-train.offsets        int64, where each of the 2N sentences begins, and the end
-train.lines          int64, line number (from 1) of each of the N pairs; those of further corpora
+train.offsets        int64, where each of the 2n sentences begins, and the end
+train.lines          int64, line number (from 1) of each of the n pairs; those of further corpora
                      continue the count, in the order of meta.json
 valid.*              the same for the validation set, and its original text
 """
@@ -42,11 +42,11 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TokenizedSplit:
-    """N pairs of ids, read from disk when they are used."""
+    """n pairs of ids, read from disk when they are used."""
 
     ids: IntArray  # every token
-    offsets: Indices  # [2N+1]
-    lines: Indices  # [N]
+    offsets: Indices  # [2n+1]
+    lines: Indices  # [n]
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -70,12 +70,12 @@ class TokenizedSplit:
 
     @cached_property
     def source_lengths(self) -> Indices:
-        """Pieces of each source, without EOS. [N]"""
+        """Pieces of each source, without EOS. [n]"""
         return np.asarray(self.offsets[1::2] - self.offsets[:-1:2])
 
     @cached_property
     def target_lengths(self) -> Indices:
-        """Pieces of each target, without BOS and EOS. [N]"""
+        """Pieces of each target, without BOS and EOS. [n]"""
         return np.asarray(self.offsets[2::2] - self.offsets[1::2])
 
 

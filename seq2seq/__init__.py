@@ -1,1 +1,17 @@
-"""Tensors in, tensors and scores out: RNN encoder-decoders with selectable attention."""
+"""Tensors in, tensors and scores out: RNN encoder-decoders with selectable attention.
+
+Shapes stand in brackets, as in `keys [B, S, M]`, and `...` is any number of leading dimensions.
+
+    B    sentences of a batch                  N    attention heads
+    S    source positions; keys                D    width of a head; D_q, D_k, D_v of queries,
+    L    queries                                    keys and values, D_p of projected keys
+    T    target positions                      A    inner width of a score
+    V    vocabulary                            C    width of a context
+    E    width of embeddings                   R    width of readouts
+    H    width of a recurrent layer            G    gates of a recurrent layer, 4H or 3H
+    M    width of memory                       I, X its input and its extra input
+    Z    width of the source's summary         P    positions of tokens, without padding
+
+In `seq2seq.search`, K is the beam, R the rows of a step (one for each unfinished hypothesis) and C
+the candidates that continue a row. S' are the positions that an encoder leaves of S.
+"""

@@ -74,7 +74,7 @@ class Batch(_TensorFields):
     lines: tuple[int, ...]  # B line numbers in the corpus, from 1
     position: BatchPosition  # of this batch
     decoder_input_ids: Tensor | None = None  # [B, T] for the decoder, in place of the targets
-    known_nonpad_positions: Tensor | None = None  # [N] cache of `nonpad_positions`
+    known_nonpad_positions: Tensor | None = None  # [P] cache of `nonpad_positions`
 
     @property
     def decoder_input(self) -> Tensor:
@@ -88,14 +88,14 @@ class Batch(_TensorFields):
 
     @property
     def nonpad_positions(self) -> Tensor:
-        """Where `labels` flattened are not padding. [N]"""
+        """Where `labels` flattened are not padding. [P]"""
         if self.known_nonpad_positions is not None:
             return self.known_nonpad_positions
         return (self.labels != PAD).flatten().nonzero().squeeze(1)
 
     @property
     def target_tokens(self) -> int:
-        """N, the labels that are not padding."""
+        """P, the labels that are not padding."""
         return len(self.nonpad_positions)
 
     def describe(self) -> str:

@@ -54,7 +54,7 @@ class OutputLayer(nn.Module):
         smoothing: float = 0.0,
         mask: Tensor | None = None,
     ) -> CrossEntropy:
-        """Summed loss at N tokens; no logits are kept. readouts [N, R], labels [N], mask [N]"""
+        """Summed loss at P tokens; no logits are kept. readouts [P, R], labels [P], mask [P]"""
         linear = self.vocabulary
         return linear_cross_entropy(
             self._narrowed(readouts),

@@ -59,7 +59,7 @@ class LoopedMemory(NamedTuple):
 class ProjectedMemory(NamedTuple):
     """Keys and values as the heads compare and sum them: projected once for all queries."""
 
-    keys: Tensor  # [..., N, S, P]
+    keys: Tensor  # [..., N, S, D_p]
     values: Tensor  # [..., N, S, D_v]
     loop: LoopedMemory | None = None  # products with both, for the length of one unroll
 
@@ -117,7 +117,7 @@ class Attention(nn.Module):
         return ProjectedMemory(self.score.project_keys(keys).unsqueeze(-3), values.unsqueeze(-3))
 
     def projected_size(self, key_size: int) -> int:
-        """P, the width of projected keys."""
+        """D_p, the width of projected keys."""
         return self.score.projected_size(key_size)
 
     def looped(self, memory: ProjectedMemory) -> ProjectedMemory:
@@ -137,7 +137,7 @@ class Attention(nn.Module):
         """Attend to projected memory: query [..., L, D_q] -> [..., L, D_v], [..., 1, L, S].
 
         steps [..., L] numbers the queries from 1, for a scope that depends on it (default: 1 to L);
-        key_bias [..., 1, S, P] is added to the projected keys, as coverage does.
+        key_bias [..., 1, S, D_p] is added to the projected keys, as coverage does.
         """
         context, weights = self.attend_heads(
             query.unsqueeze(-3), memory, mask, steps=steps, key_bias=key_bias
@@ -273,7 +273,7 @@ class MultiHeadAttention(nn.Module):
         )
 
     def projected_size(self, key_size: int) -> int:
-        """P, the width of a head's projected keys."""
+        """D_p, the width of a head's projected keys."""
         return self.attention.projected_size(
             (key_size if self.key_weight is None else len(self.key_weight)) // self.heads
         )
@@ -293,7 +293,7 @@ class MultiHeadAttention(nn.Module):
     ) -> AttentionOutput:
         """Attend to projected memory: query [..., L, D_q] -> [..., L, C], [..., N, L, S].
 
-        `steps` as for `Attention.attend`; key_bias [..., N, S, P].
+        `steps` as for `Attention.attend`; key_bias [..., N, S, D_p].
         """
         contexts, weights = self.attention.attend_heads(
             self._split(query, self.query_weight), memory, mask, steps=steps, key_bias=key_bias

@@ -25,7 +25,7 @@ class CoverageState:
 
 
 class Coverage(nn.Module, ABC):
-    """`size` F numbers a source position, mapped to the projected keys [N, S, P] of all heads."""
+    """`size` F numbers a source position, mapped to the projected keys [N, S, D_p] of all heads."""
 
     def __init__(self, *, size: int, projected_size: int, heads: int = 1) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ class Coverage(nn.Module, ABC):
         """
 
     def key_bias(self, state: CoverageState) -> Tensor:
-        """V C_j, which is added to the projected keys. -> [B, N, S, P]"""
-        bias: Tensor = self.key(state.vectors)  # [B, S, N * P]
+        """V C_j, which is added to the projected keys. -> [B, N, S, D_p]"""
+        bias: Tensor = self.key(state.vectors)  # [B, S, N * D_p]
         return bias.reshape(*bias.shape[:-1], self.heads, -1).transpose(-2, -3)
 
 

@@ -1,7 +1,7 @@
 """Score functions: how well a query matches a key, before the softmax.
 
 What depends on the keys alone is computed once a sentence: `project_keys` turns memory into
-projected keys [..., S, P], and calling the score compares queries with them. No score builds the
+projected keys [..., S, D_p], and calling the score compares queries with them. No score builds the
 [L, S, D_q + D_k] concatenation of every query with every key.
 
 With `heads`, a score has one set of weights a head, and its inputs are [..., N, L, D_q] and
@@ -24,16 +24,16 @@ class Score(nn.Module, ABC):
     """f(Q, K): queries [..., L, D_q] and keys [..., S, D_k] -> scores [..., L, S]."""
 
     def project_keys(self, keys: Tensor) -> Tensor:
-        """The part of the score that depends on keys alone. [..., S, D_k] -> [..., S, P]"""
+        """The part of the score that depends on keys alone. [..., S, D_k] -> [..., S, D_p]"""
         return keys
 
     def projected_size(self, key_size: int) -> int:
-        """P, the width of projected keys; 0 for a score that depends on no key."""
+        """D_p, the width of projected keys; 0 for a score that depends on no key."""
         return key_size
 
     @abstractmethod
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
-        """query [..., L, D_q], projected_keys [..., S, P] -> [..., L, S]"""
+        """query [..., L, D_q], projected_keys [..., S, D_p] -> [..., L, S]"""
 
     def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
         """Bound to one memory for an unroll: its gradient is one product for all steps."""

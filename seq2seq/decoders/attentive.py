@@ -168,7 +168,7 @@ class AttentiveStep(ABC):
         key_bias = None
         if coverage is not None:
             assert state.coverage is not None
-            key_bias = coverage.key_bias(state.coverage)  # [B, N, S, P]
+            key_bias = coverage.key_bias(state.coverage)  # [B, N, S, D_p]
         context, weights = self.decoder.attention.attend(
             query.unsqueeze(1),
             memory.projected,

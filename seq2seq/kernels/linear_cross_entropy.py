@@ -21,7 +21,7 @@ _ALIGNED = 64  # rows of a bfloat16 product: the library prepares itself for eac
 
 
 class CrossEntropy(NamedTuple):
-    """Summed over N tokens."""
+    """Summed over P tokens."""
 
     nll: Tensor  # [] negative log-likelihood in nats; has no gradient
     smoothed: Tensor  # [] cross-entropy against the smoothed target; equals nll without smoothing
@@ -36,9 +36,9 @@ def linear_cross_entropy(
     smoothing: float = 0.0,
     mask: Tensor | None = None,
 ) -> CrossEntropy:
-    """The loss of the logits inputs W^T + b. inputs [N, R], weight [V, R], bias [V], labels [N]
+    """The loss of the logits inputs W^T + b. inputs [P, R], weight [V, R], bias [V], labels [P]
 
-    Only tokens where `mask` [N] is True count, if it is given. The smoothed target puts
+    Only tokens where `mask` [P] is True count, if it is given. The smoothed target puts
     1 - smoothing on the label and spreads the rest evenly over all V entries, the label included
     (Szegedy et al., 2016, section 7). Under autocast the matrix products are made in its dtype;
     softmax and sums are float32 at least.
