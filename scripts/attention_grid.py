@@ -63,7 +63,7 @@ EXCEPTIONS = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class AttentionVariant:
     """A combination of the axes of attention, as settings of `model`."""
 
     attention: str
@@ -84,13 +84,13 @@ class Kind:
         return EXCEPTIONS.get(self.attention) or EXCEPTIONS.get(self.scope) or EXCEPTIONS.get(slow)
 
 
-REFERENCE = Kind("luong", "general")
+REFERENCE = AttentionVariant("luong", "general")
 """Its speed is 1 in the table."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    kind: Kind
+class Result:
+    kind: AttentionVariant
     perplexity: float
     exact: float  # share of unseen sequences
     relative_speed: float  # updates a second, over those of the reference
@@ -102,38 +102,41 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48, help="sequences in a batch")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--only", nargs="*", default=[], help="axis values that a kind must have")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="only variants with these values, such as luong"
+    )
     parser.add_argument("--output", type=Path, help="a Markdown file to write the table to")
     parser.add_argument("--json", action="store_true", help="a JSON object a line on stdout")
     arguments = parser.parse_args()
-    kinds = [k for k in every_kind() if set(arguments.only) <= set(map(str, k.settings.values()))]
-    outcomes = []
+    wanted = set(arguments.only)
+    variants = [v for v in every_variant() if wanted <= set(map(str, v.settings.values()))]
+    results = []
     with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
         work = pool.map(
             train,
-            kinds,
+            variants,
             itertools.repeat(arguments.updates),
             itertools.repeat(arguments.batch),
             itertools.repeat(arguments.seed),
         )
-        for number, outcome in enumerate(work, start=1):
-            outcomes.append(outcome)
-            print(f"{number}/{len(kinds)}  {row(outcome)}", file=sys.stderr, flush=True)
+        for number, result in enumerate(work, start=1):
+            results.append(result)
+            print(f"{number}/{len(variants)}  {row(result)}", file=sys.stderr, flush=True)
             if arguments.json:
-                print(json.dumps(asdict(outcome)), flush=True)
-    page = report(outcomes, arguments)
+                print(json.dumps(asdict(result)), flush=True)
+    page = report(results, arguments)
     if arguments.output:
         arguments.output.write_text(page, encoding="utf-8")
     elif not arguments.json:
         print(page, end="")
-    failed = [outcome for outcome in outcomes if not learnt(outcome) and not outcome.kind.exception]
+    failed = [result for result in results if not learnt(result) and not result.kind.exception]
     sys.exit(1 if failed else 0)
 
 
-def every_kind() -> Iterator[Kind]:
+def every_variant() -> Iterator[AttentionVariant]:
     """Every combination that the configuration allows."""
     for context in ("state", "input"):
-        yield Kind("none", context=context)
+        yield AttentionVariant("none", context=context)
     for order, score, heads, scope, normalizer in itertools.product(
         ("luong", "bahdanau", "conditional"),
         get_args(ScoreName),
@@ -141,16 +144,16 @@ def every_kind() -> Iterator[Kind]:
         ("global", "local_m", "local_p"),
         ("softmax", "sparsemax", "entmax15"),
     ):
-        kind = Kind(order, score, heads, scope, normalizer)
+        variant = AttentionVariant(order, score, heads, scope, normalizer)
         try:
-            ModelConfig(**SIZES | kind.settings)
+            ModelConfig(**SIZES | variant.settings)
         except ConfigError:
             continue
-        yield kind
+        yield variant
 
 
-def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
-    """Train one kind and measure it on unseen sequences."""
+def train(variant: AttentionVariant, updates: int, batch: int, seed: int) -> Result:
+    """Train one variant and measure it on unseen sequences."""
     torch.set_num_threads(1)
     config = TrainingConfig(
         seed=seed,
@@ -161,7 +164,7 @@ def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
         validate_every=updates,
         patience=0,
     )
-    model = build(kind, seed)
+    model = build(variant, seed)
     optimizer = build_optimizer(model, config)
     batches = sequences(seed=f"train:{seed}", size=batch)
     unseen = list(itertools.islice(sequences(seed=f"unseen:{seed}", size=batch), 5))
@@ -174,17 +177,17 @@ def train(kind: Kind, updates: int, batch: int, seed: int) -> Outcome:
         state=TrainingState(),
     ):
         pass
-    return Outcome(
-        kind,
+    return Result(
+        variant,
         perplexity=math.exp(min(corpus_nats_per_token(model, unseen), 20.0)),
         exact=exactly_right(model, unseen),
         relative_speed=relative_speed(model, build(REFERENCE, seed), batches, config),
     )
 
 
-def build(kind: Kind, seed: int) -> EncoderDecoder:
+def build(variant: AttentionVariant, seed: int) -> EncoderDecoder:
     torch.manual_seed(seed)
-    config = ModelConfig(**SIZES | kind.settings)
+    config = ModelConfig(**SIZES | variant.settings)
     return build_model(
         config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, joint=True
     )
@@ -249,25 +252,27 @@ def _seconds(
     return time.process_time() - began
 
 
-def learnt(outcome: Outcome) -> bool:
-    return outcome.exact >= LEARNT
+def learnt(result: Result) -> bool:
+    return result.exact >= LEARNT
 
 
-def row(outcome: Outcome) -> str:
-    kind = outcome.kind
-    order = kind.attention if kind.context == "-" else f"{kind.attention} ({kind.context})"
-    verdict = "yes" if learnt(outcome) else "no"
+def row(result: Result) -> str:
+    variant = result.kind
+    order = (
+        variant.attention if variant.context == "-" else f"{variant.attention} ({variant.context})"
+    )
+    verdict = "yes" if learnt(result) else "no"
     return (
-        f"| {order} | {kind.score} | {kind.heads} | {kind.scope} | {kind.normalizer} | "
-        f"{outcome.perplexity:.3f} | {100 * outcome.exact:.1f} | {outcome.relative_speed:.2f} | "
+        f"| {order} | {variant.score} | {variant.heads} | {variant.scope} | {variant.normalizer} | "
+        f"{result.perplexity:.3f} | {100 * result.exact:.1f} | {result.relative_speed:.2f} | "
         f"{verdict} |"
     )
 
 
-def report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
-    expected = [outcome for outcome in outcomes if not outcome.kind.exception]
+def report(results: Sequence[Result], arguments: argparse.Namespace) -> str:
+    expected = [result for result in results if not result.kind.exception]
     good = sum(map(learnt, expected))
-    exceptions = [outcome for outcome in outcomes if outcome.kind.exception]
+    exceptions = [result for result in results if result.kind.exception]
     lines = [
         "# Every kind of attention learns to reverse a sequence",
         "",
@@ -290,7 +295,7 @@ def report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
         "",
         "| order | score | heads | scope | normalizer | perplexity | exact, % | speed | learnt |",
         "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | --- |",
-        *map(row, outcomes),
+        *map(row, results),
     ]
     return "\n".join(lines) + "\n"
 

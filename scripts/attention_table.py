@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from installed import run_program, set_options
 
-SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
+TABLE_SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
 SIZES = {
     "embedding_size": 128,
     "encoder_size": 128,
@@ -53,7 +53,7 @@ class Row:
 ROWS = [
     Row("none", "state"),
     Row("none", "input"),
-    *(Row(order, score) for order in ("luong", "bahdanau") for score in SCORES),
+    *(Row(order, score) for order in ("luong", "bahdanau") for score in TABLE_SCORES),
 ]
 
 

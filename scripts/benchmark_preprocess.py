@@ -26,7 +26,7 @@ INTERVAL = 0.05  # seconds between two measurements of memory
 
 
 @dataclass(frozen=True)
-class Measurement:
+class PreprocessMeasurement:
     pairs: int
     seconds: float
     parent_mb: float  # peak
@@ -56,7 +56,7 @@ def main() -> None:
         )
 
 
-def show(measured: Measurement) -> None:
+def show(measured: PreprocessMeasurement) -> None:
     print(
         f"{measured.pairs:>9,} pairs  {measured.seconds:8.1f} s  "
         f"{measured.pairs / measured.seconds:9,.0f} pairs/s  peak {measured.parent_mb:7.0f} MB "
@@ -65,7 +65,7 @@ def show(measured: Measurement) -> None:
     )
 
 
-def measure(folder: Path, pairs: int, *, threads: int | None = None) -> Measurement:
+def measure(folder: Path, pairs: int, *, threads: int | None = None) -> PreprocessMeasurement:
     """Write a corpus and prepare it with the installed program."""
     write_corpus(folder, "train", pairs)
     write_corpus(folder, "valid", 1000)
@@ -87,7 +87,7 @@ def measure(folder: Path, pairs: int, *, threads: int | None = None) -> Measurem
     if process.returncode:
         sys.exit(f"preprocess failed with exit code {process.returncode}")
     seconds = time.monotonic() - began
-    return Measurement(pairs, seconds, parent_peak / 1e6, sum_peak / 1e6)
+    return PreprocessMeasurement(pairs, seconds, parent_peak / 1e6, sum_peak / 1e6)
 
 
 def resident(process: psutil.Process) -> tuple[int, int]:

@@ -31,8 +31,8 @@ from sacrebleu.metrics.bleu import BLEU
 from seq2seq.kernels.precision import compute_dtype
 
 DIRECTIONS = ("de-en", "en-de", "en-fr")
-AVERAGED = 5  # checkpoints in an average
-WEIGHTS = {"last": "single model", "averaged": f"average of {AVERAGED} checkpoints"}
+AVERAGE_SIZE = 5  # checkpoints in an average
+WEIGHTS = {"last": "single model", "averaged": f"average of {AVERAGE_SIZE} checkpoints"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def measure(training: Training, arguments: argparse.Namespace) -> dict[str, Any]
     run = arguments.work / f"{training.direction}.run-{training.seed}"
     store = arguments.work / f"{training.direction}.store"
     threads = ["--threads", str(max(1, 2 // arguments.jobs))]
-    settings = ["training.average=last", f"training.keep_last={AVERAGED}", *arguments.settings]
+    settings = ["training.average=last", f"training.keep_last={AVERAGE_SIZE}", *arguments.settings]
     if arguments.updates:
         settings.append(f"training.updates={arguments.updates}")
     else:

@@ -13,7 +13,6 @@ held-out ratings have to be found among all films but those trained on.
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -90,7 +89,7 @@ NAMES = ("Noor", "Bram", "Ines", "Tomo", "Aleks", "Marit", "Joon", "Safia")  # u
 HIDDEN = 3  # dimensions of taste that are in no profile
 LIKED = 4  # stars
 HELD_OUT = 0.3  # of the ratings of a user
-WIDTH = 16  # of a film's embedding, and of all heads together
+EMBEDDING_SIZE = 16  # of a film's embedding, and of all heads together
 TOP = 10
 COLUMNS = 2  # films that each user adds to the map
 PICKS = 3  # films recommended to each user
@@ -140,12 +139,13 @@ class Recommender(nn.Module):
     def __init__(self, world: World, *, score: str, heads: int) -> None:
         super().__init__()
         count, film_width = world.films.shape
-        self.embeddings = nn.Parameter(torch.randn(count, WIDTH) / math.sqrt(WIDTH))  # V
+        embeddings = torch.randn(count, EMBEDDING_SIZE) / EMBEDDING_SIZE**0.5
+        self.embeddings = nn.Parameter(embeddings)  # V
         self.attention = MultiHeadAttention(
             query_size=world.users.shape[1],
             key_size=film_width,
-            value_size=WIDTH,
-            size=WIDTH,
+            value_size=EMBEDDING_SIZE,
+            size=EMBEDDING_SIZE,
             heads=heads,
             score=score,
             positions=count,

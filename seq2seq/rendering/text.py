@@ -49,14 +49,14 @@ class Span:
     """Part of the largest weight of its row."""
 
 
-Line: TypeAlias = tuple[Span, ...]
+Spans: TypeAlias = tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """A table of weights, laid out as lines of styled text."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[Spans, ...]
     mode: Mode
 
 
@@ -213,7 +213,7 @@ def _column_width(mode: Mode, *, values: bool) -> int:
     return 1 if mode == "compact" else 3 if values else 2
 
 
-def _draw_map(table: _Table, width: int, mode: Mode, *, values: bool) -> list[Line]:
+def _draw_map(table: _Table, width: int, mode: Mode, *, values: bool) -> list[Spans]:
     """Column labels written downwards, a line of cells for each row, and a legend if needed."""
     column = _column_width(mode, values=values)
     longest = max(map(cell_width, table.rows), default=0)
@@ -224,7 +224,7 @@ def _draw_map(table: _Table, width: int, mode: Mode, *, values: bool) -> list[Li
     numbered = table.needs_legend or any(cell_width(part) > column for part in parts)
     names = _numbers(len(table.columns)) if numbered else table.columns
     margin = "" if table.labels_at_end else " " * (label_width + 1)
-    lines: list[Line] = [
+    lines: list[Spans] = [
         (Span((margin + "".join(_in_column(part, column) for part in row)).rstrip()),)
         for row in _stacked(names)
     ]
@@ -258,7 +258,7 @@ def _numbers(count: int) -> list[str]:
     return [str(number) for number in range(1, count + 1)]
 
 
-def _legend(labels: Sequence[str], width: int) -> list[Line]:
+def _legend(labels: Sequence[str], width: int) -> list[Spans]:
     """The labels of numbered columns: side by side, or one a line if any runs right to left."""
     entries = [f"{number} {label}" for number, label in enumerate(labels, start=1)]
     if any(map(_is_right_to_left, labels)):
@@ -314,7 +314,7 @@ def _shades(weights: FloatArray) -> FloatArray:
     return shades
 
 
-def _draw_list(table: _Table, width: int) -> list[Line]:
+def _draw_list(table: _Table, width: int) -> list[Spans]:
     """The largest weights of each row with their columns; on one line if the labels allow it."""
     label_width = min(max(map(cell_width, table.rows), default=0), max(4, width // 3))
     best_width = width - (label_width + len(" ← ") + len(" 0.93 ") + _BAR_WIDTH)
@@ -328,7 +328,7 @@ def _draw_list(table: _Table, width: int) -> list[Line]:
     ]
 
 
-def _list_line(table: _Table, row: int, label_width: int, best_width: int, width: int) -> Line:
+def _list_line(table: _Table, row: int, label_width: int, best_width: int, width: int) -> Spans:
     """`cat ← Katze 0.93 ▇▇▇▇▇▇▇ · die 0.04`, with as many columns as fit."""
     label = _ljust(shorten(table.rows[row], label_width), label_width)
     strongest = _strongest(table.weights[row])
@@ -351,11 +351,11 @@ def _list_line(table: _Table, row: int, label_width: int, best_width: int, width
     return tuple(line)
 
 
-def _entry_lines(table: _Table, row: int, width: int) -> list[Line]:
+def _entry_lines(table: _Table, row: int, width: int) -> list[Spans]:
     """A line for the row and one for each of its largest weights, with labels at the end."""
     bar = _BAR_WIDTH + 1 if width >= 24 else 0
     indent = "  " if width >= 12 else ""
-    lines: list[Line] = [(Span(shorten(table.rows[row], width)),)]
+    lines: list[Spans] = [(Span(shorten(table.rows[row], width)),)]
     for rank, column in enumerate(_strongest(table.weights[row])):
         weight = float(table.weights[row, column])
         start = f"{indent}{weight:.2f} {_bar(weight)[:bar]:{bar}}"
@@ -387,7 +387,7 @@ def _rjust(text: str, width: int) -> str:
     return " " * (width - cell_width(text)) + text
 
 
-def _clip(line: Line, width: int) -> Line:
+def _clip(line: Spans, width: int) -> Spans:
     """The line, shortened with "…" if even its narrowest form is too wide."""
     text = "".join(span.text for span in line)
     return line if cell_width(text) <= width else (Span(shorten(text, width)),)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.continuations import Continuations, best_continuations, refuse_nan
-from seq2seq.search.hypothesis import Hypothesis, State, StepFunction, check_max_lengths
+from seq2seq.search.hypothesis import Hypothesis, StateT, StepFunction, check_max_lengths
 from seq2seq.search.penalties import check_alpha, length_divisor
 
 _NO_ID = -1  # in place of an id: the hypothesis is cut because nothing can follow it
@@ -17,8 +17,8 @@ _NO_ID = -1  # in place of an id: the hypothesis is cut because nothing can foll
 
 @torch.no_grad()
 def beam_search(
-    step: StepFunction[State],
-    state: State,
+    step: StepFunction[StateT],
+    state: StateT,
     *,
     rows: int,
     bos: int,

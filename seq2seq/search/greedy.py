@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.continuations import best_continuations, refuse_nan
-from seq2seq.search.hypothesis import Hypothesis, State, StepFunction, check_max_lengths
+from seq2seq.search.hypothesis import Hypothesis, StateT, StepFunction, check_max_lengths
 from seq2seq.search.penalties import check_alpha, length_divisor
 
 
 @torch.no_grad()
 def greedy_search(
-    step: StepFunction[State],
-    state: State,
+    step: StepFunction[StateT],
+    state: StateT,
     *,
     rows: int,
     bos: int,

@@ -15,18 +15,18 @@ class SearchState(Protocol):
         ...
 
 
-State = TypeVar("State", bound=SearchState)
+StateT = TypeVar("StateT", bound=SearchState)
 
 
-class SearchStep(NamedTuple, Generic[State]):
+class SearchStep(NamedTuple, Generic[StateT]):
     """What a model returns for the previous ids and the state of R hypotheses."""
 
     logits: Tensor  # [R, V] unnormalised, or log-probabilities
     weights: Tensor | None  # [R, S] attention of this step; None for a model without attention
-    state: State  # R rows
+    state: StateT  # R rows
 
 
-StepFunction = Callable[[Tensor, State], SearchStep[State]]
+StepFunction = Callable[[Tensor, StateT], SearchStep[StateT]]
 """(previous ids [R] int64, state of R rows) -> the next step. Search keeps the weights of every
 step and changes none of the tensors."""
 

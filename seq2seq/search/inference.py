@@ -11,20 +11,20 @@ from torch import Tensor
 from seq2seq.batch import pad_sources
 from seq2seq.decoders.contract import DecoderState, Memory, StepFunctions
 from seq2seq.model import EncoderDecoder
-from seq2seq.search.hypothesis import SearchStep, State
+from seq2seq.search.hypothesis import SearchStep, StateT
 
 
-class Inference(Protocol[State]):
+class Inference(Protocol[StateT]):
     """A trained model as search sees it. Sources are ids without EOS, none of them empty."""
 
     @property
     def device(self) -> str: ...
 
-    def start(self, sources: Sequence[Sequence[int]]) -> State:
+    def start(self, sources: Sequence[Sequence[int]]) -> StateT:
         """Encode R sources: the state of R hypotheses without ids."""
         ...
 
-    def step(self, previous_ids: Tensor, state: State) -> SearchStep[State]:
+    def step(self, previous_ids: Tensor, state: StateT) -> SearchStep[StateT]:
         """previous_ids [R] -> logits [R, V] and weights [R, S'] over what the encoder returns."""
         ...
 

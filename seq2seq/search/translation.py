@@ -9,7 +9,7 @@ from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.config import SearchConfig
 from seq2seq.search.beam import beam_search
 from seq2seq.search.greedy import greedy_search
-from seq2seq.search.hypothesis import Hypothesis, State
+from seq2seq.search.hypothesis import Hypothesis, StateT
 from seq2seq.search.inference import Inference, SingleModel
 
 _EXTRA_LENGTH = 20  # ids that a translation may have beyond search.max_length_factor
@@ -17,7 +17,7 @@ _FORBIDDEN = (PAD, UNK, BOS)
 
 
 def translate_ids(
-    inference: Inference[State],
+    inference: Inference[StateT],
     sources: Sequence[Sequence[int]],
     config: SearchConfig,
     *,
@@ -58,7 +58,7 @@ def force(single: SingleModel, source: Sequence[int], target: Sequence[int]) -> 
 
 
 def _search(
-    inference: Inference[State],
+    inference: Inference[StateT],
     sources: list[Sequence[int]],
     config: SearchConfig,
     n_best: int,
@@ -95,7 +95,7 @@ def _search(
 
 
 def _with_spread_weights(
-    hypothesis: Hypothesis, inference: Inference[State], source: Sequence[int]
+    hypothesis: Hypothesis, inference: Inference[StateT], source: Sequence[int]
 ) -> Hypothesis:
     if hypothesis.weights is None:
         return hypothesis

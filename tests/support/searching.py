@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from tiny import Ids
+
 from seq2seq.config import SearchConfig
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import force, translate_ids
-
-Ids = Sequence[int]
 
 
 def translate(
