@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = [
         run_trial("kills, a plain training", [*TORTURE, *kills]),
         run_trial("kills, all settings that keep state", [*TORTURE, *kills, "--fancy"]),
-        run_trial("unusual inputs", FUZZ, HYPOTHESIS_PROFILE="fuzz"),
+        run_trial("unusual inputs", FUZZ, HYPOTHESIS_PROFILE="thorough"),
     ]
     return 0 if all(outcomes) else 1
 

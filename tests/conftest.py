@@ -5,9 +5,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import examples  # noqa: F401  loads the profile of property tests
 import pytest
 import torch
-from hypothesis import settings
 from tiny import corpus_lines, write_corpus
 
 from data.config import DataConfig
@@ -23,9 +23,6 @@ if hasattr(signal, "SIGHUP"):
 for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):  # of the terminal that the tests run in
     os.environ.pop(name, None)
 torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 times slower
-settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("fuzz", max_examples=4000, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from combinations import model_configs
 from decoder_references import SlowModel, tensor
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from references import times
 from tiny import (
@@ -105,7 +106,7 @@ def test_every_step_is_that_of_the_paper(kind, cell, layers):
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
-@settings(max_examples=6)
+@examples(3)
 @given(data=st.data())
 def test_every_combination_is_its_equations(kind, data):
     config = data.draw(model_configs(kind, zoneout=0.0))

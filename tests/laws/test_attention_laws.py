@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import redraw
 from torch import Tensor
@@ -21,8 +22,8 @@ GRID = list(product(SCORES, NORMALIZERS, SCOPES, (1, 2)))
 every_attention = pytest.mark.parametrize(("score", "normalizer", "scope", "heads"), GRID)
 every_normalizer = pytest.mark.parametrize("normalizer", NORMALIZERS)
 HALVES = (torch.float16, torch.bfloat16)
-some = settings(max_examples=25)
-few = settings(max_examples=6)  # of each in the grid
+some = examples(15)
+few = examples(3)  # of each in the grid
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 6))  # B, M, N
 seeds = st.integers(0, 2**16)
 D = 4

@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import padded
 
@@ -23,7 +24,7 @@ from data.batching import (
 from data.token_store import StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, BatchPosition
 
-some = settings(max_examples=60)
+some = examples(30)
 sizes = st.integers(1, 12)
 splits = st.lists(st.tuples(sizes, sizes), min_size=1, max_size=40).map(lambda n: split_of(n))
 budgets = st.integers(1, 60)

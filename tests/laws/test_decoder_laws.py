@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from combinations import model_configs
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from searching import forced, translate
 from tiny import (
@@ -32,8 +33,8 @@ from seq2seq.training.losses import batch_loss
 
 every_kind = pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
 every_attention = pytest.mark.parametrize("kind", ORDER_AND_SCORE, ids=str)
-some = settings(max_examples=6)
-few = settings(max_examples=4)
+some = examples(3)
+few = examples(2)
 
 anything = st.data()
 seeds = st.integers(0, 2**16)
@@ -274,7 +275,7 @@ def test_a_reordered_beam_is_the_beam_of_reordered_sentences(kind, data, pairs, 
 @pytest.mark.parametrize(
     "dropped", ["dropout", "embedding_dropout", "attention_dropout", "context_dropout"]
 )
-@settings(max_examples=2)
+@examples(1)
 @given(data=anything)
 def test_dropout_beside_attention_is_for_training_alone(kind, dropped, data):
     config = data.draw(model_configs(kind, readout_context=True))

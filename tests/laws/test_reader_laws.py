@@ -12,7 +12,8 @@ import tomllib
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny import Kind, tiny_model
 
@@ -38,7 +39,7 @@ from seq2seq.errors import CheckpointError, ConfigError, CorpusError, UserError
 from seq2seq.training.events import TrainingState
 from seq2seq.training.optimization import build_optimizer
 
-SLOW = settings(max_examples=max(4, settings.default.max_examples // 25))  # a process for each
+SLOW = examples(4)  # a process for each
 
 LINE_ENDS_AND_MARKS = (
     b"\n",

@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rich.console import Console
@@ -49,7 +50,6 @@ def alignments(draw_from):
     return Alignment(source, target, raw / raw.sum(axis=1, keepdims=True))
 
 
-@settings(deadline=None)
 @example(table=(["\u200d0\u094d0"], [], np.empty((1, 0))), width=0, values=False, note=None)
 @given(
     table=tables(any_float),
@@ -67,7 +67,7 @@ def test_no_line_is_wider_than_the_width_or_has_control_characters(table, width,
     assert plain_text(drawing).count("\n") == len(drawing.lines)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     table=tables(any_float),
     width=st.integers(1, 60),
@@ -88,7 +88,6 @@ def test_colouring_changes_no_text(table, width, system):
     assert coloured == expected
 
 
-@settings(deadline=None)
 @given(table=tables(st.floats(0, 1)), width=st.integers(1, 120))
 def test_every_row_of_a_map_marks_its_largest_weight_once(table, width):
     rows, columns, weights = table
@@ -101,7 +100,6 @@ def test_every_row_of_a_map_marks_its_largest_weight_once(table, width):
         assert marked == ([1.0] if row.max() > 0 else [])
 
 
-@settings(deadline=None)
 @given(alignments())
 def test_merging_keeps_the_sum_of_every_row_and_of_all_weights(alignment):
     merged = merge_pieces(alignment)
@@ -110,7 +108,6 @@ def test_merging_keeps_the_sum_of_every_row_and_of_all_weights(alignment):
         assert coverage(merged).sum() == pytest.approx(len(merged.target), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(alignments())
 def test_merging_only_the_source_keeps_the_sum_of_all_weights(alignment):
     apart = tuple(f"▁{index}" for index in range(len(alignment.target)))
@@ -119,7 +116,6 @@ def test_merging_only_the_source_keeps_the_sum_of_all_weights(alignment):
     assert coverage(merged).sum() == pytest.approx(coverage(alignment).sum(), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(alignments(), st.none() | st.floats(0, 1))
 def test_pharaoh_lines_read_back_as_the_links(alignment, threshold):
     links = word_links(alignment, threshold=threshold)

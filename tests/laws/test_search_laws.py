@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -191,7 +192,7 @@ def test_greedy_search_runs_no_step_for_a_finished_sentence(table, seed, vocabul
 
 
 @given(tables, seeds, st.integers(4, 5), st.integers(1, 4), alphas, st.integers(1, 6))
-@settings(max_examples=40)
+@examples(20)
 def test_a_wide_beam_finds_what_enumeration_finds(table, seed, vocabulary, limit, alpha, n_best):
     logits, beam = table(seed, vocabulary), vocabulary**limit
     options = {"n_best": min(n_best, beam), "length_penalty": alpha}

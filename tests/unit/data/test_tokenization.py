@@ -5,7 +5,8 @@ import unicodedata
 
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import corpus_lines
 
@@ -54,7 +55,7 @@ letters = st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zs", "Zl", "Zp", 
 words = st.text(letters, min_size=1, max_size=8).map(lambda w: unicodedata.normalize("NFKC", w))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(words, min_size=1, max_size=6))
 def test_normalised_text_survives(words):
     # "identity" leaves text as it is, so that our NFKC alone is what is measured.
@@ -75,7 +76,7 @@ def identity_tokenizer() -> Tokenizer:
     return _identity[0]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.integers(0, 299), max_size=20))
 def test_any_ids_make_one_line(ids):
     text = identity_tokenizer().decode(ids)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from combinations import model_configs
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CELLS, ORDER_AND_SCORE, PLAIN, SCORES, Kind, model_of, padded, stepped
 
@@ -188,7 +189,7 @@ free = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(free)
 def test_any_settings_are_refused_with_a_hint_or_trained_and_stepped(chosen):
     """Nothing that is accepted breaks later: not when it is built, nor trained, nor searched."""
@@ -202,7 +203,7 @@ def test_any_settings_are_refused_with_a_hint_or_trained_and_stepped(chosen):
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
-@settings(max_examples=6)
+@examples(3)
 @given(data=st.data())
 def test_every_combination_gets_a_finite_gradient_where_it_is_used(kind: Kind, data: st.DataObject):
     assert_works(data.draw(model_configs(kind)))

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 from combinations import model_configs
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from searching import translate
 from tiny import BAHDANAU, CELLS, CONDITIONAL, EVERY_KIND, LUONG, model_of, padded, tiny_model
@@ -69,7 +70,7 @@ def test_a_gpu_finds_the_same_loss_and_gradients(kind, cell):
     assert_same_gradients(tiny_model(kind, cell=cell, layers=2, seed=1))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.data(), st.sampled_from(EVERY_KIND))
 def test_a_gpu_finds_the_same_whatever_the_model(data, kind):
     assert_same_gradients(model_of(data.draw(model_configs(kind, zoneout=0.0)), seed=1))

@@ -5,7 +5,8 @@ import math
 import tomllib
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -314,7 +315,7 @@ def value_of(name: str, field):
     return st.integers(0, 2**70)
 
 
-@settings(max_examples=150)
+@examples(25)
 @given(st.fixed_dictionaries({name: values_of(kind) for name, kind in SECTIONS.items()}))
 def test_writing_and_reading_settings_changes_nothing(tmp_path_factory, values):
     layers = {section: {} for section in SECTIONS}
