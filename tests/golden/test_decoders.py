@@ -8,6 +8,7 @@ import torch
 from combinations import model_configs
 from decoder_references import SlowModel, tensor
 from examples import examples
+from gradients import assert_gradient_is_right
 from hypothesis import given
 from hypothesis import strategies as st
 from references import times
@@ -368,13 +369,12 @@ def assert_gradients_right(config: ModelConfig) -> None:
     model, batch = model_of(config, seed=1, vocabulary=6), padded([([4, 5, 4], [5]), ([5], [4, 4])])
     real = batch.labels != PAD
 
-    def made(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def made() -> tuple[torch.Tensor, ...]:
         readouts, weights = model.unroll(batch)
         logits = model.logits(readouts[real])
         return (logits,) if weights is None else (logits, weights.transpose(1, 2)[real])
 
-    used = dict.fromkeys(model.parameters())
-    assert torch.autograd.gradcheck(made, tuple(used), fast_mode=True)
+    assert_gradient_is_right(made, model.parameters())
 
 
 @pytest.mark.parametrize("chosen", AXES, ids=lambda each: "-".join(map(str, each.values())))
