@@ -267,7 +267,8 @@ def _build_readout(config: ModelConfig, encoder: Encoder) -> Readout:
 
 
 def _context_size(config: ModelConfig) -> int:
-    """C: one head's projected values are attention_size wide, several are mapped back by W_O."""
+    """The width of contexts: one head's projected values are attention_size wide, several heads are
+    mapped back to the width of memory by W_O."""
     projected = config.uses_projections and config.project_values
     return config.attention_size if projected and config.heads == 1 else config.memory_size
 

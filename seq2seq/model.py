@@ -43,7 +43,7 @@ class OutputLayer(nn.Module):
             self.vocabulary.weight = tied.weight
 
     def forward(self, readouts: Tensor) -> Tensor:
-        """[..., R] -> [..., V]"""
+        """[..., O] -> [..., V]"""
         return self.vocabulary(self._narrowed(readouts))  # type: ignore[no-any-return]
 
     def loss(
@@ -54,7 +54,7 @@ class OutputLayer(nn.Module):
         smoothing: float = 0.0,
         mask: Tensor | None = None,
     ) -> CrossEntropy:
-        """Summed loss at P tokens; no logits are kept. readouts [P, R], labels [P], mask [P]"""
+        """Summed loss at P tokens; no logits are kept. readouts [P, O], labels [P], mask [P]"""
         linear = self.vocabulary
         return linear_cross_entropy(
             self._narrowed(readouts),
@@ -66,7 +66,7 @@ class OutputLayer(nn.Module):
         )
 
     def _narrowed(self, readouts: Tensor) -> Tensor:
-        """[..., R] -> [..., E] with tied embeddings of another width, else unchanged"""
+        """[..., O] -> [..., E] with tied embeddings of another width, else unchanged"""
         return readouts if self.narrow is None else self.narrow(readouts)
 
 
@@ -102,7 +102,7 @@ class EncoderDecoder(nn.Module):
         return self.decoder.unroll(batch.decoder_input, memory)
 
     def logits(self, readouts: Tensor) -> Tensor:
-        """[..., R] -> [..., V]"""
+        """[..., O] -> [..., V]"""
         return self.output(readouts)  # type: ignore[no-any-return]
 
 

@@ -291,7 +291,7 @@ class MultiHeadAttention(nn.Module):
         steps: Tensor | None = None,
         key_bias: Tensor | None = None,
     ) -> AttentionOutput:
-        """Attend to projected memory: query [..., L, D_q] -> [..., L, C], [..., N, L, S].
+        """Attend to projected memory: query [..., L, D_q] -> [..., L, M], [..., N, L, S].
 
         `steps` as for `Attention.attend`; key_bias [..., N, S, D_p].
         """

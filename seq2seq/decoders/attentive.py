@@ -28,7 +28,7 @@ class AttentionParts:
     """
 
     attention: Attention | MultiHeadAttention
-    context_size: int  # C
+    context_size: int  # M
     coverage: Coverage | None = None
     feedback: Literal["readout", "context"] | None = None
     query_layer: Literal["top", "bottom"] = "top"  # whose hidden state is the query
@@ -40,7 +40,7 @@ class AttentionParts:
 class AttendOutput(NamedTuple):
     """What attention returns for one query a sentence."""
 
-    context: Tensor  # [B, C]
+    context: Tensor  # [B, M]
     weights: Tensor  # [B, N, S]
     coverage: CoverageState | None  # of the next step
 
@@ -94,7 +94,7 @@ class AttentiveDecoder(nn.Module, ABC):
         return self.embedding_dropout(self.embedding(ids))  # type: ignore[no-any-return]
 
     def upper_input(self, context: Tensor) -> Tensor | None:
-        """The extra input of the upper layers. context [B, ..., C]"""
+        """The extra input of the upper layers. context [B, ..., M]"""
         return context if self.context_to_upper else None
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> UnrollOutput:
@@ -118,7 +118,7 @@ class AttentiveDecoder(nn.Module, ABC):
             torch.stack(readouts, dim=1)
             if readouts
             else self.readout(torch.stack(states, dim=1), torch.stack(contexts, dim=1), embedded)
-        )  # [B, T, R]
+        )  # [B, T, O]
         return UnrollOutput(self.dropout(joined), torch.stack(weights, dim=2))
 
 
@@ -153,7 +153,7 @@ class AttentiveStep(ABC):
         embedded = decoder.embed(previous_ids)  # [B, E]
         result = self.advance(self.project(embedded), state)
         context, weights, _ = result.attended
-        readout = decoder.readout(self.readout_state(result, state), context, embedded)  # [B, R]
+        readout = decoder.readout(self.readout_state(result, state), context, embedded)  # [B, O]
         return StepOutput(
             decoder.dropout(readout), weights, self.next_state(state, result, readout)
         )
@@ -175,7 +175,7 @@ class AttentiveStep(ABC):
             AttentionMask.padding(memory.mask),
             steps=state.step_index.unsqueeze(1),
             key_bias=key_bias,
-        )  # [B, 1, C], [B, N, 1, S]
+        )  # [B, 1, M], [B, N, 1, S]
         weights = weights.squeeze(2)  # [B, N, S]
         covered = None
         if coverage is not None:
@@ -200,7 +200,7 @@ class AttentiveStep(ABC):
     def next_state(
         self, state: DecoderState, result: RecurrentOutput, readout: Tensor | None
     ) -> DecoderState:
-        """The state of the next step. readout [B, R], needed only if it is fed back"""
+        """The state of the next step. readout [B, O], needed only if it is fed back"""
         assert state.step_index is not None
         feedback = {"readout": readout, "context": result.attended.context, None: None}
         return DecoderState(

@@ -48,7 +48,7 @@ class ConditionalStep(AttentiveStep):
     def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
         between = self.first.step(projected, state.layers[0], state.feedback)  # s'_t
         attended = self.attend(between.hidden, state)
-        context = attended.context  # c_t [B, C]
+        context = attended.context  # c_t [B, M]
         lowest = self.cells.step_lowest(self.cells.project(context), between)
         upper, output = self.cells.step_upper(
             lowest.hidden, state.layers[1:], self.decoder.upper_input(context)

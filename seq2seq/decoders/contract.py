@@ -39,7 +39,7 @@ class DecoderState:
     """Everything that one step passes to the next; what a decoder does not use is None."""
 
     layers: tuple[CellState, ...]  # lowest first
-    feedback: Tensor | None = None  # [B, R] or [B, C]: the last readout or context
+    feedback: Tensor | None = None  # [B, O] or [B, M]: the last readout or context
     coverage: CoverageState | None = None
     past: ProjectedMemory | None = None  # the decoder's own states so far, for self-attention
     step_index: Tensor | None = None  # [B], of the next step, from 1, for local attention
@@ -58,14 +58,14 @@ class DecoderState:
 class UnrollOutput(NamedTuple):
     """All T steps of a batch whose targets are known."""
 
-    readouts: Tensor  # [B, T, R]
+    readouts: Tensor  # [B, T, O]
     weights: Tensor | None  # [B, N, T, S], N heads; None without attention
 
 
 class StepOutput(NamedTuple):
     """One step of a batch whose targets are being written."""
 
-    readout: Tensor  # [B, R]
+    readout: Tensor  # [B, O]
     weights: Tensor | None  # [B, N, S]; None without attention
     state: DecoderState  # of the next step
 

@@ -81,7 +81,7 @@ class PlainStep:
         )
         if decoder.self_attention is not None:
             output, past = decoder.self_attention.step(output, past)
-        readout = decoder.dropout(decoder.readout(output, summary, embedded))  # [B, R]
+        readout = decoder.dropout(decoder.readout(output, summary, embedded))  # [B, O]
         return StepOutput(readout, None, DecoderState(layers, past=past))
 
     def select(self, rows: Tensor) -> "PlainStep":

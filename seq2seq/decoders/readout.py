@@ -37,7 +37,7 @@ class Readout(nn.Module):
         self.linear = nn.Linear(joined_size, units, bias=bias) if units else None
 
     def forward(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
-        """[..., H], [..., C], [..., E] -> [..., R]"""
+        """[..., H], [..., M], [..., E] -> [..., O]"""
         joined = self._joined(state, context, embedded)
         return joined if self.linear is None else self._activated(self.linear(joined))
 

@@ -36,7 +36,7 @@ def linear_cross_entropy(
     smoothing: float = 0.0,
     mask: Tensor | None = None,
 ) -> CrossEntropy:
-    """The loss of the logits inputs W^T + b. inputs [P, R], weight [V, R], bias [V], labels [P]
+    """The loss of the logits inputs W^T + b. inputs [P, O], weight [V, O], bias [V], labels [P]
 
     Only tokens where `mask` [P] is True count, if it is given. The smoothed target puts
     1 - smoothing on the label and spreads the rest evenly over all V entries, the label included
@@ -170,7 +170,7 @@ def _masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:
 def _accumulated(
     total: Tensor | None, gradient: Tensor, inputs: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """total + g^T x, in the weight's dtype. total [V, R], g [n, V], x [n, R]"""
+    """total + g^T x, in the weight's dtype. total [V, O], g [n, V], x [n, O]"""
     if total is None:
         return torch.mm(gradient.t(), inputs).to(dtype)
     if gradient.dtype == dtype:

@@ -1,4 +1,4 @@
-"""In which type training makes its products; weights, sums and statistics are float32 anyway."""
+"""The dtype of matrix products in training; weights, sums and statistics are always float32."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -11,10 +11,10 @@ _BFLOAT16_PRODUCTS = ("avx512_bf16", "amx_bf16", "bf16")  # on x86 and on Arm
 
 
 def compute_dtype(precision: str, device: str) -> torch.dtype:
-    """The type of products for `training.precision` on a device.
+    """The dtype of matrix products for `training.precision` on a device.
 
-    "auto" is bfloat16 where the processor multiplies it in hardware, else float32: without, the
-    same products take longer than in float32.
+    "auto" is bfloat16 where the processor multiplies it in hardware, else float32, which is then
+    faster.
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
@@ -23,7 +23,7 @@ def compute_dtype(precision: str, device: str) -> torch.dtype:
 
 @cache
 def has_bfloat16_products(device: str) -> bool:
-    """Whether a device makes products of bfloat16 in hardware."""
+    """Whether a device multiplies bfloat16 in hardware."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -31,21 +31,21 @@ def has_bfloat16_products(device: str) -> bool:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """For a library's recurrent layer, which refuses bfloat16 that is not made in hardware."""
+    """Turn autocast off on CPUs without bfloat16 products: PyTorch's recurrent layers refuse it."""
     if device.type != "cpu" or has_bfloat16_products("cpu"):
         return nullcontext()
     return torch.autocast("cpu", enabled=False)
 
 
-def autocast_to(kind: torch.dtype, device: str) -> AbstractContextManager[Any]:
-    """Make products in that type; nothing at all for float32, so that losses stay as they are."""
-    if kind == torch.float32:
+def autocast_to(dtype: torch.dtype, device: str) -> AbstractContextManager[Any]:
+    """Autocast matrix products to a dtype; does nothing at all for float32."""
+    if dtype == torch.float32:
         return nullcontext()
-    return torch.autocast(device.partition(":")[0], dtype=kind)
+    return torch.autocast(device.partition(":")[0], dtype=dtype)
 
 
 def autocast_dtype(tensor: Tensor) -> torch.dtype:
-    """The type of a product that this tensor enters: autocast's, which leaves float64 alone."""
+    """The dtype of a product with this tensor: autocast's, which leaves float64 as it is."""
     device = tensor.device.type
     if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return tensor.dtype

@@ -319,7 +319,7 @@ def _flat_weights(weights: list[Tensor]) -> list[Tensor]:
 def _with_column(matrix: Tensor, column: Tensor) -> Tensor:
     """Append a column, and zeros up to a width that products are fast with.
 
-    matrix [..., I], column [...] -> [..., W], W the next multiple of 32
+    matrix [..., I], column [...] -> [..., I'], I' the next multiple of 32 after I
     """
     missing = -(matrix.shape[-1] + 1) % _ALIGNED
     return torch.cat([matrix, F.pad(column.unsqueeze(-1), (0, missing))], dim=-1)

@@ -59,9 +59,9 @@ def _loss_at(
     coverage: float = 0.0,
 ) -> TokenLoss:
     """The loss at `positions` [P] of the B * T; only those in `mask` [P] count, if it is given."""
-    readouts, weights = model.unroll(batch)  # [B, T, R]
+    readouts, weights = model.unroll(batch)  # [B, T, O]
     nll, objective = model.output.loss(
-        readouts.flatten(0, 1)[positions],  # [P, R]
+        readouts.flatten(0, 1)[positions],  # [P, O]
         batch.labels.flatten()[positions],  # [P]
         smoothing=smoothing,
         mask=mask,
