@@ -65,7 +65,9 @@ def names_in(path: Path) -> frozenset[str]:
 
 
 def known_names() -> set[str]:
-    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    modules = [
+        path for folder in (*PACKAGES, "tests/support") for path in (ROOT / folder).rglob("*.py")
+    ]
     return {name for path in modules for name in names_in(path)} | {
         part for path in modules for part in (*path.relative_to(ROOT).parts[:-1], path.stem)
     }
@@ -98,3 +100,27 @@ def test_the_house_has_every_folder():
         if (path / "__init__.py").exists()
     }
     assert folders - {"presets", "recipes"} <= set(re.findall(r"^ *(\w+)/ ", house, re.MULTILINE))
+
+
+WALKS = re.findall(r"^### (.*)\n\n((?:\d+\. .*\n)+)", PROSE, flags=re.MULTILINE)
+
+
+def test_there_are_four_walks_and_bahdanaus_step():
+    assert len(WALKS) == 5
+    assert all(len(lines.splitlines()) <= 15 for _, lines in WALKS)
+    step = WALKS[-1][1]
+    assert len({path for path in quoted(step) if "/" in path}) == len(step.splitlines()) == 5
+
+
+def test_every_name_of_a_walk_is_in_the_file_before_it():
+    checked = 0
+    for _, lines in WALKS:
+        for line in lines.splitlines():
+            files = list[Path]()
+            for quote in quoted(line):
+                if "/" in quote and " " not in quote:
+                    files.append(ROOT / quote)
+                elif re.fullmatch(r"\w+", quote) and files[-1].suffix == ".py":
+                    assert any(quote in names_in(file) for file in files), line
+                    checked += 1
+    assert checked > 40
