@@ -43,12 +43,15 @@ def align(
         bool, typer.Option("--values", help="Also print the weights, in hundredths.")
     ] = False,
     width: Annotated[
-        int | None, typer.Option(min=1, help="Columns of the drawing.  [those of the terminal]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
     ] = None,
     head: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Show one attention head, counted from 1.  [the mean of all heads]"
+            min=1,
+            metavar="N",
+            help="Show one attention head, counted from 1.  [the mean of all heads]",
         ),
     ] = None,
     beam: options.Beam = None,
@@ -58,12 +61,13 @@ def align(
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Show which source words the model attended to for each word of a translation.
+    """Show the attention between source and translation.
 
-    Without TARGET the model translates SOURCE; with it, the given translations are aligned. The
-    weights of subword pieces are merged into those of words. ⏎ stands for the end of the sentence.
-    Pharaoh format links each target word to the source word with the largest weight, and has one
-    line for each input line.
+    For each word of a translation: how strongly the model attended to each source word when it
+    wrote that word. Without TARGET the model translates SOURCE; with it, the given translations
+    are aligned. Weights of subword pieces are merged into weights of words; ⏎ stands for the end
+    of the sentence. Pharaoh format links each target word to the source word with the largest
+    weight, and has one line for each input line.
     """
     from cli.runs import config, translator
     from cli.terminal import alignments

@@ -12,7 +12,7 @@ from seq2seq.system.figures import megabytes
 from seq2seq.system.files import read_json
 
 app = typer.Typer(
-    help="List corpora that can be had by name, or write one as text files.",
+    help="List corpora by name, or write one as text files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_corpora(as_json: options.JsonOutput = False) -> None:
-    """List the corpora: size, languages, terms of use, and where each comes from."""
+    """List the corpora, with languages, size and terms of use."""
     from data import catalogue
 
     if as_json:
@@ -63,10 +63,10 @@ def get_corpus(
         bool, typer.Option("--json", help="Print the description of the corpus as one JSON object.")
     ] = False,
 ) -> None:
-    """Write a corpus as text files for training, validation and test, one sentence per line.
+    """Write a corpus as text files, one sentence per line.
 
-    Downloaded files are checked against known hashes and kept in a cache folder, which the
-    environment variable SEQ2SEQ_CACHE may name.
+    There are files for training, validation and test. Downloaded files are checked against known
+    hashes and kept in a cache folder, which the environment variable SEQ2SEQ_CACHE may name.
     """
     from data import catalogue
 

@@ -14,21 +14,21 @@ def demo(
         typer.Argument(metavar="DIR", help="A new folder for all files.  [seq2seq-demo]"),
     ] = None,
     corpus: Annotated[
-        str, typer.Option(help="Name of a corpus, from `seq2seq corpus list`.")
+        str, typer.Option(metavar="NAME", help="A name from `seq2seq corpus list`.")
     ] = "emoji",
     source_language: options.CorpusSourceLanguage = None,
     target_language: options.CorpusTargetLanguage = None,
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Stop training after this many minutes.")
+        float, typer.Option(min=0.01, metavar="N", help="Stop training after so many minutes.")
     ] = 2,
     attention: options.Attention = options.AttentionChoice.LUONG,
     score: options.Score = options.ScoreChoice.GENERAL,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of first weights, data order and dropout.")
-    ] = 1,
+    seed: options.Seed = 1,
     threads: options.Threads = None,
 ) -> None:
-    """Prepare a corpus, train a model on it, score it and draw its attention, in minutes.
+    """Try everything on a small corpus, in a few minutes.
+
+    Prepares a corpus, trains a model on it, scores its translations and draws its attention.
 
     The corpus is the names of emoji in 14 languages and needs no download. It has two test sets:
     "new combinations" combines nouns and modifiers that are in the training set, but never

@@ -31,9 +31,9 @@ def describe(
         bool, typer.Option("--verify", help="Check every file for damage, by its SHA-256.")
     ] = False,
 ) -> None:
-    """Show what a store, run, checkpoint or preset contains, or check it for damage.
+    """Show what a store, run, checkpoint or preset contains.
 
-    With --verify the exit code is 4 if anything is damaged.
+    With --verify it is checked for damage instead; the exit code is 4 if anything is damaged.
     """
     if verify:
         _verify(path, as_json=json)

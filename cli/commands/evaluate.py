@@ -18,14 +18,15 @@ def evaluate(
     references: Annotated[
         list[Path],
         typer.Argument(
-            metavar="REFERENCE...",
+            metavar="REFERENCE",
             help="Reference translations, line by line, in one or several files; text as people "
             "read it, not tokenised.",
         ),
     ],
     beam: options.Beam = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the translations to this file, too.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the translations to this file."),
     ] = None,
     json: options.JsonOutput = False,
     target_language: options.ScoredLanguage = None,

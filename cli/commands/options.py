@@ -39,17 +39,21 @@ SourceText = Annotated[
 ]
 
 Checkpoint = Annotated[
-    str, typer.Option(help="Which weights to use: best, last, or the name of a checkpoint folder.")
+    str,
+    typer.Option(
+        metavar="NAME", help="Which weights to use: best, last, or the name of a checkpoint folder."
+    ),
 ]
 Beam = Annotated[
     int | None,
-    typer.Option(min=1, help="Beam size; 1 is greedy search.  [search.beam of the run]"),
+    typer.Option(min=1, metavar="N", help="Beam size; 1 is greedy search.  [as set in the run]"),
 ]
 Tag = Annotated[
     str | None,
     typer.Option(
-        help="Tag to put before each source sentence, or none, if the model was trained on tagged "
-        "corpora.  [the tag of the main corpus]"
+        metavar="TAG",
+        help="For a model trained on tagged corpora: the tag to put before each source sentence, "
+        "or none.  [the tag of the main corpus]",
     ),
 ]
 SearchSettings = Annotated[
@@ -58,7 +62,7 @@ SearchSettings = Annotated[
         "--set",
         metavar="search.NAME=VALUE",
         help="Change a search setting for this command; may be repeated. docs/settings.md lists "
-        "them.",
+        "the settings.",
     ),
 ]
 DataSettings = Annotated[
@@ -66,39 +70,50 @@ DataSettings = Annotated[
     typer.Option(
         "--set",
         metavar="data.NAME=VALUE",
-        help="Change a data setting; may be repeated. docs/settings.md lists them.",
+        help="Change a data setting; may be repeated. docs/settings.md lists the settings.",
     ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads that torch may use.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads that torch may use.")
+]
 Device = Annotated[
-    str, typer.Option(help="cpu, cuda, or auto, which uses a GPU where there is one.")
+    str,
+    typer.Option(metavar="NAME", help="cpu, cuda, or auto, which uses a GPU where there is one."),
 ]
 
 Attention = Annotated[
     AttentionChoice | None,
     typer.Option(
-        help="The order of attention and decoder step, as in Luong's or Bahdanau's paper."
+        help="When the decoder attends to the source: never, after each recurrent step (luong), "
+        "before it (bahdanau), or between two (conditional)."
     ),
 ]
 Score = Annotated[
     ScoreChoice | None,
+    typer.Option(help="How attention compares a decoder state with each encoder state."),
+]
+Seed = Annotated[
+    int | None,
     typer.Option(
-        help="The attention score, which compares the decoder's state with the encoder's."
+        min=0, metavar="N", help="Random seed for initial weights, data order and dropout."
     ),
 ]
 
 CorpusSourceLanguage = Annotated[
-    str | None, typer.Option("--source-language", metavar="L", help="Translate from this language.")
+    str | None,
+    typer.Option("--source-language", metavar="CODE", help="Translate from this language."),
 ]
 CorpusTargetLanguage = Annotated[
-    str | None, typer.Option("--target-language", metavar="L", help="Translate into this language.")
+    str | None,
+    typer.Option("--target-language", metavar="CODE", help="Translate into this language."),
 ]
 ScoredLanguage = Annotated[
     str | None,
     typer.Option(
         "--target-language",
         "-t",
-        help="Language code such as de, zh or ja; it chooses the tokenizer of BLEU.",
+        metavar="CODE",
+        help="Target language, such as de, zh or ja; it chooses the tokenizer of BLEU.",
     ),
 ]
 Lowercase = Annotated[

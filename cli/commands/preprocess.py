@@ -25,12 +25,12 @@ def preprocess(
         Path, typer.Option(metavar="FILE", help="Its translation, line by line.")
     ],
     source_language: Annotated[
-        str | None, typer.Option(metavar="L", help="Code of the source language, such as de.")
+        str | None, typer.Option(metavar="CODE", help="Code of the source language, such as de.")
     ] = None,
     target_language: Annotated[
         str | None,
         typer.Option(
-            metavar="L",
+            metavar="CODE",
             help="Code of the target language, such as en; it chooses the tokenizer of BLEU.",
         ),
     ] = None,
@@ -56,7 +56,9 @@ def preprocess(
     set_: options.DataSettings = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that encode the text.  [one for each core]"),
+        typer.Option(
+            min=1, metavar="N", help="Processes that encode the text.  [one for each core]"
+        ),
     ] = None,
     overwrite: Annotated[
         bool,
@@ -64,11 +66,11 @@ def preprocess(
     ] = False,
     json: options.JsonOutput = False,
 ) -> None:
-    """Clean a parallel corpus, learn subword pieces, and write it as numbers for `train`.
+    """Clean a parallel corpus and cut it into subword pieces.
 
-    Text files may be gzip files; - as SOURCE is standard input. A language that is not given is
-    taken from the file's ending. Work that was done before for the same files and settings is not
-    done again.
+    Writes a token store, the input of `seq2seq train`. Text files may be gzip files; - as SOURCE
+    is standard input. A language that is not given is taken from the file's ending. Work that was
+    done before for the same files and settings is not done again.
 
     The file of --corpora has one table for each further corpus, for example [back], with the
     entries source, target, weight (how often an epoch uses each pair) and tag (a symbol put before

@@ -24,7 +24,7 @@ def score(
     references: Annotated[
         list[Path],
         typer.Argument(
-            metavar="REFERENCE...",
+            metavar="REFERENCE",
             help="Reference translations, line by line, in one or several files.",
         ),
     ],
@@ -32,8 +32,9 @@ def score(
     tokenizer: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="The tokenizer of BLEU by name: 13a, intl, zh, ja-mecab, ko-mecab, char or none."
-            "  [13a, or that of the target language]"
+            "  [that of the target language, else 13a]",
         ),
     ] = None,
     lowercase: options.Lowercase = False,

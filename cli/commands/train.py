@@ -26,14 +26,16 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Settings to start from: tiny, small, base, or the path of a TOML file.  [small]"
+            metavar="NAME",
+            help="A set of settings: tiny, small, base, or the path of a TOML file.  [small]",
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Build a published model, at about a quarter of its size; `seq2seq describe "
-            "PRESET` shows it, docs/presets.md lists all."
+            metavar="NAME",
+            help="Build a published model, at about a quarter of its size; `seq2seq describe NAME` "
+            "shows it, docs/presets.md lists all.",
         ),
     ] = None,
     paper_sizes: Annotated[
@@ -47,7 +49,7 @@ def train(
             "--set",
             metavar="SECTION.NAME=VALUE",
             help="Change any setting, such as training.updates=20000; may be repeated. "
-            "docs/settings.md lists them.",
+            "docs/settings.md lists the settings.",
         ),
     ] = None,
     start_from: Annotated[
@@ -58,11 +60,9 @@ def train(
         bool, typer.Option("--resume", help="Continue the training of RUN where it stopped.")
     ] = False,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after this many minutes of training.")
+        float | None, typer.Option(metavar="N", help="Stop after so many minutes of training.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of first weights, data order and dropout.")
-    ] = None,
+    seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:

@@ -25,7 +25,7 @@ def translate(
     ] = False,
     beam: options.Beam = None,
     n_best: Annotated[
-        int, typer.Option(min=1, help="How many translations to print for each line.")
+        int, typer.Option(min=1, metavar="N", help="Translations to print for each line.")
     ] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     alignments: Annotated[
@@ -41,9 +41,9 @@ def translate(
 
     The output has one line for each input line; a blank line stays blank.
 
-    With --n-best or --alignments, a line has several fields with " ||| " between them: the number
-    of the input line (from 0), the translation and its score for --n-best; and the alignment as
-    pairs of word numbers, source-target, for --alignments.
+    With --n-best or --alignments, an output line has fields with " ||| " between them. --n-best
+    prints the number of the input line (counted from 0), the translation and its score;
+    --alignments adds pairs of word numbers such as 0-0 1-2, source before target.
     """
     from cli.runs import config, translator
     from cli.terminal import translations
