@@ -19,14 +19,14 @@ from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, Source
 from seq2seq.system.streams import stream_seed
 
-SIZE_MULTIPLE = 8  # of the pairs in a batch: libraries set up a product of each new shape anew
+SIZE_MULTIPLE = 8  # of the pairs in a batch: libraries prepare anew for each new shape
 POOL_BATCHES = 128  # batches whose pairs are regrouped together, once their pieces are sampled
 Curriculum = Literal["none", "length"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochPlan:
-    """What the batches of every epoch are made by."""
+    """The settings that determine the batches of every epoch."""
 
     budget: int
     """Padded tokens in a batch, EOS or BOS included, of the longer side. It counts the pieces in
@@ -71,7 +71,7 @@ def pair_groups(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> list[I
     """
     generator = _generator("order", plan.seed, epoch)
     pairs = _weighted_pairs(plan, epoch) if plan.corpora else np.arange(len(split))
-    shuffled = generator.permutation(pairs)  # breaks ties of length anew each epoch
+    shuffled = generator.permutation(pairs)  # another order of equal lengths in each epoch
     by_length = shuffled[length_order(split, shuffled)]
     lengths = padded_lengths(split)[by_length]
     runs = split_by_budget(lengths, budget=plan.budget, multiple=SIZE_MULTIPLE)
@@ -96,15 +96,15 @@ def largest_batch(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> Batc
 
 def _weighted_pairs(plan: EpochPlan, epoch: int) -> Indices:
     """The pairs of an epoch: of weight 2.3 each pair twice, and three tenths of them once more."""
-    taken = []
+    chosen = []
     for corpus in plan.corpora:
         every = np.arange(corpus.pairs.start, corpus.pairs.stop)
         times, rest = divmod(corpus.weight, 1)
-        taken += int(times) * [every]
+        chosen += int(times) * [every]
         if rest:
             drawn = _generator(f"corpus {corpus.name}", plan.seed, epoch).permutation(every)
-            taken.append(drawn[: max(1, round(rest * len(every)))])
-    return np.concatenate(taken)
+            chosen.append(drawn[: max(1, round(rest * len(every)))])
+    return np.concatenate(chosen)
 
 
 def _shuffled(

@@ -229,7 +229,7 @@ def _append(file: io.FileIO, block: bytes) -> None:
     except OSError as error:
         raise ResourceError(
             f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}",
-            hint="make room there, or name another folder in TMPDIR",
+            hint="free space there, or name another folder in TMPDIR",
         ) from error
 
 

@@ -241,7 +241,7 @@ def natural(name: str, language: str) -> str:
     return _with_short_i(text) if language == "ru" else text
 
 
-# The package lost the breve of many a Russian "й" (it has "среднии" beside "средний"): restore it
+# The package lost the breve of many a Russian "й" (it has both "среднии" and "средний"): restore it
 # where "и" is impossible. Genitives ("территории", "вибрации") keep their "и".
 _LOST_BREVE = re.compile(
     r"(?<=[еоуы])и\b|(?<=[кщш]и)и(?=\b|ся\b)|(?<=средни)и\b"

@@ -21,7 +21,7 @@ class Entry:
     name: str
     summary: str
     pairs: int  # in all splits, for the default languages
-    held_out: tuple[str, ...]  # splits beside `train`, the one to tune on first
+    held_out: tuple[str, ...]  # splits other than `train`, the validation set first
     languages: tuple[str, ...]
     source_language: str  # the default direction
     target_language: str

@@ -98,8 +98,8 @@ def _unequal_counts(
         line = changes[0].first
         advice = f"{shorter.name} seems to lack {extra} near line {line:,}: compare the two there"
         if len({part.offset for part in changes}) > 1:
-            places = ", ".join(f"{part.first:,}" for part in changes[:EXAMPLES])
-            advice = f"the sides seem to shift near lines {places}: compare them there"
+            lines = ", ".join(f"{part.first:,}" for part in changes[:EXAMPLES])
+            advice = f"the sides seem to shift near lines {lines}: compare them there"
         numbers = [line + step for step in (-1, 0, 1)]
     else:
         line = min(left.lines, right.lines) + 1
@@ -131,12 +131,12 @@ def _shifts(left: SideScan, right: SideScan, stretches: Sequence[Stretch]) -> It
     if not misaligned:
         return
     lines = sum(part.last - part.first + 1 for part in misaligned)
-    places = "; ".join(_describe_stretch(part) for part in misaligned[:EXAMPLES])
+    examples = "; ".join(_describe_stretch(part) for part in misaligned[:EXAMPLES])
     more = f"; and {len(misaligned) - EXAMPLES} more" if len(misaligned) > EXAMPLES else ""
     yield Finding(
         "shifted",
         "warning",
-        f"the sides do not seem aligned in {counted(lines, 'line')}: {places}{more}",
+        f"the sides do not seem aligned in {counted(lines, 'line')}: {examples}{more}",
         lines,
         "compare the sides there: a line missing on one side shifts all lines after it",
         tuple(

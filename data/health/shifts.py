@@ -259,7 +259,7 @@ def _best_path(
 def _refine(
     path: NDArray[np.int64], offsets: Sequence[int], block: int, ratios: _Ratios
 ) -> tuple[Stretch, ...]:
-    """The stretches of a path, each change moved from the edge of a block to the likeliest line."""
+    """The stretches of a path, each change at its likeliest line near the block's edge."""
     lines = len(ratios.source)
     changes = (np.flatnonzero(np.diff(path)) + 1).tolist()
     edges, values = [0], [int(path[0])]

@@ -23,7 +23,7 @@ _PIECE_SETTINGS = {
 
 @dataclass(frozen=True)
 class PreparationInputs:
-    """The corpora, the validation set, and SentencePiece models taken from elsewhere."""
+    """The corpora, the validation set, and SentencePiece models to copy."""
 
     manifest: Manifest
     corpora: tuple[Corpus, ...]  # the main one first

@@ -17,6 +17,6 @@ def stream_seed(use: str, *key: object, bits: int = 64) -> int:
 def uniform_hash(key: str) -> float:
     """A number in [0, 1) that is a function of the key alone, on every machine.
 
-    It assigns a sentence to a split, whatever other sentences there are.
+    It assigns a sentence to a split independently of all other sentences.
     """
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""Laws of token-budget batches: what an epoch holds, in which order, from any position on."""
+"""Laws of token-budget batches: the pairs of an epoch, their order, and starts at any position."""
 
 import itertools
 from collections import Counter
@@ -41,7 +41,7 @@ def split_of(lengths: list[tuple[int, int]]) -> TokenizedSplit:
 
 
 def padded_tokens(batch: Batch) -> int:
-    """Of the longer side; the decoder reads BOS and all but EOS."""
+    """Of the longer side; the decoder's input is BOS and all but EOS."""
     return len(batch.lines) * max(batch.source.ids.shape[1], batch.decoder_input.shape[1])
 
 
@@ -82,7 +82,7 @@ def test_batches_are_as_full_as_they_can_be(split, budget):
 
 @some
 @given(splits, budgets, st.integers(2, 5))
-def test_batches_of_more_than_a_multiple_hold_one(split, budget, multiple):
+def test_a_batch_larger_than_the_multiple_is_a_multiple_of_it(split, budget, multiple):
     lengths = np.sort(padded_lengths(split))
     runs = split_by_budget(lengths, budget=budget, multiple=multiple)
     assert [0, *(end for _, end in runs)] == [*(begin for begin, _ in runs), len(lengths)]
@@ -132,7 +132,7 @@ def test_positions_count_batches_within_epochs(split, plan):
 
 @some
 @given(splits, budgets)
-def test_sorted_batches_hold_every_pair_once_shortest_first(split, budget):
+def test_sorted_batches_have_every_pair_once_shortest_first(split, budget):
     batches = list(sorted_batches(split, budget=budget))
     lines = [line for batch in batches for line in batch.lines]
     assert sorted(lines) == split.lines.tolist()
@@ -143,15 +143,15 @@ def test_sorted_batches_hold_every_pair_once_shortest_first(split, budget):
 
 @some
 @given(splits, plans)
-def test_a_batch_has_its_ids_its_marks_and_its_padding(split, plan):
+def test_a_batch_has_its_ids_special_ids_and_padding(split, plan):
     stream = token_budget_batches(split, plan, start=FIRST_BATCH)
     batch = next(stream)
     for row, line in enumerate(batch.lines):
         pair = line // 10 - 1
         source, target = split.source(pair).tolist(), split.target(pair).tolist()
-        real = int(batch.source.lengths[row])
-        assert batch.source.ids[row, :real].tolist() == [*source, EOS]
-        assert not (batch.source.ids[row, real:] != PAD).any()
+        length = int(batch.source.lengths[row])
+        assert batch.source.ids[row, :length].tolist() == [*source, EOS]
+        assert not (batch.source.ids[row, length:] != PAD).any()
         labels, inputs = batch.labels[row].tolist(), batch.decoder_input[row].tolist()
         assert labels[: len(target) + 1] == [*target, EOS]
         assert set(labels[len(target) + 1 :]) <= {PAD}
@@ -173,8 +173,8 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert len(orders) == 9
 
 
-def test_batches_hold_other_pairs_in_another_epoch():
-    """Ties of length are broken anew, so that the same pairs do not always meet."""
+def test_batches_have_other_pairs_in_another_epoch():
+    """Ties of length are broken in each epoch, so that the same pairs do not always meet."""
     split = split_of([(4, 4)] * 40)
     plan = EpochPlan(budget=25, seed=1)
     first, second = (
@@ -185,7 +185,7 @@ def test_batches_hold_other_pairs_in_another_epoch():
 
 @some
 @given(splits, st.data())
-def test_a_batch_is_what_rows_filled_one_by_one_make(split, data):
+def test_a_batch_equals_one_filled_row_by_row(split, data):
     numbers = st.integers(0, len(split) - 1)
     pairs = data.draw(st.lists(numbers, min_size=1, max_size=9))  # in any order, and again
     batch = collate(split, np.array(pairs), FIRST_BATCH)
@@ -205,7 +205,7 @@ def test_neighbours_of_equal_target_length_have_sources_in_order(split):
         assert sources == sorted(sources, reverse=bool(target % 2))
 
 
-def test_a_batch_that_reaches_into_the_next_target_length_finds_sources_of_its_own_length():
+def test_a_batch_across_two_target_lengths_has_sources_of_similar_length():
     split = split_of([(source, target) for target in (4, 5) for source in (2, 3, 9, 10)])
     runs = split_by_budget(np.ones(8, dtype=np.int64), budget=4)  # batches of 4
     order = length_order(split, np.arange(8))
@@ -261,7 +261,7 @@ weights = st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0])
 
 @st.composite
 def corpora(draw):
-    """A split, and corpora it is made of; one of them at least has a weight above 0."""
+    """A split and its corpora, at least one of them of a weight above 0."""
     split = draw(splits)
     edge = draw(st.integers(0, len(split) - 1))
     parts = [range(edge), range(edge, len(split))]

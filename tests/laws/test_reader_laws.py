@@ -1,4 +1,4 @@
-"""Laws of everything that reads: whatever the bytes, they are read or refused in words.
+"""Laws of all readers: any bytes are either read or refused with a message.
 
 `python scripts/trials.py` tries 4,000 inputs each, new ones every time.
 """
@@ -100,23 +100,23 @@ def swapped(draw, whole):
 
 
 def damaged_json(whole: bytes):
-    """Damaged as bytes, or as a value."""
+    """Damaged bytes, or a damaged value."""
     return damaged(whole) | swapped(json.loads(whole)).map(lambda value: json.dumps(value).encode())
 
 
 def refused(error: UserError) -> None:
-    """Words, and a remedy."""
+    """The error has a message and a hint."""
     assert error.message.strip() and error.hint
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def base_path(tmp_path_factory):
     return tmp_path_factory.mktemp("odd") / "file"
 
 
 @given(content=texts, packed=st.booleans())
-def test_text_has_as_many_lines_as_line_feeds_or_is_refused(place, content, packed):
-    path = place.with_suffix(".gz" if packed else ".txt")
+def test_text_has_as_many_lines_as_line_feeds_or_is_refused(base_path, content, packed):
+    path = base_path.with_suffix(".gz" if packed else ".txt")
     path.write_bytes(gzip.compress(content) if packed else content)
     try:
         lines = list(read_lines(path))
@@ -132,8 +132,8 @@ def test_text_has_as_many_lines_as_line_feeds_or_is_refused(place, content, pack
 
 
 @given(content=damaged(gzip.compress(b"one\ntwo\n" * 40)))
-def test_gzip_that_is_damaged_is_text_or_refused(place, content):
-    path = place.with_suffix(".gz")
+def test_gzip_that_is_damaged_is_text_or_refused(base_path, content):
+    path = base_path.with_suffix(".gz")
     path.write_bytes(content)
     try:
         assert all(isinstance(line, str) for line in read_lines(path))
@@ -147,8 +147,8 @@ CONFIG = dump_config(RunConfig()).encode()
 @example(b"[training]\nupdates = " + DIGITS)
 @example(b"[" * 5000)
 @given(content=damaged(CONFIG) | texts)
-def test_a_config_is_read_or_refused(place, content):
-    path = place.with_suffix(".toml")
+def test_a_config_is_read_or_refused(base_path, content):
+    path = base_path.with_suffix(".toml")
     path.write_bytes(content)
     try:
         config = load_config(path)
@@ -185,8 +185,8 @@ CORPORA = (
 @example(b"main = " + DIGITS)
 @example(b"main = " + b"[" * 5000)
 @given(content=damaged(CORPORA) | texts)
-def test_a_file_of_corpora_is_read_or_refused(place, content):
-    path = place.with_suffix(".corpora")
+def test_a_corpora_file_is_read_or_refused(base_path, content):
+    path = base_path.with_suffix(".corpora")
     path.write_bytes(content)
     try:
         read_manifest(path)
@@ -261,12 +261,12 @@ def test_a_run_is_opened_or_refused(a_run, data):
 
 @SLOW
 @given(data=st.data())
-def test_pieces_are_parsed_or_refused_and_never_end_the_program(store_path, place, data):
+def test_pieces_are_parsed_or_refused_and_never_end_the_program(store_path, base_path, data):
     whole = next(store_path.glob("*.model")).read_bytes()
-    path = place.with_suffix(".model")
+    path = base_path.with_suffix(".model")
     path.write_bytes(data.draw(damaged(whole) | texts))
-    told = check_model_file(path)
-    assert told is None or told.strip()
+    problem = check_model_file(path)
+    assert problem is None or problem.strip()
 
 
 class Echo:
@@ -291,7 +291,7 @@ commands = st.sampled_from(
 
 
 @given(lines=st.lists(st.tuples(commands | st.just(""), st.text(max_size=20)).map("".join)))
-def test_whatever_is_typed_is_answered(lines):
+def test_anything_typed_gets_an_answer(lines):
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cli.terminal.prompt._typed_lines", lambda: iter(lines))
@@ -302,5 +302,5 @@ def test_whatever_is_typed_is_answered(lines):
     assert shown.getvalue().count("\n") >= len(answered)
 
 
-def test_what_is_damaged_here_was_whole():
+def test_the_undamaged_files_are_accepted():
     assert tomllib.loads(CONFIG.decode()) and tomllib.loads(CORPORA.decode())

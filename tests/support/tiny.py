@@ -39,7 +39,7 @@ class Kind:
 
 
 PLAIN = [Kind("none", context=context) for context in ("state", "input")]
-LUONG = [Kind("luong", score, fed) for score in SCORES for fed in (True, False)]
+LUONG = [Kind("luong", score, feeding) for score in SCORES for feeding in (True, False)]
 BAHDANAU = [Kind("bahdanau", score) for score in SCORES]
 CONDITIONAL = [Kind("conditional", score) for score in SCORES]
 ATTENTIVE = LUONG + BAHDANAU + CONDITIONAL
@@ -105,10 +105,10 @@ def model_of(
 
 
 def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(spread * torch.randn(parameter.shape, generator=chance))
+            parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
 
 
 def tensors_of(value: object) -> list[Tensor]:
@@ -124,7 +124,7 @@ def tensors_of(value: object) -> list[Tensor]:
 
 
 def padded(pairs: Sequence[tuple[Ids, Ids]], *, wider: int = 0, longer: int = 0) -> Batch:
-    """A batch made by hand, with `wider` more padding in the sources, `longer` in the targets."""
+    """A batch of these pairs, with `wider` more padding in the sources, `longer` in the targets."""
     sources = [[*source, EOS] for source, _ in pairs]
     targets = [[BOS, *target, EOS] for _, target in pairs]
     return Batch(
@@ -156,11 +156,12 @@ def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]
 
 def corpus_lines(pairs: int, *, seed: int = 0) -> Iterator[tuple[str, str]]:
     """A language and its mirror image: words of few letters, and the same words backwards."""
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     words = ["ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "ne", "pi"]
     for _ in range(pairs):
-        count = int(torch.randint(2, 7, (), generator=chance))
-        chosen = [words[i] for i in torch.randint(len(words), (count,), generator=chance).tolist()]
+        count = int(torch.randint(2, 7, (), generator=generator))
+        drawn = torch.randint(len(words), (count,), generator=generator).tolist()
+        chosen = [words[i] for i in drawn]
         yield " ".join(chosen), " ".join(reversed(chosen))
 
 

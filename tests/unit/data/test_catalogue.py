@@ -20,7 +20,7 @@ from data.catalogue.packages import Wheel, fetch_wheel
 from data.corpus import SentencePair
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 
-SILENT = [].append  # a listener that keeps what it hears to itself
+SILENT = [].append  # a listener that ignores what it gets
 
 
 @pytest.fixture(autouse=True)
@@ -109,11 +109,11 @@ def test_a_corpus_is_written_as_line_files_with_a_description(tmp_path: Path, th
 def test_a_taken_directory_is_refused_before_any_work(tmp_path: Path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
-    heard: list[str] = []
-    for place in (tmp_path / "taken", tmp_path / "taken" / "file"):
+    messages: list[str] = []
+    for path in (tmp_path / "taken", tmp_path / "taken" / "file"):
         with pytest.raises(ConfigError, match="taken"):
-            catalogue.get(directions(), place, notify=heard.append)
-    assert heard == []
+            catalogue.get(directions(), path, notify=messages.append)
+    assert messages == []
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["file"]
 
 
@@ -153,13 +153,13 @@ def captions(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     return folder, {path.name: sha256(path.read_bytes()) for path in folder.iterdir()}
 
 
-def check_captions(contents: FetchedCorpus) -> None:
-    assert {split: len(pairs) for split, pairs in contents.splits.items()} == {
+def check_captions(corpus: FetchedCorpus) -> None:
+    assert {split: len(pairs) for split, pairs in corpus.splits.items()} == {
         "train": 3,
         "valid": 2,
         "test": 1,
     }
-    assert contents.splits["valid"][1] == SentencePair("de val 1", "en val 1")
+    assert corpus.splits["valid"][1] == SentencePair("de val 1", "en val 1")
 
 
 @pytest.mark.parametrize("inside", ["flat", "clone/data/task1/raw"])
@@ -206,16 +206,16 @@ def mirror(captions) -> Iterator[str]:
 
 
 def test_captions_are_downloaded_once_and_then_come_from_the_cache(mirror: str, captions, cache):
-    heard: list[str] = []
+    messages: list[str] = []
     check_captions(
-        multi30k.fetch("de", "en", location=mirror, notify=heard.append, hashes=captions[1])
+        multi30k.fetch("de", "en", location=mirror, notify=messages.append, hashes=captions[1])
     )
-    assert len(heard) == 6
+    assert len(messages) == 6
     assert {path.name for path in (cache / "multi30k").iterdir()} == set(captions[1])
     check_captions(
-        multi30k.fetch("de", "en", location=None, notify=heard.append, hashes=captions[1])
+        multi30k.fetch("de", "en", location=None, notify=messages.append, hashes=captions[1])
     )
-    assert len(heard) == 6
+    assert len(messages) == 6
 
 
 def test_a_damaged_file_in_the_cache_is_refused(mirror: str, captions, cache: Path):
@@ -272,7 +272,7 @@ def wheel(tmp_path: Path) -> tuple[Wheel, Path]:
 
 @pytest.fixture
 def index(wheel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip looks into the folder and nowhere else."""
+    """pip searches this folder only."""
     pytest.importorskip("pip", reason="wheels are fetched with pip")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel[1].parent))
@@ -301,14 +301,14 @@ def test_a_wheel_that_is_not_there_or_an_address_is_refused(wheel, tmp_path: Pat
 @pytest.mark.usefixtures("index")
 def test_a_wheel_is_downloaded_once_by_pip_and_kept(wheel, cache: Path):
     pinned, path = wheel
-    heard: list[str] = []
-    kept = fetch_wheel(pinned, location=None, notify=heard.append)
+    messages: list[str] = []
+    kept = fetch_wheel(pinned, location=None, notify=messages.append)
     assert kept == cache / path.name
     assert kept.read_bytes() == path.read_bytes()
     assert [found.name for found in cache.iterdir()] == [path.name]
     path.unlink()
-    assert fetch_wheel(pinned, location=None, notify=heard.append) == kept
-    assert len(heard) == 1
+    assert fetch_wheel(pinned, location=None, notify=messages.append) == kept
+    assert len(messages) == 1
 
 
 @pytest.mark.usefixtures("index")
@@ -335,7 +335,7 @@ def test_a_wheel_in_the_cache_with_a_wrong_hash_is_refused_not_used(wheel, cache
     assert "delete it" in (caught.value.hint or "")
 
 
-def test_a_python_without_pip_is_told_what_to_do(wheel, monkeypatch: pytest.MonkeyPatch):
+def test_without_pip_the_error_says_what_to_do(wheel, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ResourceError, match="pip") as caught:
         fetch_wheel(wheel[0], location=None, notify=SILENT)
@@ -403,7 +403,7 @@ def test_an_integration_is_in_one_split_and_tests_hold_only_unseen_sources(tmp_p
     ],
     ids=["placeholders only", "identical", "blank", "no letters", "other placeholders"],
 )
-def test_what_is_no_translation_is_left_out(tmp_path: Path, english: str, german: str):
+def test_pairs_that_are_not_translations_are_left_out(tmp_path: Path, english: str, german: str):
     things = house("Shared")
     things["thing0"][0]["odd"], things["thing0"][1]["odd"] = english, german  # type: ignore[index]
     splits = smart_home.read(interface(tmp_path, things), "en", "de")
@@ -469,16 +469,16 @@ def testament(tmp_path: Path) -> Path:
 
 
 def test_verses_become_lines_whose_words_the_links_count(testament: Path):
-    contents = greek_nt.read(testament, reverse=False)
-    assert contents.splits == {
+    corpus = greek_nt.read(testament, reverse=False)
+    assert corpus.splits == {
         "train": [SentencePair("Βίβλος γενέσεως", 'The "record .')],
         "valid": [SentencePair("ἡ χάρις", "Grace indeed")],
         "test": [SentencePair("Χάρις", "Grace")],
     }
-    assert contents.links == {"train": ["0-0 0-1 1-1"], "valid": ["0-1 1-1"], "test": ["0-0"]}
+    assert corpus.links == {"train": ["0-0 0-1 1-1"], "valid": ["0-1 1-1"], "test": ["0-0"]}
 
 
 def test_english_to_greek_swaps_the_links_too(testament: Path):
-    contents = greek_nt.read(testament, reverse=True)
-    assert contents.splits["train"] == [SentencePair('The "record .', "Βίβλος γενέσεως")]
-    assert contents.links["train"] == ["0-0 1-0 1-1"]
+    corpus = greek_nt.read(testament, reverse=True)
+    assert corpus.splits["train"] == [SentencePair('The "record .', "Βίβλος γενέσεως")]
+    assert corpus.links["train"] == ["0-0 1-0 1-1"]

@@ -1,4 +1,4 @@
-"""Each cleaning rule, the order in which they are asked, and the report they leave."""
+"""Each cleaning rule, the order in which they apply, and the report."""
 
 from functools import partial
 
@@ -34,7 +34,7 @@ RULES = cleaning_rules(DataConfig())
         (" \t\u3000", "\xa0", "both sides blank"),
     ],
 )
-def test_blank_sides_are_told_apart(source, target, reason):
+def test_each_blank_side_has_a_reason_of_its_own(source, target, reason):
     assert blank(SentencePair(source, target)) == reason
 
 
@@ -83,7 +83,7 @@ def test_very_short_pairs_are_left_alone():
     assert reason_to_drop(SentencePair("ja", "yes of course, dear"), RULES) is None
 
 
-def test_the_first_rule_that_objects_names_the_reason():
+def test_the_first_rule_that_applies_gives_the_reason():
     assert reason_to_drop(SentencePair("", "\ufffd\0"), RULES) == "source blank"
     assert reason_to_drop(SentencePair("\0\ufffd", "b"), RULES) == "lost characters (U+FFFD)"
 
@@ -117,7 +117,7 @@ def report_on(reasons: list[str | None], *, first: int = 1) -> CleaningReport:
 
 
 @given(reasons)
-def test_what_is_read_is_kept_or_dropped(reasons):
+def test_every_pair_is_kept_or_dropped(reasons):
     report = report_on(reasons)
     assert report.read == len(reasons) == report.kept + report.dropped
     assert report.kept == reasons.count(None)

@@ -28,15 +28,15 @@ def manifest(folder: Path, text: str) -> Manifest:
 
 
 def test_a_file_names_corpora_with_paths_beside_it(tmp_path):
-    made = manifest(tmp_path, WHOLE)
-    assert (made.weight, made.tag) == (1.0, "2en")
-    back, news = made.further
+    found = manifest(tmp_path, WHOLE)
+    assert (found.weight, found.tag) == (1.0, "2en")
+    back, news = found.further
     assert (back.name, back.weight, back.tag) == ("back", 0.5, "back")
     assert back.files == (tmp_path / "back/mono.de", Path("/elsewhere/mono.en"))
     assert (news.name, news.weight, news.tag) == ("news-2", 1.0, None)
     files = CorpusFiles(Path("x"), Path("y"))
-    assert [corpus.name for corpus in made.with_main(files)] == ["main", "back", "news-2"]
-    assert made.with_main(files)[0].files == files
+    assert [corpus.name for corpus in found.with_main(files)] == ["main", "back", "news-2"]
+    assert found.with_main(files)[0].files == files
 
 
 def test_an_empty_file_is_the_main_corpus_alone(tmp_path):

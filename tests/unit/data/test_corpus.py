@@ -1,4 +1,4 @@
-"""The byte-exact reader: nothing but "\\n" ends a line, and a fault is told in its place."""
+"""The byte-exact reader: nothing but "\\n" ends a line; a fault is reported where it is."""
 
 import errno
 import gzip
@@ -81,12 +81,12 @@ def test_no_other_character_ends_a_line(tmp_path, character):
     assert survey(path).lines == 2
 
 
-def test_a_byte_order_mark_is_taken_off_the_first_line_only(tmp_path):
+def test_a_byte_order_mark_is_removed_from_the_first_line_only(tmp_path):
     path = write(tmp_path / "text", BOM + b"one\n" + BOM + b"two\n")
     assert list(read_lines(path)) == ["one", "\ufefftwo"]
 
 
-def test_one_trailing_carriage_return_is_taken_off_each_line(tmp_path):
+def test_one_trailing_carriage_return_is_removed_from_each_line(tmp_path):
     path = write(tmp_path / "text", b"one\r\ntwo\r\r\nthree\r")
     assert list(read_lines(path)) == ["one", "two\r", "three"]
 

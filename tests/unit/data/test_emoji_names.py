@@ -1,4 +1,4 @@
-"""Emoji names: taken apart rightly, split honestly, in every language."""
+"""Emoji names: parsed correctly, and split without leaks, in every language."""
 
 from collections import Counter
 
@@ -49,7 +49,7 @@ def test_the_languages_are_those_of_the_package():
         ("polar_bear", Anatomy("🐻❄", ())),
     ],
 )
-def test_an_emoji_is_taken_apart_into_base_and_modifiers(name: str, expected: Anatomy):
+def test_an_emoji_is_split_into_base_and_modifiers(name: str, expected: Anatomy):
     character = emoji.emojize(f":{name}:")
     assert anatomy(character) == expected
     assert anatomy(character.replace("\ufe0f", "")) == expected

@@ -1,4 +1,4 @@
-"""The corpus health report: planted faults are found in their place, and healthy text passes."""
+"""The corpus health report: planted faults are found where they are, and healthy text passes."""
 
 import gzip
 import json
@@ -72,9 +72,9 @@ def test_a_healthy_corpus_gives_no_warning(tmp_path, size):
 @pytest.mark.parametrize("side", [0, 1])
 def test_one_deleted_line_is_found_about_where_it_was(tmp_path, seed, side):
     pairs = corpus_of(1200, seed=seed)
-    place = random.Random(f"delete:{seed}").randrange(20, 1180)
+    index = random.Random(f"delete:{seed}").randrange(20, 1180)
     sides = [[pair[0] for pair in pairs], [pair[1] for pair in pairs]]
-    del sides[side][place]
+    del sides[side][index]
     health = examine(*write(tmp_path, *sides))
     fault = health.faults[0]
     assert fault.code == "unequal-counts"
@@ -82,22 +82,22 @@ def test_one_deleted_line_is_found_about_where_it_was(tmp_path, seed, side):
     counts[side] -= 1
     assert f"{counts[0]:,} lines" in fault.message
     assert f"{counts[1]:,}" in fault.message
-    assert abs(fault.examples[1].line - (place + 1)) <= 10
+    assert abs(fault.examples[1].line - (index + 1)) <= 10
     assert len(health.stretches) == 2
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_shift_is_found_although_the_counts_agree(tmp_path, seed):
     pairs = corpus_of(1200, seed=seed)
-    place = random.Random(f"shift:{seed}").randrange(20, 1100)
+    index = random.Random(f"shift:{seed}").randrange(20, 1100)
     targets = [t for _, t in pairs]
-    del targets[place]
+    del targets[index]
     health = examine(*write(tmp_path, [s for s, _ in pairs], [*targets, "One line more."]))
     assert "shifted" in [warning.code for warning in health.warnings]
     assert not health.faults
     shifted = [part for part in health.stretches if part.offset == -1]
     assert len(shifted) == 1
-    assert abs(shifted[0].first - (place + 1)) <= 10
+    assert abs(shifted[0].first - (index + 1)) <= 10
 
 
 def test_a_temporary_shift_is_found_with_both_its_ends(tmp_path):
@@ -158,8 +158,8 @@ def test_invalid_utf_8_is_listed_and_the_report_still_comes(tmp_path):
     health = examine(source, target)
     fault = health.faults[0]
     assert (fault.code, fault.count) == ("invalid-utf-8", 2)
-    places = [example.remark for example in fault.examples]
-    assert places == [f"{source}:2: byte 4 (0xe9)", f"{source}:4: byte 1 (0xff)"]
+    remarks = [example.remark for example in fault.examples]
+    assert remarks == [f"{source}:2: byte 4 (0xe9)", f"{source}:4: byte 1 (0xff)"]
     assert (health.pairs, health.usable) == (9, 7)
 
 
@@ -171,7 +171,7 @@ def test_utf_16_is_recognised_with_and_without_a_byte_order_mark(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "decoded"),
     [
         ("MÃ¤nner", "“ä”"),
         ("itâ€™s", "“’”"),
@@ -180,12 +180,12 @@ def test_utf_16_is_recognised_with_and_without_a_byte_order_mark(tmp_path):
         ("ä¸\xadæ–‡", "“中文”"),
     ],
 )
-def test_text_encoded_twice_is_suspected(tmp_path, text, told):
+def test_text_encoded_twice_is_suspected(tmp_path, text, decoded):
     health = check(tmp_path, [("a", "b"), (text, "c")])
     found = next(finding for finding in health.findings if finding.code == "encoded-twice")
     assert found.count == 1
     assert found.examples[0].line == 2
-    assert told.strip("“”") in found.examples[0].remark
+    assert decoded.strip("“”") in found.examples[0].remark
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_empty_files_are_faults(tmp_path):
         assert "empty" in [fault.code for fault in examine(*paths).faults]
 
 
-def test_what_cannot_be_read_is_an_error_that_names_the_right_file(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
     source, target = write(tmp_path, ["a"] * 500, ["b"] * 500)
     with pytest.raises(CorpusError, match="nowhere does not exist"):
         examine(source, tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Preparing a corpus: the store is the naive encoding of the clean pairs, however it was made."""
+"""Preparing a corpus: the store is the naive encoding of the clean pairs in every case."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ def lines_of(files: CorpusFiles) -> list[SentencePair]:
     return [SentencePair(*pair) for pair in zip(*sides, strict=True)]
 
 
-def made(corpus, store: Path, config: DataConfig = CONFIG, **options):
+def prepared(corpus, store: Path, config: DataConfig = CONFIG, **options):
     return prepare(*corpus, store, config, **{"processes": 1} | options)
 
 
@@ -71,7 +71,7 @@ def pairs_of(store: TokenStore, split: str) -> list[tuple[int, list[int], list[i
 @pytest.mark.parametrize("joint", [True, False])
 def test_a_store_is_the_naive_encoding_of_the_clean_corpus(corpus, tmp_path, joint):
     config = CONFIG.model_copy(update={"joint": joint, "max_pieces": 18})
-    store = made(corpus, tmp_path / "store", config).store
+    store = prepared(corpus, tmp_path / "store", config).store
     rules, lines = cleaning_rules(config), lines_of(corpus[0])
     clean = {n: pair for n, pair in enumerate(lines, 1) if not reason_to_drop(pair, rules)}
     sources, targets = zip(*clean.values(), strict=True)
@@ -99,82 +99,82 @@ def test_a_store_is_the_naive_encoding_of_the_clean_corpus(corpus, tmp_path, joi
 
 def test_worker_processes_write_the_same_bytes(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK_PAIRS", 17)
-    alone = made(corpus, tmp_path / "alone").store
+    alone = prepared(corpus, tmp_path / "alone").store
     monkeypatch.setattr(encoding, "FEWEST_FOR_WORKERS", 0)
-    together = made(corpus, tmp_path / "together", processes=2).store
+    together = prepared(corpus, tmp_path / "together", processes=2).store
     assert content(alone.path) == content(together.path)
 
 
 def test_chunks_do_not_matter(corpus, tmp_path, monkeypatch):
-    whole = made(corpus, tmp_path / "whole").store
+    whole = prepared(corpus, tmp_path / "whole").store
     monkeypatch.setattr(chunks, "CHUNK_PAIRS", 1)
-    single = made(corpus, tmp_path / "single").store
+    single = prepared(corpus, tmp_path / "single").store
     ours, theirs = content(single.path), content(whole.path)
     assert json.loads(ours.pop("meta.json")) == json.loads(theirs.pop("meta.json"))
     assert ours == theirs
 
 
-def test_the_same_inputs_again_are_no_work(corpus, tmp_path, monkeypatch):
-    first = made(corpus, tmp_path / "store")
+def test_the_same_inputs_again_need_no_work(corpus, tmp_path, monkeypatch):
+    first = prepared(corpus, tmp_path / "store")
     before = content(first.store.path)
     monkeypatch.setattr(piece_models, "train_tokenizer", None)  # would fail if it were called
-    again = made(corpus, tmp_path / "store")
+    again = prepared(corpus, tmp_path / "store")
     assert (first.stages_reused, again.stages_reused) == ((), ("pieces", "ids"))
     assert content(again.store.path) == before
 
 
 @pytest.mark.parametrize("change", [{"max_pieces": 9}, {"seed": 2}, {"joint": False}])
 def test_other_settings_are_refused_and_nothing_changes(corpus, tmp_path, change):
-    before = content(made(corpus, tmp_path / "store").store.path)
+    before = content(prepared(corpus, tmp_path / "store").store.path)
     with pytest.raises(ConfigError, match="with other settings") as caught:
-        made(corpus, tmp_path / "store", CONFIG.model_copy(update=change))
+        prepared(corpus, tmp_path / "store", CONFIG.model_copy(update=change))
     assert "--overwrite" in caught.value.hint
     assert content(tmp_path / "store") == before
 
 
 def test_another_text_or_language_is_refused(corpus, tmp_path):
-    made(corpus, tmp_path / "store")
+    prepared(corpus, tmp_path / "store")
     with pytest.raises(ConfigError):
-        made(corpus, tmp_path / "store", source_language="de")
+        prepared(corpus, tmp_path / "store", source_language="de")
     corpus[0].source.write_bytes(corpus[0].source.read_bytes().replace(b"ba", b"bo", 1))
     with pytest.raises(ConfigError):
-        made(corpus, tmp_path / "store")
+        prepared(corpus, tmp_path / "store")
 
 
 def test_the_same_text_under_another_name_is_the_same(corpus, tmp_path):
-    made(corpus, tmp_path / "store")
-    moved = CorpusFiles(
-        *(path.rename(path.with_suffix(".moved" + path.suffix)) for path in corpus[0])
+    prepared(corpus, tmp_path / "store")
+    renamed = CorpusFiles(
+        *(path.rename(path.with_suffix(".renamed" + path.suffix)) for path in corpus[0])
     )
-    again = made((moved, corpus[1]), tmp_path / "store")
+    again = prepared((renamed, corpus[1]), tmp_path / "store")
     assert again.stages_reused == ("pieces", "ids")
 
 
 def test_overwriting_replaces_and_reuses_pieces_that_still_fit(corpus, tmp_path):
-    made(corpus, tmp_path / "store")
+    prepared(corpus, tmp_path / "store")
     narrower = CONFIG.model_copy(update={"max_pieces": 9})
-    replaced = made(corpus, tmp_path / "store", narrower, overwrite=True)
+    replaced = prepared(corpus, tmp_path / "store", narrower, overwrite=True)
     assert replaced.stages_reused == ("pieces",)
     assert content(replaced.store.path) == content(
-        made(corpus, tmp_path / "new", narrower).store.path
+        prepared(corpus, tmp_path / "new", narrower).store.path
     )
     separate = CONFIG.model_copy(update={"joint": False})
-    replaced = made(corpus, tmp_path / "store", separate, overwrite=True)
+    replaced = prepared(corpus, tmp_path / "store", separate, overwrite=True)
     assert replaced.stages_reused == ()
     assert content(replaced.store.path) == content(
-        made(corpus, tmp_path / "two", separate).store.path
+        prepared(corpus, tmp_path / "two", separate).store.path
     )
 
 
-def test_overwriting_never_removes_what_is_no_store(corpus, tmp_path):
+def test_overwriting_never_removes_anything_but_a_store(corpus, tmp_path):
     precious = tmp_path / "folder" / "thesis.txt"
     precious.parent.mkdir()
     precious.write_text("years of work")
     for overwrite in (False, True):
         with pytest.raises(ConfigError):
-            made(corpus, precious.parent, overwrite=overwrite)
+            prepared(corpus, precious.parent, overwrite=overwrite)
         with pytest.raises(ConfigError):
-            made(corpus, precious, overwrite=overwrite)
+            prepared(corpus, precious, overwrite=overwrite)
     assert precious.read_text() == "years of work"
 
 
@@ -193,57 +193,57 @@ def stop_at(stage: str):
 @pytest.mark.parametrize("stage", ["train", "valid"])
 def test_pieces_outlive_an_interruption(corpus, tmp_path, stage):
     with pytest.raises(Killed):
-        made(corpus, tmp_path / "store", progress=stop_at(stage))
+        prepared(corpus, tmp_path / "store", progress=stop_at(stage))
     assert not (tmp_path / "store").exists()
-    again = made(corpus, tmp_path / "store")
+    again = prepared(corpus, tmp_path / "store")
     assert again.stages_reused == ("pieces",)
-    assert content(again.store.path) == content(made(corpus, tmp_path / "whole").store.path)
+    assert content(again.store.path) == content(prepared(corpus, tmp_path / "whole").store.path)
     assert not (tmp_path / "store.partial").exists()
 
 
 def test_an_interruption_before_the_pieces_leaves_nothing(corpus, tmp_path):
     with pytest.raises(Killed):
-        made(corpus, tmp_path / "new" / "store", progress=stop_at("pieces"))
+        prepared(corpus, tmp_path / "new" / "store", progress=stop_at("pieces"))
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_what_an_interruption_left_of_other_settings_is_not_taken_over(corpus, tmp_path):
+def test_leftovers_of_other_settings_are_not_reused(corpus, tmp_path):
     with pytest.raises(Killed):
-        made(corpus, tmp_path / "store", progress=stop_at("train"))
+        prepared(corpus, tmp_path / "store", progress=stop_at("train"))
     separate = CONFIG.model_copy(update={"joint": False})
-    again = made(corpus, tmp_path / "store", separate)
+    again = prepared(corpus, tmp_path / "store", separate)
     assert again.stages_reused == ()
     assert content(again.store.path) == content(
-        made(corpus, tmp_path / "whole", separate).store.path
+        prepared(corpus, tmp_path / "whole", separate).store.path
     )
 
 
 def test_a_kill_while_pieces_are_learnt_anew_leaves_none_for_the_old_settings(
     corpus, tmp_path, monkeypatch
 ):
-    """Pieces A are left; pieces B are being written; then A is asked for again."""
+    """Pieces A are left; pieces B are being written; then A is prepared again."""
     with pytest.raises(Killed):
-        made(corpus, tmp_path / "store", progress=stop_at("train"))
+        prepared(corpus, tmp_path / "store", progress=stop_at("train"))
     with monkeypatch.context() as patched:
         patched.setattr(piece_models, "write_json", lambda *a: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
-            made(corpus, tmp_path / "store", CONFIG.model_copy(update={"vocabulary_size": 300}))
-    again = made(corpus, tmp_path / "store").store
-    assert content(again.path) == content(made(corpus, tmp_path / "whole").store.path)
+            prepared(corpus, tmp_path / "store", CONFIG.model_copy(update={"vocabulary_size": 300}))
+    again = prepared(corpus, tmp_path / "store").store
+    assert content(again.path) == content(prepared(corpus, tmp_path / "whole").store.path)
 
 
 def test_gzip_is_text_like_any_other(corpus, tmp_path):
     packed = CorpusFiles(*(path.with_suffix(path.suffix + ".gz") for path in corpus[0]))
     for plain, path in zip(corpus[0], packed, strict=True):
         path.write_bytes(gzip.compress(plain.read_bytes()))
-    store = made((packed, corpus[1]), tmp_path / "store").store
-    assert pairs_of(store, "train") == pairs_of(made(corpus, tmp_path / "plain").store, "train")
+    store = prepared((packed, corpus[1]), tmp_path / "store").store
+    assert pairs_of(store, "train") == pairs_of(prepared(corpus, tmp_path / "plain").store, "train")
 
 
 def test_a_corpus_of_which_nothing_is_left_is_refused_and_leaves_nothing(corpus, tmp_path):
     nothing = CorpusFiles(*write_corpus(tmp_path, "nothing", [("", "a"), ("b", " "), ("", "")]))
     with pytest.raises(CorpusError, match="survives cleaning") as caught:
-        made((nothing, corpus[1]), tmp_path / "new" / "store")
+        prepared((nothing, corpus[1]), tmp_path / "new" / "store")
     assert caught.value.hint
     assert not list((tmp_path / "new").iterdir())
 
@@ -251,42 +251,42 @@ def test_a_corpus_of_which_nothing_is_left_is_refused_and_leaves_nothing(corpus,
 def test_a_validation_set_of_which_nothing_is_left_is_refused(corpus, tmp_path):
     nothing = CorpusFiles(*write_corpus(tmp_path, "nothing", [("", "a"), ("b", " ")]))
     with pytest.raises(CorpusError, match=r"no pair of .* is usable"):
-        made((corpus[0], nothing), tmp_path / "store")
+        prepared((corpus[0], nothing), tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
 def test_pairs_over_the_limit_of_pieces_leave_none(corpus, tmp_path):
     with pytest.raises(CorpusError, match="over 1 pieces"):
-        made(corpus, tmp_path / "store", CONFIG.model_copy(update={"max_pieces": 1}))
+        prepared(corpus, tmp_path / "store", CONFIG.model_copy(update={"max_pieces": 1}))
     assert not (tmp_path / "store").exists()
-    assert made(corpus, tmp_path / "store").stages_reused == ("pieces",)  # they are as good as ever
+    assert prepared(corpus, tmp_path / "store").stages_reused == ("pieces",)  # they are intact
 
 
 def test_sides_of_unequal_length_are_refused_before_any_work(corpus, tmp_path):
     with corpus[0].target.open("ab") as stream:
         stream.write(b"one more\n")
     with pytest.raises(CorpusError, match=r"130 lines but .* has 131"):
-        made(corpus, tmp_path / "new" / "store")
+        prepared(corpus, tmp_path / "new" / "store")
     assert not (tmp_path / "new").exists()
 
 
-def test_two_at_once_are_one_too_many(corpus, tmp_path):
+def test_a_store_cannot_be_prepared_twice_at_once(corpus, tmp_path):
     seen = []
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage == "train" and not seen:
             seen.append(stage)
             with pytest.raises(ResourceError, match="is being prepared by process"):
-                made(corpus, tmp_path / "store")
+                prepared(corpus, tmp_path / "store")
 
-    made(corpus, tmp_path / "store", progress=progress)
+    prepared(corpus, tmp_path / "store", progress=progress)
     assert seen
 
 
 def test_a_sample_of_pairs_is_a_function_of_its_seed(corpus, tmp_path):
     def pieces(name: str, seed: int) -> bytes:
         config = CONFIG.model_copy(update={"sample_pairs": 40, "seed": seed})
-        return (made(corpus, tmp_path / name, config).store.path / "pieces.model").read_bytes()
+        return (prepared(corpus, tmp_path / name, config).store.path / "pieces.model").read_bytes()
 
     assert pieces("a", 1) == pieces("b", 1) != pieces("c", 2)
 
@@ -310,7 +310,7 @@ def manifest(corpus, tmp_path) -> Manifest:
 @pytest.mark.parametrize("joint", [True, False])
 def test_further_corpora_follow_the_main_one_each_with_its_tag(corpus, manifest, tmp_path, joint):
     config = CONFIG.model_copy(update={"joint": joint})
-    store = made(corpus, tmp_path / "store", config, manifest=manifest).store
+    store = prepared(corpus, tmp_path / "store", config, manifest=manifest).store
     store.verify()
     pieces = store.tokenizer("source"), store.tokenizer("target")
     assert pieces[0].tags == {"2a": 4, "2b": 5}
@@ -341,7 +341,7 @@ def test_further_corpora_follow_the_main_one_each_with_its_tag(corpus, manifest,
 
 def test_a_tag_in_the_text_is_text(corpus, manifest, tmp_path):
     """No sentence can pass itself off as one of another kind."""
-    tokenizer = made(corpus, tmp_path / "store", manifest=manifest).store.tokenizer("source")
+    tokenizer = prepared(corpus, tmp_path / "store", manifest=manifest).store.tokenizer("source")
     assert 4 not in tokenizer.encode("<2a> ba ce <2a>")
     assert tokenizer.decode(tokenizer.encode("<2a> ba")) == "<2a> ba"
     assert tokenizer.decode([4, *tokenizer.encode("ba")]) == "ba"
@@ -351,15 +351,15 @@ def test_worker_processes_write_the_same_bytes_of_several_corpora(
     corpus, manifest, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(chunks, "CHUNK_PAIRS", 17)
-    alone = made(corpus, tmp_path / "alone", manifest=manifest).store
+    alone = prepared(corpus, tmp_path / "alone", manifest=manifest).store
     monkeypatch.setattr(encoding, "FEWEST_FOR_WORKERS", 0)
-    together = made(corpus, tmp_path / "together", processes=2, manifest=manifest).store
+    together = prepared(corpus, tmp_path / "together", processes=2, manifest=manifest).store
     assert content(alone.path) == content(together.path)
 
 
 def test_one_corpus_makes_the_store_it_always_made(corpus, tmp_path):
     """So that older programs can read it, and a store from before is found to be the same."""
-    store = made(corpus, tmp_path / "store", manifest=Manifest()).store
+    store = prepared(corpus, tmp_path / "store", manifest=Manifest()).store
     assert store.meta["format_version"] == 1 and "corpora" not in store.meta
     (main,) = store.corpora()
     assert (main.name, main.weight, main.tag) == ("main", 1.0, None)
@@ -367,18 +367,18 @@ def test_one_corpus_makes_the_store_it_always_made(corpus, tmp_path):
 
 
 def test_several_corpora_are_refused_by_programs_that_know_one(corpus, manifest, tmp_path):
-    assert made(corpus, tmp_path / "store", manifest=manifest).store.meta["format_version"] == 2
+    assert prepared(corpus, tmp_path / "store", manifest=manifest).store.meta["format_version"] == 2
 
 
 def test_other_corpora_are_another_store(corpus, manifest, tmp_path):
-    first = made(corpus, tmp_path / "store", manifest=manifest)
-    again = made(corpus, tmp_path / "store", manifest=manifest)
+    first = prepared(corpus, tmp_path / "store", manifest=manifest)
+    again = prepared(corpus, tmp_path / "store", manifest=manifest)
     assert (first.stages_reused, again.stages_reused) == ((), ("pieces", "ids"))
     heavier = replace(manifest, weight=2.0)
     for other in (Manifest(), heavier, replace(manifest, further=manifest.further[:1])):
         with pytest.raises(ConfigError, match="other files or with other settings"):
-            made(corpus, tmp_path / "store", manifest=other)
-    replaced = made(corpus, tmp_path / "store", manifest=heavier, overwrite=True)
+            prepared(corpus, tmp_path / "store", manifest=other)
+    replaced = prepared(corpus, tmp_path / "store", manifest=heavier, overwrite=True)
     assert replaced.stages_reused == ("pieces",)
     assert replaced.store.corpora()[0].weight == 2.0
 
@@ -386,12 +386,12 @@ def test_other_corpora_are_another_store(corpus, manifest, tmp_path):
 def test_a_further_corpus_of_which_nothing_is_left_is_refused(corpus, tmp_path):
     blank = CorpusFiles(*write_corpus(tmp_path, "blank", [("", "a"), ("b", "")]))
     with pytest.raises(CorpusError, match=r"no pair of .*blank\.src"):
-        made(corpus, tmp_path / "store", manifest=Manifest(further=(Corpus("blank", blank),)))
+        prepared(corpus, tmp_path / "store", manifest=Manifest(further=(Corpus("blank", blank),)))
     assert not (tmp_path / "store").exists()
 
 
 def test_weights_can_be_others_than_those_of_the_store(corpus, manifest, tmp_path):
-    store = made(corpus, tmp_path / "store", manifest=manifest).store
+    store = prepared(corpus, tmp_path / "store", manifest=manifest).store
     weights = {each.name: each.weight for each in store.corpora({"third": 3.0, "main": 0.0})}
     assert weights == {"main": 0.0, "reverse": 0.5, "third": 3.0}
     with pytest.raises(ConfigError, match="names thrid, which is no corpus") as caught:
@@ -402,7 +402,7 @@ def test_weights_can_be_others_than_those_of_the_store(corpus, manifest, tmp_pat
 
 
 def test_a_description_of_corpora_that_does_not_add_up_is_damaged(corpus, manifest, tmp_path):
-    store = made(corpus, tmp_path / "store", manifest=manifest).store
+    store = prepared(corpus, tmp_path / "store", manifest=manifest).store
     for damage in ([], store.meta["corpora"][:2], [{}], 3, None):
         (store.path / "meta.json").write_text(json.dumps(store.meta | {"corpora": damage}))
         with pytest.raises(CorpusError, match="damaged"):

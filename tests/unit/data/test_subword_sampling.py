@@ -1,4 +1,4 @@
-"""Pieces drawn anew each epoch: the same text, a function of (seed, epoch, pair)."""
+"""Pieces drawn in each epoch: the same text, and a function of (seed, epoch, pair)."""
 
 import itertools
 import os
@@ -34,7 +34,7 @@ EVERY = np.arange(len(PAIRS))
 
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
 def tokenizer(request) -> Tokenizer:
-    """Pieces of up to whole words, so that there are many ways to cut."""
+    """Pieces of up to whole words, so that there are many ways to split text."""
     config = DataConfig(vocabulary_size=400, piece_model=request.param)
     return train_tokenizer([side for pair in PAIRS for side in pair], config)
 
@@ -60,9 +60,9 @@ def split_of(sentences: list[list[int]]) -> TokenizedSplit:
 def sampling(tokenizer, *, source=0.1, target=0.1, seed=1) -> SubwordSampling:
     vocabulary = tokenizer.vocabulary()
     ranked = min(vocabulary.scores.values()) == int(min(vocabulary.scores.values()))
-    kind = BpeDropout if ranked else UnigramSampling
+    sampler = BpeDropout if ranked else UnigramSampling
     amounts = {"source": source, "target": target}
-    samplers = {side: kind(vocabulary, amount) for side, amount in amounts.items() if amount}
+    samplers = {side: sampler(vocabulary, amount) for side, amount in amounts.items() if amount}
     return SubwordSampling(dict.fromkeys(samplers, vocabulary), samplers, seed)
 
 
@@ -79,21 +79,21 @@ def test_other_pieces_spell_the_same_text(tokenizer, split):
     assert sum(changed) > len(PAIRS) / 2
 
 
-def test_what_is_drawn_for_a_pair_depends_on_seed_and_epoch_alone(tokenizer, split):
+def test_the_pieces_of_a_pair_depend_on_seed_and_epoch_alone(tokenizer, split):
     whole = sides(sampling(tokenizer).resample(split, EVERY, epoch=3))
     some = EVERY[::-7]
-    parted = sides(sampling(tokenizer).resample(split, some, epoch=3))
-    assert parted == [whole[pair] for pair in some]
-    elsewhere = []
+    alone = sides(sampling(tokenizer).resample(split, some, epoch=3))
+    assert alone == [whole[pair] for pair in some]
+    in_thread = []
     again = sampling(tokenizer)
-    thread = Thread(target=lambda: elsewhere.extend(sides(again.resample(split, EVERY, epoch=3))))
+    thread = Thread(target=lambda: in_thread.extend(sides(again.resample(split, EVERY, epoch=3))))
     thread.start()
     thread.join()
-    assert elsewhere == whole
+    assert in_thread == whole
 
 
 def test_another_process_draws_the_same(store):
-    """SentencePiece's own sampling does not: its seeds hold within one process."""
+    """SentencePiece's own sampling does not: its seeds are valid in one process only."""
     program = f"""
 import numpy as np
 from pathlib import Path
@@ -105,15 +105,15 @@ drawn = sampling.resample(store.split("train"), np.arange(90), epoch=2)
 print(drawn.ids.tolist(), drawn.offsets.tolist())
 """
     environments = [os.environ | {"PYTHONHASHSEED": seed} for seed in ("1", "2")]
-    told = {
+    printed = {
         subprocess.check_output([sys.executable, "-c", program], env=each) for each in environments
     }
     ours = subword_sampling(store, source=0.3, target=0.1, seed=4)
     drawn = ours.resample(store.split("train"), np.arange(90), epoch=2)
-    assert told == {f"{drawn.ids.tolist()} {drawn.offsets.tolist()}\n".encode()}
+    assert printed == {f"{drawn.ids.tolist()} {drawn.offsets.tolist()}\n".encode()}
 
 
-def test_bpe_that_leaves_nothing_out_is_sentencepiece(bpe):
+def test_bpe_that_skips_no_merge_is_sentencepiece(bpe):
     dropout = BpeDropout(bpe.vocabulary(), 1e-12)
     for text in [*(side for pair in PAIRS for side in pair), "bace dibafogu", "lololo ha", "ba"]:
         ids = bpe.encode(text)
@@ -122,7 +122,7 @@ def test_bpe_that_leaves_nothing_out_is_sentencepiece(bpe):
         assert [*dropout._draw_long(tuple(ids), random.Random(1))] == ids  # as one long word
 
 
-def test_bpe_that_leaves_everything_out_spells(bpe):
+def test_bpe_that_skips_every_merge_gives_characters(bpe):
     words = bpe.vocabulary().words(bpe.encode("ba ce di"))
     for draw in (
         BpeDropout(bpe.vocabulary(), 1.0).draw(words, random.Random(1)),
@@ -132,33 +132,33 @@ def test_bpe_that_leaves_everything_out_spells(bpe):
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_each_merge_is_left_out_as_often_as_asked(monkeypatch, long):
+def test_each_merge_is_skipped_with_the_given_probability(monkeypatch, long):
     monkeypatch.setattr(data.subword_sampling, "LONGEST_CACHED", 0 if long else 12)
     pieces = ["▁", "a", "b", "c", "ab", "▁ab", "▁abc"]
     vocabulary = Vocabulary(
         {piece: 4 + n for n, piece in enumerate(pieces)},
         {piece: -float(n) for n, piece in enumerate(pieces)},
     )
-    dropout, chance = BpeDropout(vocabulary, 0.3), random.Random(2)
-    found = Counter(tuple(dropout.draw([(10,)], chance)) for _ in range(8000))
-    # a b, then ▁ ab, then ▁ab c, each done with 0.7; one that is left out ends it
+    dropout, rng = BpeDropout(vocabulary, 0.3), random.Random(2)
+    found = Counter(tuple(dropout.draw([(10,)], rng)) for _ in range(8000))
+    # a b, then ▁ ab, then ▁ab c, each done with 0.7; a skipped one ends it
     expected = {(10,): 0.343, (9, 7): 0.147, (4, 8, 7): 0.21, (4, 5, 6, 7): 0.3}
     assert set(found) == set(expected)
-    for way, share in expected.items():
-        assert found[way] / 8000 == pytest.approx(share, abs=0.02)
+    for ids_drawn, share in expected.items():
+        assert found[ids_drawn] / 8000 == pytest.approx(share, abs=0.02)
 
 
-def test_unigram_ways_are_as_probable_as_their_pieces():
+def test_unigram_segmentations_are_as_probable_as_their_pieces():
     scores = {"▁": -1.0, "a": -2.0, "b": -2.5, "▁a": -1.5, "ab": -1.8, "▁ab": -3.0, "c": -9.0}
     vocabulary = Vocabulary({piece: 4 + n for n, piece in enumerate(scores)}, scores)
-    ways = [("▁", "a", "b"), ("▁a", "b"), ("▁", "ab"), ("▁ab",)]
-    ids = [tuple(vocabulary.ids[piece] for piece in way) for way in ways]
-    shares = np.exp([0.5 * sum(scores[piece] for piece in way) for way in ways])
-    sampler, chance = UnigramSampling(vocabulary, 0.5), random.Random(3)
-    found = Counter(tuple(sampler.draw([ids[3]], chance)) for _ in range(8000))
+    splits = [("▁", "a", "b"), ("▁a", "b"), ("▁", "ab"), ("▁ab",)]
+    ids = [tuple(vocabulary.ids[piece] for piece in pieces) for pieces in splits]
+    shares = np.exp([0.5 * sum(scores[piece] for piece in pieces) for pieces in splits])
+    sampler, rng = UnigramSampling(vocabulary, 0.5), random.Random(3)
+    found = Counter(tuple(sampler.draw([ids[3]], rng)) for _ in range(8000))
     assert set(found) == set(ids)
-    for way, share in zip(ids, shares / shares.sum(), strict=True):
-        assert found[way] / 8000 == pytest.approx(share, abs=0.02)
+    for ids_drawn, share in zip(ids, shares / shares.sum(), strict=True):
+        assert found[ids_drawn] / 8000 == pytest.approx(share, abs=0.02)
 
 
 def test_epochs_seeds_and_sides_have_draws_of_their_own(tokenizer, split):
@@ -172,14 +172,14 @@ def test_epochs_seeds_and_sides_have_draws_of_their_own(tokenizer, split):
     assert len({str(source) for source, _ in drawn_sides}) > 2
 
 
-def test_only_the_side_that_is_asked_for_is_drawn(tokenizer, split):
+def test_only_a_side_with_an_amount_is_sampled(tokenizer, split):
     sources, targets = zip(*sides(split), strict=True)
     drawn = sides(sampling(tokenizer, target=0.0).resample(split, EVERY, epoch=1))
     assert tuple(pair[1] for pair in drawn) == targets
     assert tuple(pair[0] for pair in drawn) != sources
 
 
-def test_a_word_that_is_not_spelt_with_pieces_keeps_what_it_has(tokenizer):
+def test_a_word_outside_the_vocabulary_keeps_its_pieces(tokenizer):
     pieces = tokenizer.pieces(range(len(tokenizer)))
     broken = [*tokenizer.encode("ba"), pieces.index("<0xFF>")]
     for epoch in range(1, 9):
@@ -210,7 +210,7 @@ def stream(split, tokenizer, start=FIRST_BATCH, **options):
     )
 
 
-def told(batch):
+def contents_of(batch):
     return batch.position, batch.lines, batch.source.ids.tolist(), batch.target_ids.tolist()
 
 
@@ -218,12 +218,12 @@ def told(batch):
 def test_any_position_begins_the_rest_of_the_stream(tokenizer, split, monkeypatch, pool):
     monkeypatch.setattr(data.batching, "POOL_BATCHES", pool)
     count = len(pair_groups(split, EpochPlan(budget=60, seed=1), epoch=1))
-    whole = [told(batch) for batch in itertools.islice(stream(split, tokenizer), count + 9)]
+    whole = [contents_of(batch) for batch in itertools.islice(stream(split, tokenizer), count + 9)]
     assert whole[count][0] == BatchPosition(2, 0)
     for first in (*range(0, count, 3), count - 1, count, count + 4):
         start = whole[first][0]
         begun = itertools.islice(stream(split, tokenizer, start), count + 9 - first)
-        assert [told(batch) for batch in begun] == whole[first:]
+        assert [contents_of(batch) for batch in begun] == whole[first:]
 
 
 def test_a_sampled_epoch_has_each_pair_once_in_as_many_batches(tokenizer, split, monkeypatch):
@@ -237,7 +237,7 @@ def test_a_sampled_epoch_has_each_pair_once_in_as_many_batches(tokenizer, split,
         assert lines == Counter(split.lines.tolist())
 
 
-def test_drawn_pieces_are_what_a_batch_holds(tokenizer, split):
+def test_a_batch_has_the_drawn_pieces(tokenizer, split):
     drawn = sides(sampling(tokenizer).resample(split, EVERY, epoch=1))
     batch = next(stream(split, tokenizer))
     for row, line in enumerate(batch.lines):
@@ -245,21 +245,21 @@ def test_drawn_pieces_are_what_a_batch_holds(tokenizer, split):
         assert source[:-1] == drawn[line - 1][0]
 
 
-def test_a_curriculum_holds_for_what_is_drawn(tokenizer, split):
+def test_a_curriculum_sorts_by_the_drawn_lengths(tokenizer, split):
     count = len(pair_groups(split, EpochPlan(budget=60, seed=1), epoch=1))
     batches = itertools.islice(stream(split, tokenizer, curriculum="length"), count)
     widths = [max(b.source.ids.shape[1], b.labels.shape[1]) for b in batches]
     assert widths == sorted(widths)
 
 
-def test_nothing_is_sampled_unless_asked(store):
+def test_nothing_is_sampled_by_default(store):
     assert subword_sampling(store, source=0.0, target=0.0, seed=1) is None
-    asked = subword_sampling(store, source=0.0, target=0.1, seed=1)
-    assert asked is not None and list(asked.samplers) == ["target"]
+    sampled = subword_sampling(store, source=0.0, target=0.1, seed=1)
+    assert sampled is not None and list(sampled.samplers) == ["target"]
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.1, "much"])
-def test_an_amount_that_is_no_share_is_refused(amount):
+def test_an_amount_outside_0_to_1_is_refused(amount):
     for side in ("source", "target"):
         with pytest.raises(ConfigError, match=rf"training\.{side}_subword_sampling is"):
             build_section("training", {f"{side}_subword_sampling": amount})

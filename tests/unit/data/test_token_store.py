@@ -108,7 +108,7 @@ def test_another_format_version_is_refused(copy):
         TokenStore.open(copy.path)
 
 
-def test_what_is_no_store_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_store_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(CorpusError, match="is not a token store"):
             TokenStore.open(path)

@@ -1,4 +1,4 @@
-"""Subword pieces: what goes in comes out again, and nothing but our own models is taken."""
+"""Subword pieces: text survives encoding and decoding, and only our own models are accepted."""
 
 import io
 import unicodedata
@@ -45,7 +45,7 @@ def test_text_of_the_corpus_comes_back(tokenizer):
 @pytest.mark.parametrize(
     "text", ["日本", "🙂", "👩‍👩‍👧", "Ωμέγα", "नमस्ते", "\U0001f9ff ba", "\U000e0041"]
 )
-def test_characters_never_seen_are_spelt_in_bytes(nfkc, text):
+def test_characters_never_seen_are_written_as_bytes(nfkc, text):
     ids = nfkc.encode(text)
     assert UNK not in ids
     assert nfkc.decode(ids) == unicodedata.normalize("NFKC", text)
@@ -84,7 +84,7 @@ def test_any_ids_make_one_line(ids):
     text.encode("utf-8")
 
 
-def test_a_line_end_spelt_in_bytes_is_a_space(tokenizer):
+def test_the_byte_of_a_line_end_is_a_space(tokenizer):
     pieces = tokenizer.pieces(range(300))
     ids = [pieces.index("<0x0A>"), pieces.index("<0x0D>")]
     assert tokenizer.decode([*tokenizer.encode("ba"), *ids, *tokenizer.encode("ce")]).split() == [
@@ -98,7 +98,7 @@ def test_special_ids_are_not_shown(tokenizer):
     assert tokenizer.decode([BOS, *ids, EOS, PAD, PAD]) == "ba ce"
 
 
-def test_many_at_once_are_each_alone(tokenizer):
+def test_encoding_many_texts_is_encoding_each(tokenizer):
     texts = [*SENTENCES[:30], "", " ", "🙂", "a\u2028b"]
     many = tokenizer.encode_all(texts)
     assert [ids.tolist() for ids in many] == [tokenizer.encode(text) for text in texts]
@@ -111,7 +111,7 @@ def test_the_same_text_gives_the_same_bytes(piece_model):
     assert train_tokenizer(SENTENCES, config).model == train_tokenizer(SENTENCES, config).model
 
 
-def test_a_corpus_gets_as_many_pieces_as_it_can_fill():
+def test_a_small_corpus_gets_fewer_pieces():
     tokenizer = train_tokenizer(SENTENCES, DataConfig(vocabulary_size=8000))
     assert 260 < len(tokenizer) < 8000
     assert tokenizer.decode(tokenizer.encode(SENTENCES[0])) == SENTENCES[0]
@@ -149,7 +149,7 @@ def test_a_model_with_other_special_ids_is_refused():
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 50, b"cos\nsystem\n.", b"\xff" * 300])
-def test_what_is_no_model_is_refused(damage, tmp_path):
+def test_a_file_that_is_not_a_model_is_refused(damage, tmp_path):
     with pytest.raises(CheckpointError):
         Tokenizer(damage)
     (tmp_path / "pieces.model").write_bytes(damage)
