@@ -46,9 +46,9 @@ def describe(
     elif str(path) in preset.preset_names() and not path.exists():
         contents, lines = description.of_preset(str(path))
     else:
-        from cli.runs.contents import facts_at
+        from cli.runs.contents import contents_of
 
-        contents = facts_at(path)
+        contents = contents_of(path)
         lines = description.value_lines(contents)
     if json:
         write_json({"schema_version": 1, **contents})

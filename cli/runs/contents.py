@@ -1,4 +1,4 @@
-"""What a token store, a run directory or a checkpoint holds, as JSON values."""
+"""What a token store, run directory or checkpoint contains, as JSON values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from seq2seq.checkpoints.folder import pointed
 from seq2seq.errors import CheckpointError
 from seq2seq.model import count_parameters
 
-Kind: TypeAlias = Literal["token store", "run", "checkpoint"]
+FolderType: TypeAlias = Literal["token store", "run", "checkpoint"]
 
 
-def kind_at(path: Path) -> Kind:
-    """Which of them a folder is. Raises CheckpointError where it is none."""
+def folder_type(path: Path) -> FolderType:
+    """Raises CheckpointError for a folder that is none of these."""
     if (path / META).is_file():
         return "token store"
     if (path / CONFIG).is_file():
@@ -27,16 +27,16 @@ def kind_at(path: Path) -> Kind:
         return "checkpoint"
     raise CheckpointError(
         f"{path} is neither a token store, nor a run directory, nor a checkpoint",
-        hint="stores are made by `seq2seq preprocess`, runs by `seq2seq train`; presets are "
+        hint="`seq2seq preprocess` creates stores, `seq2seq train` runs; the presets are "
         + ", ".join(preset_names()),
     )
 
 
-def facts_at(path: Path) -> dict[str, Any]:
-    """All that there is to say of what is at a path; checkpoints are verified on the way."""
-    kind = kind_at(path)
-    facts_of = {"token store": _of_store, "run": _of_run, "checkpoint": _of_checkpoint}
-    return {"kind": kind, **facts_of[kind](path)}
+def contents_of(path: Path) -> dict[str, Any]:
+    """Sizes, hashes, settings and scores; raises CheckpointError if a checkpoint is damaged."""
+    kind = folder_type(path)
+    contents = {"token store": _of_store, "run": _of_run, "checkpoint": _of_checkpoint}
+    return {"kind": kind, **contents[kind](path)}
 
 
 def _of_store(path: Path) -> dict[str, Any]:
@@ -70,9 +70,9 @@ def _of_store(path: Path) -> dict[str, Any]:
 def _of_run(path: Path) -> dict[str, Any]:
     run = RunDirectory.open(path)
     checkpoints = {
-        name: _of_checkpoint(found)
+        name: _of_checkpoint(checkpoint)
         for name in ("best", "last")
-        if (found := pointed(run.checkpoints, name))
+        if (checkpoint := pointed(run.checkpoints, name))
     }
     return {
         "path": str(path),

@@ -1,22 +1,27 @@
-"""Which device and how many threads torch uses."""
+"""The device and the number of threads that torch uses."""
 
 from seq2seq.errors import ConfigError, ResourceError
 
-# How often a thread looks for work before it sleeps. A sleeping one takes 50 microseconds to wake,
-# as long as a step's small products: 1,000 cost a third of the speed on two quiet cores. One that
-# never sleeps holds the core that another program needs: the library's own 300,000 made training
-# beside busy programs up to 40 times slower.
 SPINS = "10000"
+"""How often a thread of OpenMP checks for work before it sleeps (GOMP_SPINCOUNT).
+
+A sleeping thread takes 50 microseconds to wake up, as long as the small matrix products of a step
+take: with 1,000 checks training on two idle cores was a third slower. A thread that keeps checking
+blocks a core that other programs need: with the default of 300,000, training beside busy programs
+was up to 40 times slower."""
 
 
 def choose_device(name: str, threads: int | None = None) -> str:
-    """ "cpu" or "cuda" for auto, or the device asked for; sets up torch, too."""
+    """Configure torch; returns the name of the device, for "auto" the one that is available.
+
+    Raises ConfigError for an unknown name, and ResourceError where there is no such device.
+    """
     import torch
 
-    # Numbers under 1e-38 count as 0: processors take a hundred times as long for them, and a model
-    # that learns to look sharply is full of them. Threads that torch starts later do the same.
+    # Denormal numbers, below 1e-38, become 0: processors take a hundred times as long for them,
+    # and sharp attention produces many. Threads that torch starts later do the same.
     torch.set_flush_denormal(True)
-    # float32 is float32: on a GPU recurrent layers would round what they read to ten bits.
+    # Keep float32 exact: on a GPU cuDNN would round the inputs of recurrent layers to ten bits.
     torch.backends.cudnn.allow_tf32 = False
     if threads is not None:
         torch.set_num_threads(threads)

@@ -23,7 +23,7 @@ class UpdateLine:
     batch: int  # within its epoch, from 0; the first one, if several make an update
     tokens: int  # target tokens
     nats_per_token: float  # negative log-likelihood
-    smoothed_nats_per_token: float  # the objective that was trained
+    objective_per_token: float  # what was minimised
     gradient_norm: float  # before clipping
     learning_rate: float
 
@@ -35,13 +35,14 @@ class UpdateLine:
             batch=event.batch.batch,
             tokens=event.tokens,
             nats_per_token=event.nats_per_token,
-            smoothed_nats_per_token=event.objective_per_token,
+            objective_per_token=event.objective_per_token,
             gradient_norm=event.gradient_norm,
             learning_rate=event.learning_rate,
         )
 
     def to_json(self) -> str:
-        return _json(event="update", **asdict(self))
+        values = asdict(self)
+        return _json(event="update", **{_KEYS.get(name, name): values[name] for name in values})
 
     def precedes(self, state: "TrainingState") -> bool:
         """Whether it was recorded before training reached `state`."""
@@ -139,7 +140,8 @@ def parse_history(text: str) -> HistoryLine:
     line: HistoryLine
     match values:
         case {"event": "update"}:
-            line = _UPDATE.validate_python(values)
+            renamed = {name: values[key] for name, key in _KEYS.items() if key in values}
+            line = _UPDATE.validate_python(values | renamed)
         case {"event": "validation"}:
             line = _VALIDATION.validate_python(values | {"scores": values})
         case {"event": "average"}:
@@ -166,6 +168,8 @@ def scores_by_name(scores: ValidationScores) -> dict[str, float]:
     return found
 
 
+_KEYS = {"objective_per_token": "smoothed_nats_per_token"}
+"""Fields of an update that have another key in metrics.jsonl."""
 _UPDATE = TypeAdapter(UpdateLine)
 _VALIDATION = TypeAdapter(ValidationLine)
 _AVERAGE = TypeAdapter(AverageLine)

@@ -1,4 +1,4 @@
-"""Where a run came from: provenance.json, and what it must say before any of it is believed."""
+"""provenance.json: where a run came from, and the checks before any of it is used."""
 
 import platform
 import sys
@@ -30,7 +30,7 @@ class _Corpus(StrictModel):
     tag: str | None
 
 
-class _Origin(StrictModel):
+class _StartedFrom(StrictModel):
     run: str
     update: int
     model_sha256: str
@@ -46,14 +46,14 @@ class _Provenance(StrictModel):
     target_vocabulary: int = Field(ge=1)
     store: _Store
     inputs: dict[str, Any]
-    corpora: list[_Corpus] = Field(default=[])  # runs from before there were several have none
+    corpora: list[_Corpus] = Field(default=[])  # absent in runs of versions with one corpus only
     pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
-    started_from: _Origin | None = Field(default=None)
+    started_from: _StartedFrom | None = Field(default=None)
     changes: list[dict[str, Any]] = Field(default=[])
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Raises CheckpointError for what is missing or damaged, and for another format version."""
+    """Raises CheckpointError if it is missing or damaged, or has another format version."""
     try:
         found = dict(read_json(path))
         if found["format_version"] == FORMAT_VERSION:

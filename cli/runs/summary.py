@@ -184,7 +184,7 @@ def _for_trend(trend: LossTrend, config: RunConfig, summary: RunSummary) -> list
     wider = {"decoder_size": 2 * model.decoder_size, "encoder_size": 2 * model.encoder_size}
     options = " ".join(f"--set model.{name}={size}" for name, size in wider.items())
     found = [_train(summary, "a wider model", options)] if _fits(config, wider) else []
-    return [*found, *_averages(config, summary)]
+    return [*found, *_average_suggestion(config, summary)]
 
 
 def _fits(config: RunConfig, model: dict[str, Any]) -> bool:
@@ -202,10 +202,10 @@ def _against_overfitting(config: RunConfig, summary: RunSummary) -> list[str]:
         found = [_train(summary, "more dropout", f"--set model.dropout={dropout:g}")]
     else:
         found = [_train(summary, "smaller weights", "--set training.weight_decay=0.01")]
-    return [*found, *_averages(config, summary)]
+    return [*found, *_average_suggestion(config, summary)]
 
 
-def _averages(config: RunConfig, summary: RunSummary) -> list[str]:
+def _average_suggestion(config: RunConfig, summary: RunSummary) -> list[str]:
     if config.training.ema or config.training.average != "none":
         return []
     return [_train(summary, "average the weights", "--set training.ema=0.999")]

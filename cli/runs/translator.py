@@ -1,78 +1,85 @@
-"""Text in, translations out: the one way from a line to its translation, behind every command."""
+"""Translates text with a trained run: `Translator.load(run).translate(lines)`, in any program."""
 
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cli.runs.config import build_section
+from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
+from data.corpora import NO_TAG
+from data.tokenization import Tokenizer
+from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
+from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
+from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
+from seq2seq.model import EncoderDecoder
+from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.inference import SingleModel
+from seq2seq.search.translation import force, translate_ids
 from seq2seq.system.figures import counted
 
-if TYPE_CHECKING:
-    from data.tokenization import Tokenizer
-    from seq2seq.checkpoints.checkpoint import VerifiedCheckpoint
-    from seq2seq.config import SearchConfig
-    from seq2seq.evaluation.alignment import Alignment
-    from seq2seq.model import EncoderDecoder
-    from seq2seq.search.hypothesis import Hypothesis
-    from seq2seq.search.inference import SingleModel
-
-CHUNK = 512  # lines translated together, where so many are there
+CHUNK = 512  # lines translated together, if so many are available
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to translate a line."""
+    """One of the translations that the search found for a line."""
 
     text: str
-    score: float  # log-probability under the length penalty
-    log_probability: float  # nats
-    pieces: tuple[str, ...]
-    alignment: "Alignment | None"  # of pieces; None without attention
+    score: float  # log-probability with the length penalty; higher is better
+    log_probability: float  # natural logarithm
+    pieces: tuple[str, ...]  # with the end-of-sentence symbol, unless the search was cut off
+    alignment: Alignment | None  # of subword pieces; None for a model without attention
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A line and its translations, best first; none for a blank line."""
+    """A line and its translations, the best first; a blank line has none."""
 
     source: str
     candidates: tuple[Candidate, ...]
-    truncated: bool  # the source was longer than the model reads
+    truncated: bool  # whether the source was longer than search.max_source_pieces
 
     @property
     def text(self) -> str:
-        """The best translation; blank for a blank line."""
+        """The best translation; empty for a blank line."""
         return self.candidates[0].text if self.candidates else ""
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """The attention of the best translation; None without attention or for a blank line."""
+        return self.candidates[0].alignment if self.candidates else None
 
 
 class Translator:
-    """A trained model with its tokenizers."""
+    """A trained model with its tokenizers and search settings."""
 
     def __init__(
         self,
-        model: "EncoderDecoder",
-        source: "Tokenizer",
-        target: "Tokenizer",
-        search: "SearchConfig",
+        model: EncoderDecoder,
+        source: Tokenizer,
+        target: Tokenizer,
+        search: SearchConfig,
         *,
         tag: str | None = None,
         device: str = "cpu",
-        checkpoint: "VerifiedCheckpoint | None" = None,
+        checkpoint: VerifiedCheckpoint | None = None,
     ) -> None:
-        """Raises ConfigError for a tag that the sources of training did not have."""
-        self.checkpoint = checkpoint  # that the weights came from, if they were loaded
+        """Raises ConfigError for a tag that the tokenizer does not have."""
+        self.checkpoint = checkpoint  # from which the weights were loaded, if they were
         self.model, self.search = model, search
         self._source, self._target = source, target
-        self._tags = [] if tag is None else [_tag_id(source, tag)]  # at the start of every source
+        self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
         self._device = device
 
     @classmethod
     def load(
         cls,
-        path: Path,
+        path: Path | str,
         *,
         checkpoint: str = "best",
         search: dict[str, Any] | None = None,
@@ -80,16 +87,18 @@ class Translator:
         device: str = "auto",
         threads: int | None = None,
     ) -> "Translator":
-        """The model of a run directory; `search` overrides settings of that section.
+        """The model of a run directory.
 
-        Sources get the tag of the main corpus, or another one, or "none". Raises CheckpointError
-        for a run that is damaged or has no checkpoint yet, ConfigError for a tag it does not have.
+        checkpoint: "best", "last" or the name of its folder
+        search: settings of section `search` that replace those of the run, such as {"beam": 1}
+        tag: of the sources, or "none"; None for that of the main corpus
+        device: "auto", "cpu" or "cuda"
+        threads: that torch uses; None leaves their number as it is
+
+        Raises CheckpointError for a run that is damaged or has no checkpoint yet, and ConfigError
+        for a tag that it does not have.
         """
-        from cli.runs.config import build_section
-        from cli.runs.device import choose_device
-        from data.corpora import NO_TAG
-
-        run = RunDirectory.open(path)
+        run = RunDirectory.open(Path(path))
         settings = build_section("search", run.config.search.model_dump() | (search or {}))
         verified = run.verified(checkpoint)
         chosen = choose_device(device, threads)
@@ -108,8 +117,6 @@ class Translator:
     @property
     def provenance(self) -> dict[str, Any]:
         """The checkpoint that was loaded and the search settings, as JSON values."""
-        from seq2seq.checkpoints.checkpoint import MODEL
-
         assert self.checkpoint is not None, "only of a loaded translator"
         return {
             "checkpoint": self.checkpoint.path.name,
@@ -123,11 +130,11 @@ class Translator:
 
     @property
     def heads(self) -> int:
-        """How many attention heads the model has; 0 without attention."""
+        """Number of attention heads; 0 without attention."""
         return self.model.decoder.heads
 
     def require_attention(self, head: int | None = None) -> None:
-        """Raises ConfigError where there is no attention, or no such head of it."""
+        """Raises ConfigError if the model has no attention, or fewer heads."""
         if not self.has_attention:
             raise ConfigError(
                 "this model was trained with attention none: there is no alignment to show",
@@ -142,53 +149,49 @@ class Translator:
     def translate(
         self, lines: Sequence[str], *, n_best: int = 1, head: int | None = None
     ) -> list[Translation]:
-        """A translation for every line, in order; a blank line has none and runs no model.
+        """Translate lines; the results are in the same order.
 
-        Alignments are the mean of all heads, or one `head`, counted from 1.
+        n_best: how many candidates each line gets; at most the size of the beam
+        head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
-        from seq2seq.search.translation import translate_ids
-
         ids = [self._source.encode(line) for line in lines]
         limit = self.search.max_source_pieces
-        asked = [i for i, each in enumerate(ids) if each]
-        sources = [[*self._tags, *ids[i][:limit]] for i in asked]
+        not_blank = [i for i, line_ids in enumerate(ids) if line_ids]
+        sources = [[*self._tag_ids, *ids[i][:limit]] for i in not_blank]
         found = translate_ids(self._inference(head), sources, self.search, n_best=n_best)
         candidates: dict[int, tuple[Candidate, ...]] = {
-            i: tuple(self._candidate(ids[i][:limit], each) for each in hypotheses)
-            for i, hypotheses in zip(asked, found, strict=True)
+            i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
+            for i, hypotheses in zip(not_blank, found, strict=True)
         }
         return [
             Translation(line, candidates.get(i, ()), truncated=len(ids[i]) > limit)
             for i, line in enumerate(lines)
         ]
 
-    def force(self, source: str, target: str, *, head: int | None = None) -> Translation:
-        """A line with the translation that is given for it, as the model reads it."""
-        from seq2seq.search.translation import force
+    def align(self, source: str, target: str, *, head: int | None = None) -> Translation:
+        """The probability and the alignment that the model gives to a translation of a line.
 
+        head: whose attention becomes the alignment, counted from 1; None for the mean of all
+        """
         ids, target_ids = self._source.encode(source), self._target.encode(target)
         if not ids or not target_ids:
             return Translation(source, (), truncated=False)
         limit = self.search.max_source_pieces
-        hypothesis = force(self._inference(head), [*self._tags, *ids[:limit]], target_ids)
+        hypothesis = force(self._inference(head), [*self._tag_ids, *ids[:limit]], target_ids)
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
 
-    def _inference(self, head: int | None) -> "SingleModel":
-        """The model as search sees it, with the weights of one head (from 1) or the mean of all."""
-        from seq2seq.search.inference import SingleModel
-
+    def _inference(self, head: int | None) -> SingleModel:
+        """The model for search, with the attention of one head (from 1) or the mean of all."""
         return SingleModel(
             self.model,
             head=None if head is None else head - 1,
-            tags=len(self._tags),
+            tags=len(self._tag_ids),
             device=self._device,
         )
 
-    def _candidate(self, source: Sequence[int], hypothesis: "Hypothesis") -> Candidate:
-        from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
-
+    def _candidate(self, source: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         alignment = None
         pieces = tuple(self._target.pieces(hypothesis.ids))
         if hypothesis.weights is not None:
@@ -210,15 +213,15 @@ def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
         f"there is no tag {tag}",
         hint=f"this model has {', '.join(tokenizer.tags)}"
         if tokenizer.tags
-        else "tags are given to corpora at `seq2seq preprocess --corpora`; this model has none",
+        else "this model has no tags; `seq2seq preprocess --corpora` adds them to corpora",
     )
 
 
 def available_chunks(lines: Iterator[str], *, size: int = CHUNK) -> Iterator[list[str]]:
-    """Lines in chunks of up to `size`: those that are there, without waiting for more to come.
+    """Lines in chunks of up to `size`: those that are available, without waiting for more.
 
-    So a file is translated in large batches, and a program that writes one line into a pipe gets
-    its translation at once.
+    A file is then translated in large batches, while a program that writes a single line into a
+    pipe gets its translation at once.
     """
     waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=4 * size)
 
@@ -228,7 +231,7 @@ def available_chunks(lines: Iterator[str], *, size: int = CHUNK) -> Iterator[lis
                 waiting.put(line)
             waiting.put(None)
         except BaseException as error:
-            waiting.put(error)  # raised to whoever takes the chunks
+            waiting.put(error)  # to be raised where the chunks are used
 
     threading.Thread(target=read, daemon=True).start()
     ended = False

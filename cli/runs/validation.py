@@ -2,26 +2,28 @@
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import TYPE_CHECKING
 
 from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
-
-if TYPE_CHECKING:
-    from cli.runs.interruption import StopRequest
-    from data.token_store import TokenStore
-    from seq2seq.model import EncoderDecoder
-    from seq2seq.training.events import ValidationScores
+from cli.runs.interruption import StopRequest
+from data.batching import sorted_batches
+from data.token_store import TokenStore
+from seq2seq.evaluation.quality import copied_share, quick_quality
+from seq2seq.model import EncoderDecoder
+from seq2seq.search.inference import SingleModel
+from seq2seq.search.translation import translate_ids
+from seq2seq.training.events import ValidationScores
+from seq2seq.training.losses import corpus_nats_per_token
 
 
 class Validator:
-    """Measures a model on the validation set of a store.
+    """Scores a model on the validation set of a store.
 
-    Translations are those of the real search at beam 1, on the text as it was given, scored as
-    `evaluate` scores. `samples` are those of the last measurement.
+    Translations are found by greedy search, and scored against the original text as `evaluate`
+    does it. `samples` are those of the latest validation.
     """
 
-    def __init__(self, run: RunDirectory, store: "TokenStore", *, device: str = "cpu") -> None:
+    def __init__(self, run: RunDirectory, store: TokenStore, *, device: str = "cpu") -> None:
         config = run.config.training
         self.samples: tuple[Sample, ...] = ()
         self._budget = 2 * config.batch_tokens
@@ -34,17 +36,12 @@ class Validator:
         self._sampled = spread(len(self._valid), config.samples)
         self._sources, self._references = store.valid_text("source"), store.valid_text("target")
 
-    def measure(self, model: "EncoderDecoder", stop: "StopRequest") -> "ValidationScores":
-        """Raises Interrupted between two batches when a stop is asked for."""
-        from data.batching import sorted_batches
-        from seq2seq.evaluation.quality import copied_share, quick_quality
-        from seq2seq.training.events import ValidationScores
-        from seq2seq.training.losses import corpus_nats_per_token
-
+    def measure(self, model: EncoderDecoder, stop: StopRequest) -> ValidationScores:
+        """Raises Interrupted between two batches when a stop was requested."""
         held_out = stop.interruptible(sorted_batches(self._valid, budget=self._budget))
         nats = corpus_nats_per_token(model, held_out, device=self._device)
         if not isfinite(nats):
-            return ValidationScores(nats)  # there is nothing to translate with
+            return ValidationScores(nats)  # such a model cannot translate
         texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)
         self.samples = tuple(
             Sample(self._line(i), self._source(i), self._reference(i), texts[i])
@@ -61,12 +58,9 @@ class Validator:
         )
 
     def _translate(
-        self, model: "EncoderDecoder", pairs: Sequence[int], stop: "StopRequest"
+        self, model: EncoderDecoder, pairs: Sequence[int], stop: StopRequest
     ) -> dict[int, str]:
-        """Greedy translations by pair; a blank source has a blank one."""
-        from seq2seq.search.inference import SingleModel
-        from seq2seq.search.translation import translate_ids
-
+        """Greedy translations by the index of their pair; that of a blank source is empty."""
         limit, size = self._search.max_source_pieces, self._search.batch_sentences
         sources = {i: self._valid.source(i)[:limit].tolist() for i in pairs}
         by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
@@ -90,6 +84,6 @@ class Validator:
 
 
 def spread(length: int, count: int) -> tuple[int, ...]:
-    """`count` places of `length`, or all if there are fewer: the middles of as many equal parts."""
+    """`count` indices below `length`, or all of them: the middles of as many equal parts."""
     count = min(count, length)
     return tuple((2 * part + 1) * length // (2 * count) for part in range(count))

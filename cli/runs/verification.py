@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from cli.runs.contents import kind_at
+from cli.runs.contents import folder_type
 from cli.runs.directory import RunDirectory
 from data.token_store import TokenStore
 from data.tokenization import check_model_file
 from seq2seq.checkpoints.checkpoint import verify
-from seq2seq.checkpoints.folder import pointed
+from seq2seq.checkpoints.folder import AVERAGED, checkpoints_in, pointed
 from seq2seq.errors import CheckpointError, CorpusError, UserError
 from seq2seq.system.files import sha256_of
 
@@ -47,7 +47,7 @@ def verify_parts(path: Path) -> Iterator[VerifiedPart]:
 
 def _checks(path: Path) -> Iterator[tuple[str, Check]]:
     """The name of each part, with the function that checks it."""
-    kind = kind_at(path)
+    kind = folder_type(path)
     if kind == "token store":
         yield from _checks_of_store(path)
     elif kind == "run":
@@ -72,8 +72,9 @@ def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
     for name in ("best", "last"):
         if (run.checkpoints / name).exists():
             yield f"checkpoints/{name}", partial(_pointer_problem, run, name)
-    for folder in sorted((*run.checkpoints.glob("update-*"), *run.checkpoints.glob("averaged"))):
-        yield f"checkpoints/{folder.name}", partial(verify, folder)
+    for folder in (*reversed(checkpoints_in(run.checkpoints)), run.checkpoints / AVERAGED):
+        if folder.exists():
+            yield f"checkpoints/{folder.name}", partial(verify, folder)
     yield "metrics.jsonl", run.read_metrics
     yield "samples.jsonl", run.read_samples
 

@@ -27,7 +27,7 @@ def aligned_translations(
     with rereadable(source) as readable:
         survey_pair(readable, target)  # unequal counts are refused before anything is written
         for pair in read_pairs(readable, target):
-            yield translator.force(*pair, head=head)
+            yield translator.align(*pair, head=head)
 
 
 def write_alignment(

@@ -109,7 +109,7 @@ def _draw_forced(translator: Translator, settings: PromptSettings, last: str, ta
         note("type a sentence first, then /force and a translation of it")
         return
     translator.require_attention()
-    forced = translator.force(last, target)
+    forced = translator.align(last, target)
     if forced.candidates:
         candidate = forced.candidates[0]
         note(f"log-probability {candidate.log_probability:.3f}")

@@ -242,7 +242,7 @@ def test_two_checkpoints_are_there_from_the_first_validation_on(tmp_path, store)
 @pytest.mark.parametrize(("free", "told"), [(0, None), (10**6, "warning: "), (10**9, "")])
 def test_a_disk_too_full_for_two_checkpoints_is_refused(tmp_path, store, monkeypatch, free, told):
     usage = namedtuple("usage", "total used free")(10**9, 0, free)
-    monkeypatch.setattr("cli.runs.training.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("cli.runs.disk_space.shutil.disk_usage", lambda path: usage)
     run = new_run(tmp_path / "run", store, training={"updates": 1, "keep_last": 60})
     if told is None:
         with pytest.raises(ResourceError, match="the first checkpoints need") as caught:

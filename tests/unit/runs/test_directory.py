@@ -157,7 +157,7 @@ def update_line(update: int) -> str:
         batch=update - 1,
         tokens=100,
         nats_per_token=2.5,
-        smoothed_nats_per_token=2.75,
+        objective_per_token=2.75,
         gradient_norm=1.5,
         learning_rate=1e-3,
     )

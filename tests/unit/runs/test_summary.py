@@ -58,7 +58,7 @@ def update_line(update: int, loss: float) -> UpdateLine:
         batch=update,
         tokens=1000,
         nats_per_token=loss,
-        smoothed_nats_per_token=loss,
+        objective_per_token=loss,
         gradient_norm=1.0,
         learning_rate=1e-3,
     )

@@ -10,7 +10,7 @@ from reruns import Crash, Silent, interrupt, new_run, remains, train
 from tiny import corpus_lines, write_corpus
 
 import cli.runs.recorder
-import data.batching
+import cli.runs.validation
 import seq2seq.checkpoints.checkpoint
 from cli.runs.interruption import Interrupted
 from cli.runs.training import train_run
@@ -105,7 +105,7 @@ def test_a_run_stopped_inside_a_validation_goes_on_to_the_same_bytes(
             yield batch
 
     with monkeypatch.context() as patched:
-        patched.setattr(data.batching, "sorted_batches", batches)
+        patched.setattr(cli.runs.validation, "sorted_batches", batches)
         with pytest.raises((Interrupted, RuntimeError, Crash)):
             train(run, store)
     train(run, store)

@@ -1,0 +1,97 @@
+"""The translator in a user's own program: a few lines, and none of the command line's libraries."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from reruns import new_run, train
+
+from cli.runs.directory import RunDirectory
+from cli.runs.translator import Translator
+from data.token_store import TokenStore
+from seq2seq.errors import CheckpointError, ConfigError
+
+BLOCKED = ("typer", "rich", "prompt_toolkit")
+SCRIPT = """
+import importlib.abc, json, sys
+
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+
+from cli.runs.translator import Translator
+
+translator = Translator.load({run!r}, device="cpu", threads=1)
+(translation,) = translator.translate(["ba ce di"], n_best=2)
+print(json.dumps([translation.text, [c.score for c in translation.candidates],
+                  translation.alignment.weights.tolist()]))
+"""
+IMPORT_ALL = """
+import importlib, pkgutil, sys, cli.runs
+
+for module in pkgutil.iter_modules(cli.runs.__path__, "cli.runs."):
+    importlib.import_module(module.name)
+assert not {blocked!r} & {{name.partition(".")[0] for name in sys.modules}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, store_path) -> RunDirectory:
+    store = TokenStore.open(store_path)
+    made = new_run(tmp_path_factory.mktemp("runs") / "run", store, training={"updates": 8})
+    train(made, store)
+    return made
+
+
+def test_a_script_translates_where_the_libraries_of_the_command_line_are_missing(run):
+    script = SCRIPT.format(blocked=BLOCKED, run=str(run.path))
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    text, scores, weights = json.loads(ended.stdout)
+    (expected,) = Translator.load(run.path, device="cpu").translate(["ba ce di"], n_best=2)
+    assert text == expected.text
+    assert scores == pytest.approx([c.score for c in expected.candidates])
+    np.testing.assert_allclose(weights, expected.alignment.weights, atol=1e-6)
+
+
+def test_no_module_of_runs_imports_the_libraries_of_the_command_line():
+    script = IMPORT_ALL.format(blocked=set(BLOCKED))
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_best_candidate_is_the_translation(run):
+    translator = Translator.load(run.path, search={"beam": 3}, device="cpu")
+    first, blank, other = translator.translate(["ba ce", " ", "di"], n_best=3)
+    for each in (first, other):
+        scores = [candidate.score for candidate in each.candidates]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+        assert each.text == each.candidates[0].text
+        assert each.alignment is each.candidates[0].alignment
+        np.testing.assert_allclose(each.alignment.weights.sum(axis=1), 1, atol=1e-6)
+    assert (blank.text, blank.candidates, blank.alignment) == ("", (), None)
+
+
+def test_a_given_translation_is_aligned(run):
+    translator = Translator.load(run.path, device="cpu")
+    (found,) = translator.translate(["ba ce"], n_best=1)
+    aligned = translator.align("ba ce", "ce ba")
+    assert (aligned.source, aligned.text) == ("ba ce", "ce ba")
+    assert aligned.alignment.source == found.alignment.source
+    assert aligned.candidates[0].log_probability <= 0
+
+
+def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
+    with pytest.raises(CheckpointError, match="is not a run directory"):
+        Translator.load(tmp_path)
+    with pytest.raises(CheckpointError, match="has no checkpoint 'first'"):
+        Translator.load(run.path, checkpoint="first")
+    with pytest.raises(ConfigError, match="there is no tag 2en"):
+        Translator.load(run.path, tag="2en")
+    with pytest.raises(ConfigError, match=r"search\.beam is 0"):
+        Translator.load(run.path, search={"beam": 0})
