@@ -124,17 +124,23 @@ class Batch(_TensorFields):
 
         ids = torch.full((sentences, source_width), PAD)
         ids[:, :2] = EOS  # attention needs something that is not padding
-        empty = Batch(
-            Source(ids, torch.full((sentences,), 2)),
-            torch.full((sentences, target_width + 1), PAD),
-            self.lines,
-            self.position,
+        targets = torch.full((sentences, target_width + 1), PAD)
+        empty = replace(
+            self,
+            source=Source(ids, torch.full((sentences,), 2)),
+            target_ids=targets,
+            decoder_input_ids=None if self.decoder_input_ids is None else targets[:, 1:].clone(),
+            known_nonpad_positions=None,
         )
         return empty.map(_fill_corner, self)
 
     def copy_from(self, other: Batch) -> None:
         """Overwrite all tensors in place, from a batch of the same size on the CPU."""
-        self.map(lambda mine, new: mine.copy_(new.pin_memory(), non_blocking=True), other)
+
+        def copy(mine: Tensor, new: Tensor) -> Tensor:
+            return mine.copy_(new.pin_memory() if mine.is_cuda else new, non_blocking=True)
+
+        self.map(copy, other)
 
 
 def _send(tensor: Tensor, device: str) -> Tensor:

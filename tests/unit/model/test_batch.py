@@ -57,3 +57,17 @@ def test_a_batch_is_padded_on_the_right_and_below():
     assert filled.target_tokens == batch.target_tokens
     assert filled.position == batch.position
     assert batch.source.ids.shape == (2, 5)  # as it was
+
+
+def test_other_decoder_inputs_are_padded_with_their_batch():
+    batch = padded(PAIRS)
+    mixed = replace(batch, decoder_input_ids=batch.decoder_input + 1).padded_to(3, 7, 4)
+    assert mixed.decoder_input.tolist() == [[3, 9, 10, PAD], [3, 6, 4, PAD], [PAD] * 4]
+
+
+def test_a_batch_is_overwritten_in_place():
+    batch, other = padded(PAIRS), padded([([4, 4, 4, 4], [4, 4]), ([4], [4])])
+    before = tensors(batch)
+    batch.copy_from(other)
+    for old, new, wanted in zip(before, tensors(batch), tensors(other), strict=True):
+        assert old is new and new.equal(wanted) and new is not wanted
