@@ -79,7 +79,7 @@ def read_recipe(name: str, note: Note = _no_note) -> Values:
             ) from error
     else:
         raise unknown("recipe", name, recipe_names())
-    return _checked_sections(_parse(text, place=name), place=name, note=note)
+    return _checked_sections(_parse(text, where=name), where=name, note=note)
 
 
 def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
@@ -94,7 +94,7 @@ def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
                 hint="for example --set training.learning_rate=1e-3",
             )
         values.setdefault(section, {})[name] = _toml_value(text.strip())
-    return _checked_sections(values, place="--set", note=note)
+    return _checked_sections(values, where="--set", note=note)
 
 
 def section_settings(
@@ -158,12 +158,12 @@ def build_section(section: str, values: Mapping[str, Any]) -> Any:
 def load_config(path: Path) -> RunConfig:
     """The resolved configuration of a run; raises CheckpointError when it is damaged."""
     try:
-        values = _parse(path.read_text(encoding="utf-8"), place=str(path))
+        values = _parse(path.read_text(encoding="utf-8"), where=str(path))
         for name in REMOVED:
             section, _, key = name.partition(".")
             if isinstance(values.get(section), dict):
                 values[section].pop(key, None)
-        return resolve(_checked_sections(values, place=str(path)))
+        return resolve(_checked_sections(values, where=str(path)))
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path.parent} is not a run directory: it has no {path.name}",
@@ -196,19 +196,19 @@ def _toml_line(name: str, value: Any) -> str:
     return tomli_w.dumps({name: value}).strip()
 
 
-def _parse(text: str, *, place: str) -> dict[str, Any]:
+def _parse(text: str, *, where: str) -> dict[str, Any]:
     try:
         return parse_toml(text)
     except ValueError as error:
         raise ConfigError(
-            f"{place} is not valid TOML: {error}",
+            f"{where} is not valid TOML: {error}",
             hint="write sections as [training] and settings as learning_rate = 1e-3",
         ) from error
 
 
 def removed_settings(path: Path) -> list[str]:
     """The settings in a run's config.toml that have an effect but no longer exist."""
-    values = _parse(path.read_text(encoding="utf-8"), place=str(path))
+    values = _parse(path.read_text(encoding="utf-8"), where=str(path))
     found = []
     for name, off in REMOVED.items():
         section, _, key = name.partition(".")
@@ -217,29 +217,29 @@ def removed_settings(path: Path) -> list[str]:
     return found
 
 
-def _checked_sections(values: Mapping[str, Any], *, place: str, note: Note = _no_note) -> Values:
+def _checked_sections(values: Mapping[str, Any], *, where: str, note: Note = _no_note) -> Values:
     """The values under the present names of their settings; raises ConfigError for unknown ones."""
     checked: Values = {}
     for section, settings in values.items():
         if section not in SECTIONS:
-            raise unknown(f"section in {place}", section, list(SECTIONS))
+            raise unknown(f"section in {where}", section, list(SECTIONS))
         if not isinstance(settings, dict):
             raise ConfigError(
-                f"{place}: {section} is a section, not a value",
+                f"{where}: {section} is a section, not a value",
                 hint=f"write [{section}] on a line of its own, and its settings below it",
             )
         checked[section] = {}
         for old, value in settings.items():
             name = RENAMED.get(f"{section}.{old}", old)
             if name != old:
-                note(f"{place}: {section}.{old} is called {section}.{name} now")
+                note(f"{where}: {section}.{old} is called {section}.{name} now")
             if f"{section}.{name}" in REMOVED:
                 raise ConfigError(
-                    f"{place}: {section}.{name} no longer exists",
+                    f"{where}: {section}.{name} no longer exists",
                     hint="leave it out; CHANGELOG.md says why it was removed",
                 )
             if name not in SECTIONS[section].model_fields:
-                raise unknown(f"setting in {place}", f"{section}.{name}", _setting_names())
+                raise unknown(f"setting in {where}", f"{section}.{name}", _setting_names())
             checked[section][name] = value
     return checked
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cli.runs.config import RunConfig, dump_config, load_config
 from cli.runs.history import HistoryLine, SampleLine, parse_history, parse_sample
@@ -32,9 +32,7 @@ from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.files import replacing, replacing_directory, sha256_of, write_json
 from seq2seq.system.locks import exclusive_lock
-
-if TYPE_CHECKING:
-    from seq2seq.training.events import TrainingState
+from seq2seq.training.events import TrainingState
 
 CONFIG = "config.toml"
 Line = TypeVar("Line")
@@ -42,7 +40,7 @@ Line = TypeVar("Line")
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run by its path; what its files say is read when it is first needed."""
+    """A run by its path; its files are loaded when they are first needed."""
 
     path: Path
 
@@ -87,7 +85,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
-        """Raises CheckpointError when the path holds no run, or one of another format."""
+        """Raises CheckpointError where there is no run, or one of another format version."""
         run = cls(path)
         if not (path / CONFIG).is_file():
             raise CheckpointError(
@@ -215,7 +213,7 @@ class RunDirectory:
         """Every line of samples.jsonl; empty before the first validation."""
         return _read_lines(self.samples, parse_sample)
 
-    def rewind(self, state: "TrainingState") -> None:
+    def rewind(self, state: TrainingState) -> None:
         """Remove the metrics and samples after `state`, which training will record again."""
         _rewind(self.metrics, parse_history, state)
         _rewind(self.samples, parse_sample, state)
@@ -233,7 +231,7 @@ def _read_lines(path: Path, parse: Callable[[str], Line]) -> list[Line]:
 
 
 def _rewind(
-    path: Path, parse: Callable[[str], HistoryLine | SampleLine], state: "TrainingState"
+    path: Path, parse: Callable[[str], HistoryLine | SampleLine], state: TrainingState
 ) -> None:
     """Keep the bytes of the lines up to a state; a line cut short by a crash is removed too."""
 

@@ -2,16 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 
 from seq2seq.system.files import parse_json
 from seq2seq.system.visible import json_line
-from seq2seq.training.events import ValidationScores
-
-if TYPE_CHECKING:
-    from seq2seq.training.events import TrainingState, Update, Validation
+from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +17,7 @@ class UpdateLine:
 
     update: int
     epoch: int
-    batch: int  # within its epoch, from 0; the first one, if several make an update
+    batch: int  # within its epoch, from 0; the first one, if an update has several
     tokens: int  # target tokens
     nats_per_token: float  # negative log-likelihood
     objective_per_token: float  # what was minimised
@@ -28,7 +25,7 @@ class UpdateLine:
     learning_rate: float
 
     @classmethod
-    def of(cls, event: "Update") -> "UpdateLine":
+    def of(cls, event: Update) -> "UpdateLine":
         return cls(
             update=event.state.update,
             epoch=event.batch.epoch,
@@ -44,7 +41,7 @@ class UpdateLine:
         values = asdict(self)
         return _json(event="update", **{_KEYS.get(name, name): values[name] for name in values})
 
-    def precedes(self, state: "TrainingState") -> bool:
+    def precedes(self, state: TrainingState) -> bool:
         """Whether it was recorded before training reached `state`."""
         return self.update <= state.update
 
@@ -59,7 +56,7 @@ class ValidationLine:
     reduced: bool = False  # whether the learning rate is lower from here on
 
     @classmethod
-    def of(cls, event: "Validation") -> "ValidationLine":
+    def of(cls, event: Validation) -> "ValidationLine":
         return cls(
             update=event.state.update,
             scores=event.measured,
@@ -76,7 +73,7 @@ class ValidationLine:
             **({"reduced": True} if self.reduced else {}),
         )
 
-    def precedes(self, state: "TrainingState") -> bool:
+    def precedes(self, state: TrainingState) -> bool:
         """Whether it was recorded before training reached `state`."""
         return self.update <= state.validated
 
@@ -97,8 +94,8 @@ class AverageLine:
             better=self.better,
         )
 
-    def precedes(self, state: "TrainingState") -> bool:
-        """Never: it is recorded anew each time that training ends."""
+    def precedes(self, state: TrainingState) -> bool:
+        """Never: it is recorded again whenever training ends."""
         return False
 
 
@@ -129,7 +126,7 @@ class SampleLine:
     def to_json(self) -> str:
         return json_line(self.values())
 
-    def precedes(self, state: "TrainingState") -> bool:
+    def precedes(self, state: TrainingState) -> bool:
         """Whether it was recorded before training reached `state`."""
         return self.update <= state.validated
 

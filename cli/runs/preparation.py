@@ -71,7 +71,7 @@ class LearntPieces(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "LearntPieces":
         """Raises CheckpointError or CorpusError where the models of a run or store are damaged."""
-        from cli.runs.directory import CONFIG, RunDirectory  # needs torch, which is slow to import
+        from cli.runs.directory import CONFIG, RunDirectory  # imports torch, which takes seconds
 
         if (path / CONFIG).is_file():
             run = RunDirectory.open(path)

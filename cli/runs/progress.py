@@ -5,22 +5,19 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from cli.runs.history import Sample
-from seq2seq.model import count_parameters
+from seq2seq.config import TrainingConfig
+from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.system.visible import visible
-
-if TYPE_CHECKING:
-    from seq2seq.config import TrainingConfig
-    from seq2seq.model import EncoderDecoder
-    from seq2seq.training.events import (
-        Finished,
-        TrainingState,
-        Update,
-        Validation,
-        ValidationScores,
-    )
+from seq2seq.training.events import (
+    Finished,
+    TrainingState,
+    Update,
+    Validation,
+    ValidationScores,
+)
 
 RECENT_UPDATES = 200
 """Updates averaged for the time estimate."""
@@ -34,17 +31,17 @@ class Reporter(Protocol):
     `start` comes first and `close` last, whatever happens between them.
     """
 
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+    def start(self, model: EncoderDecoder, state: TrainingState) -> None:
         """Training begins or is resumed at `state`: its first update is `state.update + 1`."""
 
-    def update(self, event: "Update") -> None: ...
+    def update(self, event: Update) -> None: ...
 
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None: ...
+    def validation(self, event: Validation, samples: Sequence[Sample]) -> None: ...
 
     def message(self, line: str) -> None:
         """A line of text, such as a warning about a damaged checkpoint."""
 
-    def finished(self, event: "Finished") -> None: ...
+    def finished(self, event: Finished) -> None: ...
 
     def close(self) -> None: ...
 
@@ -55,15 +52,15 @@ class Reporters:
     def __init__(self, reporters: Sequence[Reporter]) -> None:
         self._reporters = tuple(reporters)
 
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+    def start(self, model: EncoderDecoder, state: TrainingState) -> None:
         for reporter in self._reporters:
             reporter.start(model, state)
 
-    def update(self, event: "Update") -> None:
+    def update(self, event: Update) -> None:
         for reporter in self._reporters:
             reporter.update(event)
 
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+    def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
         for reporter in self._reporters:
             reporter.validation(event, samples)
 
@@ -71,7 +68,7 @@ class Reporters:
         for reporter in self._reporters:
             reporter.message(line)
 
-    def finished(self, event: "Finished") -> None:
+    def finished(self, event: Finished) -> None:
         for reporter in self._reporters:
             reporter.finished(event)
 
@@ -85,7 +82,7 @@ class Reporters:
 class PlainReporter:
     """One time-stamped line every `log_every` updates, for log files and pipes."""
 
-    def __init__(self, write: Callable[[str], None], log: Path, config: "TrainingConfig") -> None:
+    def __init__(self, write: Callable[[str], None], log: Path, config: TrainingConfig) -> None:
         """write: is given each line that is also appended to the file `log`"""
         self._write, self._path, self._log_every = write, log, config.log_every
         self._log: TextIO | None = None
@@ -93,7 +90,7 @@ class PlainReporter:
         self._averages = RunningAverages()
         self._sample: Sample | None = None  # the latest one shown
 
-    def start(self, model: "EncoderDecoder", state: "TrainingState") -> None:
+    def start(self, model: EncoderDecoder, state: TrainingState) -> None:
         self._log = self._path.open("a", encoding="utf-8")
         self._line(f"{count_parameters(model):,} parameters")
         if state.update:
@@ -105,14 +102,14 @@ class PlainReporter:
         self._averages.reset(state)
         self._estimate.start(state)
 
-    def update(self, event: "Update") -> None:
+    def update(self, event: Update) -> None:
         self._averages.add(event)
         self._estimate.update(event.state)
         if event.state.update % self._log_every == 0:
             self._line(f"{self._averages.describe(event)}  {self._estimate.left(event.state)} left")
             self._averages.reset(event.state)
 
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+    def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
         best = "the best so far" if event.improved else f"best at {event.state.best_update:,}"
         self._line(
             f"validation after update {event.state.update:,}: "
@@ -128,7 +125,7 @@ class PlainReporter:
     def message(self, line: str) -> None:
         self._line(line)
 
-    def finished(self, event: "Finished") -> None:
+    def finished(self, event: Finished) -> None:
         self._line(
             f"finished: {event.reason}; {event.state.update:,} updates in "
             f"{clock_time(event.state.seconds)}, best at update {event.state.best_update:,}"
@@ -146,7 +143,7 @@ class PlainReporter:
         self._log.flush()
 
 
-def describe_scores(scores: "ValidationScores") -> str:
+def describe_scores(scores: ValidationScores) -> str:
     """For example "perplexity 4.10, BLEU 11.9, chrF 40.6"."""
     value = scores.perplexity
     text = f"perplexity {value:.2f}" if value < 1e6 else f"perplexity {value:.1e}"
@@ -183,10 +180,10 @@ class RunningAverages:
         self.tokens, self.nats, self.seconds = 0, 0.0, 0.0
         self._start = 0.0
 
-    def reset(self, state: "TrainingState") -> None:
+    def reset(self, state: TrainingState) -> None:
         self.tokens, self.nats, self.seconds, self._start = 0, 0.0, 0.0, state.seconds
 
-    def add(self, event: "Update") -> None:
+    def add(self, event: Update) -> None:
         self.tokens += event.tokens
         self.nats += event.nats_per_token * event.tokens
         self.seconds = event.state.seconds - self._start
@@ -199,7 +196,7 @@ class RunningAverages:
     def nats_per_token(self) -> float:
         return self.nats / max(self.tokens, 1)
 
-    def describe(self, event: "Update") -> str:
+    def describe(self, event: Update) -> str:
         return (
             f"update {event.state.update:,}  epoch {event.batch.epoch}  "
             f"loss {self.nats_per_token:.3f} nats/token  "
@@ -215,24 +212,24 @@ class TimeEstimate:
     validation as long as the latest. Patience may end a training earlier.
     """
 
-    def __init__(self, config: "TrainingConfig") -> None:
+    def __init__(self, config: TrainingConfig) -> None:
         self._config = config
         self._updates: deque[float] = deque(maxlen=RECENT_UPDATES)  # seconds each
         self._validation = 0.0  # seconds of the latest validation
         self._latest = 0.0  # seconds trained at the latest event
 
-    def start(self, state: "TrainingState") -> None:
+    def start(self, state: TrainingState) -> None:
         self._latest = state.seconds
 
-    def update(self, state: "TrainingState") -> None:
+    def update(self, state: TrainingState) -> None:
         self._updates.append(state.seconds - self._latest)
         self._latest = state.seconds
 
-    def validation(self, state: "TrainingState") -> None:
+    def validation(self, state: TrainingState) -> None:
         self._validation = state.seconds - self._latest
         self._latest = state.seconds
 
-    def seconds_left(self, state: "TrainingState") -> float | None:
+    def seconds_left(self, state: TrainingState) -> float | None:
         """None before the first update."""
         if not self._updates:
             return None
@@ -244,7 +241,7 @@ class TimeEstimate:
             left = min(left, 60 * self._config.minutes - state.seconds)
         return max(left, 0.0)
 
-    def left(self, state: "TrainingState") -> str:
+    def left(self, state: TrainingState) -> str:
         seconds = self.seconds_left(state)
         return "unknown" if seconds is None else clock_time(seconds)
 

@@ -5,17 +5,15 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from cli.runs.config import RunConfig
 from data.store_description import StrictModel
+from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import read_json
-
-if TYPE_CHECKING:
-    from data.token_store import TokenStore
 
 FORMAT_VERSION = 1
 _PACKAGES = ("torch", "sentencepiece", "numpy", "safetensors")
@@ -72,7 +70,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def new_provenance(
-    config: RunConfig, store: "TokenStore", *, started_from: dict[str, Any] | None = None
+    config: RunConfig, store: TokenStore, *, started_from: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """What provenance.json says of a run that is created now.
 

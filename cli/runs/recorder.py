@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from torch.optim import Optimizer
 
 from cli.runs.directory import RunDirectory
 from cli.runs.history import (
@@ -28,22 +30,18 @@ from seq2seq.checkpoints.folder import (
     save_checkpoint,
 )
 from seq2seq.errors import DivergenceError
+from seq2seq.model import EncoderDecoder
 from seq2seq.system.files import sync
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
-    from seq2seq.model import EncoderDecoder
-    from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
-    from seq2seq.training.moving_average import MovingAverage
+from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
+from seq2seq.training.moving_average import MovingAverage
 
 
 class TrainingObjects(NamedTuple):
     """All that changes with an update and is saved with it."""
 
-    model: "EncoderDecoder"
-    optimizer: "Optimizer"
-    average: "MovingAverage | None"
+    model: EncoderDecoder
+    optimizer: Optimizer
+    average: MovingAverage | None
 
 
 class Recorder:
@@ -53,7 +51,7 @@ class Recorder:
         self,
         run: RunDirectory,
         objects: TrainingObjects,
-        state: "TrainingState",
+        state: TrainingState,
         *,
         is_new: bool,
     ) -> None:
@@ -68,18 +66,18 @@ class Recorder:
         self._metrics = run.metrics.open("a", encoding="utf-8")
 
     @property
-    def state(self) -> "TrainingState":
+    def state(self) -> TrainingState:
         """The state of the latest event."""
         return self._state
 
-    def update(self, event: "Update") -> None:
+    def update(self, event: Update) -> None:
         if self._state == self._saved:
             end_average(self._run.checkpoints, self._state)
         self._state = event.state
         if event.state.update % self._config.log_every == 0:
             self._write(UpdateLine.of(event))
 
-    def validation(self, event: "Validation", samples: Sequence[Sample]) -> None:
+    def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
         self._state = event.state
         self._write(ValidationLine.of(event))
         if samples:
@@ -116,7 +114,7 @@ class Recorder:
         )
         self._saved = self._state
 
-    def average(self, validate: Callable[[], "ValidationScores"], reporter: Reporter) -> bool:
+    def average(self, validate: Callable[[], ValidationScores], reporter: Reporter) -> bool:
         """Average the kept checkpoints when training has ended; returns whether one was written.
 
         An average of the same checkpoints that is there already, from a run that ended here before,

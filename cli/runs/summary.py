@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,15 +13,13 @@ from cli.runs.config import RunConfig, build_section
 from cli.runs.directory import RunDirectory
 from cli.runs.history import AverageLine, HistoryLine, UpdateLine, ValidationLine
 from cli.runs.progress import clock_time
+from cli.runs.training import Outcome
+from data.token_store import TokenStore
 from seq2seq.batch import UNK
 from seq2seq.errors import ConfigError
 from seq2seq.system.figures import megabytes, percent
 from seq2seq.system.files import replacing
-
-if TYPE_CHECKING:
-    from cli.runs.training import Outcome
-    from data.token_store import TokenStore
-    from seq2seq.training.events import ValidationScores
+from seq2seq.training.events import ValidationScores
 
 History: TypeAlias = Sequence[HistoryLine]
 
@@ -61,7 +59,7 @@ class LossTrend(NamedTuple):
     since: int
 
 
-def write_report(run: RunDirectory, store: "TokenStore", outcome: "Outcome") -> list[str]:
+def write_report(run: RunDirectory, store: TokenStore, outcome: Outcome) -> list[str]:
     """Write report.txt for a training that has ended; returns its lines."""
     summary = RunSummary(
         run=run.path,
@@ -218,7 +216,7 @@ def _for_architecture(config: RunConfig) -> list[str]:
 
 
 def _for_translations(
-    scores: "ValidationScores | None", config: RunConfig, summary: RunSummary
+    scores: ValidationScores | None, config: RunConfig, summary: RunSummary
 ) -> list[str]:
     found = []
     ratio = scores.length_ratio if scores and scores.length_ratio is not None else 1.0
@@ -255,7 +253,7 @@ def _best_average(history: History) -> AverageLine | None:
     return next(averages, None)
 
 
-def _best_scores(history: History, summary: RunSummary) -> "ValidationScores | None":
+def _best_scores(history: History, summary: RunSummary) -> ValidationScores | None:
     """The scores of the checkpoint that `best` names; None without a validation."""
     if average := _best_average(history):
         return average.scores
@@ -277,7 +275,7 @@ def _training_nats(history: History, until: int, nats: dict[int, float]) -> floa
     return sum(losses) / len(losses) if losses else math.nan  # compares as "did not fall"
 
 
-def _unknown_share(store: "TokenStore") -> float:
+def _unknown_share(store: TokenStore) -> float:
     ids = store.split("valid").ids
     return float(np.mean(np.asarray(ids) == UNK)) if len(ids) else 0.0
 

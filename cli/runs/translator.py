@@ -151,7 +151,7 @@ class Translator:
     ) -> list[Translation]:
         """Translate lines; the results are in the same order.
 
-        n_best: how many candidates each line gets; at most the size of the beam
+        n_best: candidates of each line; the beam is made at least as wide
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
         ids = [self._source.encode(line) for line in lines]
