@@ -86,7 +86,7 @@ def measure(store: TokenStore, folder: Path, recipe: str, updates: int) -> None:
     saves, seeding, lines = Meter(), Meter(), Meter()
     with (
         saves.timing(Recorder, "save", "_save"),
-        seeding.timing(training, "seed_update", "update_chance"),
+        seeding.timing(training, "seed_update", "sampling_generator"),
         lines.timing(Recorder, "update"),
     ):
         reporter = Marks(lambda line: None, run.log, config.training)
