@@ -40,6 +40,7 @@ class EpochPlan:
     """Draws other pieces for the same sentences in each epoch."""
 
     def short_first(self, epoch: int) -> bool:
+        """Whether an epoch goes from short batches to long ones."""
         return self.curriculum == "length" and epoch == 1
 
 

@@ -1,4 +1,4 @@
-"""What makes a pair unfit for training: a rule is pair -> reason to drop it, or None.
+"""Cleaning rules: a rule maps a pair to the reason to drop it from training, or to None.
 
 The first rule that applies gives the reason; the report counts the reasons and keeps the first few
 line numbers of each. Held-out sets are never cleaned: that would make a test easier.
@@ -30,6 +30,7 @@ def cleaning_rules(config: DataConfig) -> tuple[Rule, ...]:
 
 
 def reason_to_drop(pair: SentencePair, rules: Sequence[Rule]) -> str | None:
+    """The reason of the first rule that applies; None if the pair is kept."""
     for rule in rules:
         if reason := rule(pair):
             return reason
@@ -37,6 +38,7 @@ def reason_to_drop(pair: SentencePair, rules: Sequence[Rule]) -> str | None:
 
 
 def blank(pair: SentencePair) -> str | None:
+    """Blank is text of white space alone."""
     if pair.source.strip() and pair.target.strip():
         return None
     if not pair.source.strip() and not pair.target.strip():
@@ -74,6 +76,7 @@ def too_many_characters(pair: SentencePair, *, limit: int) -> str | None:
 
 
 def unequal_lengths(pair: SentencePair, *, limit: float) -> str | None:
+    """Lengths in characters, each plus 10, whose ratio is over the limit."""
     shorter, longer = sorted((len(pair.source), len(pair.target)))  # characters
     return (
         f"lengths differ by over {limit:g} times" if longer + 10 > limit * (shorter + 10) else None
@@ -97,6 +100,7 @@ class CleaningReport:
         return self.read - self.dropped
 
     def drop(self, reason: str, *, line: int) -> None:
+        """Count a pair that was dropped."""
         self.reasons[reason] += 1
         lines = self.examples.setdefault(reason, [])
         if len(lines) < EXAMPLE_LINES:

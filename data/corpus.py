@@ -27,6 +27,8 @@ _BLOCK = 1 << 20  # bytes
 
 
 class SentencePair(NamedTuple):
+    """A line of each side."""
+
     source: str
     target: str
 
@@ -127,6 +129,7 @@ def read_pairs(source: Path, target: Path) -> Iterator[SentencePair]:
 
 
 def decode_line(line: bytes, *, path: Path, number: int) -> str:
+    """Raises CorpusError with file, line and byte for bad UTF-8."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -194,6 +197,7 @@ def read_aligned(paths: Sequence[Path]) -> list[list[str]]:
 
 
 def line_count_error(source: Path, n_source: int, target: Path, n_target: int) -> CorpusError:
+    """The error for files that should have equally many lines."""
     return CorpusError(
         f"{display_name(source)} has {n_source:,} lines but "
         f"{display_name(target)} has {n_target:,}",

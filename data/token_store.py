@@ -32,7 +32,8 @@ from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.system.files import read_json, sha256_of
 
 PLAIN_VERSION, FORMAT_VERSION = 1, 2
-"""Of a store of one corpus, and of several: an older program would ignore weights and tags."""
+"""Format versions of a store of one corpus, and of several, whose weights and tags a program that
+knows only version 1 would ignore."""
 META = "meta.json"
 _PREPARE_AGAIN = "make the store again: preprocess ... --overwrite"
 Side = Literal["source", "target"]
@@ -52,9 +53,11 @@ class TokenizedSplit:
         return len(self.lines)
 
     def source(self, pair: int) -> IntArray:
+        """The source ids of a pair, without EOS."""
         return self.ids[self.offsets[2 * pair] : self.offsets[2 * pair + 1]]
 
     def target(self, pair: int) -> IntArray:
+        """The target ids of a pair, without BOS and EOS."""
         return self.ids[self.offsets[2 * pair + 1] : self.offsets[2 * pair + 2]]
 
     def sentences(self, numbers: Indices) -> tuple[IntArray, Indices]:
@@ -120,14 +123,17 @@ class TokenStore:
 
     @property
     def config(self) -> DataConfig:
+        """The settings that the store was made with."""
         return DataConfig(**self.meta["config"])
 
     @property
     def joint(self) -> bool:
+        """Whether both languages have one SentencePiece model."""
         return self.config.joint
 
     @property
     def languages(self) -> tuple[str | None, str | None]:
+        """Codes of source and target language, if they are known."""
         return self.meta["source_language"], self.meta["target_language"]
 
     @property
@@ -211,6 +217,7 @@ def stored_corpora(meta: dict[str, Any]) -> list[StoredCorpus]:
 
 
 def model_name(side: Side, *, joint: bool) -> str:
+    """The file name of a side's SentencePiece model."""
     return "pieces.model" if joint else f"{side}.model"
 
 
@@ -246,6 +253,7 @@ class SplitWriter:
 
 @contextmanager
 def writing_split(folder: Path, name: str, *, dtype: np.dtype[Any]) -> Iterator[SplitWriter]:
+    """Open the files of a split for writing."""
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {
             kind: stack.enter_context((folder / f"{name}.{kind}").open("wb"))

@@ -75,6 +75,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
+        """Raises CheckpointError for a file that is not a SentencePiece model of ours."""
         try:
             return cls(path.read_bytes(), name=str(path))
         except OSError as error:
@@ -98,9 +99,11 @@ class Tokenizer:
         return list(self._processor.EncodeAsIds(text))
 
     def encode_all(self, texts: Sequence[str]) -> list[IntArray]:
+        """The ids of many texts, faster than one by one."""
         return list(self._processor.EncodeAsNumpy(list(texts)))
 
     def vocabulary(self) -> Vocabulary:
+        """The pieces with their ids and scores."""
         p = self._processor
         special = [i for i in range(len(self)) if p.IsControl(i) or p.IsByte(i) or p.IsUnknown(i)]
         plain = sorted({*range(len(self))} - {*special})
@@ -108,6 +111,7 @@ class Tokenizer:
         return Vocabulary(ids, {piece: p.GetScore(number) for piece, number in ids.items()})
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The strings of piece ids."""
         return [self._processor.IdToPiece(int(i)) for i in ids]
 
     def decode(self, ids: Sequence[int]) -> str:

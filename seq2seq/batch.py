@@ -1,4 +1,4 @@
-"""What the data hands to the model: padded ids, and where they came from."""
+"""The batch, which data makes and the model takes: padded ids, and where they came from."""
 
 from __future__ import annotations  # torch is for type checkers only: workers start without it
 
@@ -88,7 +88,7 @@ class Batch(_TensorFields):
 
     @property
     def nonpad_positions(self) -> Tensor:
-        """Where `labels` flattened are not padding. [P]"""
+        """Indices of the flattened `labels` that are not padding. [P]"""
         if self.known_nonpad_positions is not None:
             return self.known_nonpad_positions
         return (self.labels != PAD).flatten().nonzero().squeeze(1)

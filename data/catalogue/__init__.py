@@ -32,6 +32,8 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
+    """A text file of a corpus that was written."""
+
     path: Path
     lines: int
     sha256: str

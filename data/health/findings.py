@@ -48,7 +48,7 @@ def findings_of(
 
 
 def _unreadable_text(sides: Sequence[SideScan]) -> Iterator[Finding]:
-    """What training would refuse to read."""
+    """Faults of files that training would refuse."""
     for side in sides:
         if side.has_utf16_bom:
             yield Finding(

@@ -57,7 +57,7 @@ def find_copies(left: SideScan, right: SideScan, pairs: int) -> Copies:
 def length_distributions(
     *sides: tuple[NDArray[np.uint16], int],
 ) -> list[Distribution | None]:
-    """Of the lengths of nonblank lines, with the same histogram edges for all sides.
+    """Distributions of the lengths of nonblank lines, with equal histogram edges for all sides.
 
     Each side is its line lengths and the greatest of them, which the lengths may be clipped below.
     """

@@ -58,6 +58,7 @@ class Stretch:
 
 
 def trace_lines(lines: Sequence[str]) -> LineTraces:
+    """The traces of consecutive lines of one file."""
     return LineTraces(
         np.fromiter(map(len, lines), np.int64, len(lines))
         .clip(max=MAX_CHARACTERS)
@@ -185,7 +186,7 @@ class _Ratios:
         self.shared = self._ratio(shared, self.unrelated_shared, self.prior_shared)
 
     def scores(self, offset: int, first: int, last: int) -> Floats:
-        """Of source lines first to last - 1 with the targets `offset` later; 0 past either end."""
+        """The ratios of source lines first to last - 1 with the targets `offset` later; else 0."""
         found = np.zeros(last - first, np.float32)
         low = max(first, -offset)
         high = min(last, len(self.target) - offset)
@@ -203,6 +204,7 @@ class _Ratios:
         return found
 
     def block_scores(self, offset: int, block: int) -> Floats:
+        """The ratios at one offset, summed over blocks of lines. [steps]"""
         whole = self.scores(offset, 0, len(self.source))
         return np.add.reduceat(whole, np.arange(0, len(whole), block))
 

@@ -47,7 +47,7 @@ _MAYBE_ENCODED_TWICE = re.compile(f"[Â-ð]{_TAIL}")  # in all of the above, and
 
 
 class SideScan:
-    """What is found in one file, added up block by block."""
+    """Counts, lengths and issues of one file, added up block by block."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
@@ -162,19 +162,22 @@ class SideScan:
         return self.nul.count > self.lines / 2
 
     def hashes(self) -> NDArray[np.int64]:
+        """A hash of each line."""
         return np.concatenate(self._hashes) if self._hashes else np.zeros(0, np.int64)
 
     def words(self) -> NDArray[np.uint16]:
+        """Words of each line, up to 65,535."""
         return np.concatenate(self._words) if self._words else np.zeros(0, np.uint16)
 
     def traces(self) -> LineTraces:
+        """The traces of all lines."""
         if len(self._traces) != 1:
             self._traces = [join_traces(self._traces)]
         return self._traces[0]
 
 
 def _decoded_once(text: str) -> str:
-    """What text that was encoded twice may have been, or nothing."""
+    """A remark on what text that was encoded twice may have been, or an empty string."""
     try:
         return f" may have been “{b''.join(map(_western_byte, text)).decode('utf-8')}”"
     except UnicodeError:

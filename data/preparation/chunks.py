@@ -35,6 +35,7 @@ class EncodedChunk(NamedTuple):
 
 
 def read_chunks(corpus: Corpus) -> Iterator[Chunk]:
+    """A corpus in chunks of `CHUNK_PAIRS` lines."""
     raw = corpus.files.raw_pairs()
     first = 1
     while lines := list(islice(raw, CHUNK_PAIRS)):

@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class EncodedSplit(NamedTuple):
-    """What meta.json says of a split."""
+    """The description of a split in meta.json."""
 
     summary: dict[str, Any]  # counts, hashes and cleaning report
     corpora: list[dict[str, Any]]  # of each corpus: name, weight, tag, counts, cleaning report

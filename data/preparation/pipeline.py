@@ -19,6 +19,8 @@ from seq2seq.system.cores import usable_cores
 
 @dataclass(frozen=True)
 class PreparationResult:
+    """A store that is complete, and what was reused for it."""
+
     store: TokenStore
     stages_reused: tuple[str, ...]  # (), ("pieces",) or, where nothing was to do, ("pieces", "ids")
 
