@@ -45,7 +45,7 @@ ERRORS = [
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(
     ("module", "call", "named"),
-    [("accumulation", 1, "largest"), ("accumulation", 4, "update 3"), ("loop", 1, "validation")],
+    [("accumulation", 1, "largest"), ("accumulation", 4, "update 3"), ("losses", 1, "validation")],
     ids=["tried", "trained", "validated"],
 )
 def test_running_out_of_memory_names_the_batch_and_what_helps(
