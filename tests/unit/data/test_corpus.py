@@ -16,6 +16,7 @@ from data.corpus import (
     STDIN,
     SentencePair,
     open_bytes,
+    read_aligned,
     read_lines,
     read_pairs,
     read_raw_lines,
@@ -23,7 +24,7 @@ from data.corpus import (
     survey,
     survey_pair,
 )
-from seq2seq.errors import CorpusError
+from seq2seq.errors import ConfigError, CorpusError
 
 BOM = b"\xef\xbb\xbf"
 # All that other programs take for line ends.
@@ -177,6 +178,20 @@ def test_unequal_counts_are_refused_with_both_counts(tmp_path, n_source, n_targe
     for read in (lambda: list(read_pairs(source, target)), lambda: survey_pair(source, target)):
         with pytest.raises(CorpusError, match=said):
             read()
+
+
+def test_aligned_files_are_read_together(tmp_path):
+    one, two, short = (
+        write(tmp_path / name, text)
+        for name, text in (("one", b"a\n\n"), ("two", b"b\nc\n"), ("short", b"d\n"))
+    )
+    assert read_aligned([one, two, one]) == [["a", ""], ["b", "c"], ["a", ""]]
+    with pytest.raises(CorpusError, match=r"one has 2 lines but .*short has 1"):
+        read_aligned([one, two, short])
+    with pytest.raises(CorpusError, match="empty is empty"):
+        read_aligned([write(tmp_path / "empty", b""), one])
+    with pytest.raises(ConfigError, match="standard input was given more than once"):
+        read_aligned([STDIN, STDIN])
 
 
 def test_missing_files_and_directories_are_named(tmp_path):
