@@ -50,15 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run directory, trained with attention")
     parser.add_argument("output", type=Path, help="the SVG file to write")
     parser.add_argument("sentence", nargs="+", help="a source sentence; a panel for each")
-    asked = parser.parse_args(arguments)
-    translator = Translator.load(asked.run, device="cpu", threads=1)
+    options = parser.parse_args(arguments)
+    translator = Translator.load(options.run, device="cpu", threads=1)
     translator.require_attention()
     alignments = []
-    for translation in translator.translate(asked.sentence):
+    for translation in translator.translate(options.sentence):
         alignment = translation.candidates[0].alignment
         assert alignment is not None
         alignments.append(without_end(merge_pieces(alignment)))
-    asked.output.write_text(picture(alignments), encoding="utf-8")
+    options.output.write_text(picture(alignments), encoding="utf-8")
 
 
 def without_end(alignment: Alignment) -> Alignment:
@@ -118,9 +118,9 @@ def _legend(right: float, top: float) -> str:
 
 
 def _cell(x: float, y: float, weight: float) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" width="{CELL - GAP}" height="{CELL - GAP}" rx="4"'
-    filled = f'<rect class="weight" {place} fill-opacity="{weight:.2f}"/>'
-    return f'<rect class="empty" {place}/>' + (filled if weight >= SMALLEST else "")
+    frame = f'x="{x:.1f}" y="{y:.1f}" width="{CELL - GAP}" height="{CELL - GAP}" rx="4"'
+    filled = f'<rect class="weight" {frame} fill-opacity="{weight:.2f}"/>'
+    return f'<rect class="empty" {frame}/>' + (filled if weight >= SMALLEST else "")
 
 
 def _panel(alignment: Alignment, left: float, top: float) -> str:

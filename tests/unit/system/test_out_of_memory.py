@@ -26,10 +26,10 @@ def test_trying_a_batch_changes_nothing(store, tmp_path):
     model = new_run(tmp_path / "run", store).build_model().eval()
     before = [parameter.clone() for parameter in model.parameters()]
     torch.manual_seed(3)
-    chance = torch.get_rng_state()
+    state = torch.get_rng_state()
     check_memory(model, largest_batch(store.split("train"), EpochPlan(budget=170, seed=1), epoch=1),
               TrainingConfig())  # fmt: skip
-    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(torch.get_rng_state(), state)
     assert not model.training
     assert all(p.grad is None for p in model.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
