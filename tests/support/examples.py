@@ -18,4 +18,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 def examples(usual: int) -> settings:
     """The settings of a test that draws this many examples in the usual run."""
-    return settings(max_examples=usual * settings.default.max_examples // USUAL)
+    profile = settings.default
+    assert profile
+    return settings(max_examples=usual * profile.max_examples // USUAL)
