@@ -37,7 +37,7 @@ def test_attention_learns_to_turn_a_sentence_round(kind):
         target_vocabulary=VOCABULARY,
         joint=True,
     )
-    config = TrainingConfig(updates=200, learning_rate=1e-2, warmup=20, validate_every=10_000)
+    config = TrainingConfig(updates=120, learning_rate=1e-2, warmup=20, validate_every=10_000)
     events_of(model, config, batches=endless(sentences=48))
     held_out = mirrored(100, random.Random(99))
     found = translate(model, [source for source, _ in held_out], SearchConfig(beam=2))
