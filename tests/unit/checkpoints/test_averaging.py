@@ -1,4 +1,4 @@
-"""What training keeps and averages at its end: the same with and without interruptions."""
+"""Averages of checkpoints at the end of training, the same with and without interruptions."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_the_last_validated_checkpoints_are_averaged(whole):
         assert torch.equal(mean, exact.float())
 
 
-def test_an_average_is_measured_and_named_best_only_if_it_is(whole, store):
+def test_an_average_is_validated_and_named_best_only_if_it_is(whole, store):
     line, state = average_line(whole), load_state(whole.checkpoint("last"))
     assert (line["event"], line["updates"]) == ("average", [12, 18, 20])
     assert line["better"] == (line["nats_per_token"] < state.best_nats)
@@ -59,7 +59,7 @@ def test_an_average_is_measured_and_named_best_only_if_it_is(whole, store):
 
 
 @pytest.mark.parametrize("stops", [(6, 7, 18), (20,), (3, 12, 19)])
-def test_an_interrupted_run_averages_the_same(tmp_path, store, whole, stops):
+def test_an_interrupted_run_has_the_same_average(tmp_path, store, whole, stops):
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     for k in stops:
         with pytest.raises(Interrupted):
@@ -72,7 +72,7 @@ def test_an_interrupted_run_averages_the_same(tmp_path, store, whole, stops):
 
 
 @pytest.mark.parametrize("step", ["load_average", "save_average", "verify"])
-def test_a_crash_while_averaging_is_made_good(tmp_path, store, whole, monkeypatch, step):
+def test_averaging_is_repeated_after_a_crash(tmp_path, store, whole, monkeypatch, step):
     def crash(*arguments, **options):
         raise Crash
 
@@ -93,7 +93,7 @@ def test_a_finished_run_is_averaged_once(tmp_path, store, whole):
     assert before == {p: p.read_bytes() for p in sorted(whole.path.rglob("*")) if p.is_file()}
 
 
-def test_a_finished_run_may_be_averaged_otherwise(tmp_path, store):
+def test_a_finished_run_may_be_averaged_in_another_way(tmp_path, store):
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     train(run, store)
     other = run.config.training.model_copy(update={"average": "best"})
@@ -103,7 +103,7 @@ def test_a_finished_run_may_be_averaged_otherwise(tmp_path, store):
     assert outcome.trained and average_line(run)["updates"] == [load_state(p).update for p in best]
 
 
-def test_a_lengthened_run_is_as_if_it_had_never_averaged(tmp_path, store):
+def test_a_lengthened_run_equals_one_that_was_never_averaged(tmp_path, store):
     settings = AVERAGING | {"decay": "none", "validate_every": 5}
     run = new_run(tmp_path / "run", store, training=settings)
     train(run, store)

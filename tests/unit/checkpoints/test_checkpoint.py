@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, and no damage to any file goes unnoticed."""
+"""Checkpoints: what is saved is what is loaded, and damage to any file is noticed."""
 
 import hashlib
 import json
@@ -18,6 +18,7 @@ from seq2seq.checkpoints.folder import (
     averaged_updates,
     end_average,
     kept_checkpoints,
+    newest_whole,
     point,
     pointed,
     prune,
@@ -75,7 +76,7 @@ def saved(tmp_path):
 
 
 @pytest.mark.parametrize("tie", ["none", "decoder", "all"])
-def test_what_is_saved_comes_back_and_steps_on_alike(tmp_path, tie):
+def test_a_loaded_checkpoint_trains_on_like_the_original(tmp_path, tie):
     model, optimizer = trained(tie=tie)
     path = save_checkpoint(tmp_path, model, optimizer, STATE)
     other, _ = trained(tie=tie)
@@ -91,7 +92,7 @@ def test_what_is_saved_comes_back_and_steps_on_alike(tmp_path, tie):
     assert_equal(weights(model), weights(other))
 
 
-def test_a_first_state_survives_with_its_infinity(tmp_path):
+def test_the_state_of_a_new_run_is_saved_and_loaded(tmp_path):
     model = tiny_model(Kind("luong"))
     path = save_checkpoint(
         tmp_path, model, build_optimizer(model, TrainingConfig()), TrainingState()
@@ -110,7 +111,7 @@ def test_tied_weights_are_saved_once(tmp_path):
     assert not {"output.vocabulary.weight", "decoder.embedding.weight"} & names
 
 
-def test_the_same_state_makes_the_same_bytes(tmp_path):
+def test_the_same_state_gives_the_same_bytes(tmp_path):
     paths = [save_checkpoint(tmp_path / name, *trained(), STATE) for name in ("a", "b")]
     for file in FILES:
         assert (paths[0] / file).read_bytes() == (paths[1] / file).read_bytes()
@@ -118,10 +119,10 @@ def test_the_same_state_makes_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("file", FILES)
 def test_no_flipped_bit_goes_unnoticed(saved, file):
-    whole, chance = (saved / file).read_bytes(), random.Random(file)
+    whole, rng = (saved / file).read_bytes(), random.Random(file)
     for _ in range(60):
         damaged = bytearray(whole)
-        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
         (saved / file).write_bytes(damaged)
         with pytest.raises(CheckpointError):
             verify(saved)
@@ -149,7 +150,7 @@ def test_a_missing_file_is_refused(saved, file):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_directory_in_a_files_place_is_refused(saved, file):
+def test_a_directory_instead_of_a_file_is_refused(saved, file):
     (saved / file).unlink()
     (saved / file).mkdir()
     with pytest.raises(CheckpointError):
@@ -166,7 +167,7 @@ def test_files_of_another_checkpoint_are_refused(tmp_path, saved):
 
 
 @pytest.mark.parametrize("manifest", ["[]", "7", "null", '{"format_version": 1}', '"text"', "\xff"])
-def test_a_manifest_that_is_something_else_is_refused(saved, manifest):
+def test_other_json_instead_of_a_manifest_is_refused(saved, manifest):
     (saved / MANIFEST).write_bytes(manifest.encode("latin-1"))
     with pytest.raises(CheckpointError):
         verify(saved)
@@ -180,20 +181,20 @@ def test_another_format_version_is_refused(saved):
         load_state(saved)
 
 
-def vouch(path) -> None:
-    """Give what is there a manifest, as someone would who wants it loaded."""
+def write_manifest(path) -> None:
+    """A manifest with the hashes of the files as they are, as an attacker would write it."""
     hashes = {f: hashlib.sha256((path / f).read_bytes()).hexdigest() for f in FILES[:3]}
     (path / MANIFEST).write_text(json.dumps({"format_version": 1, "sha256": hashes}) + "\n")
 
 
-BOMB = b"cos\nsystem\n(S'touch %s'\ntR."  # what runs a command when it is unpickled
+PICKLE = b"cos\nsystem\n(S'touch %s'\ntR."  # runs a command when it is unpickled
 
 
 @pytest.mark.parametrize("file", FILES[:3])
-def test_a_pickle_is_refused_and_does_nothing(saved, tmp_path, file):
+def test_a_pickle_is_refused_and_not_executed(saved, tmp_path, file):
     marker = tmp_path / "marker"
-    (saved / file).write_bytes(BOMB % str(marker).encode())
-    vouch(saved)
+    (saved / file).write_bytes(PICKLE % str(marker).encode())
+    write_manifest(saved)
     model, optimizer = trained()
     with pytest.raises(CheckpointError) as caught:
         verify(saved).load_weights(model)
@@ -204,17 +205,17 @@ def test_a_pickle_is_refused_and_does_nothing(saved, tmp_path, file):
 
 
 @pytest.mark.parametrize("size", [0, 2**63, 100_000_000, 5])
-def test_a_header_that_lies_is_refused(saved, size):
+def test_a_header_with_a_wrong_size_is_refused(saved, size):
     (saved / "model.safetensors").write_bytes(struct.pack("<Q", size) + b'{"a":')
-    vouch(saved)
+    write_manifest(saved)
     with pytest.raises(CheckpointError):
         verify(saved).load_weights(trained()[0])
 
 
 @pytest.mark.parametrize("state", ["{}", "[]", '{"update": 1, "spy": 2}', '{"position": 3}'])
-def test_a_state_of_other_values_is_refused(saved, state):
+def test_a_state_with_invalid_values_is_refused(saved, state):
     (saved / "state.json").write_text(state)
-    vouch(saved)
+    write_manifest(saved)
     with pytest.raises(CheckpointError):
         load_state(saved)
 
@@ -229,7 +230,7 @@ def test_weights_of_another_model_are_refused(saved, other):
     assert_equal(weights(model), before)
 
 
-def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_no_files(tmp_path, monkeypatch):
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -246,8 +247,8 @@ def measured(nats: float, **scores: float) -> TrainingState:
     return TrainingState(measured=ValidationScores(nats, **scores))
 
 
-def ranked(folder, *states: TrainingState) -> list:
-    """Checkpoints of updates 1, 2, ... in these states."""
+def checkpoints_of(folder, *states: TrainingState) -> list:
+    """Checkpoints of updates 1, 2, ... with these states."""
     model, optimizer = trained()
     return [
         save_checkpoint(folder, model, optimizer, replace(state, update=number))
@@ -256,21 +257,21 @@ def ranked(folder, *states: TrainingState) -> list:
 
 
 def test_an_average_is_the_mean_in_float64(tmp_path):
-    paths, drawn = [], []
+    paths, originals = [], []
     for number in range(1, 4):
         model, optimizer = trained()
         redraw(model, seed=number, spread=10.0**number)
         paths.append(save_checkpoint(tmp_path, model, optimizer, TrainingState(update=number)))
-        drawn.append(weights(model))
+        originals.append(weights(model))
     load_average([verify(path) for path in paths], model)
     for name, mean in weights(model).items():
-        exact = sum(each[name].double() for each in drawn) / 3
+        exact = sum(each[name].double() for each in originals) / 3
         assert torch.equal(mean, exact.float())
     load_average([verify(paths[0])], model)
-    assert_equal(weights(model), drawn[0])
+    assert_equal(weights(model), originals[0])
 
 
-def test_a_saved_average_is_verified_and_cannot_be_trained_on(tmp_path):
+def test_a_saved_average_is_verified_and_cannot_be_resumed_from(tmp_path):
     model, optimizer = trained()
     path = save_average(tmp_path, model, STATE, updates=[3, 7])
     assert averaged_updates(tmp_path) == [3, 7]
@@ -286,8 +287,8 @@ def test_a_saved_average_is_verified_and_cannot_be_trained_on(tmp_path):
         averaged_updates(tmp_path)
 
 
-def test_the_best_and_the_last_are_told_from_what_was_measured(tmp_path):
-    paths = ranked(
+def test_the_best_and_the_last_are_chosen_by_their_scores(tmp_path):
+    paths = checkpoints_of(
         tmp_path,
         *(measured(3.0, bleu=9.0), measured(1.0, bleu=5.0), TrainingState()),
         *(measured(2.0, bleu=5.0), measured(4.0, bleu=0.0)),
@@ -304,8 +305,8 @@ def test_the_best_and_the_last_are_told_from_what_was_measured(tmp_path):
         assert found == [paths[update - 1] for update in updates]
 
 
-def test_pruning_keeps_as_many_as_are_asked_for(tmp_path):
-    paths = ranked(tmp_path, *(measured(n) for n in (5.0, 1.0, 2.0, 3.0, 4.0, 6.0)))
+def test_pruning_keeps_the_given_numbers_of_best_and_last(tmp_path):
+    paths = checkpoints_of(tmp_path, *(measured(n) for n in (5.0, 1.0, 2.0, 3.0, 4.0, 6.0)))
     point(tmp_path, "best", paths[1])
     point(tmp_path, "last", paths[5])
     prune(tmp_path, keep_best=3, keep_last=2)
@@ -314,8 +315,8 @@ def test_pruning_keeps_as_many_as_are_asked_for(tmp_path):
     assert sorted(tmp_path.glob("update-*")) == [paths[i] for i in (1, 2, 5)]
 
 
-def test_a_run_that_goes_on_forgets_its_average(tmp_path):
-    paths = ranked(tmp_path, measured(2.0), measured(3.0))
+def test_resuming_removes_the_average(tmp_path):
+    paths = checkpoints_of(tmp_path, measured(2.0), measured(3.0))
     state = TrainingState(update=2, best_update=1)
     point(tmp_path, "best", save_average(tmp_path, trained()[0], state, updates=[1, 2]))
     end_average(tmp_path, state)
@@ -343,15 +344,15 @@ def test_pruning_keeps_best_and_last(tmp_path):
     assert pointed(tmp_path, paths[3].name) == paths[3]
 
 
-def test_what_a_crash_left_is_passed_over_and_cleared(tmp_path):
+def test_partial_checkpoints_of_a_crash_are_ignored_and_removed(tmp_path):
     (path,) = numbered(tmp_path, 1)
-    stray = tmp_path / f".update-000000002.{os.getpid() + 1}.partial"
-    stray.mkdir()
-    (stray / "model.safetensors").write_bytes(b"half")
+    partial = tmp_path / f".update-000000002.{os.getpid() + 1}.partial"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes(b"half")
     (tmp_path / "update-000000003").mkdir()
     point(tmp_path, "last", path)
     point(tmp_path, "best", path)
-    (path_three,) = numbered(tmp_path, 3)  # takes the place of the empty one
+    (path_three,) = numbered(tmp_path, 3)  # replaces the empty one
     verify(path_three)
     prune(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -362,7 +363,7 @@ def test_what_a_crash_left_is_passed_over_and_cleared(tmp_path):
     ]
 
 
-def test_a_checkpoint_that_is_pointed_at_is_never_replaced(tmp_path):
+def test_a_checkpoint_that_a_pointer_names_is_never_replaced(tmp_path):
     (path,) = numbered(tmp_path, 5)
     point(tmp_path, "last", path)
     (again,) = numbered(tmp_path, 5)
@@ -375,10 +376,34 @@ def test_a_checkpoint_that_is_pointed_at_is_never_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/", "", ".", "update-000000009", "\0"])
-def test_a_pointer_that_leads_elsewhere_leads_nowhere(tmp_path, name):
+def test_a_pointer_out_of_its_folder_names_nothing(tmp_path, name):
     folder = tmp_path / "checkpoints"
     numbered(folder, 1)
     (tmp_path / "elsewhere").mkdir()
     (folder / "last").write_text(name + "\n")
     assert pointed(folder, "last") is None
     assert pointed(folder, "best") is None
+
+
+# The newest whole checkpoint
+
+
+def test_whole_checkpoints_are_found_from_the_newest_on_and_the_average_last(tmp_path):
+    paths = numbered(tmp_path, 1, 2, 10)
+    average = save_average(tmp_path, trained()[0], TrainingState(update=10), updates=[2, 10])
+    assert [each.path for each in newest_whole(tmp_path)] == [*reversed(paths), average]
+    point(tmp_path, "best", paths[0])
+    point(tmp_path, "last", paths[1])
+    found = [each.path for each in newest_whole(tmp_path, first=["best", "last"])]
+    assert found == [paths[0], paths[1], paths[2], average]
+
+
+def test_damaged_checkpoints_are_passed_over_and_reported(tmp_path):
+    paths = numbered(tmp_path, 1, 2, 3)
+    (paths[2] / "state.json").unlink()
+    point(tmp_path, "last", paths[2])
+    damaged = {}
+    found = list(newest_whole(tmp_path, first=["last"], on_damage=damaged.__setitem__))
+    assert [each.path for each in found] == [paths[1], paths[0]]
+    assert list(damaged) == [paths[2]] and "is damaged" in damaged[paths[2]].message
+    assert list(newest_whole(tmp_path / "none")) == []

@@ -1,9 +1,9 @@
-"""A save that fails or is cut off at any single step leaves the old checkpoint or the new one.
+"""A save that fails or crashes at any single step leaves the old checkpoint or the new one.
 
-Every call by which a save changes the disk is counted, and made to fail, or to be the last that is
-ever made, one after the other. After a crash the disk is left in three ways: with all that was
-written; without the contents that were not synced; and without any entry, either, of a directory
-that was not synced. That is the most that losing power can do.
+Every call by which a save changes the disk is counted. One after the other, each of them fails or
+is the last before a crash. A crash leaves the disk in one of three states: with all that was
+written; without file contents that were not synced; or also without the entries of directories that
+were not synced. A power failure can lose no more than that.
 """
 
 import errno
@@ -39,14 +39,14 @@ LOSSES = ("nothing", "contents", "entries")
 
 
 class Disk:
-    """What is on disk for good, below a folder, and the calls that change it."""
+    """Simulates the disk below a folder: what was synced, and the calls that change it."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
-        self._contents: dict[int, bytes] = {}  # inode -> what was synced of a file
-        self._entries: dict[int, dict[str, int]] = {}  # inode -> what was synced of a directory
-        self._kinds: dict[int, bool] = {}  # inode -> is it a directory
-        self._held: list[int] = []  # descriptors, so that no inode is used twice
+        self._contents: dict[int, bytes] = {}  # inode -> synced contents of a file
+        self._entries: dict[int, dict[str, int]] = {}  # inode -> synced names in a directory
+        self._is_directory: dict[int, bool] = {}  # by inode
+        self._descriptors: list[int] = []  # open, so that no inode is used twice
         self._root = root
         self._fail_at = 0
         self._error: type[BaseException] | None = None
@@ -62,20 +62,20 @@ class Disk:
             self._halved(seq2seq.checkpoints.checkpoint.save_file),
         )
         for path in (root, *root.rglob("*")):
-            self._note(os.open(path, os.O_RDONLY))
+            self._record(os.open(path, os.O_RDONLY))
 
     def arm(self, nth: int, error: type[BaseException]) -> None:
-        """Let the nth call from now on fail; after a Crash no later one does anything."""
+        """Let the nth call from now on fail; after a Crash all later ones do nothing."""
         self.calls, self._fail_at, self._error = [], nth, error
 
     def disarm(self) -> None:
         self._fail_at, self._crashed = 0, False
-        for descriptor in self._held:
+        for descriptor in self._descriptors:
             os.close(descriptor)
-        self._held.clear()
+        self._descriptors.clear()
 
-    def left(self, target: Path, *, lost: str) -> None:
-        """Write what is found after the crash to a new folder."""
+    def write_remains(self, target: Path, *, lost: str) -> None:
+        """Write what a crash left of the folder to a new one."""
         if lost == "entries":
             self._rebuild(self._root.stat().st_ino, target)
             return
@@ -89,26 +89,28 @@ class Disk:
     def _rebuild(self, inode: int, target: Path) -> None:
         target.mkdir()
         for name, each in self._entries.get(inode, {}).items():
-            if self._kinds[each]:
+            if self._is_directory[each]:
                 self._rebuild(each, target / name)
             else:
                 (target / name).write_bytes(self._contents.get(each, b""))
 
-    def _note(self, descriptor: int) -> None:
-        held = os.dup(descriptor)
-        self._held.append(held)
-        inode = os.fstat(held).st_ino
-        if stat.S_ISDIR(os.fstat(held).st_mode):
-            with os.scandir(held) as entries:
-                found = {each.name: os.stat(each.name, dir_fd=held) for each in entries}
+    def _record(self, descriptor: int) -> None:
+        copy = os.dup(descriptor)
+        self._descriptors.append(copy)
+        inode = os.fstat(copy).st_ino
+        if stat.S_ISDIR(os.fstat(copy).st_mode):
+            with os.scandir(copy) as entries:
+                found = {each.name: os.stat(each.name, dir_fd=copy) for each in entries}
             self._entries[inode] = {name: each.st_ino for name, each in found.items()}
-            self._kinds |= {each.st_ino: stat.S_ISDIR(each.st_mode) for each in found.values()}
+            self._is_directory |= {
+                each.st_ino: stat.S_ISDIR(each.st_mode) for each in found.values()
+            }
         else:
-            self._contents[inode] = os.pread(held, 10**7, 0)
+            self._contents[inode] = os.pread(copy, 10**7, 0)
 
     def _synced(self, descriptor: int) -> None:
         self._fsync(descriptor)
-        self._note(descriptor)
+        self._record(descriptor)
 
     def _count(self, name: str) -> bool:
         """Whether this call is the one to fail."""
@@ -137,7 +139,7 @@ class Disk:
             if not isinstance(mode, str) or not {*mode} & {*"wax+"}:
                 return call(file, mode, *arguments, **options)
             if self._count("open to write"):
-                call(file, mode, *arguments, **options).close()  # made, and nothing written
+                call(file, mode, *arguments, **options).close()  # created, but empty
                 self._fail()
             return call(file, mode, *arguments, **options)
 
@@ -156,7 +158,7 @@ class Disk:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
-    """No test loses power: what a real fsync would wait for is only noted."""
+    """A real fsync would only take time here: no test loses power."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -167,7 +169,7 @@ def trained():
 
 
 def save(folder: Path, trained, state: TrainingState) -> None:
-    """What follows a validation that is the best so far."""
+    """As after a validation that is the best so far."""
     path = save_checkpoint(folder, *trained, state)
     point(folder, "best", path)
     point(folder, "last", path)
@@ -192,7 +194,9 @@ def count_of_calls(tmp_path, trained, state) -> list[str]:
 
 @pytest.mark.parametrize("state", [NEW, replace(OLD, stale=1)], ids=["a later", "the same"])
 @pytest.mark.parametrize("lost", LOSSES)
-def test_a_save_that_is_cut_off_anywhere_leaves_the_old_or_the_new(tmp_path, trained, lost, state):
+def test_a_save_cut_off_at_any_step_leaves_the_old_or_the_new_checkpoint(
+    tmp_path, trained, lost, state
+):
     calls = count_of_calls(tmp_path, trained, state)
     assert len(calls) > 25 and {"fsync", "rename", "replace", "save_file", "mkdir"} <= {*calls}
     found = []
@@ -204,16 +208,19 @@ def test_a_save_that_is_cut_off_anywhere_leaves_the_old_or_the_new(tmp_path, tra
             with pytest.raises(Crash):
                 save(folder, trained, state)
             assert disk.calls == calls[:nth]
-        disk.left(after, lost=lost)
+        disk.write_remains(after, lost=lost)
         disk.disarm()
-        told: list[str] = []
-        last = recover(after, metric="perplexity", report=told.append)
+        messages: list[str] = []
+        last = recover(after, metric="perplexity", report=messages.append)
         assert last is not None and last.state in (OLD, state), (nth, calls[nth - 1])
-        assert not told
+        assert not messages
         assert verify(pointed(after, "best")).state in (OLD, state)
         found.append(last.state)
-        save(after, trained, state)  # and so training goes on
-        assert recover(after, metric="perplexity", report=told.append).state == state and not told
+        save(after, trained, state)  # as training does next
+        assert (
+            recover(after, metric="perplexity", report=messages.append).state == state
+            and not messages
+        )
         assert not list(after.glob(".*"))
         assert len(list(after.glob("update-*"))) == 2
     assert found == sorted(found, key=lambda each: each == state)  # once new, never old again
@@ -221,7 +228,9 @@ def test_a_save_that_is_cut_off_anywhere_leaves_the_old_or_the_new(tmp_path, tra
 
 
 @pytest.mark.parametrize("state", [NEW, replace(OLD, stale=1)], ids=["a later", "the same"])
-def test_a_save_that_fails_anywhere_leaves_the_old_or_the_new(tmp_path, trained, state):
+def test_a_save_that_fails_at_any_step_leaves_the_old_or_the_new_checkpoint(
+    tmp_path, trained, state
+):
     calls = count_of_calls(tmp_path, trained, state)
     for nth in range(1, len(calls) + 1):
         folder = tmp_path / str(nth) / "checkpoints"
@@ -231,16 +240,19 @@ def test_a_save_that_fails_anywhere_leaves_the_old_or_the_new(tmp_path, trained,
             with suppress(OSError, ResourceError):
                 save(folder, trained, state)
             disk.disarm()
-        told: list[str] = []
-        assert recover(folder, metric="perplexity", report=told.append).state in (OLD, state)
-        assert not told
+        messages: list[str] = []
+        assert recover(folder, metric="perplexity", report=messages.append).state in (OLD, state)
+        assert not messages
         save(folder, trained, state)
-        assert recover(folder, metric="perplexity", report=told.append).state == state and not told
+        assert (
+            recover(folder, metric="perplexity", report=messages.append).state == state
+            and not messages
+        )
         assert len(list(folder.glob("update-*"))) == 2
 
 
 @pytest.mark.parametrize("lost", LOSSES)
-def test_a_file_that_is_replaced_is_the_old_or_the_new(tmp_path, lost):
+def test_replacing_a_file_leaves_the_old_or_the_new_one(tmp_path, lost):
     for nth in range(1, 5):
         folder, after = tmp_path / str(nth), tmp_path / f"{nth} after"
         folder.mkdir()
@@ -250,13 +262,13 @@ def test_a_file_that_is_replaced_is_the_old_or_the_new(tmp_path, lost):
             disk.arm(nth, Crash)
             with pytest.raises(Crash):
                 write_json(folder / "file", 2)
-        disk.left(after, lost=lost)
+        disk.write_remains(after, lost=lost)
         disk.disarm()
         assert (after / "file").read_text() in ("1\n", "2\n")
     assert disk.calls == ["open to write", "fsync", "replace", "fsync"]
 
 
-def test_all_of_a_checkpoint_is_synced_before_it_has_its_name(tmp_path, trained):
+def test_a_checkpoint_is_synced_completely_before_it_is_renamed(tmp_path, trained):
     calls = count_of_calls(tmp_path, trained, NEW)
     renamed = calls.index("rename")
     # 4 files (the manifest and the state once more, as they are written), and their folder

@@ -1,5 +1,6 @@
-"""A damaged checkpoint costs nothing but time: the newest whole one is used, and all is told."""
+"""After damage training resumes from the newest whole checkpoint, and all of it is reported."""
 
+import json
 import os
 import shutil
 from collections import namedtuple
@@ -27,7 +28,7 @@ def halve(path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-HARMS = {
+DAMAGES = {
     "a flipped bit in the weights": lambda last: flip(last / "model.safetensors"),
     "half of the moments": lambda last: halve(last / "optimizer.safetensors"),
     "no state": lambda last: (last / "state.json").unlink(),
@@ -55,40 +56,38 @@ def whole(tmp_path_factory, store_path) -> RunDirectory:
 
 @pytest.fixture
 def run(whole, tmp_path) -> RunDirectory:
-    """A finished run that may be harmed."""
+    """A finished run that a test may damage."""
     return RunDirectory.open(shutil.copytree(whole.path, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_damaged_last_checkpoint_is_named_and_set_aside_and_the_one_before_is_used(
-    run, whole, store, harm
-):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_last_checkpoint_is_renamed_and_the_one_before_is_used(run, whole, store, damage):
     last = run.checkpoint("last")
-    HARMS[harm](last)
+    DAMAGES[damage](last)
     left = {file.name: file.read_bytes() for file in last.iterdir()} if last.exists() else None
     outcome, reporter = train(run, store)
     assert 0 < reporter.began.update < outcome.state.update == 20
     assert remains(run) == remains(whole)
-    told = "\n".join(reporter.messages)
-    assert "warning: " in told and "going on from update-0000000" in told
+    messages = "\n".join(reporter.messages)
+    assert "warning: " in messages and "going on from update-0000000" in messages
     if left is None:
-        assert f"{run.checkpoints / 'last'} names no checkpoint that exists" in told
+        assert f"{run.checkpoints / 'last'} names no checkpoint that exists" in messages
         return
     aside = run.checkpoints / f"damaged-{last.name}"
-    assert str(last) in told and aside.name in told
+    assert str(last) in messages and aside.name in messages
     assert {file.name: file.read_bytes() for file in aside.iterdir()} == left
     verify(run.checkpoint("last"))
 
 
-def test_clocks_that_jump_change_nothing(run, whole, store):
-    """What is newest goes by updates: files may be from tomorrow, or from 1970."""
+def test_wrong_file_times_change_nothing(run, whole, store):
+    """The newest is found by its update: file times may be of tomorrow, or of 1970."""
     checkpoints = sorted(run.checkpoints.glob("update-*"))
     for day, path in zip((2**31 + 86_400, 0), checkpoints, strict=True):  # in 2038, in 1970
         for file in (*path.iterdir(), path):
             os.utime(file, (day, day))
-    harmed = run.checkpoint("last")
-    assert harmed == checkpoints[-1]
-    flip(harmed / "model.safetensors")
+    damaged = run.checkpoint("last")
+    assert damaged == checkpoints[-1]
+    flip(damaged / "model.safetensors")
     outcome, reporter = train(run, store)
     assert reporter.began.update < outcome.state.update == 20
     assert remains(run) == remains(whole)
@@ -96,7 +95,7 @@ def test_clocks_that_jump_change_nothing(run, whole, store):
 
 @pytest.mark.parametrize("content", POINTERS)
 @pytest.mark.parametrize("name", ["last", "best"])
-def test_a_pointer_that_names_nothing_is_mended(run, whole, store, name, content):
+def test_a_pointer_that_names_nothing_is_repaired(run, whole, store, name, content):
     (run.checkpoints / name).write_bytes(POINTERS[content])
     assert pointed(run.checkpoints, name) is None
     outcome, reporter = train(run, store)
@@ -106,13 +105,13 @@ def test_a_pointer_that_names_nothing_is_mended(run, whole, store, name, content
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-def test_a_missing_pointer_is_mended(run, whole, store, name):
+def test_a_missing_pointer_is_repaired(run, whole, store, name):
     (run.checkpoints / name).unlink()
     train(run, store)
     assert remains(run) == remains(whole)
 
 
-def test_a_run_without_a_whole_checkpoint_is_never_begun_anew(run, store):
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_again(run, store):
     metrics = run.metrics.read_bytes()
     for path in run.checkpoints.glob("update-*"):
         flip(path / "model.safetensors")
@@ -128,7 +127,7 @@ def test_a_run_without_a_whole_checkpoint_is_never_begun_anew(run, store):
     assert run.metrics.read_bytes() == metrics
 
 
-def test_a_damaged_best_checkpoint_gives_way_to_the_best_that_is_whole(tmp_path, store):
+def test_best_names_the_best_whole_checkpoint_after_damage(tmp_path, store):
     run = new_run(tmp_path / "run", store, training=SETTINGS | {"keep_best": 3})
     train(run, store)
     best, before = run.checkpoint("best"), remains(run)
@@ -139,9 +138,7 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_best_that_is_whole(tmp_path,
     assert "update-000000012/model.safetensors is damaged" in "\n".join(reporter.messages)
 
 
-def test_a_checkpoint_of_a_newer_program_is_not_taken_for_a_damaged_one(run, store):
-    import json
-
+def test_a_checkpoint_of_a_newer_version_is_not_treated_as_damaged(run, store):
     path = run.checkpoint("last") / "MANIFEST.json"
     manifest = json.loads(path.read_text())
     del manifest["manifest_sha256"]
@@ -151,20 +148,20 @@ def test_a_checkpoint_of_a_newer_program_is_not_taken_for_a_damaged_one(run, sto
     assert not list(run.checkpoints.glob("damaged-*"))
 
 
-def test_damage_to_what_is_kept_for_an_average_is_found_on_the_way(tmp_path, store):
+def test_damage_to_checkpoints_kept_for_an_average_is_found_when_resuming(tmp_path, store):
     settings = SETTINGS | {"keep_last": 3, "average": "last"}
     run = new_run(tmp_path / "run", store, training=settings | {"updates": 18, "decay": "none"})
     train(run, store)
-    harmed = run.checkpoints / "update-000000012"
-    (harmed / "state.json").write_text("{}")
+    damaged = run.checkpoints / "update-000000012"
+    (damaged / "state.json").write_text("{}")
     longer = run.config.training.model_copy(update={"updates": 30})
     run.write_config(run.config.model_copy(update={"training": longer}))
     _, reporter = train(run, store)
-    assert f"{harmed / 'state.json'} is damaged" in "\n".join(reporter.messages)
+    assert f"{damaged / 'state.json'} is damaged" in "\n".join(reporter.messages)
     assert averaged_updates(run.checkpoints) == [18, 24, 30]
 
 
-def test_a_full_disk_under_the_metrics_is_told_and_costs_nothing(tmp_path, whole, store):
+def test_a_full_disk_while_writing_metrics_is_reported_and_loses_nothing(tmp_path, whole, store):
     run = new_run(tmp_path / "run", store, training=SETTINGS)
     run.metrics.symlink_to("/dev/full")
     with pytest.raises(ResourceError, match="No space left on device") as caught:
@@ -176,7 +173,7 @@ def test_a_full_disk_under_the_metrics_is_told_and_costs_nothing(tmp_path, whole
     assert remains(run) == remains(whole)
 
 
-def test_a_resume_that_is_refused_removes_nothing(run, store):
+def test_a_refused_resumption_removes_nothing(run, store):
     run.metrics.unlink()
     for path in run.checkpoints.glob("update-*"):
         flip(path / "model.safetensors")
@@ -189,7 +186,7 @@ def test_a_resume_that_is_refused_removes_nothing(run, store):
 # Translating
 
 
-def test_what_is_damaged_is_not_translated_with_and_another_is_offered(run):
+def test_a_damaged_checkpoint_does_not_translate_and_a_whole_one_is_suggested(run):
     best = run.checkpoint("best")
     flip(best / "model.safetensors")
     ended = call("translate", run.path, given=b"ba ce\n")
@@ -204,7 +201,7 @@ def test_what_is_damaged_is_not_translated_with_and_another_is_offered(run):
 
 
 @pytest.mark.parametrize("content", POINTERS)
-def test_a_best_that_names_nothing_is_refused_with_what_there_is(run, content):
+def test_a_best_that_names_nothing_is_refused_and_the_others_are_listed(run, content):
     (run.checkpoints / "best").write_bytes(POINTERS[content])
     ended = call("translate", run.path, given=b"ba ce\n")
     assert ended.code == 4 and not ended.out
@@ -219,36 +216,38 @@ def test_the_first_weights_are_saved_before_anything_is_trained(tmp_path, store)
     with pytest.raises(ZeroDivisionError):
         train(run, store, lambda event: seen.append(load_state(run.checkpoint("last"))) or 1 // 0)
     assert seen[0].update == 0
-    assert pointed(run.checkpoints, "best") is None  # nobody wants to translate with these
+    assert pointed(run.checkpoints, "best") is None  # these cannot translate yet
 
 
-def test_what_will_be_kept_is_told_with_its_size(tmp_path, store):
+def test_the_log_says_how_many_checkpoints_are_kept_and_their_size(tmp_path, store):
     run = new_run(tmp_path / "run", store, training={"keep_best": 2, "keep_last": 2, "ema": 0.9})
     _, reporter = train(run, store)
     assert reporter.messages[0].startswith("checkpoints: up to 5 kept, about ")
-    told = float(reporter.messages[0].split()[-3]) * 1e6
+    announced = float(reporter.messages[0].split()[-3]) * 1e6
     size = sum(file.stat().st_size for file in run.checkpoint("last").iterdir())
-    assert told == pytest.approx(size, rel=0.2, abs=5e4)
+    assert announced == pytest.approx(size, rel=0.2, abs=5e4)
     assert len(list(run.checkpoints.glob("update-*"))) <= 5
 
 
-def test_two_checkpoints_are_there_from_the_first_validation_on(tmp_path, store):
+def test_two_checkpoints_exist_from_the_first_validation_on(tmp_path, store):
     run, counts = new_run(tmp_path / "run", store), []
     count = lambda event: counts.append(len(list(run.checkpoints.glob("update-*"))))  # noqa: E731
     train(run, store, count)
     assert counts[0] == 1 and set(counts[7:]) == {2}
 
 
-@pytest.mark.parametrize(("free", "told"), [(0, None), (10**6, "warning: "), (10**9, "")])
-def test_a_disk_too_full_for_two_checkpoints_is_refused(tmp_path, store, monkeypatch, free, told):
+@pytest.mark.parametrize(("free", "warning"), [(0, None), (10**6, "warning: "), (10**9, "")])
+def test_a_disk_without_space_for_two_checkpoints_is_refused(
+    tmp_path, store, monkeypatch, free, warning
+):
     usage = namedtuple("usage", "total used free")(10**9, 0, free)
     monkeypatch.setattr("cli.runs.disk_space.shutil.disk_usage", lambda path: usage)
     run = new_run(tmp_path / "run", store, training={"updates": 1, "keep_last": 60})
-    if told is None:
+    if warning is None:
         with pytest.raises(ResourceError, match="the first checkpoints need") as caught:
             train(run, store)
         assert "free space" in caught.value.hint
         assert not run.metrics.exists() and not list(run.checkpoints.iterdir())
         return
     _, reporter = train(run, store)
-    assert ("warning: " in "".join(reporter.messages)) == bool(told)
+    assert ("warning: " in "".join(reporter.messages)) == bool(warning)

@@ -48,7 +48,7 @@ def test_every_recipe_resolves_and_builds(name):
     build_model(model, source_vocabulary=9, target_vocabulary=9, joint=True)
 
 
-def test_the_recipes_are_those_the_help_names():
+def test_the_help_text_names_every_recipe():
     assert recipe_names() == ["base", "small", "tiny"]
 
 
@@ -137,7 +137,7 @@ FRACTIONS = [
 
 @pytest.mark.parametrize("name", FRACTIONS)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
-def test_no_number_without_end_and_no_nan(name, value):
+def test_infinity_and_nan_are_refused(name, value):
     assert name in refusal(f"{name}={value}").message
 
 
@@ -184,7 +184,7 @@ def test_settings_are_frozen():
     "text",
     ["model = 3", "[model]\natention = 1", "[modle]", "[model", "x = " + "[" * 5000, "\x00"],
 )
-def test_a_file_that_is_no_recipe_is_refused_with_a_hint(tmp_path, text):
+def test_a_file_that_is_not_a_recipe_is_refused_with_a_hint(tmp_path, text):
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -202,12 +202,12 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_hint(tmp_path, name):
     assert caught.value.hint
 
 
-def test_a_folder_without_a_config_is_no_run(tmp_path):
+def test_a_folder_without_a_config_is_not_a_run(tmp_path):
     with pytest.raises(CheckpointError, match="not a run directory"):
         load_config(tmp_path / "config.toml")
 
 
-def test_a_recipe_of_ones_own(tmp_path):
+def test_a_recipe_may_be_a_file_of_the_user(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[model]\ncell = 'gru'\n")
     assert resolve(read_recipe(str(path))).model.cell == "gru"

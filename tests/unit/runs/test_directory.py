@@ -1,4 +1,4 @@
-"""Run directories: made whole, opened with care, locked, and told from one another."""
+"""Run directories: created complete, checked when they are opened, and locked."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def trained_path(tmp_path_factory, store_path):
 
 @pytest.fixture
 def run(trained_path, tmp_path) -> RunDirectory:
-    """A trained run that may be harmed."""
+    """A trained run that a test may damage."""
     return RunDirectory.open(shutil.copytree(trained_path, tmp_path / "run"))
 
 
@@ -62,7 +62,7 @@ def test_an_existing_path_is_never_touched(tmp_path, store):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "link"]
 
 
-def test_a_run_is_made_whole_or_not_at_all(tmp_path, store, monkeypatch):
+def test_a_run_directory_is_created_complete_or_not_at_all(tmp_path, store, monkeypatch):
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -84,7 +84,7 @@ def test_a_damaged_description_is_named(run, name, text):
     assert name in caught.value.message
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(CheckpointError, match="is not a run directory"):
             RunDirectory.open(path)
@@ -109,7 +109,7 @@ def test_other_pieces_than_it_was_trained_with_are_refused(run):
         run.tokenizer("target")
 
 
-def test_checkpoints_have_names(run):
+def test_checkpoints_are_found_by_name(run):
     assert run.checkpoint("last").name == run.checkpoint("best").name == "update-000000006"
     assert run.checkpoint("update-000000006") == run.checkpoint()
     for name in ("first", "../checkpoints", "update-000000007", "", "/"):
@@ -124,7 +124,7 @@ def test_a_run_without_checkpoints_says_so(tmp_path, store):
     assert "--resume" in caught.value.hint
 
 
-def test_a_lock_names_its_holder_and_is_let_go(run):
+def test_a_lock_names_its_owner_and_is_released(run):
     with run.lock(), pytest.raises(ResourceError, match=r"process \d+ on .* since \d{4}"):
         RunDirectory(run.path).lock().__enter__()
     assert (run.path / ".lock").read_text() == ""  # never removed: somebody may wait for it
@@ -140,7 +140,7 @@ def test_a_changed_config_is_read_back(run):
     assert run.config == RunDirectory.open(run.path).config == changed
 
 
-def test_metrics_go_back_to_a_checkpoint(run):
+def test_metrics_after_a_checkpoint_are_removed(run):
     lines = [update_line(1), update_line(2), validation_line(2), update_line(3), update_line(4)]
     lines.append(validation_line(4))
     cases = {(4, 4): 6, (4, 2): 5, (3, 2): 4, (2, 2): 3, (2, 0): 2, (0, 0): 0}
@@ -168,7 +168,7 @@ def validation_line(update: int) -> str:
     return ValidationLine(update=update, scores=ValidationScores(2.5), best_update=update).to_json()
 
 
-def test_metrics_are_numbers_that_json_knows(run):
+def test_metrics_are_valid_json_without_infinity_and_nan(run):
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
@@ -177,7 +177,7 @@ def test_metrics_are_numbers_that_json_knows(run):
         assert values["event"] in ("update", "validation")
 
 
-def test_a_fresh_model_is_a_function_of_the_seed(run):
+def test_initial_weights_depend_on_the_seed_alone(run):
     def weights() -> list[torch.Tensor]:
         torch.manual_seed(run.config.training.seed)
         return list(run.build_model().parameters())

@@ -1,4 +1,4 @@
-"""Presets: complete on every recipe, with every equation at work, and told as they are."""
+"""Presets: complete on every recipe, with every equation in use, and described in full."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def tiny(name):
     return ModelConfig(**values | sizes | off)
 
 
-def test_the_presets_are_the_eight_of_the_papers():
+def test_there_are_eight_presets():
     assert PRESETS == [
         "bahdanau2015",
         "cho2014",
@@ -64,15 +64,15 @@ def test_the_presets_are_the_eight_of_the_papers():
 def test_a_preset_is_the_same_model_on_every_recipe(name, paper_sizes):
     values = read_preset(name).values(paper_sizes=paper_sizes)
     models = [resolve(read_recipe(recipe), values).model for recipe in recipe_names()]
-    idle = {"attention_size", "score"} if values["model"]["attention"] == "none" else set()
-    first, *others = [model.model_dump(exclude=RECIPES_OWN | idle) for model in models]
+    unused = {"attention_size", "score"} if values["model"]["attention"] == "none" else set()
+    first, *others = [model.model_dump(exclude=RECIPES_OWN | unused) for model in models]
     assert all(other == first for other in others)
     for model in models:
         assert model.model_dump() | values["model"] == model.model_dump()
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_published_sizes_are_sizes_and_change_nothing_else(name):
+def test_published_sizes_change_sizes_and_dropout_alone(name):
     preset = read_preset(name)
     numbers = {key for key in preset.published if key.endswith(("_size", "_layers", "dropout"))}
     assert set(preset.published) - numbers <= {"heads", "encoder_projection"}
@@ -82,19 +82,19 @@ def test_published_sizes_are_sizes_and_change_nothing_else(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_weight_of_a_preset_is_at_work(name):
+def test_every_weight_of_a_preset_has_a_gradient(name):
     model = model_of(tiny(name))
     batch = padded([([4, 5, 6, 7], [5, 6, 7]), ([8, 9], [4, 10, 9, 8])])
     readouts, _ = model.unroll(batch)
-    chance = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(1)
     logits = model.logits(readouts)
-    (logits * torch.randn(logits.shape, generator=chance)).sum().backward()
-    idle = [
+    (logits * torch.randn(logits.shape, generator=generator)).sum().backward()
+    without_gradient = [
         path
         for path, parameter in model.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().max() > 1e-12
     ]
-    assert idle == []
+    assert without_gradient == []
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -109,7 +109,7 @@ def test_a_preset_steps_as_it_unrolls(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_says_all_of_itself(name):
+def test_the_description_of_a_preset_is_complete(name):
     preset = read_preset(name)
     assert re.search(r"\(20\d\d", preset.paper) and preset.title and preset.same
     assert len(preset.deviations) >= 5
@@ -120,39 +120,39 @@ def test_a_preset_says_all_of_itself(name):
         assert text.endswith(".")
     settings = tomllib.loads("\n".join(setting_lines(preset.model)))["model"]
     assert settings == preset.model
-    nothing_left_out = {"scale_embeddings", "tie_embeddings", "recurrent_biases", "output_bias"}
-    assert nothing_left_out | {"cell", "decoder_cell", "bridge", "readout"} <= set(preset.model)
+    always_set = {"scale_embeddings", "tie_embeddings", "recurrent_biases", "output_bias"}
+    assert always_set | {"cell", "decoder_cell", "bridge", "readout"} <= set(preset.model)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_settings_that_a_preset_speaks_of_go_with_it(name):
+def test_settings_in_the_description_of_a_preset_work_with_it(name):
     preset = read_preset(name)
     for text in preset.deviations:
         settings = parse_settings(re.findall(r"--set (\S+?)(?=[.,;]?(?:\s|$))", text))
         resolve(read_recipe("small"), preset.values(), settings)
 
 
-# How it is told
+# How it is described
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_describe_tells_equations_settings_sizes_and_every_deviation(name):
+def test_describe_prints_equations_settings_sizes_and_every_deviation(name):
     preset = read_preset(name)
     ended = call("describe", name)
     assert (ended.code, ended.err) == (0, "")
     assert ended.lines[0] == preset.title
     assert textwrap.indent(preset.equations, "  ") in ended.out
     assert max(map(len, ended.lines)) <= 100
-    told = " ".join(ended.out.split())
+    text_out = " ".join(ended.out.split())
     for text in (preset.paper, *preset.same, *preset.deviations):
-        assert " ".join(text.split()) in told
+        assert " ".join(text.split()) in text_out
     for line in (*setting_lines(preset.model), *setting_lines(preset.published)):
         assert f"  {line}\n" in ended.out
     assert f"seq2seq train STORE RUN --preset {name} --paper-sizes\n" in ended.out
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_describe_gives_a_program_the_same(name):
+def test_describe_prints_the_same_as_json(name):
     preset = read_preset(name)
     found = json.loads(call("describe", name, "--json").out)
     assert (found["schema_version"], found["kind"]) == (1, "preset")
@@ -160,7 +160,7 @@ def test_describe_gives_a_program_the_same(name):
         assert found[part] == getattr(preset, part)
 
 
-def test_describe_names_the_presets_where_there_is_neither_path_nor_preset():
+def test_describe_names_the_presets_for_an_unknown_path():
     ended = call("describe", "gnmtt")
     assert (ended.code, ended.out) == (4, "")
     assert "gnmtt is neither a token store" in ended.err
@@ -196,7 +196,7 @@ def test_the_page_of_presets_is_up_to_date():
         assert f"\n## {name}\n" in page
 
 
-def test_the_options_of_train_offer_what_the_settings_do():
+def test_the_options_of_train_have_the_values_of_their_settings():
     fields = SECTIONS["model"].model_fields
     assert [order.value for order in AttentionChoice] == list(
         get_args(fields["attention"].annotation)
@@ -204,7 +204,7 @@ def test_the_options_of_train_offer_what_the_settings_do():
     assert [score.value for score in ScoreChoice] == list(get_args(fields["score"].annotation))
 
 
-def test_the_help_of_train_names_the_options():
+def test_the_help_of_train_lists_the_options():
     from cli.app import app
 
     train = typer.main.get_command(app).commands["train"]

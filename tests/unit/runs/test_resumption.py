@@ -1,4 +1,4 @@
-"""Resuming what is done or what is another's, and what a resumed run may change."""
+"""Resuming runs: finished ones, ones of other data or versions, and changes of settings."""
 
 import hashlib
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from cli.runs.resumption import (
 )
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 
-# Resuming what is done, or what is another's
+# Finished runs, other data, other versions
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path, store):
@@ -31,7 +31,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, store):
     assert before == {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}
 
 
-def test_a_run_with_more_updates_goes_on(tmp_path, store):
+def test_a_finished_run_with_more_updates_is_resumed(tmp_path, store):
     run = new_run(tmp_path / "run", store, training={"decay": "none"})
     train(run, store)
     longer = run.config.training.model_copy(update={"updates": 24})
@@ -47,7 +47,7 @@ def test_a_run_with_more_updates_goes_on(tmp_path, store):
         assert hashlib.sha256(ours).digest() == hashlib.sha256(theirs).digest()
 
 
-def test_no_updates_make_no_checkpoint(tmp_path, store):
+def test_a_run_of_zero_updates_writes_no_checkpoint(tmp_path, store):
     run = new_run(tmp_path / "run", store, training={"updates": 0})
     outcome, _ = train(run, store)
     assert not outcome.trained
@@ -119,7 +119,7 @@ def test_old_names_on_the_command_line_and_in_a_recipe_are_noted(tmp_path):
     assert f"{recipe}: model.attend_end is called model.attend_eos now\n" in ended.err
 
 
-def test_two_trainings_of_one_run_are_one_too_many(tmp_path, store):
+def test_a_run_cannot_be_trained_twice_at_once(tmp_path, store):
     run = new_run(tmp_path / "run", store)
     with run.lock(), pytest.raises(ResourceError, match="is being trained by process"):
         train(RunDirectory(run.path), store)
@@ -127,7 +127,7 @@ def test_two_trainings_of_one_run_are_one_too_many(tmp_path, store):
     assert (run.path / ".lock").read_text() == ""
 
 
-# What a resumed run may change
+# Changes of settings
 
 
 def test_every_setting_that_may_change_exists(store, tmp_path):
@@ -138,15 +138,15 @@ def test_every_setting_that_may_change_exists(store, tmp_path):
     assert not {*UNRECORDED} & {*RECORDED}
 
 
-def test_a_change_is_recorded_and_a_free_one_is_not(store, tmp_path):
+def test_changes_of_settings_are_recorded_unless_no_weight_depends_on_them(store, tmp_path):
     run = new_run(tmp_path / "run", store, training={"updates": 6})
     train(run, store)
     change_settings(run, {"training": {"log_every": 3}})
     assert run.config.training.log_every == 3 and "changes" not in run.provenance
     change_settings(run, {"training": {"learning_rate": 0.5, "minutes": 2.0}})
     change_settings(run, {"training": {"learning_rate": 0.5}})  # no change
-    told = RunDirectory.open(run.path).provenance["changes"]
-    assert sorted((c["setting"], c["old"], c["new"], c["update"]) for c in told) == [
+    changes = RunDirectory.open(run.path).provenance["changes"]
+    assert sorted((c["setting"], c["old"], c["new"], c["update"]) for c in changes) == [
         ("training.learning_rate", 0.01, 0.5, 6),
         ("training.minutes", None, 2.0, 6),
     ]
@@ -157,7 +157,7 @@ def test_a_change_is_recorded_and_a_free_one_is_not(store, tmp_path):
     ("model", "decoder_size", 16), ("training", "seed", 9), ("training", "ema", 0.5),
     ("training", "metric", "bleu"), ("training", "curriculum", "length"), ("data", "seed", 9),
 ])  # fmt: skip
-def test_what_makes_another_run_is_refused(store, tmp_path, section, name, value):
+def test_settings_that_would_make_another_run_are_refused(store, tmp_path, section, name, value):
     run = new_run(tmp_path / "run", store)
     before = {p: p.read_bytes() for p in run.path.glob("*") if p.is_file()}
     with pytest.raises(ConfigError, match=rf"{section}\.{name} is .* cannot be changed"):
@@ -165,7 +165,7 @@ def test_what_makes_another_run_is_refused(store, tmp_path, section, name, value
     assert {p: p.read_bytes() for p in run.path.glob("*") if p.is_file()} == before
 
 
-def test_a_run_with_smaller_batches_goes_on(store, tmp_path):
+def test_a_run_is_resumed_with_smaller_batches(store, tmp_path):
     run = new_run(tmp_path / "run", store, training={"updates": 9, "validate_every": 3})
     train(run, store)
     change_settings(run, {"training": {"updates": 15, "batch_tokens": 60, "accumulate": 2}})
@@ -173,12 +173,12 @@ def test_a_run_with_smaller_batches_goes_on(store, tmp_path):
     assert outcome.state.update == 15
 
 
-def test_finished_means_with_report_and_average(store, tmp_path):
+def test_a_run_is_finished_once_report_and_average_are_written(store, tmp_path):
     run = new_run(tmp_path / "run", store, training={"average": "best", "keep_best": 2})
     assert reason_finished(run, {}) is None
     train(run, store)
     assert reason_finished(run, {}) is None  # there is no report yet
-    run.report.write_text("told")
+    run.report.write_text("report")
     assert "all 20 updates are done" in str(reason_finished(run, {}))
     assert reason_finished(run, {"training": {"updates": 30}}) is None
     lines = run.metrics.read_text().splitlines(keepends=True)

@@ -85,7 +85,7 @@ def test_the_trend_follows_from_validation_and_training_loss(validation, trainin
     assert loss_trend(history(validation, training)) == trend
 
 
-def test_a_whole_report():
+def test_every_line_of_a_report():
     scores = {"bleu": 21.234, "chrf": 45.678, "length_ratio": 0.8567, "copied": 0.0613}
     report = report_lines(
         history(RISING, FALLING, **scores), RunConfig(), replace(SUMMARY, best_update=500)
@@ -109,7 +109,7 @@ def test_a_whole_report():
     ]
 
 
-def test_an_average_that_is_best_is_the_result():
+def test_an_average_is_the_result_if_it_is_best():
     events = history(SETTLED)
     average = AverageLine(
         updates=[800, 900, 1000], scores=ValidationScores(math.log(18.174)), better=True
@@ -120,13 +120,13 @@ def test_an_average_that_is_best_is_the_result():
     assert "update 1,000 of 1,000" in report[2]
 
 
-def test_translations_of_a_run_that_went_wrong_say_nothing():
+def test_the_translations_of_a_failed_run_lead_to_no_suggestion():
     scores = {"bleu": 1.0, "chrf": 1.0, "length_ratio": 3.0, "copied": 0.5}
     (lower,) = suggestions(history(RISING, **scores), RunConfig(), SUMMARY)
     assert lower.endswith("--set training.learning_rate=0.001")
 
 
-def test_a_run_that_minutes_ended_gets_more_of_them():
+def test_more_minutes_are_suggested_for_a_run_that_they_ended():
     config = resolve({"training": {"minutes": 2.5}})
     (longer, *_) = suggestions(history(FALLING), config, SUMMARY)
     assert longer.endswith("--minutes 5")
@@ -148,7 +148,7 @@ def test_a_run_that_minutes_ended_gets_more_of_them():
     "losses", [(FALLING,), (SETTLED,), (RISING, FALLING), (RISING,), (FALLING[:2],)]
 )
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
-def test_there_is_something_to_try_and_its_settings_are_accepted(model, losses, ratio):
+def test_the_settings_of_every_suggestion_are_accepted(model, losses, ratio):
     config = resolve({"model": model})
     events = history(*losses, bleu=1.0, chrf=1.0, length_ratio=ratio, copied=0.2)
     found = suggestions(events, config, replace(SUMMARY, unknown=0.01))
@@ -162,7 +162,7 @@ def test_there_is_something_to_try_and_its_settings_are_accepted(model, losses, 
         )
 
 
-def test_a_report_is_written_beside_the_run(tmp_path, store):
+def test_a_report_is_written_into_the_run_directory(tmp_path, store):
     made = new_run(tmp_path / "run", store)
     outcome, _ = train(made, store)
     run = RunDirectory.open(made.path)

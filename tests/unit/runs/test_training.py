@@ -1,4 +1,4 @@
-"""Trainings that are interrupted, or crash, and go on to the same bytes."""
+"""Trainings that are interrupted, or crash, and resume to the same bytes."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ from seq2seq.training.events import Validation
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, store_path):
-    """What runs that nothing interrupts leave behind, by the settings of their models."""
+    """The remains of runs that nothing interrupts, by the settings of their models."""
     store, done = TokenStore.open(store_path), {}
 
     def of(**model) -> dict[str, str]:
@@ -44,12 +44,12 @@ def batches_an_epoch(store: TokenStore) -> int:
     return len(pair_groups(store.split("train"), EpochPlan(budget=170, seed=1), epoch=1))
 
 
-def test_the_trainings_here_have_several_epochs(store):
+def test_the_trainings_of_this_module_have_several_epochs(store):
     assert 3 <= batches_an_epoch(store) <= 8  # of 20 updates, so that 4 to 7 are an epoch's edge
 
 
 @pytest.mark.parametrize("k", [1, 4, 6, 7, 13, 20])
-def test_a_run_stopped_after_an_update_goes_on_to_the_same_bytes(tmp_path, store, uninterrupted, k):
+def test_a_run_stopped_after_an_update_resumes_to_the_same_bytes(tmp_path, store, uninterrupted, k):
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
         train(run, store, lambda e: interrupt() if e.state.update == k else None)
@@ -60,9 +60,7 @@ def test_a_run_stopped_after_an_update_goes_on_to_the_same_bytes(tmp_path, store
     assert remains(run) == uninterrupted()
 
 
-def test_a_run_stopped_at_the_edge_of_an_epoch_goes_on_to_the_same_bytes(
-    tmp_path, store, uninterrupted
-):
+def test_a_run_stopped_between_two_epochs_resumes_to_the_same_bytes(tmp_path, store, uninterrupted):
     edge = batches_an_epoch(store)
     run = new_run(tmp_path / "run", store)
     for k in (edge - 1, edge, edge + 1):
@@ -73,7 +71,7 @@ def test_a_run_stopped_at_the_edge_of_an_epoch_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize("k", [6, 12, 20])
-def test_a_run_stopped_after_a_validation_goes_on_to_the_same_bytes(
+def test_a_run_stopped_after_a_validation_resumes_to_the_same_bytes(
     tmp_path, store, uninterrupted, k
 ):
     run = new_run(tmp_path / "run", store)
@@ -90,7 +88,7 @@ def test_a_run_stopped_after_a_validation_goes_on_to_the_same_bytes(
 @pytest.mark.parametrize(
     ("how", "nth"), [("signal", 1), ("signal", 4), ("error", 2), ("crash", 1), ("crash", 2)]
 )
-def test_a_run_stopped_inside_a_validation_goes_on_to_the_same_bytes(
+def test_a_run_stopped_inside_a_validation_resumes_to_the_same_bytes(
     tmp_path, store, uninterrupted, monkeypatch, how, nth
 ):
     run = new_run(tmp_path / "run", store)
@@ -120,7 +118,7 @@ def failing(error: type[BaseException]):
 
 
 @pytest.mark.parametrize("k", [2, 6, 8, 14])
-def test_a_run_that_crashed_goes_on_to_the_same_bytes(tmp_path, store, uninterrupted, k):
+def test_a_run_that_crashed_resumes_to_the_same_bytes(tmp_path, store, uninterrupted, k):
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Crash):
         train(run, store, lambda e: failing(Crash)() if e.state.update == k else None)
@@ -128,7 +126,7 @@ def test_a_run_that_crashed_goes_on_to_the_same_bytes(tmp_path, store, uninterru
     assert remains(run) == uninterrupted()
 
 
-def test_a_run_stopped_after_every_update_goes_on_to_the_same_bytes(tmp_path, store, uninterrupted):
+def test_a_run_stopped_after_every_update_resumes_to_the_same_bytes(tmp_path, store, uninterrupted):
     run = new_run(tmp_path / "run", store)
     for _ in range(20):
         with pytest.raises(Interrupted):
@@ -155,12 +153,12 @@ STRONG = {
 
 
 @pytest.mark.parametrize("name", STRONG)
-def test_every_way_to_train_goes_on_to_the_same_bytes(tmp_path, store, name):
+def test_runs_with_much_state_resume_to_the_same_bytes(tmp_path, store, name):
     whole = new_run(tmp_path / "whole", store, training=STRONG[name])
     train(whole, store)
     if name == "plateau":
-        told = [json.loads(line) for line in whole.metrics.read_text().splitlines()]
-        assert sum(line.get("reduced", False) for line in told) >= 3
+        lines = [json.loads(line) for line in whole.metrics.read_text().splitlines()]
+        assert sum(line.get("reduced", False) for line in lines) >= 3
     run = new_run(tmp_path / "run", store, training=STRONG[name])
     for k in (3, 8, 9, 14, 17):
         with pytest.raises(Interrupted):
@@ -174,10 +172,10 @@ def test_every_way_to_train_goes_on_to_the_same_bytes(tmp_path, store, name):
     assert ours == theirs
 
 
-def test_a_restart_on_a_plateau_has_the_best_weights_and_moments(tmp_path, store):
+def test_a_plateau_restarts_from_the_best_weights_and_moments(tmp_path, store):
     run, seen = new_run(tmp_path / "run", store, training=STRONG["plateau"]), []
 
-    def look(event) -> None:
+    def compare(event) -> None:
         if type(event) is Validation and event.reduced:
             best = run.checkpoint("best")
             seen.append(event.state.update)
@@ -187,7 +185,7 @@ def test_a_restart_on_a_plateau_has_the_best_weights_and_moments(tmp_path, store
             now = dict(reporter.model.named_parameters())
             assert all(torch.equal(now[name], raw[name]) for name in raw)
 
-    reporter = Silent(look)
+    reporter = Silent(compare)
     train_run(run, store, device="cpu", reporter=reporter)
     assert len(seen) >= 3
     assert any("a plateau: the learning rate is 1.5e-01" in line for line in reporter.messages)
@@ -206,7 +204,7 @@ TWO_LAYERS = {"cell": "gru", "encoder_layers": 2, "decoder_layers": 2}
     ],
     ids=lambda model: model["attention"],
 )
-def test_every_family_goes_on_to_the_same_bytes(tmp_path, store, uninterrupted, model):
+def test_every_order_of_attention_resumes_to_the_same_bytes(tmp_path, store, uninterrupted, model):
     run = new_run(tmp_path / "run", store, model=model)
     for k in (3, 11):
         with pytest.raises(Interrupted):
@@ -218,7 +216,7 @@ def test_every_family_goes_on_to_the_same_bytes(tmp_path, store, uninterrupted, 
 SAMPLED = {"source_subword_sampling": 0.2, "target_subword_sampling": 0.1, "curriculum": "length"}
 
 
-def test_sampled_pieces_and_lessons_go_on_to_the_same_bytes(tmp_path, store, uninterrupted):
+def test_subword_sampling_and_a_curriculum_resume_to_the_same_bytes(tmp_path, store, uninterrupted):
     whole = new_run(tmp_path / "whole", store, training=SAMPLED)
     train(whole, store)
     run = new_run(tmp_path / "run", store, training=SAMPLED)
@@ -229,7 +227,7 @@ def test_sampled_pieces_and_lessons_go_on_to_the_same_bytes(tmp_path, store, uni
     assert remains(run) == remains(whole) != uninterrupted()
 
 
-def test_several_corpora_go_on_to_the_same_bytes(tmp_path):
+def test_several_corpora_resume_to_the_same_bytes(tmp_path):
     files = [CorpusFiles(*write_corpus(tmp_path, n, list(corpus_lines(60, seed=1)))) for n in "ab"]
     back = Corpus("back", CorpusFiles(*reversed(files[1])), weight=0.5, tag="back")
     store = prepare(
@@ -257,7 +255,7 @@ def test_several_corpora_go_on_to_the_same_bytes(tmp_path):
     ("step", "nth"),
     [("save_checkpoint", 1), ("save_checkpoint", 2), ("point", 1), ("point", 2), ("prune", 1)],
 )
-def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
+def test_a_crash_while_saving_loses_no_checkpoint_and_repeats_no_metrics(
     tmp_path, store, uninterrupted, monkeypatch, step, nth
 ):
     """Stopped before a validation, then crashed in the save that follows it."""
@@ -281,7 +279,7 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_tells_nothing_twice(
     assert len(list(run.checkpoints.glob("update-*"))) <= 2
 
 
-def test_a_checkpoint_is_replaced_only_when_its_successor_is_there(tmp_path, store, monkeypatch):
+def test_a_checkpoint_is_replaced_only_once_its_successor_is_written(tmp_path, store, monkeypatch):
     """The same update is saved again after its validation; a crash between loses neither."""
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
@@ -294,7 +292,7 @@ def test_a_checkpoint_is_replaced_only_when_its_successor_is_there(tmp_path, sto
     assert (state.update, state.validated) == (6, 0)
 
 
-def test_keyboard_interrupt_saves_nothing_that_may_be_half_done(tmp_path, store, uninterrupted):
+def test_keyboard_interrupt_saves_no_update_that_may_be_incomplete(tmp_path, store, uninterrupted):
     run = new_run(tmp_path / "run", store)
 
     def twice(event) -> None:
@@ -309,7 +307,7 @@ def test_keyboard_interrupt_saves_nothing_that_may_be_half_done(tmp_path, store,
     assert remains(run) == uninterrupted()
 
 
-def test_metrics_cut_short_by_a_crash_are_mended(tmp_path, store, uninterrupted):
+def test_a_line_of_metrics_cut_short_by_a_crash_is_removed(tmp_path, store, uninterrupted):
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Crash):
         train(run, store, lambda e: failing(Crash)() if e.state.update == 9 else None)
@@ -319,7 +317,7 @@ def test_metrics_cut_short_by_a_crash_are_mended(tmp_path, store, uninterrupted)
     assert remains(run) == uninterrupted()
 
 
-def test_the_seconds_of_all_parts_add_up(tmp_path, store):
+def test_training_time_adds_up_over_interruptions(tmp_path, store):
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
         train(run, store, lambda e: interrupt() if e.state.update == 8 else None)
@@ -328,13 +326,13 @@ def test_the_seconds_of_all_parts_add_up(tmp_path, store):
     assert 0 < first == reporter.began.seconds < outcome.state.seconds
 
 
-def test_another_seed_is_another_training(tmp_path, store, uninterrupted):
+def test_another_seed_gives_other_weights(tmp_path, store, uninterrupted):
     run = new_run(tmp_path / "run", store, training={"seed": 2})
     train(run, store)
     assert remains(run)["last/model.safetensors"] != uninterrupted()["last/model.safetensors"]
 
 
-def test_the_batches_of_a_resumed_run_begin_at_its_position(store):
+def test_batches_begin_at_a_position_and_run_over_its_epoch(store):
     split = store.split("train")
     stream = token_budget_batches(split, EpochPlan(budget=170, seed=1), start=FIRST_BATCH)
     positions = [batch.position for batch in itertools.islice(stream, batches_an_epoch(store) + 1)]

@@ -1,4 +1,4 @@
-"""Validation while training: the real search and the real scores, and samples that do no harm."""
+"""Validation while training: searches and scores as the commands do; samples change nothing."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_a_blank_source_has_a_blank_translation(tmp_path):
     assert all(blank[line] for line in blank if line in (1, 4))
 
 
-def test_a_stop_is_heeded_between_two_batches(tmp_path, store):
+def test_a_validation_can_be_interrupted_between_batches(tmp_path, store):
     _, validator, model = validator_of(tmp_path / "run", store)
     stop = StopRequest()
     stop.signal_number = 2
@@ -84,10 +84,10 @@ def test_a_stop_is_heeded_between_two_batches(tmp_path, store):
         validator.measure(model, stop)
 
 
-def test_samples_that_hold_control_characters_reach_no_terminal(tmp_path):
+def test_control_characters_in_samples_reach_no_terminal(tmp_path):
     odd = Sample(1, "\x1b[2Ja\x07 [red]", "\u202eb", "c\x9b3m")
-    told: list[str] = []
-    reporter = PlainReporter(told.append, tmp_path / "log", TrainingConfig())
+    lines: list[str] = []
+    reporter = PlainReporter(lines.append, tmp_path / "log", TrainingConfig())
     model = torch.nn.Linear(1, 1)
     reporter.start(model, TrainingState())  # type: ignore[arg-type]
     event = Validation(TrainingState(update=1, validated=1), ValidationScores(1.0, 2.0, 3.0), True)
@@ -95,14 +95,14 @@ def test_samples_that_hold_control_characters_reach_no_terminal(tmp_path):
     reporter.validation(event, (odd,))
     reporter.close()
     text = (tmp_path / "log").read_text()
-    assert "\n".join(told) + "\n" == text
-    assert all(line.isprintable() for line in told)
-    assert "validation after update 1: perplexity 2.72, BLEU 2.0, chrF 3.0" in told[1]
-    assert ["source" in line for line in told] == [False, False, True, False, False, False, False]
-    assert sum("translation" in line for line in told) == 2
+    assert "\n".join(lines) + "\n" == text
+    assert all(line.isprintable() for line in lines)
+    assert "validation after update 1: perplexity 2.72, BLEU 2.0, chrF 3.0" in lines[1]
+    assert ["source" in line for line in lines] == [False, False, True, False, False, False, False]
+    assert sum("translation" in line for line in lines) == 2
 
 
-def test_the_sample_to_watch_fits_a_screen():
+def test_the_sample_that_is_shown_fits_a_screen():
     samples = [Sample(n, "w " * n, "", "") for n in (2, 8, 40)]
     assert sample_to_show(samples) == samples[1]
     assert sample_to_show(()) is None
@@ -117,7 +117,7 @@ def test_samples_are_kept_at_every_validation(tmp_path, store):
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf"])
-def test_a_run_that_bleu_or_chrf_decides_goes_on_to_the_same_bytes(tmp_path, store, metric):
+def test_a_run_ranked_by_bleu_or_chrf_resumes_to_the_same_bytes(tmp_path, store, metric):
     training = {"metric": metric, "samples": 1}
     whole = new_run(tmp_path / "whole", store, training=training)
     train(whole, store)
@@ -129,7 +129,7 @@ def test_a_run_that_bleu_or_chrf_decides_goes_on_to_the_same_bytes(tmp_path, sto
     assert remains(run) == remains(whole)
 
 
-def test_a_metric_of_translations_needs_translations():
+def test_bleu_as_metric_needs_sentences_to_translate():
     with pytest.raises(ConfigError, match="validation_sentences is 0") as caught:
         TrainingConfig(metric="bleu", validation_sentences=0)
     assert caught.value.hint

@@ -1,4 +1,4 @@
-"""`describe --verify` proves every part, and finds every damage; nothing in a file is ever run."""
+"""`describe --verify` checks every part and finds all damage; no file is ever executed."""
 
 import json
 import random
@@ -53,13 +53,13 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 def test_each_of_500_flipped_bits_is_noticed(checkpoint):
-    chance = random.Random(7)
+    rng = random.Random(7)
     files = sorted(checkpoint.iterdir())
     for number in range(500):
         file = files[number % len(files)]
         whole = file.read_bytes()
         damaged = bytearray(whole)
-        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
         file.write_bytes(damaged)
         with pytest.raises(CheckpointError):
             verify(checkpoint)
@@ -68,12 +68,12 @@ def test_each_of_500_flipped_bits_is_noticed(checkpoint):
 
 
 def test_each_truncation_is_noticed(checkpoint):
-    chance = random.Random(8)
+    rng = random.Random(8)
     for file in sorted(checkpoint.iterdir()):
         whole = file.read_bytes()
         lengths = range(len(whole))
         if len(whole) > 600:
-            lengths = sorted({0, 1, 8, len(whole) - 1, *chance.sample(lengths, 200)})
+            lengths = sorted({0, 1, 8, len(whole) - 1, *rng.sample(lengths, 200)})
         for length in lengths:
             file.write_bytes(whole[:length])
             with pytest.raises(CheckpointError):
@@ -82,7 +82,7 @@ def test_each_truncation_is_noticed(checkpoint):
     verify(checkpoint)
 
 
-def test_what_is_whole_is_said_part_by_part(run, store_path):
+def test_every_part_of_an_undamaged_folder_is_reported_whole(run, store_path):
     for path, parts in ((run.path, 8), (store_path, 2), (run.checkpoint(), 1)):
         ended = call("describe", path, "--verify")
         assert ended.code == 0, ended.err
@@ -93,7 +93,7 @@ def test_what_is_whole_is_said_part_by_part(run, store_path):
 
 
 @pytest.mark.parametrize("name", ["pieces.model", "checkpoints/{last}/state.json", "metrics.jsonl"])
-def test_what_is_damaged_is_named_and_the_rest_still_looked_at(run, name):
+def test_a_damaged_part_is_named_and_the_others_are_still_checked(run, name):
     path = run.path / name.format(last=run.checkpoint("last").name)
     whole = len(call("describe", run.path, "--verify").lines)
     path.write_bytes(path.read_bytes()[:-9])
@@ -104,14 +104,14 @@ def test_what_is_damaged_is_named_and_the_rest_still_looked_at(run, name):
     assert "are damaged" in ended.err and "hint:" in ended.err
 
 
-def test_a_damaged_store_is_exit_code_4(store_path, tmp_path):
+def test_a_damaged_store_gives_exit_code_4(store_path, tmp_path):
     store = shutil.copytree(store_path, tmp_path / "store")
     flip(store / "train.ids")
     ended = call("describe", store, "--verify")
     assert ended.code == 4 and "train.ids is missing or damaged" in ended.out
 
 
-def test_a_parser_that_crashes_is_told_as_damage(tmp_path, monkeypatch):
+def test_a_model_file_that_crashes_the_parser_is_reported_as_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(data.tokenization, "_CHECK_MODEL", "import os; os.abort()")
     problem = check_model_file(tmp_path / "pieces.model")
     assert problem.endswith(f"is damaged: parsing it ends in {signal.SIGABRT.name}")
@@ -120,13 +120,13 @@ def test_a_parser_that_crashes_is_told_as_damage(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "content", [b"", b"junk", b"\n" + b"\x80" * 400, b"\x0a\xff\xff\xff\xff\x0f"]
 )
-def test_a_model_that_is_none_is_told_as_damage(tmp_path, content):
+def test_a_file_that_is_not_a_model_is_reported_as_damaged(tmp_path, content):
     path = tmp_path / "pieces.model"
     path.write_bytes(content)
     assert str(path) in check_model_file(path)
 
 
-WAYS_IN = (
+DANGEROUS_CALLS = (
     r"import pickle|pickle\.\w", r"\btorch\.load\b", r"\bmarshal\b", r"\bshelve\b",
     r"\bjoblib\b", r"\bdill\b",
     r"(?<![\w.])eval\(", r"(?<![\w.])exec\(", r"(?<![\w.])compile\(", r"\b__import__\b",
@@ -137,12 +137,12 @@ WAYS_IN = (
 
 
 @pytest.mark.parametrize("room", ["cli", "data", "seq2seq"])
-def test_no_file_that_is_read_can_run_anything(room):
+def test_no_code_can_execute_the_contents_of_a_file(room):
     found = [
         f"{path}:{number}: {line}"
         for path in sorted((ROOT / room).rglob("*.py"))
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1)
-        for way in WAYS_IN
-        if re.search(way, line) and not line.strip().startswith("#")
+        for pattern in DANGEROUS_CALLS
+        if re.search(pattern, line) and not line.strip().startswith("#")
     ]
     assert not found, "\n".join(found)
