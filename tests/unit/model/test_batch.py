@@ -63,6 +63,7 @@ def test_other_decoder_inputs_are_padded_with_their_batch():
     batch = padded(PAIRS)
     mixed = replace(batch, decoder_input_ids=batch.decoder_input + 1).padded_to(3, 7, 4)
     assert mixed.decoder_input.tolist() == [[3, 9, 10, PAD], [3, 6, 4, PAD], [PAD] * 4]
+    assert mixed.labels.equal(batch.padded_to(3, 7, 4).labels)
 
 
 def test_a_batch_is_overwritten_in_place():
