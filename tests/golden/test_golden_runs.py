@@ -25,7 +25,7 @@ def candidates(text):
 
 def test_a_run_of_an_earlier_version_still_works(golden):
     given = (golden / "source.txt").read_bytes()
-    translated = call("translate", golden / "run", "--n-best", 2, given=given)
+    translated = call("translate", golden / "run", "--n-best", 2, stdin=given)
     assert translated.code == 0, translated.err
     kept = (golden / "translations.txt").read_text(encoding="utf-8")
     (words, scores), (kept_words, kept_scores) = candidates(translated.out), candidates(kept)

@@ -1,17 +1,17 @@
-"""A small corpus, its token store and a run, made once by the installed program."""
+"""A small corpus, its token store and a run, written once by the installed program."""
 
 from pathlib import Path
 
 import pytest
 from journey import Corpus, train
-from program import Ended, succeed
+from program import ProgramResult, succeed
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    made = Corpus(tmp_path_factory.mktemp("journey"))
-    made.write(train=1000, valid=40)
-    return made
+    corpus = Corpus(tmp_path_factory.mktemp("journey"))
+    corpus.write(train=1000, valid=40)
+    return corpus
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +23,12 @@ def prepared(corpus: Corpus) -> Path:
 
 
 @pytest.fixture(scope="session")
-def training(prepared: Path) -> tuple[Path, Ended]:
+def training(prepared: Path) -> tuple[Path, ProgramResult]:
     """A run directory, and what training it printed; read only."""
     run = prepared.parent / "run"
     return run, succeed(*train(prepared, run))
 
 
 @pytest.fixture(scope="session")
-def run(training: tuple[Path, Ended]) -> Path:
+def run(training: tuple[Path, ProgramResult]) -> Path:
     return training[0]

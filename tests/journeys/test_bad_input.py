@@ -1,4 +1,4 @@
-"""Every bad input: the exit code, what is wrong, where, what to do; and nothing is left behind."""
+"""Bad input of every kind: the exit code, the message with its hint, and no files left behind."""
 
 import gzip
 import json
@@ -11,18 +11,18 @@ from program import call
 from seq2seq.errors import UserError
 
 
-def refused(ended, code, *told):
-    """The program refused in our words: never a traceback, and nothing on stdout."""
-    assert (ended.code, ended.out) == (code, ""), ended.err
-    assert "Traceback" not in ended.err
-    for text in told:
-        assert text in ended.err
-    assert ended.err.startswith("error: ") and "\nhint:  " in ended.err
+def refused(result, code, *messages):
+    """The program refused with these texts in its message, no traceback, and nothing on stdout."""
+    assert (result.code, result.out) == (code, ""), result.err
+    assert "Traceback" not in result.err
+    for text in messages:
+        assert text in result.err
+    assert result.err.startswith("error: ") and "\nhint:  " in result.err
 
 
 @pytest.fixture
 def untouched(tmp_path):
-    """Whatever the test does, the folder holds afterwards what it held when this was called."""
+    """A function that returns the contents of the test's folder, to compare before and after."""
 
     def inside():
         return {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
@@ -30,7 +30,7 @@ def untouched(tmp_path):
     return inside
 
 
-def preprocess(corpus, store, *options, given=b"", **files):
+def preprocess(corpus, store, *options, stdin=b"", **files):
     named = {
         "source": corpus.train[0],
         "target": corpus.train[1],
@@ -40,7 +40,7 @@ def preprocess(corpus, store, *options, given=b"", **files):
     valid = ("--valid-source", named["valid_source"], "--valid-target", named["valid_target"])
     sizes = ("--vocabulary-size", 350)
     return call(
-        "preprocess", named["source"], named["target"], store, *valid, *sizes, *options, given=given
+        "preprocess", named["source"], named["target"], store, *valid, *sizes, *options, stdin=stdin
     )
 
 
@@ -60,81 +60,81 @@ BAD_TEXT = {
 
 @pytest.mark.parametrize("what", BAD_TEXT)
 @pytest.mark.parametrize("argument", ["source", "valid_target"])
-def test_text_that_cannot_be_used(what, argument, corpus, tmp_path, untouched):
-    text, told = BAD_TEXT[what]
+def test_unusable_text_is_refused(what, argument, corpus, tmp_path, untouched):
+    text, message = BAD_TEXT[what]
     path = tmp_path / "text [b].en"
     path.write_bytes(text)
     before = untouched()
-    refused(preprocess(corpus, tmp_path / "store", **{argument: path}), 3, str(path), told)
+    refused(preprocess(corpus, tmp_path / "store", **{argument: path}), 3, str(path), message)
     assert untouched() == before
 
 
 @pytest.mark.parametrize("what", [name for name in BAD_TEXT if "gzip" not in name])
-def test_standard_input_that_cannot_be_used(what, corpus, tmp_path, untouched):
-    text, told = BAD_TEXT[what]
-    refused(preprocess(corpus, tmp_path / "s", source="-", given=text), 3, "standard input", told)
+def test_unusable_standard_input_is_refused(what, corpus, tmp_path, untouched):
+    text, message = BAD_TEXT[what]
+    refused(
+        preprocess(corpus, tmp_path / "s", source="-", stdin=text), 3, "standard input", message
+    )
     assert untouched() == {}
 
 
-def test_files_that_are_none(corpus, tmp_path):
-    for path, told in (("missing", "does not exist"), (".", "is a directory")):
-        refused(preprocess(corpus, tmp_path / "store", source=tmp_path / path), 3, told)
+def test_missing_files_and_folders_are_refused(corpus, tmp_path):
+    for path, message in (("missing", "does not exist"), (".", "is a directory")):
+        refused(preprocess(corpus, tmp_path / "store", source=tmp_path / path), 3, message)
     assert not list(tmp_path.iterdir())
 
 
-def test_corpora_of_blank_lines_and_of_long_ones(corpus, tmp_path):
+def test_a_corpus_without_a_usable_pair_is_refused(corpus, tmp_path):
     for name, line in (("blank", b" \n"), ("long", b"word " * 500 + b"\n")):
         path = tmp_path / name
         path.write_bytes(line * 9)
-        ended = preprocess(corpus, tmp_path / "store", source=path, target=path)
-        refused(ended, 3, "no pair of", "seq2seq check")
+        result = preprocess(corpus, tmp_path / "store", source=path, target=path)
+        refused(result, 3, "no pair of", "seq2seq check")
         path.unlink()
     assert not list(tmp_path.iterdir())
 
 
-def test_odd_marks_are_text_like_any_other(corpus, tmp_path):
+def test_control_characters_and_markup_are_ordinary_text(corpus, tmp_path):
     lines = ["one\u2028line", "lone\rreturn", "[/b] [red] :smile:", "\x1b[2J", "\x0b\x0c\x85", "x"]
     sources, targets = tmp_path / "s", tmp_path / "t"
     sources.write_bytes(b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode())
     targets.write_text("".join(f"{line}\n" for line in lines), newline="")
-    ended = preprocess(
+    result = preprocess(
         corpus, tmp_path / "a b[b] store", "--json", valid_source=sources, valid_target=targets
     )
-    assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["splits"]["valid"]["cleaning"]["read"] == len(lines)
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["splits"]["valid"]["cleaning"]["read"] == len(lines)
     assert (tmp_path / "a b[b] store" / "valid.source.txt").read_bytes() == targets.read_bytes()
 
 
-def test_places_that_cannot_be_written(corpus, prepared, run, tmp_path):
+def test_paths_that_cannot_be_written_are_refused(corpus, prepared, run, tmp_path):
     (tmp_path / "file").write_text("precious")
-    for place in (tmp_path / "file" / "new", "/proc/new", "/dev/full/new", tmp_path / ("x" * 300)):
-        refused(preprocess(corpus, place), 6, str(place)[:30].removesuffix("/new"))
-        refused(call(*train(prepared, place)), 6, str(place))
+    for path in (tmp_path / "file" / "new", "/proc/new", "/dev/full/new", tmp_path / ("x" * 300)):
+        refused(preprocess(corpus, path), 6, str(path)[:30].removesuffix("/new"))
+        refused(call(*train(prepared, path)), 6, str(path))
     for output in (tmp_path / "file" / "new", "/proc/new", "/dev/full"):
         refused(call("evaluate", run, *corpus.valid, "--output", output), 6, str(output))
     assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_what_is_there_already_is_kept(corpus, prepared, run, tmp_path):
+def test_existing_files_are_never_overwritten(corpus, prepared, run, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "file").write_text("precious")
-    for place in (folder, folder / "file"):
+    for path in (folder, folder / "file"):
         for options in ((), ("--overwrite",)):
-            refused(preprocess(corpus, place, *options), 2, "exists already", "another path")
-        refused(call(*train(prepared, place)), 2, "exists already", "--resume")
+            refused(preprocess(corpus, path, *options), 2, "exists already", "another path")
+        refused(call(*train(prepared, path)), 2, "exists already", "--resume")
     assert (folder / "file").read_text() == "precious"
     refused(call(*train(prepared, run)), 2, f"{run} exists already", "--resume")
 
 
-def test_a_store_is_replaced_only_when_asked_and_only_when_all_of_it_is_ours(
-    corpus, prepared, tmp_path
-):
+def test_overwrite_replaces_a_store_but_no_folder_with_other_files(corpus, prepared, tmp_path):
     store = shutil.copytree(prepared, tmp_path / "store")
     swapped = {"valid_source": corpus.valid[1], "valid_target": corpus.valid[0]}
     refused(preprocess(corpus, store, **swapped), 2, "from other files", "--overwrite")
     (store / "run").mkdir()
-    refused(preprocess(corpus, store, "--overwrite", **swapped), 2, "holds run")
+    refused(preprocess(corpus, store, "--overwrite", **swapped), 2, "contains run")
     (store / "run").rmdir()
     assert preprocess(corpus, store, "--overwrite", **swapped).code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -160,7 +160,7 @@ BAD_SETTINGS = {
 
 
 @pytest.mark.parametrize("option", BAD_SETTINGS)
-def test_settings_that_cannot_be(option, prepared, tmp_path):
+def test_invalid_settings_are_refused(option, prepared, tmp_path):
     refused(call("train", prepared, tmp_path / "run", option), 2, BAD_SETTINGS[option])
     assert not list(tmp_path.iterdir())
 
@@ -176,15 +176,17 @@ BAD_RECIPES = {
 
 
 @pytest.mark.parametrize("number", range(len(BAD_RECIPES)))
-def test_recipes_that_cannot_be(number, prepared, tmp_path):
-    text, told = list(BAD_RECIPES.items())[number]
+def test_invalid_recipes_are_refused(number, prepared, tmp_path):
+    text, message = list(BAD_RECIPES.items())[number]
     recipe = tmp_path / "recipe.toml"
     recipe.write_bytes(text.encode(errors="surrogateescape"))
-    refused(call("train", prepared, tmp_path / "run", "--recipe", recipe), 2, "recipe.toml", told)
+    refused(
+        call("train", prepared, tmp_path / "run", "--recipe", recipe), 2, "recipe.toml", message
+    )
     assert list(tmp_path.iterdir()) == [recipe]
 
 
-def test_settings_that_do_not_fit_together(corpus, prepared, tmp_path):
+def test_settings_that_contradict_each_other_are_refused(corpus, prepared, tmp_path):
     dot = call(*train(prepared, tmp_path / "run", "--score=dot", "--set=model.decoder_size=100"))
     refused(dot, 2, "score dot needs equal widths: model.decoder_size is 100", "general")
     assert preprocess(corpus, tmp_path / "store", "--separate").code == 0
@@ -193,20 +195,20 @@ def test_settings_that_do_not_fit_together(corpus, prepared, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_too_large_for_the_machine(prepared, tmp_path):
-    ended = call(*train(prepared, tmp_path / "run", "--set=model.embedding_size=2000000000"))
-    refused(ended, 6, "out of memory")
+def test_a_model_too_large_for_the_machine_is_refused(prepared, tmp_path):
+    result = call(*train(prepared, tmp_path / "run", "--set=model.embedding_size=2000000000"))
+    refused(result, 6, "out of memory")
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_use_is_exit_code_2():
+def test_usage_errors_have_exit_code_2():
     for arguments in (("train",), ("trian",), ("train", "a", "b", "--attention", "self"), ()):
-        ended = call(*arguments)
-        assert ended.code == 2
-        assert "Traceback" not in ended.err
+        result = call(*arguments)
+        assert result.code == 2
+        assert "Traceback" not in result.err
 
 
-def test_paths_that_hold_something_else(corpus, prepared, run, tmp_path):
+def test_paths_to_something_else_are_refused(corpus, prepared, run, tmp_path):
     nothing = tmp_path / "nothing"
     refused(call(*train(nothing, tmp_path / "run")), 3, "nothing is not a token store")
     refused(call(*train(run, tmp_path / "run")), 3, "is not a token store", "preprocess")
@@ -220,7 +222,7 @@ def test_paths_that_hold_something_else(corpus, prepared, run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_inputs_of_a_run_that_cannot_be_used(corpus, run, tmp_path):
+def test_unusable_inputs_of_a_run_are_refused(corpus, run, tmp_path):
     source, _ = corpus.valid
     refused(call("translate", run, tmp_path / "missing"), 3, "does not exist")
     refused(call("evaluate", run, source, corpus.train[1]), 3, "has 40 lines but")
@@ -228,7 +230,7 @@ def test_inputs_of_a_run_that_cannot_be_used(corpus, run, tmp_path):
     refused(call("translate", run, "--set=model.cell=gru"), 2, "model.* cannot be set here")
     refused(call("translate", run, "--set=search.beam=0"), 2, "search.beam is 0")
     refused(call("translate", run, "--interactive", "--json"), 2, "--interactive")
-    late = call("translate", run, given=b"red dog\n\xff\n")
+    late = call("translate", run, stdin=b"red dog\n\xff\n")
     assert late.code == 3 and "standard input:2: byte 1" in late.err
     assert len(late.lines) == 1  # what came before is translated
 
@@ -239,7 +241,7 @@ def flip(path, *, at=-9):
     path.write_bytes(data)
 
 
-def test_a_damaged_store(corpus, prepared, tmp_path):
+def test_a_damaged_store_is_refused(corpus, prepared, tmp_path):
     for name in ("pieces.model", "train.ids", "train.offsets", "valid.lines"):
         store = shutil.copytree(prepared, tmp_path / "store")
         flip(store / name)
@@ -268,24 +270,26 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_run(name, run, prepared, tmp_path):
+def test_a_damaged_run_is_refused_or_resumed_from_an_earlier_checkpoint(
+    name, run, prepared, tmp_path
+):
     copy = shutil.copytree(run, tmp_path / "run")
     last = (run / "checkpoints" / "last").read_text().strip()
     DAMAGE[name](copy / name.format(last=last))
-    told = name.format(last=last).removesuffix("/MANIFEST.json")
-    refused(call("translate", copy, given=b"red dog\n"), 4, told, "damaged")
+    file = name.format(last=last).removesuffix("/MANIFEST.json")
+    refused(call("translate", copy, stdin=b"red dog\n"), 4, file, "damaged")
     more = ("train", prepared, copy, "--resume", "--set=training.updates=130")
     if name.startswith("checkpoints"):
-        ended = call(*more)  # goes on from the checkpoint before
-        assert ended.code == 0, ended.err
-        assert told in ended.err and "damaged" in ended.err and f"damaged-{last}" in ended.err
-        assert len(call("translate", copy, given=b"red dog\n").lines) == 1
+        result = call(*more)  # goes on from the checkpoint before
+        assert result.code == 0, result.err
+        assert file in result.err and "damaged" in result.err and f"damaged-{last}" in result.err
+        assert len(call("translate", copy, stdin=b"red dog\n").lines) == 1
     elif name != "pieces.model":
-        refused(call(*more), 4, told, "damaged")
+        refused(call(*more), 4, file, "damaged")
 
 
 @pytest.mark.parametrize("rate", ["1e6", "1e38"])
-def test_a_training_that_diverges(rate, prepared, tmp_path):
+def test_a_diverging_training_keeps_its_checkpoints(rate, prepared, tmp_path):
     run = tmp_path / "run"
     late = ("--set=training.warmup=1000000", "--set=training.validate_every=5")
     first = call(*train(prepared, run, *late, updates=10))
@@ -301,15 +305,15 @@ def test_a_training_that_diverges(rate, prepared, tmp_path):
     before = {
         path: path.read_bytes() for path in (run / "checkpoints").rglob("*") if path.is_file()
     }
-    ended = call(
+    result = call(
         "train", prepared, run, "--resume", "--set=training.updates=90",
         "--set=training.validate_every=80",
     )  # fmt: skip
-    assert ended.code == 5, ended.err
-    assert "error: the loss is" in ended.err or "error: the gradient norm is" in ended.err
-    assert "corpus lines" in ended.err and "hint:  lower training.learning_rate" in ended.err
+    assert result.code == 5, result.err
+    assert "error: the loss is" in result.err or "error: the gradient norm is" in result.err
+    assert "corpus lines" in result.err and "hint:  lower training.learning_rate" in result.err
     assert {path: path.read_bytes() for path in before} == before
-    assert len(call("translate", run, given=b"red dog\n").lines) == 1
+    assert len(call("translate", run, stdin=b"red dog\n").lines) == 1
 
 
 def test_a_resumed_run_keeps_its_store_and_settings(prepared, run, corpus, tmp_path):

@@ -1,4 +1,4 @@
-"""`seq2seq check` as a person or a script meets it."""
+"""`seq2seq check` for people and for scripts."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def test_a_healthy_corpus_is_told_so_and_leaves_with_0(corpus):
+def test_a_healthy_corpus_has_exit_code_0(corpus):
     done = call("check", "text.de", "text.en", cwd=corpus)
     assert done.code == 0
     assert done.err == ""
@@ -36,7 +36,7 @@ def test_json_is_one_document_and_nothing_else(corpus):
     assert report["source"]["lines"] == 300
 
 
-def test_unequal_counts_are_named_with_the_place_and_leave_with_3(corpus):
+def test_unequal_line_counts_are_located_and_have_exit_code_3(corpus):
     lines = (corpus / "text.en").read_bytes().splitlines(keepends=True)
     (corpus / "text.en").write_bytes(b"".join(lines[:150] + lines[151:]))
     done = call("check", "text.de", "text.en", cwd=corpus)
@@ -46,7 +46,7 @@ def test_unequal_counts_are_named_with_the_place_and_leave_with_3(corpus):
     assert "Satz Nummer 150 " in done.out
 
 
-def test_faults_leave_with_3_in_json_too(corpus):
+def test_faults_have_exit_code_3_with_json_too(corpus):
     (corpus / "text.en").write_bytes(b"caf\xe9\n" * 300)
     done = call("check", "text.de", "text.en", "--json", cwd=corpus)
     assert done.code == 3
@@ -57,7 +57,7 @@ def test_faults_leave_with_3_in_json_too(corpus):
 
 def test_standard_input_and_gzip_can_be_checked(corpus):
     packed = gzip.compress((corpus / "text.de").read_bytes())
-    done = call("check", "-", "text.en", cwd=corpus, given=packed)
+    done = call("check", "-", "text.en", cwd=corpus, stdin=packed)
     assert done.code == 0
     assert "source  standard input" in done.out
     both = call("check", "-", "-", cwd=corpus)
@@ -80,7 +80,7 @@ def test_missing_files_are_named_on_stderr(corpus):
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
     ],
 )
-def test_hostile_text_is_shown_and_never_obeyed(corpus, environment):
+def test_control_characters_are_shown_and_never_executed(corpus, environment):
     hostile = "[/b] [red] :smile: \x1b]0;title\x07 \x1b[2J \x9b31m"
     with (corpus / "text.de").open("a", encoding="utf-8") as stream:
         stream.write(f"{hostile}\n中文\u2028文字\nمرحبا\u202e\n")
@@ -99,7 +99,7 @@ def test_hostile_text_is_shown_and_never_obeyed(corpus, environment):
     assert finding.endswith("1 line of text.de has control characters")  # whole at any width
 
 
-def test_a_reader_that_leaves_early_gets_no_traceback(corpus):
+def test_a_closed_pipe_causes_no_traceback(corpus):
     pipeline = f"'{PROGRAM}' check text.de text.en | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", pipeline], capture_output=True, cwd=corpus, timeout=60, check=False
@@ -109,7 +109,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(corpus):
     assert done.returncode in (0, 141)  # 0 where all was written before the reader left
 
 
-def test_a_full_disk_is_told(corpus):
+def test_a_full_disk_is_reported(corpus):
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [PROGRAM, "check", "text.de", "text.en"],

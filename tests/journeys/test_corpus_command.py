@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from program import ENVIRONMENT, Ended, call, seq2seq
+from program import ENVIRONMENT, ProgramResult, call, seq2seq
 
 
 def lines(path: Path) -> list[str]:
@@ -37,7 +37,7 @@ def test_emoji_names_are_written_and_the_next_command_is_named(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["emoji names"]
 
 
-def written(folder: Path, **environment: str) -> Ended:
+def written(folder: Path, **environment: str) -> ProgramResult:
     arguments = ("corpus", "get", "emoji", folder, "--json")
     return seq2seq(*arguments, environment=ENVIRONMENT | environment)
 
@@ -51,7 +51,7 @@ def test_the_same_command_writes_the_same_bytes(tmp_path: Path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_an_occupied_directory_is_left_as_it_was(tmp_path: Path):
+def test_a_folder_with_files_is_refused_and_left_unchanged(tmp_path: Path):
     (tmp_path / "mine").write_text("keep me")
     done = call("corpus", "get", "emoji", tmp_path)
     assert done.code == 2
@@ -72,7 +72,7 @@ def test_an_occupied_directory_is_left_as_it_was(tmp_path: Path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_cannot_be_had_is_one_error_and_leaves_nothing(
+def test_an_unavailable_corpus_is_one_error_and_leaves_no_files(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -94,7 +94,7 @@ def test_what_cannot_be_had_is_one_error_and_leaves_nothing(
     assert not list(cache.rglob("*"))
 
 
-def test_a_wrong_hash_is_an_error_in_the_data(tmp_path: Path):
+def test_a_wrong_hash_has_exit_code_3(tmp_path: Path):
     (tmp_path / "bible_alignments-0.4.2-py3-none-any.whl").write_bytes(b"not that wheel")
     done = call("corpus", "get", "greek-nt", tmp_path / "out", "--from", tmp_path)
     assert done.code == 3

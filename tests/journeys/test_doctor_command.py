@@ -1,4 +1,4 @@
-"""`seq2seq doctor` answers on odd machines: no home, a dumb terminal, nowhere to write."""
+"""`seq2seq doctor`, also without a home, on a dumb terminal and in folders that are read-only."""
 
 import importlib.metadata
 import json
@@ -52,7 +52,7 @@ def test_cores_that_this_process_may_not_use_are_not_counted():
     assert json.loads(done.out)["machine"]["cores"] == 1
 
 
-def test_json_holds_numbers_and_a_verdict():
+def test_json_has_numbers_and_a_verdict():
     report = json.loads(call("doctor", "--json").out)
     assert report["schema_version"] == 1
     assert (report["ok"], report["problems"]) == (True, [])
@@ -67,7 +67,7 @@ def test_json_holds_numbers_and_a_verdict():
 @pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="needs a directory even root cannot write"
 )
-def test_no_home_a_dumb_terminal_and_places_that_refuse_writing_are_told_not_fatal():
+def test_a_missing_home_and_unwritable_folders_are_reported_and_not_fatal():
     environment = {name: value for name, value in os.environ.items() if name != "HOME"} | {
         "SEQ2SEQ_CACHE": "/proc/nowhere\x1b[31m",
         "TERM": "dumb",
@@ -82,7 +82,7 @@ def test_no_home_a_dumb_terminal_and_places_that_refuse_writing_are_told_not_fat
     assert "POSIX" in done.out and "dumb" in done.out
 
 
-def test_a_directory_that_is_gone_is_a_problem_said_in_words(tmp_path):
+def test_a_deleted_working_directory_is_reported(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     command = f'rmdir "{gone}" && exec "{PROGRAM}" doctor'
@@ -102,7 +102,7 @@ def test_a_missing_or_outdated_dependency_is_a_problem():
     assert dependency("pytest", ">=1").problem == ""
 
 
-def test_a_section_that_fails_says_so_and_keeps_what_it_had():
+def test_a_failing_section_keeps_its_earlier_facts():
     def facts():
         yield Fact("first", 1, "1")
         raise RuntimeError("no such thing here")
@@ -114,7 +114,7 @@ def test_a_section_that_fails_says_so_and_keeps_what_it_had():
     assert collect("torch", facts)[-1].problem
 
 
-def test_a_path_below_home_is_shown_without_its_owner(tmp_path, monkeypatch):
+def test_a_path_below_home_is_shown_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert shortened(tmp_path / "corpus") == "~/corpus"
     assert shortened(Path("/elsewhere")) == "/elsewhere"

@@ -1,4 +1,4 @@
-"""A disk that is full stops a command with exit code 6, and costs nothing that was there before."""
+"""A full disk ends a command with exit code 6 and damages no file that existed before."""
 
 import hashlib
 import resource
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from journey import train
-from program import ENVIRONMENT, PROGRAM, Ended, call
+from program import ENVIRONMENT, PROGRAM, ProgramResult, call
 
 from seq2seq.checkpoints.checkpoint import load_state, verify
 from seq2seq.checkpoints.folder import pointed
 
 
-def limited(size: int, *arguments: object) -> Ended:
+def limited(size: int, *arguments: object) -> ProgramResult:
     """The program in a process that can write no file longer than this, as on a full disk."""
     done = subprocess.run(
         [PROGRAM, *map(str, arguments)],
@@ -22,24 +22,24 @@ def limited(size: int, *arguments: object) -> Ended:
         timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def trained(run: Path) -> dict[str, str]:
-    """What must be the same however often a disk was full."""
+    """Hashes of what must not depend on a disk that was full."""
     last = pointed(run / "checkpoints", "last")
     assert last is not None
     files = (last / "model.safetensors", last / "optimizer.safetensors", run / "metrics.jsonl")
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_a_disk_that_fills_up_while_training_costs_nothing(run, prepared, tmp_path):
+def test_training_resumes_to_the_same_bytes_after_a_full_disk(run, prepared, tmp_path):
     broken, last = tmp_path / "run", pointed(run / "checkpoints", "last")
     size = (last / "model.safetensors").stat().st_size
-    ended = limited(size * 3 // 2, *train(prepared, broken))  # the moments are twice as large
-    assert ended.code == 6, ended.err
-    assert "error: " in ended.err and "Traceback" not in ended.err
-    assert "free space" in ended.err and "--resume" in ended.err
+    result = limited(size * 3 // 2, *train(prepared, broken))  # the moments are twice as large
+    assert result.code == 6, result.err
+    assert "error: " in result.err and "Traceback" not in result.err
+    assert "free space" in result.err and "--resume" in result.err
     kept = pointed(broken / "checkpoints", "last")
     assert load_state(kept).update == 0
     assert [path.name for path in (broken / "checkpoints").iterdir() if path.is_dir()] == [
@@ -52,16 +52,16 @@ def test_a_disk_that_fills_up_while_training_costs_nothing(run, prepared, tmp_pa
 
 
 def test_a_disk_that_is_full_from_the_start_is_found_before_training(prepared, tmp_path):
-    ended = limited(20_000, *train(prepared, tmp_path / "run"))
-    assert ended.code == 6, ended.err
-    assert "Traceback" not in ended.err and "free some space" in ended.err
-    assert "update " not in ended.err
+    result = limited(20_000, *train(prepared, tmp_path / "run"))
+    assert result.code == 6, result.err
+    assert "Traceback" not in result.err and "free some space" in result.err
+    assert "update " not in result.err
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", [500, 5000])
-def test_a_disk_that_is_full_leaves_no_half_store(corpus, tmp_path, size):
-    ended = limited(size, *corpus.preprocess(tmp_path / "store"))
-    assert ended.code == 6, ended.err
-    assert "Traceback" not in ended.err and "free space" in ended.err
+def test_a_full_disk_leaves_no_incomplete_store(corpus, tmp_path, size):
+    result = limited(size, *corpus.preprocess(tmp_path / "store"))
+    assert result.code == 6, result.err
+    assert "Traceback" not in result.err and "free space" in result.err
     assert not list(tmp_path.iterdir())

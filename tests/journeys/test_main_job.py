@@ -1,4 +1,4 @@
-"""Preprocess, train, translate, evaluate, align, describe: the whole job, done by the program."""
+"""The main commands on one corpus: preprocess, train, translate, evaluate, align, describe."""
 
 import gzip
 import hashlib
@@ -63,19 +63,19 @@ def test_preprocess_makes_a_store_once(corpus, prepared):
     assert report["source_language"] == "en"
 
 
-def test_training_tells_its_progress_on_stderr_and_leaves_a_run(training):
-    run, ended = training
-    assert ended.out == ""
+def test_training_reports_progress_on_stderr_and_writes_a_run(training):
+    run, result = training
+    assert result.out == ""
     assert re.search(
         r"after update 40: perplexity [\d.]+, BLEU [\d.]+, chrF [\d.]+ \(the best so far\)",
-        ended.err,
+        result.err,
     )
-    assert ended.err.count("  reference    ") == 1 and ended.err.count("  translation  ") == 3
-    assert f"all {UPDATES} updates are done" in ended.err
-    assert (run / "report.txt").read_text() in ended.err
-    assert "\ntrend: " in ended.err and "\ntry: " in ended.err
-    assert f"next: seq2seq translate {run} --interactive" in ended.err
-    assert (run / "train.log").read_text() in ended.err
+    assert result.err.count("  reference    ") == 1 and result.err.count("  translation  ") == 3
+    assert f"all {UPDATES} updates are done" in result.err
+    assert (run / "report.txt").read_text() in result.err
+    assert "\ntrend: " in result.err and "\ntry: " in result.err
+    assert f"next: seq2seq translate {run} --interactive" in result.err
+    assert (run / "train.log").read_text() in result.err
     validations = [event for event in events(run) if event["event"] == "validation"]
     assert [event["update"] for event in validations] == [40, 80, 120]
     assert validations[-1]["nats_per_token"] < validations[0]["nats_per_token"]
@@ -85,18 +85,18 @@ def test_training_tells_its_progress_on_stderr_and_leaves_a_run(training):
 
 def test_as_many_lines_come_out_as_go_in(odd_output):
     assert len(odd_output.lines) == len(ODD_LINES) + 1
-    for given, translation in zip([*ODD_LINES, "no final newline"], odd_output.lines, strict=True):
-        assert bool(translation) == bool(given.strip())
+    for source, translation in zip([*ODD_LINES, "no final newline"], odd_output.lines, strict=True):
+        assert bool(translation) == bool(source.strip())
 
 
-def test_a_cut_line_is_told(odd_output):
+def test_a_truncated_line_causes_a_warning(odd_output):
     assert odd_output.err == (
         "warning: line 8 is longer than search.max_source_pieces and was cut\n"
     )
 
 
 def test_gzip_standard_input_and_json_give_the_same_translations(run, odd_file, odd_output):
-    packed = call("translate", run, "-", "--json", given=gzip.compress(odd_file.read_bytes()))
+    packed = call("translate", run, "-", "--json", stdin=gzip.compress(odd_file.read_bytes()))
     found = [json.loads(line) for line in packed.lines]
     assert [each["translation"] for each in found] == odd_output.lines
     assert [each["source"] for each in found] == [*ODD_LINES, "no final newline"]
@@ -109,10 +109,10 @@ def test_gzip_standard_input_and_json_give_the_same_translations(run, odd_file, 
 
 
 def test_n_best_lines_have_number_text_score_and_links(run):
-    ended = call("translate", run, "--n-best", 3, "--alignments", given=b"red dog\n\nthe cat\n")
-    fields = [line.split(" ||| ") for line in ended.lines]
+    result = call("translate", run, "--n-best", 3, "--alignments", stdin=b"red dog\n\nthe cat\n")
+    fields = [line.split(" ||| ") for line in result.lines]
     assert [each[0] for each in fields] == ["0", "0", "0", "1", "2", "2", "2"]
-    assert ended.lines[3] == "1 |||  ||| 0"
+    assert result.lines[3] == "1 |||  ||| 0"
     for _, _, score, links in fields[:3] + fields[4:]:
         assert re.fullmatch(r"-\d+\.\d{4}", score)
         assert re.fullmatch(r"(\d+-\d+ ?)*", links)
@@ -123,21 +123,21 @@ def test_n_best_lines_have_number_text_score_and_links(run):
 
 def test_a_thousand_lines_keep_their_order(run):
     lines = [source for source, _ in pairs(1000, seed="order")]
-    there = call("translate", run, "--beam", 1, given="".join(f"{s}\n" for s in lines).encode())
-    back = call("translate", run, "--beam", 1, given="\n".join(reversed(lines)).encode())
+    there = call("translate", run, "--beam", 1, stdin="".join(f"{s}\n" for s in lines).encode())
+    back = call("translate", run, "--beam", 1, stdin="\n".join(reversed(lines)).encode())
     assert there.lines == back.lines[::-1]
     assert len(set(there.lines)) > 1
 
 
-def test_typed_and_piped_lines_get_the_same_answers(run):
-    given = b"red dog sees the cat\na big house\n/n-best 1\n"
-    typed = call("translate", run, "--interactive", given=given)
-    piped = call("translate", run, given=given[: given.index(b"/")])
+def test_typed_and_piped_lines_get_the_same_translations(run):
+    lines = b"red dog sees the cat\na big house\n/n-best 1\n"
+    typed = call("translate", run, "--interactive", stdin=lines)
+    piped = call("translate", run, stdin=lines[: lines.index(b"/")])
     assert typed.code == piped.code == 0
     assert typed.out == piped.out
 
 
-def test_a_pipe_is_answered_line_by_line(run):
+def test_a_pipe_gets_each_translation_at_once(run):
     with subprocess.Popen(
         [PROGRAM, "translate", run, "--threads", "1"],
         stdin=subprocess.PIPE,
@@ -179,8 +179,8 @@ def test_align_draws_links_and_gives_json(run, corpus):
     drawn = call("align", run, source, target, "--threads", 1)
     assert drawn.code == 0, drawn.err
     assert max(map(len, drawn.lines)) <= 100 and "⏎" in drawn.out
-    given = b"red dog\n\nthe cat\n"
-    links = call("align", run, "-", "--format", "pharaoh", given=given).lines
+    lines = b"red dog\n\nthe cat\n"
+    links = call("align", run, "-", "--format", "pharaoh", stdin=lines).lines
     assert len(links) == 3 and links[1] == ""
     assert all(re.fullmatch(r"(\d+-\d+ ?)*", links[number]) for number in (0, 2))
     found = [
@@ -189,18 +189,18 @@ def test_align_draws_links_and_gives_json(run, corpus):
     assert len(found) == 40
 
 
-def test_describe_tells_store_run_and_checkpoint(run, prepared):
+def test_describe_shows_store_run_and_checkpoint(run, prepared):
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
     for path in (prepared, run, last):
         assert call("describe", path).out
         assert json.loads(call("describe", path, "--json").out)["schema_version"] == 1
 
 
-def test_describe_tells_how_samples_went(run, prepared):
-    told = call("describe", run, "--samples")
-    assert told.code == 0, told.err
-    assert told.out.count("of the validation set\n") == 4
-    assert told.out.count("  update  40  ") == told.out.count("  update 120  ") == 4
+def test_describe_shows_how_samples_were_translated_over_time(run, prepared):
+    shown = call("describe", run, "--samples")
+    assert shown.code == 0, shown.err
+    assert shown.out.count("of the validation set\n") == 4
+    assert shown.out.count("  update  40  ") == shown.out.count("  update 120  ") == 4
     assert len(json.loads(call("describe", run, "--samples", "--json").out)["samples"]) == 12
     assert call("describe", prepared, "--samples").code == 4
 
@@ -221,9 +221,9 @@ def test_every_attention_trains_and_translates(attention, prepared, corpus, tmp_
 
 def test_a_finished_run_has_nothing_to_resume(run, prepared):
     before = {path: path.stat().st_mtime_ns for path in (run / "checkpoints").rglob("*")}
-    ended = call("train", prepared, run, "--resume")
-    assert ended.code == 0
-    assert "is finished already" in ended.err
+    result = call("train", prepared, run, "--resume")
+    assert result.code == 0
+    assert "is finished already" in result.err
     assert {path: path.stat().st_mtime_ns for path in (run / "checkpoints").rglob("*")} == before
 
 
@@ -231,19 +231,19 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(run, prepared, tmp_pa
     broken = tmp_path / "broken [b] run"
     command = [str(PROGRAM), *map(str, train(prepared, broken))]
     with running(command) as process:
-        told = read_until(process, "update 10 ")
+        output = read_until(process, "update 10 ")
         process.send_signal(signal.SIGINT)
-        told += process.stderr.read()
-        assert process.wait(timeout=30) == 130, told
-    command = shlex.split(told.splitlines()[-1].partition("Go on with: ")[2])
+        output += process.stderr.read()
+        assert process.wait(timeout=30) == 130, output
+    command = shlex.split(output.splitlines()[-1].partition("Go on with: ")[2])
     assert command[:2] == ["seq2seq", "train"]
     resumed = [str(PROGRAM), *command[1:], "--threads", "1"]
     with running(resumed) as process:
-        told = read_until(process, "update 50 ")
+        output = read_until(process, "update 50 ")
         process.send_signal(signal.SIGTERM)
-        told += process.stderr.read()
-        assert process.wait(timeout=30) == 143, told
-        assert "resumed at update 1" in told
+        output += process.stderr.read()
+        assert process.wait(timeout=30) == 143, output
+        assert "resumed at update 1" in output
     done = call(*resumed[1:])
     assert done.code == 0, done.err
     assert f"all {UPDATES} updates are done" in done.err
@@ -265,9 +265,9 @@ def running(command):
 
 
 def read_until(process, text):
-    told = ""
-    while text not in told:
+    output = ""
+    while text not in output:
         line = process.stderr.readline()
-        assert line, told
-        told += line
-    return told
+        assert line, output
+        output += line
+    return output

@@ -1,4 +1,4 @@
-"""What is installed: its names collide with nothing, it starts at once, and it is all there."""
+"""The installed package: no name collisions, a quick start, and no file missing."""
 
 import re
 import subprocess
@@ -17,14 +17,14 @@ from cli.runs.preset import preset_names
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_folders_called_like_ours_are_no_trouble(tmp_path):
+def test_folders_with_the_names_of_our_packages_change_nothing(tmp_path):
     for name in ("cli", "data", "seq2seq"):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
-    ended = seq2seq("--version", cwd=tmp_path)
-    assert ended.code == 0, ended.err
-    assert ended.out.startswith("seq2seq-trainer ")
+    result = seq2seq("--version", cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert result.out.startswith("seq2seq-trainer ")
     missing = seq2seq("train", "store", "run", cwd=tmp_path)
     assert (missing.code, missing.err.split("\n")[0]) == (3, "error: store is not a token store")
 
@@ -40,7 +40,7 @@ def python(code, *, cwd, **environment):
     )
 
 
-def test_the_library_needs_no_data_of_ours(tmp_path):
+def test_seq2seq_does_not_import_the_data_package(tmp_path):
     (tmp_path / "data.py").write_text("raise SystemExit('the wrong one')\n")
     code = "import seq2seq, seq2seq.errors, seq2seq.config; print('fine')"
     done = python(code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
@@ -114,7 +114,7 @@ def test_the_wheel_holds_every_file_of_our_packages():
     assert ignored.stdout == ""
 
 
-def test_nothing_runs_what_it_reads():
+def test_no_format_that_can_run_code_is_read():
     """No format that can carry code: weights are safetensors, the rest JSON, TOML and text."""
     forbidden = re.compile(
         r"\bpickle\b|\btorch\.load\(|allow_pickle|\byaml\.load|(?<![.\w])eval\(|(?<![.\w])exec\("
@@ -130,14 +130,14 @@ def test_nothing_runs_what_it_reads():
     assert found == []
 
 
-def test_scripts_are_sound_shell_and_can_be_run():
+def test_scripts_are_valid_shell_and_executable():
     for name in ("scripts/demo", "scripts/test", "scripts/check", "scripts/setup", ".ci/run"):
         path = ROOT / name
         subprocess.run(["bash", "-n", path], check=True)
         assert name == "scripts/setup" or path.stat().st_mode & 0o111, f"{name} is not executable"
 
 
-def test_constraints_fit_what_the_project_asks_for():
+def test_constraints_satisfy_the_dependencies():
     from packaging.requirements import Requirement
 
     pinned = dict(

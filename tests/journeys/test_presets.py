@@ -43,7 +43,7 @@ def test_a_preset_trains_by_its_name(name, prepared, corpus, tmp_path):
         assert aligned.code == 0 and len(aligned.lines) == 40
 
 
-def test_set_and_flags_go_over_a_preset(prepared, tmp_path):
+def test_set_and_other_options_override_a_preset(prepared, tmp_path):
     run = tmp_path / "run"
     options = ("--preset", "luong2015-global", *small("luong2015-global"))
     changes = ("--set=model.window=3", "--score", "concat_fixed")
@@ -57,11 +57,11 @@ def test_set_and_flags_go_over_a_preset(prepared, tmp_path):
 
 
 def test_paper_sizes_are_set_with_the_preset(prepared, tmp_path):
-    """Checked where it costs nothing: a refusal names a size as published."""
+    """A refusal names a size as published; training at that size would take too long."""
     options = ("--preset", "luong2015-global", "--paper-sizes", "--set=model.encoder_size=7")
-    ended = call("train", prepared, tmp_path / "run", *options)
-    assert (ended.code, ended.out) == (2, "")
-    assert "model.decoder_size is 1000, memory is 7" in ended.err
+    result = call("train", prepared, tmp_path / "run", *options)
+    assert (result.code, result.out) == (2, "")
+    assert "model.decoder_size is 1000, memory is 7" in result.err
     assert not list(tmp_path.iterdir())
 
 
@@ -73,17 +73,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("option", REFUSED)
-def test_presets_that_cannot_be(option, prepared, tmp_path):
-    ended = call("train", prepared, tmp_path / "run", option)
-    assert (ended.code, ended.out) == (2, "")
-    assert REFUSED[option] in ended.err and "\nhint:  " in ended.err
+def test_invalid_presets_are_refused(option, prepared, tmp_path):
+    result = call("train", prepared, tmp_path / "run", option)
+    assert (result.code, result.out) == (2, "")
+    assert REFUSED[option] in result.err and "\nhint:  " in result.err
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_resumed_takes_no_preset(prepared, run):
-    ended = call("train", prepared, run, "--resume", "--preset", "gnmt", "--paper-sizes")
-    assert (ended.code, ended.out) == (2, "")
-    assert "hint:  leave out --preset and --paper-sizes" in ended.err
+    result = call("train", prepared, run, "--resume", "--preset", "gnmt", "--paper-sizes")
+    assert (result.code, result.out) == (2, "")
+    assert "hint:  leave out --preset and --paper-sizes" in result.err
 
 
 # Heads
@@ -102,9 +102,9 @@ def test_align_shows_one_head_or_the_mean_of_all(given_target, two_heads, corpus
     files = corpus.valid if given_target else corpus.valid[:1]
 
     def weights(*options):
-        ended = call("align", two_heads, *files, "--format", "json", "--pieces", *options)
-        assert ended.code == 0, ended.err
-        return [json.loads(line)["alignment"]["weights"] for line in ended.lines]
+        result = call("align", two_heads, *files, "--format", "json", "--pieces", *options)
+        assert result.code == 0, result.err
+        return [json.loads(line)["alignment"]["weights"] for line in result.lines]
 
     mean, first, second = weights(), weights("--head", 1), weights("--head", 2)
     assert first != second
@@ -114,16 +114,18 @@ def test_align_shows_one_head_or_the_mean_of_all(given_target, two_heads, corpus
             assert row == pytest.approx(halves, abs=2e-4)  # written to 4 decimals
 
 
-@pytest.mark.parametrize(("head", "told"), [(3, "2 attention heads"), (100, "2 attention heads")])
-def test_a_head_that_there_is_not_is_refused(head, told, two_heads, corpus):
-    ended = call("align", two_heads, corpus.valid[0], "--head", head)
-    assert (ended.code, ended.out) == (2, "")
-    assert f"there is no head {head}" in ended.err and told in ended.err
-    assert "hint:  use 1 to 2, or leave --head out" in ended.err
+@pytest.mark.parametrize(
+    ("head", "message"), [(3, "2 attention heads"), (100, "2 attention heads")]
+)
+def test_a_missing_head_is_refused(head, message, two_heads, corpus):
+    result = call("align", two_heads, corpus.valid[0], "--head", head)
+    assert (result.code, result.out) == (2, "")
+    assert f"there is no head {head}" in result.err and message in result.err
+    assert "hint:  use 1 to 2, or leave --head out" in result.err
 
 
-def test_a_model_of_one_head_has_head_1_alone(run, corpus):
+def test_a_model_with_one_head_has_only_head_1(run, corpus):
     same = call("align", run, corpus.valid[0], "--head", 1)
     assert same.out == call("align", run, corpus.valid[0]).out
-    ended = call("align", run, corpus.valid[0], "--head", 2)
-    assert ended.code == 2 and "this model has 1 attention head\n" in ended.err
+    result = call("align", run, corpus.valid[0], "--head", 2)
+    assert result.code == 2 and "this model has 1 attention head\n" in result.err

@@ -37,7 +37,7 @@ def typed_lines(text: str) -> list[str]:
 
 def run_in(folder: Path, command: str) -> None:
     shortened = re.sub(r"--minutes \S+|--set training\.updates=\S+", SHORT, command)
-    ended = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", shortened],
         cwd=folder,
         env=ENVIRONMENT | {"PATH": f"{PROGRAM.parent}:{ENVIRONMENT['PATH']}"},
@@ -45,7 +45,7 @@ def run_in(folder: Path, command: str) -> None:
         text=True,
         timeout=120,
     )
-    assert ended.returncode == 0, f"{command}\n{ended.stderr}"
+    assert result.returncode == 0, f"{command}\n{result.stderr}"
 
 
 def test_the_commands_and_the_python_of_the_readme_run(tmp_path):

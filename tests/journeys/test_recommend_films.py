@@ -7,17 +7,17 @@ import sys
 
 import pytest
 import recommend_films
-from program import ENVIRONMENT, Ended, Terminal, call_main
+from program import ENVIRONMENT, ProgramResult, Terminal, call_main
 
 SMALL = ("--users", "400", "--worlds", "1", "--updates", "60", "--seed", "7")
 
 
-def recommend(*arguments: str) -> Ended:
+def recommend(*arguments: str) -> ProgramResult:
     return call_main(recommend_films.main, *SMALL, *arguments)
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Ended:
+def drawn() -> ProgramResult:
     """What the script prints, in a process of its own."""
     done = subprocess.run(
         [sys.executable, recommend_films.__file__, *SMALL],
@@ -25,14 +25,14 @@ def drawn() -> Ended:
         env=ENVIRONMENT,
         timeout=120,
     )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture(scope="module")
 def report() -> dict:
-    ended = recommend("--json", "--score", "dot", "location")
-    assert ended.code == 0, ended.err
-    (line,) = ended.lines
+    result = recommend("--json", "--score", "dot", "location")
+    assert result.code == 0, result.err
+    (line,) = result.lines
     return json.loads(line)
 
 
@@ -99,9 +99,9 @@ def test_a_terminal_gets_colours_unless_they_are_turned_off(variables, monkeypat
     for name, value in (terminal | variables).items():
         monkeypatch.setenv(name, value)
     options = ("--score", "dot", "--updates", "1", "--width", "90")
-    ended = call_main(recommend_films.main, *SMALL, *options, stdout=Terminal)
-    assert "Attention of users" in ended.out
-    assert ("[48;2;" in ended.out or ";48;2;" in ended.out) == (not variables)
+    result = call_main(recommend_films.main, *SMALL, *options, stdout=Terminal)
+    assert "Attention of users" in result.out
+    assert ("[48;2;" in result.out or ";48;2;" in result.out) == (not variables)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_terminal_gets_colours_unless_they_are_turned_off(variables, monkeypat
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(wrong):
-    ended = recommend(*wrong)
-    assert ended.code == 2
-    assert f"argument {wrong[0]}" in ended.err
-    assert "Traceback" not in ended.err
+    result = recommend(*wrong)
+    assert result.code == 2
+    assert f"argument {wrong[0]}" in result.err
+    assert "Traceback" not in result.err

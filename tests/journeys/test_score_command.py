@@ -18,18 +18,16 @@ SACREBLEU = [sys.executable, "-m", "sacrebleu", "-m", "bleu", "chrf", "ter", "-f
 
 
 def lines(seed, count=40):
-    chance = random.Random(seed)
-    return [
-        " ".join(chance.choices(WORDS.split(), k=chance.randint(3, 14))) + "." for _ in range(count)
-    ]
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS.split(), k=rng.randint(3, 14))) + "." for _ in range(count)]
 
 
 def damaged(sentences, seed):
-    """Sentences with words lost and swapped, as a middling system would write them."""
-    chance, found = random.Random(seed), []
+    """Sentences with words left out and swapped, as a mediocre system would write them."""
+    rng, found = random.Random(seed), []
     for sentence in sentences:
-        words = [word for word in sentence.split() if chance.random() > 0.15]
-        if len(words) > 3 and chance.random() < 0.3:
+        words = [word for word in sentence.split() if rng.random() > 0.15]
+        if len(words) > 3 and rng.random() < 0.3:
             words[0], words[2] = words[2], words[0]
         found.append(" ".join(words))
     return found
@@ -41,7 +39,7 @@ def write(path, sentences, end="\n"):
 
 
 def sacrebleu(hypotheses, references, *options):
-    """What the sacrebleu program says: {"BLEU": {"score", "signature", ...}, "chrF2", "TER"}."""
+    """Output of the sacrebleu program: {"BLEU": {"score", "signature", ...}, "chrF2", "TER"}."""
     done = subprocess.run(
         [*SACREBLEU, "json", "-w", "12", "-i", hypotheses, *options, "--", *references],
         capture_output=True,
@@ -82,9 +80,7 @@ CHINESE = ["猫坐在垫子上，看着窗外。", "狗在花园里跑得很快�
         ("characters", ["--no-confidence", "--tokenizer", "char"], ["-tok", "char"]),
     ],
 )
-def test_figures_and_signatures_are_those_of_the_sacrebleu_program(
-    tmp_path, case, our_options, their_options
-):
+def test_scores_and_signatures_equal_those_of_sacrebleu(tmp_path, case, our_options, their_options):
     gold, end, references = lines(1), "\n", 1
     if case == "three references":
         references = 3
@@ -142,7 +138,7 @@ def test_the_lines_for_a_paper_are_those_of_sacrebleu_at_any_width(tmp_path):
     assert "\x1b" not in done.out
 
 
-def test_intervals_are_shown_unless_refused_and_one_line_is_enough(tmp_path):
+def test_intervals_are_shown_by_default_even_for_one_line(tmp_path):
     system = write(tmp_path / "system", ["a b c d"])
     done = call("score", system, system)
     assert done.out.count("95 %:") == 3
@@ -153,8 +149,8 @@ def test_an_interval_ends_where_its_metric_does(tmp_path):
     reference = write(tmp_path / "reference", lines(1))
     others = [*lines(1)[:-1], "somebody else wrote the last of the lines"]
     hypotheses = write(tmp_path / "hypotheses", others)
-    told = call("score", hypotheses, reference, "--json")
-    assert json.loads(told.out)["bleu"]["high"] > 100  # sacreBLEU's, the same on both sides
+    result = call("score", hypotheses, reference, "--json")
+    assert json.loads(result.out)["bleu"]["high"] > 100  # sacreBLEU's, the same on both sides
     shown = call("score", hypotheses, reference).out
     assert re.search(r"BLEU .* to 100\.00 ", shown) and re.search(r"TER .* 95 %: +0\.00 to", shown)
 
@@ -168,8 +164,8 @@ def test_standard_input_gzip_and_files_give_the_same(tmp_path):
     plain = call("score", tmp_path / "hypotheses", reference, "--no-confidence")
     assert plain.code == 0
     assert "95 %" not in plain.out
-    piped = call("score", "-", packed, "--no-confidence", given=text)
-    zipped = call("score", "-", packed, "--no-confidence", given=gzip.compress(text))
+    piped = call("score", "-", packed, "--no-confidence", stdin=text)
+    zipped = call("score", "-", packed, "--no-confidence", stdin=gzip.compress(text))
     assert plain.out == piped.out == zipped.out
 
 
@@ -184,7 +180,7 @@ def test_files_of_unequal_length_are_refused_by_name_and_count(tmp_path):
     assert "hint:" in message
 
 
-def test_empty_missing_and_doubled_inputs_are_refused(tmp_path):
+def test_empty_missing_and_repeated_inputs_are_refused(tmp_path):
     empty = write(tmp_path / "empty", [])
     system = write(tmp_path / "hypotheses", ["a"])
     for arguments, code, words in [
@@ -195,13 +191,13 @@ def test_empty_missing_and_doubled_inputs_are_refused(tmp_path):
         ([system, system, "--target-language", "Chinese"], 2, "not a language code"),
         ([system, system, "--tokenizer", "moses"], 2, "moses"),
     ]:
-        done = call("score", *arguments, given=b"")
+        done = call("score", *arguments, stdin=b"")
         assert (done.code, done.out) == (code, ""), arguments
         assert words in done.err
         assert "hint:" in done.err
 
 
-def test_warnings_go_to_stderr_and_leave_the_json_alone(tmp_path):
+def test_warnings_go_to_stderr_and_not_into_the_json(tmp_path):
     reference = write(tmp_path / "reference", ["a b c d", "e f g h"])
     system = write(tmp_path / "hypotheses", ["▁a ▁b ▁c ▁d", ""])
     done = call("score", system, reference, "--json")

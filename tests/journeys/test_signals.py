@@ -1,4 +1,4 @@
-"""Real signals to the installed program, at every moment of its work; kills, locks, terminals."""
+"""Signals to the installed program at different moments; kills, locks, closed terminals."""
 
 import json
 import os
@@ -22,7 +22,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 @pytest.fixture(scope="module")
 def slow_store(corpus, tmp_path_factory):
-    """Its validation set is the training set: a validation takes seconds."""
+    """A store whose validation set is the training set, so that a validation takes seconds."""
     store = tmp_path_factory.mktemp("slow") / "store"
     valid = ("--valid-source", corpus.train[0], "--valid-target", corpus.train[1])
     succeed("preprocess", *corpus.train, store, *valid, "--vocabulary-size", 350)
@@ -53,7 +53,7 @@ class Running:
             env=ENVIRONMENT | {"PYTHONWARNINGS": warnings},
             **options,
         )
-        self.told = ""
+        self.stderr = ""
 
     def __enter__(self):
         return self
@@ -63,10 +63,10 @@ class Running:
         self.process.communicate()
 
     def until(self, text):
-        while text not in self.told:
+        while text not in self.stderr:
             line = self.process.stderr.readline()
-            assert line, self.told
-            self.told += line
+            assert line, self.stderr
+            self.stderr += line
 
     def end(self, *signals):
         """Send them; returns the exit code and the processor seconds that leaving took."""
@@ -74,8 +74,8 @@ class Running:
         for number in signals:
             self.process.send_signal(number)
             time.sleep(0.05)
-        self.told += self.process.communicate(timeout=60)[1]
-        assert "Traceback" not in self.told
+        self.stderr += self.process.communicate(timeout=60)[1]
+        assert "Traceback" not in self.stderr
         seconds = seconds_of_children() - self.spent_before - spent.user - spent.system
         return self.process.returncode, seconds
 
@@ -100,27 +100,27 @@ def nothing_half_written(folder):
     [(0.0, signal.SIGINT), (1.5, signal.SIGTERM), (1.5, signal.SIGHUP)],
     ids=["losses-SIGINT", "decoding-SIGTERM", "decoding-SIGHUP"],
 )
-def test_a_signal_in_a_validation_saves_and_leaves(slow_store, tmp_path, number, wait):
+def test_a_signal_in_a_validation_saves_and_stops(slow_store, tmp_path, number, wait):
     run = tmp_path / "run"
     with Running(*validating(slow_store, run)) as program:
         program.until("update 5 ")
         time.sleep(wait)
         code, seconds = program.end(number)
-    assert (code, updates_saved(run)) == (CODES[number], 5), program.told
-    assert "validation after update" not in program.told
-    assert "all of it is saved. Go on with: seq2seq train" in program.told.splitlines()[-1]
+    assert (code, updates_saved(run)) == (CODES[number], 5), program.stderr
+    assert "validation after update" not in program.stderr
+    assert "all of it is saved. Go on with: seq2seq train" in program.stderr.splitlines()[-1]
     assert seconds < 5 and nothing_half_written(tmp_path)
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
-def test_a_second_signal_leaves_at_once(slow_store, tmp_path, second):
+def test_a_second_signal_stops_at_once(slow_store, tmp_path, second):
     run = tmp_path / "run"
     # an interrupt in the middle of an import leaves an open file to the collector, which warns
     with Running(*validating(slow_store, run), warnings="ignore") as program:
         program.until("update 5 ")
         code, _ = program.end(signal.SIGINT, second)
     assert code in (130, CODES[second])
-    assert "--resume" in program.told
+    assert "--resume" in program.stderr
     assert nothing_half_written(tmp_path)
     assert call("train", slow_store, run, "--resume", "--set=training.updates=5", QUICKLY).code == 0
 
@@ -131,7 +131,7 @@ def test_a_signal_at_start_up_leaves_nothing_behind(prepared, tmp_path):
         code, _ = program.end(signal.SIGTERM)
     # -SIGABRT: torch ends the process itself when its import is broken off in its C++ part
     assert code in (143, -signal.SIGTERM, -signal.SIGABRT)
-    assert not list(tmp_path.iterdir()) or "--resume" in program.told
+    assert not list(tmp_path.iterdir()) or "--resume" in program.stderr
 
 
 def test_nohup_outlives_its_terminal(prepared, tmp_path):
@@ -140,11 +140,11 @@ def test_nohup_outlives_its_terminal(prepared, tmp_path):
     with Running(*train(prepared, run, updates=30), **ignored) as program:
         program.until("update 5 ")
         code, _ = program.end(signal.SIGHUP)
-    assert code == 0, program.told
-    assert "all 30 updates are done" in program.told
+    assert code == 0, program.stderr
+    assert "all 30 updates are done" in program.stderr
 
 
-def test_a_closed_terminal_saves_and_leaves(slow_store, tmp_path):
+def test_training_saves_and_stops_when_its_terminal_closes(slow_store, tmp_path):
     """The terminal is gone: its reads and writes fail, and SIGHUP comes."""
     run = tmp_path / "run"
     pid, terminal = pty.fork()
@@ -179,24 +179,24 @@ def test_a_signal_while_data_are_prepared(corpus, tmp_path, number):
             assert program.process.poll() is None
         time.sleep(0.5)
         code, seconds = program.end(number)
-    assert (code, seconds < 10) == (CODES[number], True), program.told
+    assert (code, seconds < 10) == (CODES[number], True), program.stderr
     assert not (tmp_path / "store").exists()
     again = call(*arguments, "--threads", 2)
     assert again.code == 0 and "learnt already" in again.err
 
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-def test_a_filter_leaves_with_the_code_of_its_signal(run, number):
+def test_a_filter_exits_with_the_code_of_its_signal(run, number):
     with Running("translate", run, "--threads", 1) as program:
         program.process.stdin.write("red dog\n")
         program.process.stdin.flush()
         assert program.process.stdout.readline().endswith("\n")
         code, seconds = program.end(number)
     assert (code, seconds < 5) == (CODES[number], True)
-    assert program.told == ("interrupted\n" if number == signal.SIGINT else "terminated\n")
+    assert program.stderr == ("interrupted\n" if number == signal.SIGINT else "terminated\n")
 
 
-def test_a_second_training_names_the_first_and_a_killed_one_blocks_nobody(slow_store, tmp_path):
+def test_a_second_training_names_the_first_and_a_killed_one_keeps_no_lock(slow_store, tmp_path):
     run = tmp_path / "run"
     with Running(*validating(slow_store, run)) as program:
         program.until("update 5 ")
@@ -219,8 +219,8 @@ def test_a_finished_run_is_resumed_without_a_byte_written(run, prepared, tmp_pat
         }
 
     before = content()
-    ended = call("train", prepared, copy, "--resume")
-    assert (ended.code, "is finished already" in ended.err) == (0, True)
+    result = call("train", prepared, copy, "--resume")
+    assert (result.code, "is finished already" in result.err) == (0, True)
     assert content() == before
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that are full, closed, or go to a reader that leaves; locales and terminals."""
+"""Standard streams that are full or closed or whose reader has left; locales and terminals."""
 
 import json
 import os
@@ -26,11 +26,11 @@ def shell(command, *, environment=ENVIRONMENT):
 
 @pytest.fixture(scope="module")
 def again(corpus, prepared):
-    """A quick command with results on stdout and notes on stderr: a store that is there already."""
+    """A quick command with results on stdout and notes on stderr: preparing an existing store."""
     return shlex.join(map(str, ("seq2seq", *corpus.preprocess(prepared))))
 
 
-TOLD = "was prepared already; nothing was done"
+NOTE = "was prepared already; nothing was done"
 
 
 def test_a_reader_that_left_before_the_result_is_no_error(corpus):
@@ -65,7 +65,7 @@ def test_a_reader_that_leaves_between_two_lines_is_no_error(run):
         assert process.stderr.read() == b""
 
 
-def test_a_full_disk_behind_stdout_is_told(again, run):
+def test_a_full_disk_behind_stdout_is_reported(again, run):
     for command in (again, f"{again} --json", f"echo red | seq2seq translate {run}"):
         done = shell(f"{command} > /dev/full")
         assert done.returncode == 6
@@ -73,32 +73,32 @@ def test_a_full_disk_behind_stdout_is_told(again, run):
         assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_closed_stdout_is_told(again):
+def test_a_closed_stdout_is_reported(again):
     done = shell(f"{again} >&-")
     assert done.returncode == 6
     assert "is closed" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_results_come_out_when_stderr_takes_nothing(again):
+def test_results_are_written_when_stderr_fails(again):
     expected = shell(again)
-    assert expected.returncode == 0 and TOLD in expected.stderr
+    assert expected.returncode == 0 and NOTE in expected.stderr
     for elsewhere in ("2>&-", "2>/dev/full", "2> >(true)"):
         done = shell(f"{again} {elsewhere}")
         assert (done.returncode, done.stdout, done.stderr) == (0, expected.stdout, "")
 
 
-def test_a_closed_standard_input_is_told(corpus, again, run):
+def test_a_closed_standard_input_is_reported(corpus, again, run):
     assert shell(f"{again} <&-").returncode == 0  # it is not needed
     done = shell(f"seq2seq translate {run} <&-")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("error: standard input is closed\nhint:  ")
 
 
-def test_nothing_at_all_is_open(again):
+def test_all_streams_may_be_closed(again):
     assert shell(f"{again} >&- 2>&- <&-").returncode == 6
 
 
-def test_training_goes_on_when_nobody_listens(prepared, tmp_path):
+def test_training_continues_when_the_reader_of_stderr_leaves(prepared, tmp_path):
     command = shlex.join(map(str, ("seq2seq", *train(prepared, tmp_path / "run", updates=20))))
     done = shell(f"({command} 2>&1; echo $? > {tmp_path}/code) | head -1")
     assert (tmp_path / "code").read_text() == "0\n", done.stdout
@@ -120,13 +120,13 @@ def test_locale_and_terminal_change_no_byte(variables, corpus, again, tmp_path):
     assert "\x1b" not in found.stdout + found.stderr
 
 
-def test_a_narrow_terminal_is_no_trouble(again):
+def test_any_terminal_width_is_accepted(again):
     for columns in ("20", "1", "0", "99999999999"):
         done = shell(again, environment=ENVIRONMENT | {"COLUMNS": columns})
-        assert done.returncode == 0 and TOLD in done.stderr
+        assert done.returncode == 0 and NOTE in done.stderr
 
 
-def test_text_of_every_kind_goes_through_an_ascii_locale(run, tmp_path):
+def test_any_text_passes_through_an_ascii_locale(run, tmp_path):
     odd = tmp_path / "Ελληνικά [b] 👍.txt"
     odd.write_text("Ελληνικά [/b] :smile:\n\x1b]0;title\x07\n", encoding="utf-8")
     ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
@@ -139,7 +139,7 @@ def test_text_of_every_kind_goes_through_an_ascii_locale(run, tmp_path):
     assert sources == odd.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def test_a_path_that_is_no_utf8_is_only_a_path(corpus, tmp_path):
+def test_a_path_that_is_not_utf8_is_accepted(corpus, tmp_path):
     name = b"caf\xe9".decode(errors="surrogateescape")
     command = shlex.join(map(str, corpus.preprocess(tmp_path / name)))
     done = shell(f"seq2seq {command}")

@@ -37,7 +37,7 @@ def make(folder: Path) -> None:
         succeed(*train(folder / "store", folder / "run", *sets))
     source = "".join(f"{sentence}\n" for sentence, _ in pairs(20, seed="golden")).encode()
     (folder / "source.txt").write_bytes(source)
-    translated = succeed("translate", folder / "run", "--n-best", 2, given=source)
+    translated = succeed("translate", folder / "run", "--n-best", 2, stdin=source)
     (folder / "translations.txt").write_text(translated.out, encoding="utf-8")
 
 

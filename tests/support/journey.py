@@ -59,7 +59,7 @@ def train(store: Path, run: Path, *options: object, updates: int = UPDATES) -> t
 
 def pairs(count: int, *, seed: str) -> Iterator[tuple[str, str]]:
     """Sentences, and each with its words spelt backwards."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for _ in range(count):
-        words = chance.choices(WORDS, k=chance.randint(2, 6))
+        words = rng.choices(WORDS, k=rng.randint(2, 6))
         yield " ".join(words), " ".join(word[::-1] for word in words)

@@ -18,8 +18,8 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run of the program ended, and what it wrote."""
+class ProgramResult:
+    """Exit code of the program, and what it wrote to stdout and stderr."""
 
     code: int
     out: str
@@ -34,34 +34,34 @@ class Ended:
 
 def seq2seq(
     *arguments: object,
-    given: bytes = b"",
+    stdin: bytes = b"",
     cwd: Path | None = None,
     environment: Mapping[str, str] = ENVIRONMENT,
-) -> Ended:
+) -> ProgramResult:
     """The installed program, in a process of its own."""
     done = subprocess.run(
         [PROGRAM, *map(str, arguments)],
-        input=given,
+        input=stdin,
         capture_output=True,
         cwd=cwd,
         env=environment,
         timeout=120,
     )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def succeed(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> Ended:
+def succeed(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> ProgramResult:
     """The installed program, in a process of its own, which must end with exit code 0."""
-    ended = seq2seq(*arguments, given=given, cwd=cwd)
-    assert ended.code == 0, ended.err
-    return ended
+    result = seq2seq(*arguments, stdin=stdin, cwd=cwd)
+    assert result.code == 0, result.err
+    return result
 
 
-def call(*arguments: object, given: bytes = b"", cwd: Path | None = None) -> Ended:
+def call(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> ProgramResult:
     """The program called in this process: quick, because all its modules are loaded already."""
     from cli.app import main
 
-    return call_main(main, *arguments, given=given, cwd=cwd)
+    return call_main(main, *arguments, stdin=stdin, cwd=cwd)
 
 
 class Terminal(io.TextIOWrapper):
@@ -74,34 +74,34 @@ class Terminal(io.TextIOWrapper):
 def call_main(
     main: Callable[[], object],
     *arguments: object,
-    given: bytes = b"",
+    stdin: bytes = b"",
     cwd: Path | None = None,
     stdout: type[io.TextIOWrapper] = io.TextIOWrapper,
-) -> Ended:
+) -> ProgramResult:
     """A `main` that reads sys.argv, with streams of its own; signal handlers are put back."""
     written, reported = io.BytesIO(), io.BytesIO()
     out = stdout(written, write_through=True)
     err = io.TextIOWrapper(reported, write_through=True)
-    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)))
+    stdin_stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin)))
     code: object = 0
     with (
         mock.patch.object(sys, "argv", ["seq2seq", *map(str, arguments)]),
-        mock.patch.object(sys, "stdin", stdin),
+        mock.patch.object(sys, "stdin", stdin_stream),
         chdir(cwd or "."),
         redirect_stdout(out),
         redirect_stderr(err),
-        _signals_kept(),
+        _signal_handlers_restored(),
     ):
         try:
             main()
         except SystemExit as error:
             code = error.code
     assert isinstance(code, int)
-    return Ended(code, written.getvalue().decode(), reported.getvalue().decode())
+    return ProgramResult(code, written.getvalue().decode(), reported.getvalue().decode())
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
+def _signal_handlers_restored() -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     try:

@@ -178,8 +178,8 @@ def test_a_refused_resumption_removes_nothing(run, store):
     for path in run.checkpoints.glob("update-*"):
         flip(path / "model.safetensors")
     before = sorted(run.path.rglob("*"))
-    ended = call("train", store.path, run.path, "--resume")
-    assert ended.code == 4, ended.err
+    result = call("train", store.path, run.path, "--resume")
+    assert result.code == 4, result.err
     assert {*before} <= {*run.path.rglob("*")}
 
 
@@ -189,23 +189,23 @@ def test_a_refused_resumption_removes_nothing(run, store):
 def test_a_damaged_checkpoint_does_not_translate_and_a_whole_one_is_suggested(run):
     best = run.checkpoint("best")
     flip(best / "model.safetensors")
-    ended = call("translate", run.path, given=b"ba ce\n")
-    assert ended.code == 4 and not ended.out
-    assert f"error: {best / 'model.safetensors'} is damaged" in ended.err
+    result = call("translate", run.path, stdin=b"ba ce\n")
+    assert result.code == 4 and not result.out
+    assert f"error: {best / 'model.safetensors'} is damaged" in result.err
     (other,) = (path for path in run.checkpoints.glob("update-*") if path != best)
     offered = "last" if run.checkpoint("last") == other else other.name
-    assert f"{other.name} is whole: use --checkpoint {offered}" in ended.err
-    assert len(call("translate", run.path, "--checkpoint", offered, given=b"ba ce\n").lines) == 1
+    assert f"{other.name} is whole: use --checkpoint {offered}" in result.err
+    assert len(call("translate", run.path, "--checkpoint", offered, stdin=b"ba ce\n").lines) == 1
     flip(other / "state.json")
-    assert "no checkpoint of the run is whole" in call("translate", run.path, given=b"ba\n").err
+    assert "no checkpoint of the run is whole" in call("translate", run.path, stdin=b"ba\n").err
 
 
 @pytest.mark.parametrize("content", POINTERS)
 def test_a_best_that_names_nothing_is_refused_and_the_others_are_listed(run, content):
     (run.checkpoints / "best").write_bytes(POINTERS[content])
-    ended = call("translate", run.path, given=b"ba ce\n")
-    assert ended.code == 4 and not ended.out
-    assert "has no checkpoint 'best'" in ended.err and "there are last, update-" in ended.err
+    result = call("translate", run.path, stdin=b"ba ce\n")
+    assert result.code == 4 and not result.out
+    assert "has no checkpoint 'best'" in result.err and "there are last, update-" in result.err
 
 
 # Before training

@@ -138,17 +138,17 @@ def test_settings_in_the_description_of_a_preset_work_with_it(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_describe_prints_equations_settings_sizes_and_every_deviation(name):
     preset = read_preset(name)
-    ended = call("describe", name)
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.lines[0] == preset.title
-    assert textwrap.indent(preset.equations, "  ") in ended.out
-    assert max(map(len, ended.lines)) <= 100
-    text_out = " ".join(ended.out.split())
+    result = call("describe", name)
+    assert (result.code, result.err) == (0, "")
+    assert result.lines[0] == preset.title
+    assert textwrap.indent(preset.equations, "  ") in result.out
+    assert max(map(len, result.lines)) <= 100
+    text_out = " ".join(result.out.split())
     for text in (preset.paper, *preset.same, *preset.deviations):
         assert " ".join(text.split()) in text_out
     for line in (*setting_lines(preset.model), *setting_lines(preset.published)):
-        assert f"  {line}\n" in ended.out
-    assert f"seq2seq train STORE RUN --preset {name} --paper-sizes\n" in ended.out
+        assert f"  {line}\n" in result.out
+    assert f"seq2seq train STORE RUN --preset {name} --paper-sizes\n" in result.out
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -161,17 +161,17 @@ def test_describe_prints_the_same_as_json(name):
 
 
 def test_describe_names_the_presets_for_an_unknown_path():
-    ended = call("describe", "gnmtt")
-    assert (ended.code, ended.out) == (4, "")
-    assert "gnmtt is neither a token store" in ended.err
-    assert all(name in ended.err for name in PRESETS)
+    result = call("describe", "gnmtt")
+    assert (result.code, result.out) == (4, "")
+    assert "gnmtt is neither a token store" in result.err
+    assert all(name in result.err for name in PRESETS)
 
 
 def test_a_path_wins_over_a_preset_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gnmt").mkdir()
-    ended = call("describe", "gnmt")
-    assert (ended.code, ended.out) == (4, "")
+    result = call("describe", "gnmt")
+    assert (result.code, result.out) == (4, "")
     assert call("describe", "rnmt-plus").code == 0
 
 

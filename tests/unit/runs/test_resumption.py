@@ -77,9 +77,9 @@ def test_a_run_that_used_a_removed_setting_still_loads_but_is_not_resumed(tmp_pa
     with pytest.raises(ConfigError, match=r"is trained with training\.r_drop, which") as caught:
         check_resumable(run, store)
     assert "can still translate" in caught.value.hint
-    ended = call("train", store.path, run.path, "--resume", "--set=training.updates=8")
-    assert ended.code == 2 and "training.r_drop" in ended.err
-    assert call("translate", run.path, given=b"ba ce\n").code == 0
+    result = call("train", store.path, run.path, "--resume", "--set=training.updates=8")
+    assert result.code == 2 and "training.r_drop" in result.err
+    assert call("translate", run.path, stdin=b"ba ce\n").code == 0
 
 
 def test_a_run_that_had_a_removed_setting_turned_off_is_resumed(tmp_path, store):
@@ -113,10 +113,10 @@ def test_old_names_on_the_command_line_and_in_a_recipe_are_noted(tmp_path):
     recipe = tmp_path / "mine.toml"
     recipe.write_text("[model]\nattend_end = false\n")
     arguments = ("--recipe", recipe, "--set=model.state_dropout=0.1")
-    ended = call("train", tmp_path / "store", tmp_path / "run", *arguments)
-    assert ended.code == 3 and "is not a token store" in ended.err
-    assert "--set: model.state_dropout is called model.recurrent_dropout now\n" in ended.err
-    assert f"{recipe}: model.attend_end is called model.attend_eos now\n" in ended.err
+    result = call("train", tmp_path / "store", tmp_path / "run", *arguments)
+    assert result.code == 3 and "is not a token store" in result.err
+    assert "--set: model.state_dropout is called model.recurrent_dropout now\n" in result.err
+    assert f"{recipe}: model.attend_end is called model.attend_eos now\n" in result.err
 
 
 def test_a_run_cannot_be_trained_twice_at_once(tmp_path, store):

@@ -84,12 +84,12 @@ def test_each_truncation_is_noticed(checkpoint):
 
 def test_every_part_of_an_undamaged_folder_is_reported_whole(run, store_path):
     for path, parts in ((run.path, 8), (store_path, 2), (run.checkpoint(), 1)):
-        ended = call("describe", path, "--verify")
-        assert ended.code == 0, ended.err
-        assert len(ended.lines) >= parts
-        assert all(line.startswith("whole    ") for line in ended.lines)
+        result = call("describe", path, "--verify")
+        assert result.code == 0, result.err
+        assert len(result.lines) >= parts
+        assert all(line.startswith("whole    ") for line in result.lines)
         found = json.loads(call("describe", path, "--verify", "--json").out)
-        assert [each["problem"] for each in found["parts"]] == [None] * len(ended.lines)
+        assert [each["problem"] for each in found["parts"]] == [None] * len(result.lines)
 
 
 @pytest.mark.parametrize("name", ["pieces.model", "checkpoints/{last}/state.json", "metrics.jsonl"])
@@ -97,18 +97,18 @@ def test_a_damaged_part_is_named_and_the_others_are_still_checked(run, name):
     path = run.path / name.format(last=run.checkpoint("last").name)
     whole = len(call("describe", run.path, "--verify").lines)
     path.write_bytes(path.read_bytes()[:-9])
-    ended = call("describe", run.path, "--verify")
-    assert ended.code == 4
-    assert len(ended.lines) == whole
-    assert any(line.startswith("damaged  ") and str(path) in line for line in ended.lines)
-    assert "are damaged" in ended.err and "hint:" in ended.err
+    result = call("describe", run.path, "--verify")
+    assert result.code == 4
+    assert len(result.lines) == whole
+    assert any(line.startswith("damaged  ") and str(path) in line for line in result.lines)
+    assert "are damaged" in result.err and "hint:" in result.err
 
 
 def test_a_damaged_store_gives_exit_code_4(store_path, tmp_path):
     store = shutil.copytree(store_path, tmp_path / "store")
     flip(store / "train.ids")
-    ended = call("describe", store, "--verify")
-    assert ended.code == 4 and "train.ids is missing or damaged" in ended.out
+    result = call("describe", store, "--verify")
+    assert result.code == 4 and "train.ids is missing or damaged" in result.out
 
 
 def test_a_model_file_that_crashes_the_parser_is_reported_as_damaged(tmp_path, monkeypatch):
