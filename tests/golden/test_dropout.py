@@ -9,7 +9,8 @@ from seq2seq.config import ModelConfig
 from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 from seq2seq.kernels.dropout import Dropout, WordDropout
 from seq2seq.recurrent.cells import CellNoise, CellState
-from seq2seq.recurrent.layers import LSTMLayer
+from seq2seq.recurrent.layers import LayerSpec, LSTMLayer
+from seq2seq.recurrent.stack import RecurrentStack
 
 ONES = torch.ones(40, 50, 20, dtype=torch.float64)
 
@@ -37,6 +38,18 @@ def test_variational_dropout_drops_the_same_at_every_place_of_a_sentence():
     assert not torch.equal(dropped[0], dropped[1])
     steps = Dropout(0.5, variational=True).train().for_steps()
     assert torch.equal(steps(ONES[0]), steps(ONES[0]))
+
+
+def test_variational_dropout_between_layers_drops_the_same_at_every_step_of_an_unroll():
+    spec = LayerSpec(cell="gru", hidden_size=20)
+    stack = RecurrentStack(spec, input_size=20, layers=2, dropout=0.5, variational=True).train()
+    hidden, states = ONES[0].float(), [CellState(torch.zeros(50, 20), None)]
+    unroll, other = stack.cells(), stack.cells()
+    first, second, third = (
+        cells.step_upper(hidden, states)[1] for cells in (unroll, unroll, other)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
 
 
 def test_ordinary_dropout_draws_anew_at_every_step():
