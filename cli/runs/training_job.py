@@ -20,19 +20,19 @@ from seq2seq.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What training needs."""
+    """A run with the data and the device to train it."""
 
     run: RunDirectory
     store: TokenStore
     device: str
     is_new: bool
     finished: str | None = None
-    """Why nothing is left to do, if so."""
+    """Why there is nothing left to train, if so."""
 
     @contextmanager
     def underway(self) -> Iterator[None]:
-        """While training: an interruption says how to resume, and a new run that fails before it
-        has recorded anything is removed."""
+        """Surrounds training: adds to an interruption how to resume, and removes a new run that
+        failed before anything was recorded."""
         try:
             yield
         except Interrupted as error:

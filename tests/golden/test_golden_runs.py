@@ -1,4 +1,4 @@
-"""Runs of earlier versions, kept as they were written: tests/support/golden_run.py made them."""
+"""Runs that earlier versions wrote, created by tests/support/golden_run.py, still work."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ def golden(request, tmp_path):
 
 
 def candidates(text):
-    """The words of each, behind the number of their sentence; and their scores."""
+    """The sentence number and text of each translation, and their scores."""
     lines = [line.split(" ||| ") for line in text.splitlines()]
     return [words for *words, _ in lines], [float(score) for *_, score in lines]
 

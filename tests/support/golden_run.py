@@ -1,7 +1,7 @@
-"""Makes the run that every later version must still read: `python tests/support/golden_run.py`.
+"""Creates the run that later versions must still load: `python tests/support/golden_run.py NAME`.
 
-It lies in tests/golden/runs/format-N with its store, some sentences and their translations. A new
-one is made only when the format of a store or a run gets a new number; the old one stays.
+It is kept in tests/golden/runs/format-N with its store, some sentences and their translations. A
+new one is added only when the format of a store or a run gets a new number; the old ones stay.
 """
 
 import contextlib

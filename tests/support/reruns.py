@@ -1,4 +1,4 @@
-"""Trainings into run directories that can be stopped anywhere, and what they leave behind."""
+"""Trainings into run directories that a test stops, and hashes of what they leave behind."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ TRAINING = {
 
 
 class Crash(BaseException):
-    """The process is gone: nothing is saved on the way out."""
+    """As if the process had been killed: nothing is saved."""
 
 
 class Silent:
@@ -85,7 +85,7 @@ def new_run(path: Path, store: TokenStore, **sections: dict[str, Any]) -> RunDir
 def train(
     run: RunDirectory, store: TokenStore, on: Callable[[Event], None] = lambda event: None
 ) -> tuple[Outcome, Silent]:
-    """Train as a new process would: with the run opened anew, and chance left in any state."""
+    """Train as a new process would: the run is opened again, and torch's seed is random."""
     torch.manual_seed(random.SystemRandom().getrandbits(60))
     reporter = Silent(on)
     return train_run(RunDirectory.open(run.path), store, device="cpu", reporter=reporter), reporter
@@ -96,7 +96,7 @@ def interrupt() -> None:
 
 
 def remains(run: RunDirectory) -> dict[str, str]:
-    """Hashes of all that a repeated run must repeat."""
+    """Hashes of all that must be the same when a run is repeated."""
     last, best = run.checkpoint("last"), run.checkpoint("best")
     found = {
         f"{name}/{part}": hashlib.sha256((path / part).read_bytes()).hexdigest()
