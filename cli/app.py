@@ -1,7 +1,8 @@
 """The program: registers the commands, turns errors into messages and exit codes.
 
 Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 data, 4 model or checkpoint, 5 training diverged,
-6 resources, 129, 130 or 143 interrupted. Importing this module does not import torch.
+6 resources, 129, 130 or 143 interrupted, 141 the reader of stdout has left. Importing this module
+imports nothing slow, such as torch.
 """
 
 import errno
@@ -99,7 +100,7 @@ def _version(requested: bool) -> None:
 
 
 @app.callback()
-def options(
+def program(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print versions."),
@@ -200,7 +201,7 @@ def _interruption_behind(error: BaseException) -> Interruption | None:
 
 
 def _flush(code: int) -> int:
-    """Write out what is buffered; returns 6 where that fails, else the exit code that is given."""
+    """Write out what is buffered; returns the exit code, which is 6 where that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -18,42 +18,50 @@ class Format(StrEnum):
     JSON = "json"
 
 
+TargetArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="Translations to align with SOURCE, line by line.  [translations by the model]",
+    ),
+]
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        help="A drawing for the terminal, Pharaoh links (source-target word numbers), or one "
+        "JSON object per line.",
+    ),
+]
+PiecesOption = Annotated[
+    bool, typer.Option("--pieces", help="Show subword pieces instead of words.")
+]
+ValuesOption = Annotated[
+    bool, typer.Option("--values", help="Also print the weights, in hundredths.")
+]
+WidthOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
+]
+HeadOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Show one attention head, counted from 1.  [the mean of all heads]",
+    ),
+]
+
+
 def align(
     run: options.Run,
     source: options.SourceText,
-    target: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="TARGET",
-            help="Translations to align with SOURCE, line by line.  [translations by the model]",
-        ),
-    ] = None,
-    format_: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="A drawing for the terminal, Pharaoh links (source-target word numbers), or one "
-            "JSON object per line.",
-        ),
-    ] = Format.TABLE,
-    pieces: Annotated[
-        bool, typer.Option("--pieces", help="Show subword pieces instead of words.")
-    ] = False,
-    values: Annotated[
-        bool, typer.Option("--values", help="Also print the weights, in hundredths.")
-    ] = False,
-    width: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
-    ] = None,
-    head: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Show one attention head, counted from 1.  [the mean of all heads]",
-        ),
-    ] = None,
+    target: TargetArgument = None,
+    format_: FormatOption = Format.TABLE,
+    pieces: PiecesOption = False,
+    values: ValuesOption = False,
+    width: WidthOption = None,
+    head: HeadOption = None,
     beam: options.Beam = None,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",

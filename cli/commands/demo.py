@@ -1,4 +1,4 @@
-"""`seq2seq demo`: the whole work on a corpus that comes with the program, in a few minutes."""
+"""`seq2seq demo`: prepare, train, score and align on a small corpus, in a few minutes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,20 +7,24 @@ import typer
 
 from cli.commands import options
 
+DirectoryArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="DIR", help="A new folder for all files.  [seq2seq-demo]"),
+]
+CorpusOption = Annotated[
+    str, typer.Option(metavar="NAME", help="A name from `seq2seq corpus list`.")
+]
+MinutesOption = Annotated[
+    float, typer.Option(min=0.01, metavar="N", help="Stop training after so many minutes.")
+]
+
 
 def demo(
-    directory: Annotated[
-        Path | None,
-        typer.Argument(metavar="DIR", help="A new folder for all files.  [seq2seq-demo]"),
-    ] = None,
-    corpus: Annotated[
-        str, typer.Option(metavar="NAME", help="A name from `seq2seq corpus list`.")
-    ] = "emoji",
+    directory: DirectoryArgument = None,
+    corpus: CorpusOption = "emoji",
     source_language: options.CorpusSourceLanguage = None,
     target_language: options.CorpusTargetLanguage = None,
-    minutes: Annotated[
-        float, typer.Option(min=0.01, metavar="N", help="Stop training after so many minutes.")
-    ] = 2,
+    minutes: MinutesOption = 2,
     attention: options.Attention = options.AttentionChoice.LUONG,
     score: options.Score = options.ScoreChoice.GENERAL,
     seed: options.Seed = 1,

@@ -12,24 +12,26 @@ from seq2seq.errors import CheckpointError
 if TYPE_CHECKING:
     from cli.runs.history import SampleLine
 
+PathArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH", help="A token store, run directory or checkpoint; or a preset's name."
+    ),
+]
+SamplesOption = Annotated[
+    bool,
+    typer.Option("--samples", help="Show how a run translated a few sentences at each validation."),
+]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify", help="Check every file for damage, by its SHA-256.")
+]
+
 
 def describe(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH", help="A token store, run directory or checkpoint; or a preset's name."
-        ),
-    ],
+    path: PathArgument,
     json: options.JsonOutput = False,
-    samples: Annotated[
-        bool,
-        typer.Option(
-            "--samples", help="Show how a run translated a few sentences at each validation."
-        ),
-    ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Check every file for damage, by its SHA-256.")
-    ] = False,
+    samples: SamplesOption = False,
+    verify: VerifyOption = False,
 ) -> None:
     """Show what a store, run, checkpoint or preset contains.
 

@@ -11,23 +11,26 @@ from cli.terminal.quality import print_quality, quality_json, warn_about_scores
 from data.corpus import read_aligned
 from seq2seq.evaluation.quality import score_corpus
 
+ReferencesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="REFERENCE",
+        help="Reference translations, line by line, in one or several files; text as people "
+        "read it, not tokenised.",
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write the translations to this file."),
+]
+
 
 def evaluate(
     run: options.Run,
     source: options.SourceText,
-    references: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="REFERENCE",
-            help="Reference translations, line by line, in one or several files; text as people "
-            "read it, not tokenised.",
-        ),
-    ],
+    references: ReferencesArgument,
     beam: options.Beam = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also write the translations to this file."),
-    ] = None,
+    output: OutputOption = None,
     json: options.JsonOutput = False,
     target_language: options.ScoredLanguage = None,
     lowercase: options.Lowercase = False,

@@ -8,62 +8,76 @@ import typer
 from cli.commands import options
 from cli.terminal.console import note, write_json
 
+SourceArgument = Annotated[
+    Path,
+    typer.Argument(metavar="SOURCE", help="Source text for training, one sentence per line."),
+]
+TargetArgument = Annotated[
+    Path, typer.Argument(metavar="TARGET", help="Its translation, line by line.")
+]
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="A new folder, for the token store.")
+]
+ValidSourceOption = Annotated[
+    Path, typer.Option(metavar="FILE", help="Source text for validation.")
+]
+ValidTargetOption = Annotated[
+    Path, typer.Option(metavar="FILE", help="Its translation, line by line.")
+]
+SourceLanguageOption = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Code of the source language, such as de.")
+]
+TargetLanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Code of the target language, such as en; it chooses the tokenizer of BLEU.",
+    ),
+]
+VocabularySizeOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Subword pieces in a vocabulary.  [8000]"),
+]
+SeparateOption = Annotated[
+    bool, typer.Option("--separate", help="Learn separate pieces for source and target.")
+]
+PiecesOfOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use the pieces of this store or run instead of learning new ones, for "
+        "`train --start-from`.",
+    ),
+]
+CorporaOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A TOML file that names further corpora; see above."),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes that encode the text.  [one for each core]"),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace a store made from other files or settings."),
+]
+
 
 def preprocess(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="SOURCE", help="Source text for training, one sentence per line."),
-    ],
-    target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Its translation, line by line.")
-    ],
-    store: Annotated[
-        Path, typer.Argument(metavar="STORE", help="A new folder, for the token store.")
-    ],
-    valid_source: Annotated[Path, typer.Option(metavar="FILE", help="Source text for validation.")],
-    valid_target: Annotated[
-        Path, typer.Option(metavar="FILE", help="Its translation, line by line.")
-    ],
-    source_language: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Code of the source language, such as de.")
-    ] = None,
-    target_language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODE",
-            help="Code of the target language, such as en; it chooses the tokenizer of BLEU.",
-        ),
-    ] = None,
-    vocabulary_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Subword pieces in a vocabulary.  [8000]"),
-    ] = None,
-    separate: Annotated[
-        bool, typer.Option("--separate", help="Learn separate pieces for source and target.")
-    ] = False,
-    pieces_of: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Use the pieces of this store or run instead of learning new ones, for "
-            "`train --start-from`.",
-        ),
-    ] = None,
-    corpora: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A TOML file that names further corpora; see above."),
-    ] = None,
+    source: SourceArgument,
+    target: TargetArgument,
+    store: StoreArgument,
+    valid_source: ValidSourceOption,
+    valid_target: ValidTargetOption,
+    source_language: SourceLanguageOption = None,
+    target_language: TargetLanguageOption = None,
+    vocabulary_size: VocabularySizeOption = None,
+    separate: SeparateOption = False,
+    pieces_of: PiecesOfOption = None,
+    corpora: CorporaOption = None,
     set_: options.DataSettings = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Processes that encode the text.  [one for each core]"
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace a store made from other files or settings."),
-    ] = False,
+    threads: ProcessesOption = None,
+    overwrite: OverwriteOption = False,
     json: options.JsonOutput = False,
 ) -> None:
     """Clean a parallel corpus and cut it into subword pieces.

@@ -1,4 +1,4 @@
-"""`seq2seq score`: scores of translations that exist already, whoever made them."""
+"""`seq2seq score`: scores of existing translations, by this program or any other."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,35 +12,40 @@ from data.corpus import read_aligned
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
 
+HypothesesArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="HYPOTHESES",
+        help="Translations, one per line; plain or gzip; - is standard input.",
+    ),
+]
+ReferencesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="REFERENCE",
+        help="Reference translations, line by line, in one or several files.",
+    ),
+]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The tokenizer of BLEU by name: 13a, intl, zh, ja-mecab, ko-mecab, char or none."
+        "  [that of the target language, else 13a]",
+    ),
+]
+ConfidenceOption = Annotated[
+    bool, typer.Option(help="Also compute 95 % confidence intervals, by bootstrap resampling.")
+]
+
 
 def score(
-    hypotheses: Annotated[
-        Path,
-        typer.Argument(
-            metavar="HYPOTHESES",
-            help="Translations, one per line; plain or gzip; - is standard input.",
-        ),
-    ],
-    references: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="REFERENCE",
-            help="Reference translations, line by line, in one or several files.",
-        ),
-    ],
+    hypotheses: HypothesesArgument,
+    references: ReferencesArgument,
     target_language: options.ScoredLanguage = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The tokenizer of BLEU by name: 13a, intl, zh, ja-mecab, ko-mecab, char or none."
-            "  [that of the target language, else 13a]",
-        ),
-    ] = None,
+    tokenizer: TokenizerOption = None,
     lowercase: options.Lowercase = False,
-    confidence: Annotated[
-        bool, typer.Option(help="Also compute 95 % confidence intervals, by bootstrap resampling.")
-    ] = True,
+    confidence: ConfidenceOption = True,
     as_json: options.JsonOutput = False,
 ) -> None:
     """Score existing translations with BLEU, chrF and TER.

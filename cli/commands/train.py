@@ -11,57 +11,67 @@ from seq2seq.errors import ConfigError
 
 DEFAULT_RECIPE = "small"
 
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="A token store, written by `preprocess`.")
+]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A new folder, for the run directory; with --resume an existing one.",
+    ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A set of settings: tiny, small, base, or the path of a TOML file.  [small]",
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Build a published model, at about a quarter of its size; `seq2seq describe NAME` "
+        "shows it, docs/presets.md lists all.",
+    ),
+]
+PaperSizesOption = Annotated[
+    bool, typer.Option("--paper-sizes", help="Build the preset at its published size.")
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.NAME=VALUE",
+        help="Change any setting, such as training.updates=20000; may be repeated. "
+        "docs/settings.md lists the settings.",
+    ),
+]
+StartFromOption = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Start with the model and the best weights of this run."),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Continue the training of RUN where it stopped.")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option(metavar="N", help="Stop after so many minutes of training.")
+]
+
 
 def train(
-    store: Annotated[
-        Path, typer.Argument(metavar="STORE", help="A token store, written by `preprocess`.")
-    ],
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            help="A new folder, for the run directory; with --resume an existing one.",
-        ),
-    ],
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A set of settings: tiny, small, base, or the path of a TOML file.  [small]",
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Build a published model, at about a quarter of its size; `seq2seq describe NAME` "
-            "shows it, docs/presets.md lists all.",
-        ),
-    ] = None,
-    paper_sizes: Annotated[
-        bool, typer.Option("--paper-sizes", help="Build the preset at its published size.")
-    ] = False,
+    store: StoreArgument,
+    run: RunArgument,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    paper_sizes: PaperSizesOption = False,
     attention: options.Attention = None,
     score: options.Score = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.NAME=VALUE",
-            help="Change any setting, such as training.updates=20000; may be repeated. "
-            "docs/settings.md lists the settings.",
-        ),
-    ] = None,
-    start_from: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Start with the model and the best weights of this run."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the training of RUN where it stopped.")
-    ] = False,
-    minutes: Annotated[
-        float | None, typer.Option(metavar="N", help="Stop after so many minutes of training.")
-    ] = None,
+    set_: SettingsOption = None,
+    start_from: StartFromOption = None,
+    resume: ResumeOption = False,
+    minutes: MinutesOption = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = "auto",

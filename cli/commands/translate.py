@@ -11,26 +11,32 @@ from cli.terminal.console import note
 from data.corpus import STDIN, read_lines
 from seq2seq.errors import ConfigError
 
+FileArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Text, one sentence per line; plain or gzip; - is standard input."
+    ),
+]
+InteractiveOption = Annotated[
+    bool, typer.Option("--interactive", "-i", help="Translate sentences as you type them.")
+]
+NBestOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Translations to print for each line.")
+]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+AlignmentsOption = Annotated[
+    bool, typer.Option("--alignments", help="Print a word alignment after each translation.")
+]
+
 
 def translate(
     run: options.Run,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", help="Text, one sentence per line; plain or gzip; - is standard input."
-        ),
-    ] = STDIN,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Translate sentences as you type them.")
-    ] = False,
+    file: FileArgument = STDIN,
+    interactive: InteractiveOption = False,
     beam: options.Beam = None,
-    n_best: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Translations to print for each line.")
-    ] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
-    alignments: Annotated[
-        bool, typer.Option("--alignments", help="Print a word alignment after each translation.")
-    ] = False,
+    n_best: NBestOption = 1,
+    json: JsonLinesOption = False,
+    alignments: AlignmentsOption = False,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
-    """A signal asked to stop, and work stopped where nothing is lost; the message is the user's."""
+    """Work stopped at the request of a signal, where nothing is lost; `message` is for the user."""
 
     def __init__(self, signal_number: int, message: str = "interrupted") -> None:
         super().__init__(message)

@@ -59,7 +59,7 @@ def _checks(path: Path) -> Iterator[tuple[str, Check]]:
 def _checks_of_store(path: Path) -> Iterator[tuple[str, Check]]:
     yield "every file of the store, by its SHA-256", TokenStore.open(path).verify
     for model in sorted(path.glob("*.model")):
-        yield f"{model.name}, parsed in a process of its own", partial(check_model_file, model)
+        yield f"{model.name}, loaded in a separate process", partial(check_model_file, model)
 
 
 def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
@@ -68,7 +68,7 @@ def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
         model = run.path / name
         yield f"{name}, by its SHA-256", partial(_hash_problem, model, digest)
         if model.is_file():
-            yield f"{name}, parsed in a process of its own", partial(check_model_file, model)
+            yield f"{name}, loaded in a separate process", partial(check_model_file, model)
     for name in ("best", "last"):
         if (run.checkpoints / name).exists():
             yield f"checkpoints/{name}", partial(_pointer_problem, run, name)
