@@ -18,7 +18,7 @@ from data.config import DataConfig
 from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.errors import CheckpointError, CorpusError
 
-IntArray = npt.NDArray[np.int32]
+PieceIds = npt.NDArray[np.int32]
 WORD_START = "\u2581"
 """SentencePiece's symbol for a space: the first character of a piece, or not in it."""
 _LONGEST_LINE = 4192  # bytes; SentencePiece's trainer ignores longer lines
@@ -98,7 +98,7 @@ class Tokenizer:
         """Ids without BOS and EOS."""
         return list(self._processor.EncodeAsIds(text))
 
-    def encode_all(self, texts: Sequence[str]) -> list[IntArray]:
+    def encode_all(self, texts: Sequence[str]) -> list[PieceIds]:
         """The ids of many texts, faster than one by one."""
         return list(self._processor.EncodeAsNumpy(list(texts)))
 

@@ -167,21 +167,23 @@ def _for_trend(trend: LossTrend, config: RunConfig, summary: RunSummary) -> list
     training, model = config.training, config.model
     if trend.name == "short":
         every = max(1, summary.updates // 10)
-        return [_train(summary, "validate more often", f"--set training.validate_every={every}")]
+        return [
+            _retraining(summary, "validate more often", f"--set training.validate_every={every}")
+        ]
     if trend.name == "improving":
         longer = f"--set training.updates={2 * summary.updates}"
         if training.minutes is not None and summary.updates < training.updates:
             longer = f"--minutes {2 * training.minutes:g}"
-        return [_train(summary, "train longer", longer)]
+        return [_retraining(summary, "train longer", longer)]
     if trend.name == "worse":
         rate = training.learning_rate / 2
         lower = f"--set training.learning_rate={rate:.2g}"
-        return [_train(summary, "a lower learning rate", lower)]
+        return [_retraining(summary, "a lower learning rate", lower)]
     if trend.name == "overfitting":
         return _against_overfitting(config, summary)
     wider = {"decoder_size": 2 * model.decoder_size, "encoder_size": 2 * model.encoder_size}
     options = " ".join(f"--set model.{name}={size}" for name, size in wider.items())
-    found = [_train(summary, "a wider model", options)] if _fits(config, wider) else []
+    found = [_retraining(summary, "a wider model", options)] if _fits(config, wider) else []
     return [*found, *_average_suggestion(config, summary)]
 
 
@@ -197,16 +199,16 @@ def _fits(config: RunConfig, model: dict[str, Any]) -> bool:
 def _against_overfitting(config: RunConfig, summary: RunSummary) -> list[str]:
     dropout = min(round(config.model.dropout + 0.1, 2), MAX_DROPOUT)
     if config.model.dropout < MAX_DROPOUT:
-        found = [_train(summary, "more dropout", f"--set model.dropout={dropout:g}")]
+        found = [_retraining(summary, "more dropout", f"--set model.dropout={dropout:g}")]
     else:
-        found = [_train(summary, "smaller weights", "--set training.weight_decay=0.01")]
+        found = [_retraining(summary, "smaller weights", "--set training.weight_decay=0.01")]
     return [*found, *_average_suggestion(config, summary)]
 
 
 def _average_suggestion(config: RunConfig, summary: RunSummary) -> list[str]:
     if config.training.ema or config.training.average != "none":
         return []
-    return [_train(summary, "average the weights", "--set training.ema=0.999")]
+    return [_retraining(summary, "average the weights", "--set training.ema=0.999")]
 
 
 def _for_architecture(config: RunConfig) -> list[str]:
@@ -229,7 +231,7 @@ def _for_translations(
         )
     if ratio > LONG and config.model.attention != "none" and config.model.coverage == "none":
         why = "translations are long, use coverage against repetitions"
-        found.append(_train(summary, why, "--set model.coverage=gru"))
+        found.append(_retraining(summary, why, "--set model.coverage=gru"))
     if summary.unknown > MANY_UNKNOWN:
         found.append(
             "pieces for rare characters: seq2seq preprocess ... --set data.character_coverage=1.0"
@@ -239,7 +241,7 @@ def _for_translations(
     return found
 
 
-def _train(summary: RunSummary, why: str, options: str) -> str:
+def _retraining(summary: RunSummary, why: str, options: str) -> str:
     return f"{why}: seq2seq train {shlex.quote(str(summary.store))} NEW_RUN ... {options}"
 
 

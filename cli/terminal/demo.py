@@ -67,7 +67,7 @@ def write_corpus(demo: Demo) -> Splits:
     resolve(demo.settings)
     contents = catalogue.fetch(demo.direction, notify=note)
     demo.folder.mkdir(parents=True, exist_ok=True)
-    catalogue.write(demo.direction, contents, demo.corpus)
+    catalogue.write_corpus(demo.direction, contents, demo.corpus)
     counts = ", ".join(
         f"{_title(split)} {len(pairs):,}" for split, pairs in contents.splits.items()
     )

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from seq2seq.system.visible import visible
 
-NARROWEST = 20  # columns
+MIN_COLUMNS = 20  # columns
 PIPE_WIDTH = 100  # columns where stdout is not a terminal and COLUMNS does not say
 
 
@@ -30,8 +30,8 @@ class PlainConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
-        if self.width < NARROWEST:  # with COLUMNS=0, Rich prints nothing at all
-            self.width = NARROWEST
+        if self.width < MIN_COLUMNS:  # with COLUMNS=0, Rich prints nothing at all
+            self.width = MIN_COLUMNS
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise, where Rich would end the program with exit code 1."""
@@ -49,7 +49,7 @@ def stdout_console() -> Console:
     if not console.is_terminal:
         columns = os.environ.get("COLUMNS", "")
         sensible = columns.isdecimal() and 0 < len(columns) < 5
-        console.width = max(int(columns), NARROWEST) if sensible else PIPE_WIDTH
+        console.width = max(int(columns), MIN_COLUMNS) if sensible else PIPE_WIDTH
     return console
 
 

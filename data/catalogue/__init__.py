@@ -98,7 +98,7 @@ def get(
     ConfigError if the directory is not free, before anything is fetched.
     """
     refuse_occupied(directory)
-    return write(direction, fetch(direction, location=location, notify=notify), directory)
+    return write_corpus(direction, fetch(direction, location=location, notify=notify), directory)
 
 
 def fetch(direction: Direction, *, location: str | None = None, notify: Notify) -> FetchedCorpus:
@@ -108,7 +108,7 @@ def fetch(direction: Direction, *, location: str | None = None, notify: Notify) 
     )
 
 
-def write(direction: Direction, corpus: FetchedCorpus, directory: Path) -> list[WrittenFile]:
+def write_corpus(direction: Direction, corpus: FetchedCorpus, directory: Path) -> list[WrittenFile]:
     """Write the text of each split in both languages, links if there are any, and corpus.json."""
     refuse_occupied(directory)
     path = directory.resolve()

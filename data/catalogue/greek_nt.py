@@ -34,7 +34,7 @@ def fetch(
     source_language: str, target_language: str, *, location: str | None, notify: Notify
 ) -> FetchedCorpus:
     archive = fetch_wheel(WHEEL, location=location, notify=notify)
-    return read(archive, reverse=source_language == "en")
+    return read_verses(archive, reverse=source_language == "en")
 
 
 ENTRY = Entry(
@@ -52,7 +52,7 @@ ENTRY = Entry(
 )
 
 
-def read(archive: Path, *, reverse: bool) -> FetchedCorpus:
+def read_verses(archive: Path, *, reverse: bool) -> FetchedCorpus:
     """Verses that have links, in the order of the Bible; `reverse` is English to Greek."""
     with ZipFile(archive) as wheel:
         greek = _verses(

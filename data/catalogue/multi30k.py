@@ -87,10 +87,10 @@ def _fetch_file(name: str, sha256: str, *, location: str | None, notify: Notify)
         return verify_file(cached, sha256, hint="delete it and run the command again")
     address = f"{(location or ADDRESS).rstrip('/')}/{name}"
     notify(f"downloading {address}")
-    return _download(address, sha256, cached)
+    return _download_split(address, sha256, cached)
 
 
-def _download(address: str, sha256: str, cached: Path) -> Path:
+def _download_split(address: str, sha256: str, cached: Path) -> Path:
     """Raises CorpusError for a wrong hash, ResourceError where the download fails."""
     import pooch
     from requests.exceptions import RequestException

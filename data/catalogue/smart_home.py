@@ -50,7 +50,7 @@ def fetch(
 ) -> FetchedCorpus:
     archive = fetch_wheel(WHEEL, location=location, notify=notify)
     return FetchedCorpus(
-        splits=read(archive, source_language, target_language), origin=WHEEL.origin()
+        splits=read_splits(archive, source_language, target_language), origin=WHEEL.origin()
     )
 
 
@@ -69,7 +69,7 @@ ENTRY = Entry(
 )
 
 
-def read(
+def read_splits(
     archive: Path, source_language: str, target_language: str
 ) -> dict[str, list[SentencePair]]:
     """The splits; raises CorpusError where two languages share too little to fill them."""

@@ -18,6 +18,8 @@ from sacrebleu.metrics.bleu import BLEU
 from benchmarks import corpus, measurement, ours
 from benchmarks.job import Job
 from cli.runs.config import read_recipe
+from cli.runs.directory import RunDirectory
+from cli.runs.history import AverageLine
 from data.corpus import read_lines
 from data.token_store import TokenStore
 from data.tokenization import Tokenizer
@@ -96,8 +98,8 @@ def log_of(path: Path) -> Path:
 
 def last_update(run: Path) -> int:
     """The number of the last update in a run's metrics."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return int(json.loads(lines[-1])["update"])
+    lines = RunDirectory(run).read_metrics()
+    return max(line.update for line in lines if not isinstance(line, AverageLine))
 
 
 def make_row(name: str, minutes: float, updates: int, scored: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def load_average(checkpoints: Sequence[VerifiedCheckpoint], model: nn.Module) ->
             parameter.copy_(sums[name] / len(checkpoints))
 
 
-def write(
+def write_checkpoint(
     path: Path,
     model: nn.Module,
     state: TrainingState,

@@ -19,7 +19,7 @@ from seq2seq.checkpoints.checkpoint import (
     VerifiedCheckpoint,
     read_state,
     verify,
-    write,
+    write_checkpoint,
 )
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import replacing, sync
@@ -46,7 +46,7 @@ def save_checkpoint(
         path = path.with_name(f"{path.name}-again")  # kept until its successor is whole
     if path.exists():  # by a run that stopped before `last` named it
         _remove(path)
-    write(path, model, state, optimizer=optimizer, average=average)
+    write_checkpoint(path, model, state, optimizer=optimizer, average=average)
     return path
 
 
@@ -56,7 +56,7 @@ def save_average(
     """Write `folder/averaged`, the average of the checkpoints of these updates."""
     end_average(folder, state)
     path = folder / AVERAGED
-    write(path, model, state, averaged=updates)
+    write_checkpoint(path, model, state, averaged=updates)
     return path
 
 

@@ -27,9 +27,9 @@ def doctor(
 
     The exit code is 6 if something essential is broken, such as a missing dependency.
     """
-    from cli.commands.doctor.sections import SECTIONS
+    from cli.commands.doctor.sections import REPORT_SECTIONS
 
-    sections = {name: collect(name, function) for name, function in SECTIONS.items()}
+    sections = {name: collect(name, function) for name, function in REPORT_SECTIONS.items()}
     problems = [fact.problem for facts in sections.values() for fact in facts if fact.problem]
     if as_json:
         values = {

@@ -11,7 +11,7 @@ from cli.commands.doctor.terminal import terminal
 from cli.commands.doctor.torch_build import torch_build
 from cli.commands.doctor.versions import extras, versions
 
-SECTIONS: dict[str, Callable[[], Iterator[Fact]]] = {
+REPORT_SECTIONS: dict[str, Callable[[], Iterator[Fact]]] = {
     "versions": versions,
     "extras": extras,
     "machine": machine,

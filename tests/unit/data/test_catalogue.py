@@ -92,7 +92,7 @@ def test_a_corpus_is_written_as_line_files_with_a_description(tmp_path: Path, th
     directory = tmp_path / "deep" / "corpus"
     if there_before:
         directory.mkdir(parents=True)
-    written = catalogue.write(directions(), PAIRS, directory)
+    written = catalogue.write_corpus(directions(), PAIRS, directory)
     assert (directory / "train.de").read_bytes() == "ein Hund\nzwei\u2028Hunde\n".encode()
     assert (directory / "train.en").read_bytes() == b"a dog\ntwo dogs\n"
     assert (directory / "train.de-en.pharaoh").read_bytes() == b"0-0 1-1\n0-0\n"
@@ -129,7 +129,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, there_before: bool
         (tmp_path / "corpus").mkdir()
     broken = replace(PAIRS, splits={"train": [SentencePair("one\nline", "two lines")]})
     with pytest.raises(ValueError, match="line break"):
-        catalogue.write(directions(), broken, tmp_path / "corpus")
+        catalogue.write_corpus(directions(), broken, tmp_path / "corpus")
     assert [path.name for path in tmp_path.rglob("*")] == ["corpus"] * there_before
 
 
@@ -369,7 +369,7 @@ def house(shared: str) -> dict[str, tuple[object, object]]:
 
 
 def test_strings_are_aligned_by_integration_and_key(tmp_path: Path):
-    splits = smart_home.read(interface(tmp_path, house("Shared")), "en", "de")
+    splits = smart_home.read_splits(interface(tmp_path, house("Shared")), "en", "de")
     pairs = {pair for split in splits.values() for pair in split}
     assert SentencePair("Own 7", "Eigen 7") in pairs
     assert SentencePair("Thing 7", "Ding 7") in pairs
@@ -377,7 +377,7 @@ def test_strings_are_aligned_by_integration_and_key(tmp_path: Path):
 
 
 def test_an_integration_is_in_one_split_and_tests_hold_only_unseen_sources(tmp_path: Path):
-    splits = smart_home.read(interface(tmp_path, house("Shared")), "en", "de")
+    splits = smart_home.read_splits(interface(tmp_path, house("Shared")), "en", "de")
     numbers = {
         split: {pair.source.split()[-1] for pair in pairs if pair.source != "Shared"}
         for split, pairs in splits.items()
@@ -388,7 +388,7 @@ def test_an_integration_is_in_one_split_and_tests_hold_only_unseen_sources(tmp_p
         assert numbers[split].isdisjoint(numbers["train"])
         assert "Shared" not in {pair.source for pair in splits[split]}
     assert numbers["valid"].isdisjoint(numbers["test"])
-    swapped = smart_home.read(interface(tmp_path, house("Shared")), "de", "en")
+    swapped = smart_home.read_splits(interface(tmp_path, house("Shared")), "de", "en")
     assert {pair.target for pair in swapped["test"]} == {pair.source for pair in splits["test"]}
 
 
@@ -406,14 +406,14 @@ def test_an_integration_is_in_one_split_and_tests_hold_only_unseen_sources(tmp_p
 def test_pairs_that_are_not_translations_are_left_out(tmp_path: Path, english: str, german: str):
     things = house("Shared")
     things["thing0"][0]["odd"], things["thing0"][1]["odd"] = english, german  # type: ignore[index]
-    splits = smart_home.read(interface(tmp_path, things), "en", "de")
+    splits = smart_home.read_splits(interface(tmp_path, things), "en", "de")
     assert sum(len(pairs) for pairs in splits.values()) == 401
 
 
 def test_line_breaks_and_unmatched_keys_do_not_reach_the_corpus(tmp_path: Path):
     things = house("Two\n\nparagraphs with **marks**")
     things["thing0"][0]["alone"] = "Nobody translated this"  # type: ignore[index]
-    splits = smart_home.read(interface(tmp_path, things), "en", "de")
+    splits = smart_home.read_splits(interface(tmp_path, things), "en", "de")
     sources = {pair.source for split in splits.values() for pair in split}
     assert "Two paragraphs with **marks**" in sources
     assert "Nobody translated this" not in sources
@@ -423,7 +423,7 @@ def test_two_languages_that_share_too_little_are_refused(tmp_path: Path):
     with pytest.raises(
         CorpusError, match="too little of smart-home is translated into both en and fr"
     ):
-        smart_home.read(interface(tmp_path, house("Shared")), "en", "fr")
+        smart_home.read_splits(interface(tmp_path, house("Shared")), "en", "fr")
 
 
 # Greek New Testament
@@ -469,7 +469,7 @@ def testament(tmp_path: Path) -> Path:
 
 
 def test_verses_become_lines_whose_words_the_links_count(testament: Path):
-    corpus = greek_nt.read(testament, reverse=False)
+    corpus = greek_nt.read_verses(testament, reverse=False)
     assert corpus.splits == {
         "train": [SentencePair("Βίβλος γενέσεως", 'The "record .')],
         "valid": [SentencePair("ἡ χάρις", "Grace indeed")],
@@ -479,6 +479,6 @@ def test_verses_become_lines_whose_words_the_links_count(testament: Path):
 
 
 def test_english_to_greek_swaps_the_links_too(testament: Path):
-    corpus = greek_nt.read(testament, reverse=True)
+    corpus = greek_nt.read_verses(testament, reverse=True)
     assert corpus.splits["train"] == [SentencePair('The "record .', "Βίβλος γενέσεως")]
     assert corpus.links["train"] == ["0-0 1-0 1-1"]
