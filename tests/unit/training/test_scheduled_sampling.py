@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from fitting import events_of
 from tiny import BAHDANAU, CONDITIONAL, LUONG, PLAIN, REAL_IDS, Kind, padded, tiny_model
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, Batch
+from seq2seq.config import TrainingConfig
 from seq2seq.training.loop import seed_update
 from seq2seq.training.losses import batch_loss
 from seq2seq.training.scheduled_sampling import sample_decoder_input, sampling_generator
@@ -84,3 +86,15 @@ def test_the_loss_and_its_gradient_are_those_of_the_sampled_input():
     assert found.target_tokens == batch.target_tokens
     assert ours.nll.item() != plain.nll.item()
     assert not found.decoder_input.is_floating_point()
+
+
+def test_the_probability_grows_from_0_with_the_progress_of_training(monkeypatch):
+    probabilities = []
+
+    def record(model, batch: Batch, probability: float, generator) -> Batch:
+        probabilities.append(probability)
+        return batch
+
+    monkeypatch.setattr("seq2seq.training.loop.sample_decoder_input", record)
+    events_of(tiny_model(LUONG[0]), TrainingConfig(updates=4, scheduled_sampling=0.8))
+    assert probabilities == pytest.approx([0.2, 0.4, 0.6])  # the first update has probability 0
