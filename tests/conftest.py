@@ -26,10 +26,12 @@ torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 t
 
 
 @pytest.fixture(autouse=True)
-def small_numbers() -> Iterator[None]:
-    """A command run within a test leaves numbers below 1e-38 as zero; Hypothesis draws such."""
+def torch_settings() -> Iterator[None]:
+    """What a command that is called in a test sets for its process is put back."""
     yield
-    torch.set_flush_denormal(False)
+    torch.set_flush_denormal(False)  # Hypothesis draws numbers below 1e-38
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
