@@ -86,13 +86,15 @@ def train(
     --pieces-of`), the model is that of the other run, and the recipe only gives the settings of
     the training.
     """
-    from cli.runs import config, training_job
+    from cli.runs import config
 
     flags = {
         "model": _given(attention=attention and attention.value, score=score and score.value),
         "training": _given(minutes=minutes, seed=seed),
     }
     settings = config.merge(config.parse_settings(set_ or [], note), flags)
+    from cli.runs import training_job  # imports torch: a mistyped setting is refused before
+
     if resume:
         _refuse_beside_resume(
             recipe=recipe, preset=preset, paper_sizes=paper_sizes or None, start_from=start_from
