@@ -48,7 +48,7 @@ def test_the_trainings_of_this_module_have_several_epochs(store):
     assert 3 <= batches_an_epoch(store) <= 8  # of 20 updates, so that 4 to 7 are an epoch's edge
 
 
-@pytest.mark.parametrize("k", [1, 4, 6, 7, 13, 20])
+@pytest.mark.parametrize("k", [1, 6, 13, 20])
 def test_a_run_stopped_after_an_update_resumes_to_the_same_bytes(tmp_path, store, uninterrupted, k):
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
@@ -70,7 +70,7 @@ def test_a_run_stopped_between_two_epochs_resumes_to_the_same_bytes(tmp_path, st
     assert remains(run) == uninterrupted()
 
 
-@pytest.mark.parametrize("k", [6, 12, 20])
+@pytest.mark.parametrize("k", [6, 20])
 def test_a_run_stopped_after_a_validation_resumes_to_the_same_bytes(
     tmp_path, store, uninterrupted, k
 ):
@@ -117,7 +117,7 @@ def failing(error: type[BaseException]):
     return fail
 
 
-@pytest.mark.parametrize("k", [2, 6, 8, 14])
+@pytest.mark.parametrize("k", [2, 6, 14])
 def test_a_run_that_crashed_resumes_to_the_same_bytes(tmp_path, store, uninterrupted, k):
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Crash):
