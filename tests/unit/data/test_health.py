@@ -83,6 +83,7 @@ def test_one_deleted_line_is_found_about_where_it_was(tmp_path, seed, side):
     assert f"{counts[0]:,} lines" in fault.message
     assert f"{counts[1]:,}" in fault.message
     assert abs(fault.examples[1].line - (index + 1)) <= 10
+    assert f"{('text.de', 'text.en')[side]} seems to lack 1 line near" in fault.advice
     assert len(health.stretches) == 2
 
 
@@ -115,7 +116,8 @@ def test_lines_missing_at_the_end_are_found_there(tmp_path):
     pairs = corpus_of(1000)
     health = examine(*write(tmp_path, [s for s, _ in pairs], [t for _, t in pairs[:-2]]))
     assert "seem aligned to the end" in health.faults[0].advice
-    assert ":999" in health.faults[0].advice
+    assert "the extra lines start at" in health.faults[0].advice
+    assert "text.de:999" in health.faults[0].advice
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -256,7 +258,8 @@ def test_the_same_file_twice_is_a_warning(tmp_path):
 def test_untranslated_pairs_are_a_warning_when_they_are_many(tmp_path):
     pairs = corpus_of(100)
     few = check(tmp_path, [*pairs, ("2019", "2019")])
-    assert "identical" in codes(few)
+    (finding,) = [each for each in few.findings if each.code == "identical"]
+    assert [example.line for example in finding.examples] == [101]
     assert not few.warnings
     many = check(tmp_path, [*pairs, *((f"{n}", f"{n}") for n in range(50))])
     assert "identical" in [warning.code for warning in many.warnings]

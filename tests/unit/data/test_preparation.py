@@ -37,10 +37,10 @@ ODD = [
 
 @pytest.fixture
 def corpus(tmp_path) -> tuple[CorpusFiles, CorpusFiles]:
-    """130 training pairs, odd ones among them, and 12 to validate with, one of them blank."""
+    """130 training pairs, odd ones among them, and 13 to validate with: one blank, one odd."""
     pairs = [*corpus_lines(119, seed=1), *ODD]
     random.Random(1).shuffle(pairs)
-    valid = [*corpus_lines(11, seed=2), ("", "blank")]
+    valid = [*corpus_lines(11, seed=2), ("", "blank"), ("short", "much too long " * 9)]
     return (
         CorpusFiles(*write_corpus(tmp_path, "train", pairs)),
         CorpusFiles(*write_corpus(tmp_path, "valid", valid)),

@@ -11,8 +11,13 @@ from reruns import new_run, train
 from cli.runs.directory import RunDirectory
 from cli.runs.translator import Translator
 from data.token_store import TokenStore
+from seq2seq.building import build_model
+from seq2seq.config import SearchConfig
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.search.inference import SingleModel
+from seq2seq.search.translation import translate_ids
 
+SIDES = ("source", "target")
 BLOCKED = ("typer", "rich", "prompt_toolkit")
 SCRIPT = """
 import importlib.abc, json, sys
@@ -84,6 +89,22 @@ def test_a_given_translation_is_aligned(run):
     assert (aligned.source, aligned.text) == ("ba ce", "ce ba")
     assert aligned.alignment.source == found.alignment.source
     assert aligned.candidates[0].log_probability <= 0
+
+
+def test_heads_are_counted_from_1(run):
+    vocabularies = {f"{s}_vocabulary": run.provenance[f"{s}_vocabulary"] for s in SIDES}
+    config = run.config.model.model_copy(update={"heads": 2, "attention_size": 6})
+    model = build_model(config, **vocabularies, joint=run.config.data.joint)
+    source, target = (run.tokenizer(side) for side in SIDES)
+    search, alignments = SearchConfig(beam=1), []
+    for head in (1, 2):
+        translator = Translator(model, source, target, search)
+        (found,) = translator.translate(["ba ce di"], head=head)
+        inference = SingleModel(model, head=head - 1)
+        ((best,),) = translate_ids(inference, [source.encode("ba ce di")], search)
+        np.testing.assert_array_equal(found.alignment.weights, best.weights.double().numpy())
+        alignments.append(found.alignment.weights)
+    assert not np.array_equal(*alignments)
 
 
 def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
