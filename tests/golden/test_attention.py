@@ -20,7 +20,7 @@ from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.kernels.padding import length_mask
 
 EXACT = {"rtol": 0, "atol": 1e-10}
-LENGTHS = torch.tensor([5, 1, 0])  # whole, one place, none
+LENGTHS = torch.tensor([5, 1, 0])  # whole, one position, none
 SCOPES = ("global", "local_m", "local_p")
 EVERY = list(product(SCORES, NORMALIZERS, SCOPES))
 FORMS: dict[str, dict[str, Any]] = {
@@ -74,19 +74,19 @@ def several(score: str, normalizer: str, scope: str, **form: Any) -> MultiHeadAt
 
 
 def window_of(
-    attention: Attention, query: ar.Array, step: int, real: list[bool], head: int | None = None
+    attention: Attention, query: ar.Array, step: int, nonpad: list[bool], head: int | None = None
 ) -> ar.Window:
-    """Where one query may look, by the papers; the query is the one that a head compares."""
+    """The positions that one query may attend to, by the papers; it is the query of a head."""
     scope = attention.scope
     if scope is None:
-        return ar.seen_everywhere(real)
+        return ar.global_window(nonpad)
     if isinstance(scope, LocalMonotonic):
-        return ar.local_m(step, real, reach=REACH)
+        return ar.local_m(step, nonpad, reach=REACH)
     assert isinstance(scope, LocalPredictive)
     weight, row = scope.weight.detach().numpy(), scope.reduction.detach().numpy()
     if head is not None:
         weight, row = weight[head], row[head]
-    return ar.local_p(query, real, reach=REACH, for_query=weight, vector=row[0])
+    return ar.local_p(query, nonpad, reach=REACH, for_query=weight, vector=row[0])
 
 
 def named(attention: Attention) -> ar.Weights:
@@ -94,19 +94,19 @@ def named(attention: Attention) -> ar.Weights:
 
 
 @pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
-def test_attention_is_the_weighted_sum_of_what_may_be_seen(score, normalizer, scope):
+def test_attention_is_the_weighted_sum_of_what_it_may_attend_to(score, normalizer, scope):
     attention = single(score, normalizer, scope)
     query, keys, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, 3, seed=4)
     mask = length_mask(LENGTHS, N)
     context, weights = attention(query, keys, values, AttentionMask.padding(mask))
     for b, m in product(range(B), range(M)):
-        asked = query[b, m].numpy()
-        expected = ar.look(
-            asked,
+        row = query[b, m].numpy()
+        expected = ar.attend(
+            row,
             keys[b].numpy(),
             values[b].numpy(),
             ar.scores_of(score, named(attention)),
-            window_of(attention, asked, m + 1, mask[b].tolist()),
+            window_of(attention, row, m + 1, mask[b].tolist()),
             normalizer=ar.NORMALIZERS[normalizer],
         )
         torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
@@ -128,19 +128,19 @@ def test_heads_are_attentions_of_their_own(score, normalizer, scope, form):
     own = named(attention.attention)
     scores = [ar.scores_of(score, own, head=head) for head in range(heads)]
     for b, m in product(range(B), range(M)):
-        asked, real = query[b, m].numpy(), mask[b].tolist()
+        row, nonpad = query[b, m].numpy(), mask[b].tolist()
         windows = [
             window_of(
                 attention.attention,
-                ar.seen_by_head(asked, w.get("W_Q"), head, heads),
+                ar.head_input(row, w.get("W_Q"), head, heads),
                 m + 1,
-                real,
+                nonpad,
                 head,
             )
             for head in range(heads)
         ]
         expected = ar.multi_head(
-            asked,
+            row,
             keys[b].numpy(),
             values[b].numpy(),
             w,
@@ -149,19 +149,19 @@ def test_heads_are_attentions_of_their_own(score, normalizer, scope, form):
             normalizer=ar.NORMALIZERS[normalizer],
         )
         torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
-        seen = torch.tensor(np.array(expected.weights))
-        torch.testing.assert_close(weights[b, :, m], seen, **EXACT)
+        expected_weights = torch.tensor(np.array(expected.weights))
+        torch.testing.assert_close(weights[b, :, m], expected_weights, **EXACT)
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3])
 def test_heads_with_scaled_dot_are_those_of_the_library(heads):
     attention = several("scaled_dot", "softmax", "global", heads=heads)
     query, keys, values = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, D, seed=4)
-    lengths = torch.tensor([5, 1, 2])  # the library gives NaN for a row that is wholly masked
+    lengths = torch.tensor([5, 1, 2])  # the library has NaN for a row that is wholly masked
     mask = length_mask(lengths, N)
     context, weights = attention(query, keys, values, AttentionMask.padding(mask))
     output = torch.eye(D).double() if heads == 1 else attention.output_weight
-    expected, seen = torch.nn.functional.multi_head_attention_forward(
+    expected, expected_weights = torch.nn.functional.multi_head_attention_forward(
         query.transpose(0, 1),
         keys.transpose(0, 1),
         values.transpose(0, 1),
@@ -185,7 +185,7 @@ def test_heads_with_scaled_dot_are_those_of_the_library(heads):
         average_attn_weights=False,
     )
     torch.testing.assert_close(context, expected.transpose(0, 1), **EXACT)
-    torch.testing.assert_close(weights, seen, **EXACT)
+    torch.testing.assert_close(weights, expected_weights, **EXACT)
 
 
 @pytest.mark.parametrize("name", ["dot", "scaled_dot"])
@@ -194,12 +194,12 @@ def test_attend_by_the_name_of_a_score(name):
     mask = torch.tensor([True, False, True])
     context, weights = attend(query, keys, values, score=name, mask=mask)
     for m in range(2):
-        expected = ar.look(
+        expected = ar.attend(
             query[m].numpy(),
             keys.numpy(),
             values.numpy(),
             ar.scores_of(name, {}),
-            ar.seen_everywhere(mask.tolist()),
+            ar.global_window(mask.tolist()),
         )
         torch.testing.assert_close(context[m], torch.tensor(expected.context), **EXACT)
         torch.testing.assert_close(weights[m], torch.tensor(expected.weights), **EXACT)
@@ -214,7 +214,7 @@ def test_attend_by_a_score_with_weights(name):
     torch.testing.assert_close(free.weights.unsqueeze(1), module.weights, **EXACT)
 
 
-def test_attend_scales_unless_told_otherwise():
+def test_attend_scales_by_default():
     query, values = drawn(2, 6, seed=1), drawn(3, 6, seed=2)
     assert torch.equal(
         attend(query, values, values).weights, attend(query, values, values, "scaled_dot").weights
@@ -235,7 +235,7 @@ def test_attend_refuses_unequal_widths():
         attend(drawn(2, 6, seed=1), drawn(3, 5, seed=2), drawn(3, 6, seed=2), score="dot")
 
 
-def test_a_mask_of_every_query_its_own():
+def test_every_query_may_have_a_mask_of_its_own():
     query, values = drawn(2, 6, seed=1), drawn(3, 6, seed=2)
     causal = torch.tensor([[True, False, False], [True, True, False]])
     _, weights = attend(query, values, values, mask=causal)
@@ -301,11 +301,11 @@ def lecture_attention(q: ar.Array, k: ar.Array, v: ar.Array, m: ar.Array) -> ar.
 
 def lecture_matrices() -> dict[str, ar.Array]:
     """M [L, S] of every form: anything with holes, causal, a bias, all of them together."""
-    chance = np.random.default_rng(5)
-    holes = np.where(chance.random((N, N)) < 0.6, 0.0, -np.inf)
+    rng = np.random.default_rng(5)
+    holes = np.where(rng.random((N, N)) < 0.6, 0.0, -np.inf)
     holes[1] = -np.inf  # a query that may attend to nothing
     future = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
-    bias = chance.normal(size=(N, N))
+    bias = rng.normal(size=(N, N))
     return {
         "nothing": np.zeros((N, N)),
         "holes": holes,
@@ -353,8 +353,9 @@ def test_attend_with_one_matrix_for_a_batch_is_the_formula_of_the_lecture(name):
 def test_a_causal_mask_with_key_padding_is_the_formula_of_the_lecture(floating):
     query, keys, values = drawn(B, N, D, seed=1), drawn(B, N, D, seed=2), drawn(B, N, 3, seed=4)
     nonpad = length_mask(LENGTHS, N)
-    given = torch.zeros(B, N).double().masked_fill(~nonpad, float("-inf")) if floating else nonpad
-    mask = AttentionMask.causal(N) & AttentionMask.padding(given)
+    added = torch.zeros(B, N).double().masked_fill(~nonpad, float("-inf"))
+    padding = AttentionMask.padding(added if floating else nonpad)
+    mask = AttentionMask.causal(N) & padding
     context, _ = attend(query, keys, values, mask=mask)
     for b in range(B):
         matrix = np.where(np.tri(N, dtype=bool) & nonpad[b].numpy(), 0.0, -np.inf)
@@ -367,10 +368,10 @@ def test_attend_takes_any_leading_dimensions_and_masks_as_the_library_does(leadi
     query, keys = drawn(*leading, M, D, seed=1), drawn(*leading, N, D, seed=2)
     for shape in ((N,), (M, N), (*leading, M, N), (*(1 for _ in leading), M, N)):
         mask = torch.rand(shape, generator=torch.Generator().manual_seed(3)) < 0.7
-        mask[..., 0] = True  # the library gives NaN for a row that is wholly masked
-        for given in (mask, torch.zeros(shape).double().masked_fill(~mask, float("-inf"))):
-            context, weights = attend(query, keys, keys, mask=given)
-            matrix = given.expand(M, N) if given.dim() == 1 else given
+        mask[..., 0] = True  # the library has NaN for a row that is wholly masked
+        for each in (mask, torch.zeros(shape).double().masked_fill(~mask, float("-inf"))):
+            context, weights = attend(query, keys, keys, mask=each)
+            matrix = each.expand(M, N) if each.dim() == 1 else each
             expected = torch.nn.functional.scaled_dot_product_attention(query, keys, keys, matrix)
             torch.testing.assert_close(context, expected, rtol=0, atol=1e-12)
             assert weights.shape == (*leading, M, N)
@@ -389,32 +390,32 @@ def drawn_mask(*shape: int, seed: int) -> Tensor:
 @pytest.mark.parametrize("shape", [(B, N), (B, M, N), (N,), (1, M, N), (M, N)])
 @pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
 def test_a_matrix_of_minus_infinity_is_a_boolean_mask(score, normalizer, scope, shape):
-    real = (
+    allowed = (
         drawn_mask(*shape, seed=5) if len(shape) > 1 else torch.tensor([True, False] * 2 + [True])
     )
-    added = torch.zeros(shape, dtype=torch.float64).masked_fill(~real, float("-inf"))
+    added = torch.zeros(shape, dtype=torch.float64).masked_fill(~allowed, float("-inf"))
     if shape == (B, N):
-        real, added = AttentionMask.padding(real), AttentionMask.padding(added)
+        allowed, added = AttentionMask.padding(allowed), AttentionMask.padding(added)
     query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
     for attention in (
         single(score, normalizer, scope),
         several(score, normalizer, scope, heads=2),
     ):
         for ours, theirs in zip(
-            attention(query, keys, keys, added), attention(query, keys, keys, real), strict=True
+            attention(query, keys, keys, added), attention(query, keys, keys, allowed), strict=True
         ):
             assert ours.isfinite().all()
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     if normalizer == "softmax" and scope == "global":
         f = single(score, normalizer, scope).score
         for ours, theirs in zip(
-            attend(query, keys, keys, f, added), attend(query, keys, keys, f, real), strict=True
+            attend(query, keys, keys, f, added), attend(query, keys, keys, f, allowed), strict=True
         ):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
-def test_what_a_matrix_says_is_added_to_the_scores(normalizer):
+def test_a_floating_matrix_is_added_to_the_scores(normalizer):
     added = drawn(B, M, N, seed=6).masked_fill(~drawn_mask(B, M, N, seed=5), float("-inf"))
     attention = single("general", normalizer, "global")
     query, keys = drawn(B, M, D, seed=1), drawn(B, N, D, seed=2)
@@ -426,11 +427,11 @@ def test_what_a_matrix_says_is_added_to_the_scores(normalizer):
         torch.testing.assert_close(weights[b, 0, m], torch.tensor(expected), **EXACT)
 
 
-# Steps, and memory that is made once
+# Steps, and memory that is projected once
 
 
 @pytest.mark.parametrize("scope", ["local_m", "local_p"])
-def test_a_query_asked_alone_at_its_step_sees_what_it_sees_among_all(scope):
+def test_a_query_alone_at_its_step_attends_as_among_all(scope):
     for attention in (
         single("additive", "softmax", scope),
         several("additive", "softmax", scope, heads=2),
@@ -450,9 +451,12 @@ def test_sentences_may_be_at_steps_of_their_own():
     query, values = drawn(2, 1, D, seed=1), drawn(2, N, D, seed=2)
     steps = torch.tensor([[1], [4]])
     weights = attention.attend(query, attention.project_memory(values, values), steps=steps).weights
-    seen = (weights > 0).any(1)[:, 0]
-    # D = 1: places 1 and 2; places 3 to 5
-    assert seen.tolist() == [[True, True, False, False, False], [False, False, True, True, True]]
+    attended = (weights > 0).any(1)[:, 0]
+    # D = 1: positions 1 and 2; positions 3 to 5
+    assert attended.tolist() == [
+        [True, True, False, False, False],
+        [False, False, True, True, True],
+    ]
 
 
 # Masks
@@ -484,7 +488,7 @@ def test_a_causal_mask_hides_the_future():
 
 
 @pytest.mark.parametrize("heads", [None, 2])
-def test_attention_dropout_drops_weights_but_reports_those_that_were_made(heads):
+def test_attention_dropout_acts_on_the_sum_but_not_on_the_weights_returned(heads):
     torch.manual_seed(0)
     widths = ScoreSizes(query=D, key=D)
     attention: Attention | MultiHeadAttention = (
@@ -506,7 +510,7 @@ def test_heads_that_do_not_divide_a_width_are_refused(heads, widths):
         MultiHeadAttention(query_size=D, heads=heads, **widths)
 
 
-def test_adaptive_weights_bring_unequal_widths_together():
+def test_adaptive_weights_map_unequal_widths():
     attention = MultiHeadAttention(
         query_size=4, key_size=3, value_size=5, size=8, heads=2, score="dot"
     ).double()
@@ -523,19 +527,19 @@ def test_self_attention_is_attention_of_states_to_themselves(heads):
     layer.double().eval()
     states = drawn(B, N, D, seed=1)
     mask = length_mask(LENGTHS, N)
-    made = layer(states, AttentionMask.padding(mask))
+    found = layer(states, AttentionMask.padding(mask))
     w = ar.head_weights(layer.attention, heads)
     scores = [ar.scores_of("scaled_dot", {})] * heads
     gain, bias = layer.norm.weight.detach().numpy(), layer.norm.bias.detach().numpy()
     for b, m in product(range(B), range(N)):
-        rows, window = states[b].numpy(), ar.seen_everywhere(mask[b].tolist())
-        seen = ar.multi_head(rows[m], rows, rows, w, scores, [window] * heads)
+        rows, window = states[b].numpy(), ar.global_window(mask[b].tolist())
+        attended = ar.multi_head(rows[m], rows, rows, w, scores, [window] * heads)
         # Vaswani et al. (2017), section 3.1: LayerNorm(x + Sublayer(x))
-        expected = layer_norm(rows[m] + seen.context, Norm(gain, bias))
-        torch.testing.assert_close(made[b, m], torch.tensor(expected), **EXACT)
+        expected = layer_norm(rows[m] + attended.context, Norm(gain, bias))
+        torch.testing.assert_close(found[b, m], torch.tensor(expected), **EXACT)
 
 
-def test_causal_self_attention_never_sees_what_follows():
+def test_causal_self_attention_does_not_depend_on_what_follows():
     layer = SelfAttention(size=D, heads=2).double().eval()
     states = drawn(1, N, D, seed=1)
     whole = layer(states, AttentionMask.causal(N))
@@ -560,11 +564,11 @@ def test_the_gradient_of_attention_is_right(score, normalizer, scope, heads):
     values = drawn(B, 4, D, seed=4).requires_grad_()
     mask = padding(torch.tensor([4, 1, 0]), 4)
 
-    def looked(query, keys, values, *_):
+    def outputs(query, keys, values, *_):
         return tuple(attention(query, keys, values, mask))
 
     inputs = (query, keys, values, *attention.parameters())
-    assert torch.autograd.gradcheck(looked, inputs, fast_mode=True)
+    assert torch.autograd.gradcheck(outputs, inputs, fast_mode=True)
 
 
 def test_the_gradient_of_the_masked_softmax_is_right():

@@ -14,7 +14,7 @@ from seq2seq.attention.scores import SCORES, ScoreSizes, build_score
 from seq2seq.kernels.padding import length_mask
 
 EXACT = {"rtol": 0, "atol": 1e-10}
-READING = [name for name in SCORES if name != "location"]  # location reads no keys
+WITH_KEYS = [name for name in SCORES if name != "location"]  # location uses no keys
 KINDS = ("linear", "gru")
 LENGTHS = torch.tensor([4, 2, 0])
 B, S, T, M, H = 3, 4, 3, 6, 6
@@ -24,14 +24,14 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def looked(*, seed: int) -> list[torch.Tensor]:
+def weights_of_steps(*, seed: int) -> list[torch.Tensor]:
     """Weights [B, S] of T steps, 0 where there is padding."""
     mask = length_mask(LENGTHS, S).unsqueeze(1)
     weights = drawn(B, T, S, seed=seed).exp() * mask
     return list((weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)).unbind(1))
 
 
-def made(kind: str, *, projected_size: int = 5, heads: int = 1) -> Coverage:
+def coverage_of(kind: str, *, projected_size: int = 5, heads: int = 1) -> Coverage:
     sizes = {"memory_size": M, "projected_size": projected_size, "heads": heads}
     coverage = (
         LinearCoverage(**sizes, max_fertility=3.0)
@@ -43,7 +43,7 @@ def made(kind: str, *, projected_size: int = 5, heads: int = 1) -> Coverage:
 
 
 def gru_weights(coverage: GRUCoverage) -> CellWeights:
-    """Of the GRU that reads [a ; h ; s]."""
+    """Of the GRU whose input is [a ; h ; s]."""
     inputs = (coverage.weight.weight, coverage.memory.weight, coverage.query.weight)
     return CellWeights(
         torch.cat(inputs, dim=1).detach().numpy(),
@@ -53,43 +53,43 @@ def gru_weights(coverage: GRUCoverage) -> CellWeights:
     )
 
 
-def passed_through(kind: str, coverage: Coverage) -> tuple[CoverageState, list[torch.Tensor]]:
-    """T looks, and the coverage [B, S, C] before each of them and at last."""
+def coverage_after(kind: str, coverage: Coverage) -> tuple[CoverageState, list[torch.Tensor]]:
+    """The coverage after T steps, and its vectors [B, S, F] before each step and at the end."""
     values, queries = drawn(B, S, M, seed=1), drawn(T, B, H, seed=2)
     state = coverage.start(values)
-    seen = [state.vectors]
-    for weights, query in zip(looked(seed=3), queries, strict=True):
+    vectors = [state.vectors]
+    for weights, query in zip(weights_of_steps(seed=3), queries, strict=True):
         state = coverage.update(state, weights, query)
-        seen.append(state.vectors)
-    return state, seen
+        vectors.append(state.vectors)
+    return state, vectors
 
 
 def referenced(kind: str, coverage: Coverage) -> list[np.ndarray]:
     values, queries = drawn(B, S, M, seed=1).numpy(), drawn(T, B, H, seed=2).numpy()
-    seen = [np.zeros((B, S, 1 if kind == "linear" else 2))]
-    for weights, query in zip(looked(seed=3), queries, strict=True):
-        after = np.zeros_like(seen[-1])
+    vectors = [np.zeros((B, S, 1 if kind == "linear" else 2))]
+    for weights, query in zip(weights_of_steps(seed=3), queries, strict=True):
+        after = np.zeros_like(vectors[-1])
         for b in range(B):
             for j in range(S):
-                before, weight = seen[-1][b, j], float(weights[b, j])
+                before, weight = vectors[-1][b, j], float(weights[b, j])
                 if isinstance(coverage, LinearCoverage):
                     row = coverage.fertility.weight[0].detach().numpy()
-                    phi = ar.fertility(values[b, j], vector=row, most=3.0)
+                    phi = ar.fertility(values[b, j], vector=row, maximum=3.0)
                     after[b, j] = ar.linear_coverage(float(before[0]), weight, phi)
                 else:
                     w = gru_weights(coverage)
                     after[b, j] = ar.gru_coverage(before, weight, values[b, j], query[b], w)
-        seen.append(after)
-    return seen
+        vectors.append(after)
+    return vectors
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_coverage_grows_as_the_paper_says(kind):
-    coverage = made(kind)
+    coverage = coverage_of(kind)
     with torch.no_grad():
-        _, seen = passed_through(kind, coverage)
-    assert not seen[0].any()
-    for ours, theirs in zip(seen, referenced(kind, coverage), strict=True):
+        _, vectors = coverage_after(kind, coverage)
+    assert not vectors[0].any()
+    for ours, theirs in zip(vectors, referenced(kind, coverage), strict=True):
         torch.testing.assert_close(ours, torch.tensor(theirs), **EXACT)
 
 
@@ -107,28 +107,32 @@ def test_linear_coverage_worked_out_by_hand():
 
 
 def test_gru_coverage_is_the_librarys_cell():
-    coverage = made("gru")
+    coverage = coverage_of("gru")
     assert isinstance(coverage, GRUCoverage)
     w = gru_weights(coverage)
     cell = torch.nn.GRUCell(1 + M + H, 2).double()
     with torch.no_grad():
         for parameter, value in zip(cell.parameters(), w, strict=True):
             parameter.copy_(torch.tensor(value))
-        values, query, weights = drawn(B, S, M, seed=1), drawn(B, H, seed=2), looked(seed=3)[0]
+        values, query, weights = (
+            drawn(B, S, M, seed=1),
+            drawn(B, H, seed=2),
+            weights_of_steps(seed=3)[0],
+        )
         state = coverage.update(coverage.start(values), weights, query)
         state = coverage.update(state, weights, query)
-        read = torch.cat([weights.unsqueeze(-1), values, query.unsqueeze(1).expand(B, S, H)], -1)
-        flat = read.flatten(0, 1)
+        joined = torch.cat([weights.unsqueeze(-1), values, query.unsqueeze(1).expand(B, S, H)], -1)
+        flat = joined.flatten(0, 1)
         expected = cell(flat, cell(flat)).reshape(B, S, 2)
     torch.testing.assert_close(state.vectors, expected, **EXACT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_selecting_rows_moves_all_of_a_coverage(kind):
-    coverage, rows = made(kind), torch.tensor([2, 0, 0])
+def test_selecting_rows_selects_all_of_a_coverage(kind):
+    coverage, rows = coverage_of(kind), torch.tensor([2, 0, 0])
     with torch.no_grad():
-        state, _ = passed_through(kind, coverage)
-        weights, query = looked(seed=3)[0], drawn(B, H, seed=4)
+        state, _ = coverage_after(kind, coverage)
+        weights, query = weights_of_steps(seed=3)[0], drawn(B, H, seed=4)
         late = coverage.update(state, weights, query).select(rows)
         early = coverage.update(state.select(rows), weights[rows], query[rows])
     torch.testing.assert_close(late.vectors, early.vectors, **EXACT)
@@ -136,17 +140,17 @@ def test_selecting_rows_moves_all_of_a_coverage(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("name", WITH_KEYS)
 def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
     score = build_score(name, ScoreSizes(query=H, key=M, inner=5))
     redraw(score, seed=6)
-    coverage = made(kind, projected_size=score.projected_size(M))
+    coverage = coverage_of(kind, projected_size=score.projected_size(M))
     attention = Attention(score.double())
     query, values = drawn(B, 2, H, seed=7), drawn(B, S, M, seed=1)
     mask = length_mask(LENGTHS, S)
     padding = AttentionMask.padding(mask)
     with torch.no_grad():
-        state, seen = passed_through(kind, coverage)
+        state, vectors = coverage_after(kind, coverage)
         memory = attention.project_memory(values, values)
         context, weights = attention.attend(
             query, memory, padding, key_bias=coverage.key_bias(state)
@@ -155,30 +159,30 @@ def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
     assert (weights - plain).abs().max() > 1e-6  # it does reach the score
     named = {key: value.detach().numpy() for key, value in score.named_parameters()}
     for b in range(B):
-        real = mask[b].tolist()
+        nonpad = mask[b].tolist()
         scores = ar.covered_scores_of(
-            name, named, seen[-1][b].numpy(), for_coverage=coverage.key.weight.detach().numpy()
+            name, named, vectors[-1][b].numpy(), for_coverage=coverage.key.weight.detach().numpy()
         )
         rows = values[b].numpy()
         for m in range(2):
-            expected = ar.look(query[b, m].numpy(), rows, rows, scores, ar.seen_everywhere(real))
+            expected = ar.attend(query[b, m].numpy(), rows, rows, scores, ar.global_window(nonpad))
             torch.testing.assert_close(weights[b, 0, m], torch.tensor(expected.weights), **EXACT)
             torch.testing.assert_close(context[b, m], torch.tensor(expected.context), **EXACT)
 
 
-@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("name", WITH_KEYS)
 def test_coverage_reaches_every_head_through_rows_of_its_own(name):
     heads = 2
     attention = MultiHeadAttention(query_size=H, key_size=M, heads=heads, score=name)
     redraw(attention, seed=6)
     attention.double()
     width = attention.attention.score.projected_size(H // heads)
-    coverage = made("gru", projected_size=width, heads=heads)
+    coverage = coverage_of("gru", projected_size=width, heads=heads)
     query, values = drawn(B, 2, H, seed=7), drawn(B, S, M, seed=1)
     mask = length_mask(LENGTHS, S)
     padding = AttentionMask.padding(mask)
     with torch.no_grad():
-        state, seen = passed_through("gru", coverage)
+        state, vectors = coverage_after("gru", coverage)
         memory = attention.project_memory(values, values)
         weights = attention.attend(
             query, memory, padding, key_bias=coverage.key_bias(state)
@@ -187,11 +191,11 @@ def test_coverage_reaches_every_head_through_rows_of_its_own(name):
     split = coverage.key.weight.detach().numpy().reshape(heads, width, 2)  # V [P, C] a head
     w = ar.head_weights(attention, heads)
     for b in range(B):
-        window = ar.seen_everywhere(mask[b].tolist())
+        window = ar.global_window(mask[b].tolist())
         rows = values[b].numpy()
         scores = [
             ar.covered_scores_of(
-                name, named, seen[-1][b].numpy(), for_coverage=split[head], head=head
+                name, named, vectors[-1][b].numpy(), for_coverage=split[head], head=head
             )
             for head in range(heads)
         ]
@@ -205,7 +209,7 @@ def test_coverage_reaches_every_head_through_rows_of_its_own(name):
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_of_coverage_is_right(kind, heads):
-    coverage = made(kind, projected_size=2, heads=heads)
+    coverage = coverage_of(kind, projected_size=2, heads=heads)
     values = drawn(2, S, M, seed=1).requires_grad_()
     weights = drawn(2, 2, S, seed=2).sigmoid().requires_grad_()
     queries = drawn(2, 2, H, seed=3).requires_grad_()
@@ -226,18 +230,18 @@ def test_the_coverage_loss_is_that_of_see():
     # by hand, one head: nothing before the first step; min(.5, .7) + min(.5, .3) = .8;
     # min(.1, 1.2) + min(.9, .8) = .9; the fourth step is padding
     rows = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.1, 0.9], [1.0, 0.0]], dtype=torch.float64)
-    real = torch.tensor([[True, True, True, False]])
-    assert coverage_loss(rows.reshape(1, 1, 4, 2), real).item() == pytest.approx(1.7)
+    nonpad = torch.tensor([[True, True, True, False]])
+    assert coverage_loss(rows.reshape(1, 1, 4, 2), nonpad).item() == pytest.approx(1.7)
 
 
 def test_the_coverage_loss_of_a_batch_is_that_of_its_sentences():
     from seq2seq.training.losses import coverage_loss
 
     weights = drawn(3, 2, 5, 4, seed=1).softmax(-1).requires_grad_()  # [B, N, T, S]
-    real = length_mask(torch.tensor([5, 3, 1]), 5)
+    nonpad = length_mask(torch.tensor([5, 3, 1]), 5)
     expected = sum(
         ar.coverage_loss(list(row.mean(0).detach().numpy()), mask.tolist())
-        for row, mask in zip(weights, real, strict=True)
+        for row, mask in zip(weights, nonpad, strict=True)
     )
-    assert coverage_loss(weights, real).item() == pytest.approx(expected, rel=0, abs=1e-10)
-    assert torch.autograd.gradcheck(lambda weights: coverage_loss(weights, real), (weights,))
+    assert coverage_loss(weights, nonpad).item() == pytest.approx(expected, rel=0, abs=1e-10)
+    assert torch.autograd.gradcheck(lambda weights: coverage_loss(weights, nonpad), (weights,))

@@ -1,4 +1,4 @@
-"""Softmax, sparsemax and 1.5-entmax against loops that find their thresholds in other ways."""
+"""Softmax, sparsemax and 1.5-entmax against loops that find their thresholds by other methods."""
 
 import math
 
@@ -15,12 +15,12 @@ SPARSE = ("sparsemax", "entmax15")
 
 
 def drawn(*shape: int, seed: int, spread: float = 1.0) -> torch.Tensor:
-    chance = torch.Generator().manual_seed(seed)
-    return spread * torch.randn(*shape, generator=chance, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def drawn_mask(*shape: int, seed: int) -> torch.Tensor:
-    """Holes anywhere; the first row is wholly masked, the second wholly real."""
+    """Holes anywhere; the first row is wholly masked, the second not at all."""
     mask = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < 0.7
     mask[0], mask[1] = False, True
     return mask

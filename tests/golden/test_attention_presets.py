@@ -144,8 +144,8 @@ def lstm_normalised(weights, x, h, m):
     )
     i, f, g, o = np.split(inputs + recurrent + weights("bias"), 4)
     m = sig(f) * m + sig(i) * np.tanh(g)
-    seen = norm(m, weights("normalise_cell.weight"), weights("normalise_cell.bias"))
-    return sig(o) * np.tanh(seen), m
+    normalised = norm(m, weights("normalise_cell.weight"), weights("normalise_cell.bias"))
+    return sig(o) * np.tanh(normalised), m
 
 
 def run(step, inputs, size):
@@ -157,7 +157,7 @@ def run(step, inputs, size):
     return states, m
 
 
-def both_ways(forward, backward, inputs, size):
+def both_directions(forward, backward, inputs, size):
     f, _ = run(forward, inputs, size)
     b, _ = run(backward, inputs[::-1], size)
     return [join(*pair) for pair in zip(f, b[::-1], strict=True)]
@@ -220,11 +220,11 @@ def bahdanau2015(w, config):
     directions = [w / f"encoder.layers.0.directions.{number}" for number in range(2)]
     steps = [lambda x, h, m, d=d: (gru_before(d, x, h), m) for d in directions]
     words = embedded(w("encoder.embedding.weight"), [*SOURCE, EOS])
-    memory = both_ways(*steps, words, size)
+    memory = both_directions(*steps, words, size)
     first = memory[0][size:]  # backward, at the first word
     s = np.tanh(w("decoder.bridge.hidden.0.weight") @ first + w("decoder.bridge.hidden.0.bias"))
     score = w / "decoder.attention.score"
-    logits, seen = [], []
+    logits, all_weights = [], []
     for y in previous_words(w):
         e = [
             score("reduction") @ np.tanh(score("query_weight") @ s + score("key_weight") @ h)
@@ -235,28 +235,28 @@ def bahdanau2015(w, config):
         out = maxout(w, (s, c, y))
         s = gru_before(w / "decoder.stack.layers.0", join(y, c), s)
         logits.append(w("output.vocabulary.weight") @ out + w("output.vocabulary.bias"))
-        seen.append([a])
-    return logits, seen
+        all_weights.append([a])
+    return logits, all_weights
 
 
-def luong2015(w, config, look):
-    """look(s, memory) -> weights; memory in the order of the words, without the end."""
-    read, states = reversed_stack(w, 2, config.encoder_size)
-    memory = read[::-1]
+def luong2015(w, config, attend):
+    """attend(s, memory) -> weights; memory in the order of the words, without EOS."""
+    outputs, states = reversed_stack(w, 2, config.encoder_size)
+    memory = outputs[::-1]
     layers = [library(w / f"decoder.stack.layers.{number}") for number in range(2)]
-    z, logits, seen = np.zeros(config.readout_width), [], []
+    z, logits, all_weights = np.zeros(config.readout_width), [], []
     for y in previous_words(w):
         x = join(y, z)
         for number, layer in enumerate(layers):
             states[number] = lstm(layer, x, *states[number])
             x = states[number][0]
-        a = look(x, memory)
+        a = attend(x, memory)
         c = sum(weight * h for weight, h in zip(a, memory, strict=True))
         part = w("decoder.readout.linear.weight")
         z = np.tanh(part[:, : len(x)] @ x + part[:, len(x) :] @ c)
         logits.append(w("output.vocabulary.weight") @ z)
-        seen.append([[*a, 0.0]])
-    return logits, seen
+        all_weights.append([[*a, 0.0]])
+    return logits, all_weights
 
 
 def luong2015_global(w, config):
@@ -266,17 +266,17 @@ def luong2015_global(w, config):
 def luong2015_local_p(w, config):
     attention, reach = w / "decoder.attention", config.window
 
-    def look(s, memory):
+    def attend(s, memory):
         hidden = np.tanh(attention("scope.weight") @ s)
-        place = len(memory) * sig(attention("scope.reduction")[0] @ hidden)
-        near = [j for j in range(1, len(memory) + 1) if abs(j - place) <= reach]
+        centre = len(memory) * sig(attention("scope.reduction")[0] @ hidden)
+        near = [j for j in range(1, len(memory) + 1) if abs(j - centre) <= reach]
         shares = softmax(np.array([s @ attention("score.weight") @ memory[j - 1] for j in near]))
         a = np.zeros(len(memory))
         for j, share in zip(near, shares, strict=True):
-            a[j - 1] = share * np.exp(-((j - place) ** 2) / (2 * (reach / 2) ** 2))
+            a[j - 1] = share * np.exp(-((j - centre) ** 2) / (2 * (reach / 2) ** 2))
         return a
 
-    return luong2015(w, config, look)
+    return luong2015(w, config, attend)
 
 
 def nematus_cgru(w, config):
@@ -286,12 +286,12 @@ def nematus_cgru(w, config):
         for layer in (read_by(encoder), read_by(encoder, 1))
     ]
     words = embedded(w("encoder.embedding.weight"), [*SOURCE, EOS])
-    memory = both_ways(*steps, words, config.encoder_size)
+    memory = both_directions(*steps, words, config.encoder_size)
     mean = sum(memory) / len(memory)
     s = np.tanh(w("decoder.bridge.hidden.0.weight") @ mean + w("decoder.bridge.hidden.0.bias"))
     first, second = library(w / "decoder.first"), library(w / "decoder.stack.layers.0")
     score, readout = w / "decoder.attention.score", w / "decoder.readout.linear"
-    logits, seen = [], []
+    logits, all_weights = [], []
     for y in previous_words(w):
         between = gru_after(first, y, s)
         e = [score("reduction") @ np.tanh(score("weight") @ join(between, h)) for h in memory]
@@ -300,8 +300,8 @@ def nematus_cgru(w, config):
         s = gru_after(second, c, between)
         out = np.tanh(readout("weight") @ join(s, c, y) + readout("bias"))
         logits.append(w("output.vocabulary.weight") @ out + w("output.vocabulary.bias"))
-        seen.append([a])
-    return logits, seen
+        all_weights.append([a])
+    return logits, all_weights
 
 
 def gnmt(w, config):
@@ -312,19 +312,19 @@ def gnmt(w, config):
         lambda x, h, m, layer=layer: lstm(layer, x, h, m)
         for layer in (read_by(lowest), read_by(lowest, 1))
     ]
-    inputs = both_ways(*steps, inputs, size)
+    inputs = both_directions(*steps, inputs, size)
     for number in (1, 2):
         layer = read_by(w / f"encoder.layers.{number}")
-        made, _ = run(lambda x, h, m, layer=layer: lstm(layer, x, h, m), inputs, size)
+        outputs, _ = run(lambda x, h, m, layer=layer: lstm(layer, x, h, m), inputs, size)
         residual = number + 1 >= 3
-        inputs = [new + old if residual else new for new, old in zip(made, inputs, strict=True)]
+        inputs = [new + old if residual else new for new, old in zip(outputs, inputs, strict=True)]
     memory, score = inputs, w / "decoder.attention.score"
     zero = np.zeros(config.decoder_size)
     layers = [library(w / f"decoder.stack.layers.{number}") for number in range(3)]
-    states, logits, seen = [(zero, zero)] * 3, [], []
+    states, logits, all_weights = [(zero, zero)] * 3, [], []
     for y in previous_words(w):
-        asks = states[0][0]
-        e = [score("reduction") @ np.tanh(score("weight") @ join(asks, h)) for h in memory]
+        query = states[0][0]
+        e = [score("reduction") @ np.tanh(score("weight") @ join(query, h)) for h in memory]
         a = softmax(np.array(e))
         c = sum(weight * h for weight, h in zip(a, memory, strict=True))
         d = y
@@ -332,18 +332,20 @@ def gnmt(w, config):
             states[number] = lstm(layer, join(d, c), *states[number])
             d = states[number][0] + (d if number + 1 >= 3 else 0)
         logits.append(w("output.vocabulary.weight") @ d + w("output.vocabulary.bias"))
-        seen.append([a])
-    return logits, seen
+        all_weights.append([a])
+    return logits, all_weights
 
 
 def rnmt_plus(w, config):
     inputs = embedded(w("encoder.embedding.weight"), [*SOURCE, EOS])
     for number in range(3):
-        directions = [w / f"encoder.layers.{number}.directions.{way}" for way in range(2)]
+        directions = [
+            w / f"encoder.layers.{number}.directions.{direction}" for direction in range(2)
+        ]
         steps = [lambda x, h, m, d=d: lstm_normalised(d, x, h, m) for d in directions]
-        made = both_ways(*steps, inputs, config.encoder_size)
+        outputs = both_directions(*steps, inputs, config.encoder_size)
         residual = number + 1 >= 3
-        inputs = [new + old if residual else new for new, old in zip(made, inputs, strict=True)]
+        inputs = [new + old if residual else new for new, old in zip(outputs, inputs, strict=True)]
     memory = [w("encoder.projection.weight") @ h + w("encoder.projection.bias") for h in inputs]
     attention, heads = w / "decoder.attention", config.heads
     keys = [np.split(attention("key_weight") @ h, heads) for h in memory]
@@ -351,7 +353,7 @@ def rnmt_plus(w, config):
     matrices, vectors = attention("attention.score.weight"), attention("attention.score.reduction")
     zero = np.zeros(config.decoder_size)
     layers = [w / f"decoder.stack.layers.{number}" for number in range(3)]
-    states, c, logits, seen = [(zero, zero)] * 3, np.zeros(len(memory[0])), [], []
+    states, c, logits, all_weights = [(zero, zero)] * 3, np.zeros(len(memory[0])), [], []
     for y in previous_words(w):
         states[0] = lstm_normalised(layers[0], join(y, c), *states[0])
         queries = np.split(attention("query_weight") @ states[0][0], heads)
@@ -365,8 +367,8 @@ def rnmt_plus(w, config):
             states[number] = lstm_normalised(layers[number], join(d, c), *states[number])
             d = states[number][0] + (d if number + 1 >= 3 else 0)
         logits.append(w("output.vocabulary.weight") @ join(d, c) + w("output.vocabulary.bias"))
-        seen.append(rows)
-    return logits, seen
+        all_weights.append(rows)
+    return logits, all_weights
 
 
 REFERENCES = {
@@ -394,11 +396,11 @@ def test_a_preset_is_its_equations(name, seed):
         logits = model.logits(readouts)[0, : len(TARGET) + 1]
     torch.testing.assert_close(readouts, by_steps, rtol=0, atol=1e-10)
     values = {key: value.detach().numpy() for key, value in model.named_parameters()}
-    expected, seen = REFERENCES[name](Weights(values), config)
+    expected, all_weights = REFERENCES[name](Weights(values), config)
     np.testing.assert_allclose(logits.numpy(), np.stack(expected), rtol=0, atol=1e-10)
-    assert (seen is None) == (weights is None)
+    assert (all_weights is None) == (weights is None)
     if weights is not None:
         for each in (weights, weights_by_steps):
             found = each[0, :, : len(TARGET) + 1, : len(SOURCE) + 1].numpy()  # [N, T, S]
             found = found.swapaxes(0, 1)  # [T, N, S]
-            np.testing.assert_allclose(found, np.array(seen), rtol=0, atol=1e-10)
+            np.testing.assert_allclose(found, np.array(all_weights), rtol=0, atol=1e-10)

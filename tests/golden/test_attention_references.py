@@ -16,7 +16,7 @@ def vector(*numbers: float) -> ar.Array:
 
 
 def fixed(*numbers: float) -> ar.RowScore:
-    """Scores that do not depend on what is asked."""
+    """Scores that do not depend on the query."""
     return lambda query, keys: list(numbers)
 
 
@@ -61,7 +61,7 @@ def test_attention_entmax_by_hand():
 
 
 def test_attention_softmax_by_hand():
-    # e^ln3 = 3, so 3 / 4 and 1 / 4; the masked place does not count
+    # e^ln3 = 3, so 3 / 4 and 1 / 4; the masked position does not count
     weights = ar.softmax([math.log(3), 0.0, 99.0], [True, True, False])
     np.testing.assert_allclose(weights, [0.75, 0.25, 0], atol=1e-12)
 
@@ -75,10 +75,10 @@ def test_attention_normalizers_share_equally_between_equals_and_have_nothing_for
 
 
 def test_attention_sparsemax_is_the_projection_on_the_simplex():
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for size in range(1, 9):
-        scores = list(chance.normal(scale=2, size=size))
-        mask = [bool(each) for each in chance.integers(0, 2, size=size)]
+        scores = list(rng.normal(scale=2, size=size))
+        mask = [bool(each) for each in rng.integers(0, 2, size=size)]
         np.testing.assert_allclose(
             ar.sparsemax(scores, mask), ar.projected_on_simplex(scores, mask), atol=1e-12
         )
@@ -89,9 +89,9 @@ def test_attention_sparsemax_is_the_projection_on_the_simplex():
 
 def test_attention_local_m_by_hand():
     mask = [True, True, True, True, False]  # S = 4
-    # t = 2, D = 1: places 1 to 3
+    # t = 2, D = 1: positions 1 to 3
     assert ar.local_m(2, mask, reach=1).inside == [True, True, True, False, False]
-    # t = 9 is beyond the last word: p = 4, places 3 to 5, of which 5 is padding
+    # t = 9 is beyond the last word: p = 4, positions 3 to 5, of which 5 is padding
     window = ar.local_m(9, mask, reach=1)
     assert window.inside == [False, False, True, True, False]
     assert (window.factor == 1).all()
@@ -103,19 +103,19 @@ def test_attention_local_p_by_hand():
     assert window.inside == [True, True, True, True, False]
     expected = [math.exp(-0.5), 1, math.exp(-0.5), math.exp(-2)]
     np.testing.assert_allclose(window.factor[:4], expected, atol=1e-12)
-    # v tanh(W h) = ln 3 where tanh = 1/2: sig(ln 3) = 3/4, p = 3, D = 1: places 2 to 4
+    # v tanh(W h) = ln 3 where tanh = 1/2: sig(ln 3) = 3/4, p = 3, D = 1: positions 2 to 4
     window = ar.local_p(
         vector(math.atanh(0.5)), [True] * 4, reach=1, for_query=ONE, vector=vector(2 * math.log(3))
     )
     assert np.argmax(window.factor) == 2
     assert window.factor[2] == pytest.approx(1.0)
-    # one place away with sigma = 1/2: exp(-1 / (2 / 4)) = exp(-2)
+    # one position away with sigma = 1/2: exp(-1 / (2 / 4)) = exp(-2)
     assert window.factor[1] == pytest.approx(math.exp(-2))
 
 
 def test_attention_after_the_gaussian_does_not_sum_to_one():
     window = ar.Window([True, True, False], vector(1, 0.5, 1))
-    context, weights = ar.look(
+    context, weights = ar.attend(
         vector(0), np.zeros((3, 1)), vector(1, 10, 100).reshape(3, 1), fixed(2, 2, 2), window
     )
     # softmax in the window: 1/2, 1/2; times 1 and 1/2
@@ -134,18 +134,18 @@ def test_attention_of_two_heads_by_hand():
         "W_O": np.array([[1.0], [1.0]]),
     }
     dot = ar.each_key(ar.dot_score)
-    everywhere = ar.seen_everywhere([True, True])
+    everywhere = ar.global_window([True, True])
     keys, values = np.array([[1.0], [0.0]]), np.array([[4.0], [8.0]])
     context, weights = ar.multi_head(vector(1), keys, values, w, [dot, dot], [everywhere] * 2)
-    # head 1: scores ln 3 and 0, weights 3/4 and 1/4, 3 + 2 = 5; head 2 asks nothing: 1/2 and 1/2
-    # of 40 and 80 = 60; W_O adds the two
+    # head 1: scores ln 3 and 0, weights 3/4 and 1/4, 3 + 2 = 5; head 2 has a query of zeros, 1/2
+    # and 1/2 of 40 and 80 = 60; W_O adds the two
     np.testing.assert_allclose(weights, [[0.75, 0.25], [0.5, 0.5]], atol=1e-12)
     np.testing.assert_allclose(context, [65.0], atol=1e-12)
 
 
 def test_attention_of_two_slices_by_hand():
     dot = ar.each_key(ar.dot_score)
-    everywhere = ar.seen_everywhere([True, True])
+    everywhere = ar.global_window([True, True])
     keys = np.array([[math.log(3), 5.0], [0.0, 5.0]])
     values = np.array([[4.0, 40.0], [8.0, 80.0]])
     context, _ = ar.multi_head(vector(1, 1), keys, values, {}, [dot, dot], [everywhere] * 2)
@@ -157,8 +157,8 @@ def test_attention_of_two_slices_by_hand():
 
 
 def test_attention_coverage_by_hand():
-    # sig(0) = 1/2 of at most 4 words: fertility 2, so looking with 1/2 adds 1/4
-    phi = ar.fertility(vector(3, 0), vector=vector(0, 7), most=4)
+    # sig(0) = 1/2 of at most 4 words: fertility 2, so a weight of 1/2 adds 1/4
+    phi = ar.fertility(vector(3, 0), vector=vector(0, 7), maximum=4)
     assert phi == pytest.approx(2.0)
     assert ar.linear_coverage(1.0, 0.5, phi) == pytest.approx(1.25)
 
@@ -167,8 +167,8 @@ def test_attention_coverage_by_a_gru_by_hand():
     # gates sig(0) = 1/2; n = tanh(a + 2 h + 3 s), so C' = C / 2 + n / 2
     inputs = np.array([[0.0, 0, 0], [0, 0, 0], [1, 2, 3]])
     w = CellWeights(inputs, np.zeros((3, 1)), np.zeros(3), np.zeros(3))
-    made = ar.gru_coverage(vector(0.6), 0.5, vector(0.1), vector(-0.2), w)
-    np.testing.assert_allclose(made, [0.3 + math.tanh(0.5 + 0.2 - 0.6) / 2], atol=1e-12)
+    found = ar.gru_coverage(vector(0.6), 0.5, vector(0.1), vector(-0.2), w)
+    np.testing.assert_allclose(found, [0.3 + math.tanh(0.5 + 0.2 - 0.6) / 2], atol=1e-12)
 
 
 def test_attention_coverage_enters_beside_the_mapped_key():
@@ -178,14 +178,14 @@ def test_attention_coverage_enters_beside_the_mapped_key():
     # 3 (10 * 2 + 2)
     assert ar.covered_general_score(query, key, covered, matrix=np.array([[10.0]]), **kwargs) == 66
     expected = 5 * math.tanh(0.1 * 3 + 0.2 * 2 + 4 * 0.5)
-    made = ar.covered_additive_score(
+    found = ar.covered_additive_score(
         query, key, covered, for_query=0.1 * ONE, for_key=0.2 * ONE, vector=vector(5), **kwargs
     )
-    assert made == pytest.approx(expected)
-    made = ar.covered_fixed_key_score(
+    assert found == pytest.approx(expected)
+    found = ar.covered_fixed_key_score(
         query, key, covered, for_query=0.1 * ONE, vector=vector(5), **kwargs
     )
-    assert made == pytest.approx(5 * math.tanh(0.3 + 2 + 2))
+    assert found == pytest.approx(5 * math.tanh(0.3 + 2 + 2))
     np.testing.assert_allclose(
         ar.covered_keys(np.array([[2.0]]), np.array([[0.5]]), matrix=v), [[4.0]]
     )

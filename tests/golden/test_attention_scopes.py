@@ -26,16 +26,16 @@ def predictive(*, window: int, heads: int | None = None) -> LocalPredictive:
 
 
 @pytest.mark.parametrize("reach", [1, 2, 10])
-def test_local_m_looks_around_its_own_step(reach):
+def test_local_m_attends_around_its_own_step(reach):
     steps = torch.arange(1, 13)
     query = drawn(4, 12, 6, seed=1)
     window = LocalMonotonic(window=reach)(query, steps, LENGTHS.unsqueeze(1), WIDTH)
     assert window.prior is None
-    real = length_mask(LENGTHS, WIDTH)
-    inside = window.mask & real.unsqueeze(1)
+    nonpad = length_mask(LENGTHS, WIDTH)
+    inside = window.mask & nonpad.unsqueeze(1)
     for b in range(4):
         for t in range(12):
-            expected = ar.local_m(t + 1, real[b].tolist(), reach=reach)
+            expected = ar.local_m(t + 1, nonpad[b].tolist(), reach=reach)
             assert inside[b, t].tolist() == expected.inside
 
 
@@ -43,22 +43,22 @@ def test_local_m_worked_out_by_hand():
     scope = LocalMonotonic(window=1)
     steps, lengths = torch.tensor([[2, 9]]), torch.tensor([[4]])
     mask, _ = scope(torch.zeros(1, 2, 3), steps, lengths, 5)
-    # t = 2: places 1 to 3; t = 9 stays at the last of 4: places 3 to 5
+    # t = 2: positions 1 to 3; t = 9 stays at the last of 4: positions 3 to 5
     assert mask.tolist() == [[[True, True, True, False, False], [False, False, True, True, True]]]
 
 
 @pytest.mark.parametrize("reach", [1, 2, 10])
-def test_local_p_looks_around_the_place_it_predicts(reach):
+def test_local_p_attends_around_the_position_it_predicts(reach):
     scope = predictive(window=reach)
     query = drawn(4, 5, 6, seed=1)
     window = scope(query, torch.arange(1, 6), LENGTHS.unsqueeze(1), WIDTH)
-    real = length_mask(LENGTHS, WIDTH)
-    inside = window.mask & real.unsqueeze(1)
+    nonpad = length_mask(LENGTHS, WIDTH)
+    inside = window.mask & nonpad.unsqueeze(1)
     for b in range(4):
         for m in range(5):
             expected = ar.local_p(
                 query[b, m].numpy(),
-                real[b].tolist(),
+                nonpad[b].tolist(),
                 reach=reach,
                 for_query=scope.weight.detach().numpy(),
                 vector=scope.reduction[0].detach().numpy(),
@@ -81,23 +81,23 @@ def test_local_p_worked_out_by_hand():
     torch.testing.assert_close(prior[0, 0], torch.tensor(expected))
 
 
-def test_every_head_predicts_a_place_of_its_own():
+def test_every_head_predicts_a_position_of_its_own():
     scope = predictive(window=2, heads=3)
-    query = drawn(2, 3, 5, 6, seed=2)  # [B, heads, M, D]
+    query = drawn(2, 3, 5, 6, seed=2)  # [B, N, L, D]
     lengths = torch.tensor([9, 4])
     mask, prior = scope(query, torch.arange(1, 6), lengths.reshape(2, 1, 1), WIDTH)
-    real = length_mask(lengths, WIDTH)
+    nonpad = length_mask(lengths, WIDTH)
     for b in range(2):
         for head in range(3):
             for m in range(5):
                 expected = ar.local_p(
                     query[b, head, m].numpy(),
-                    real[b].tolist(),
+                    nonpad[b].tolist(),
                     reach=2,
                     for_query=scope.weight[head].detach().numpy(),
                     vector=scope.reduction[head, 0].detach().numpy(),
                 )
-                assert (mask[b, head, m] & real[b]).tolist() == expected.inside
+                assert (mask[b, head, m] & nonpad[b]).tolist() == expected.inside
                 torch.testing.assert_close(
                     prior[b, head, m], torch.tensor(expected.factor), **EXACT
                 )
@@ -135,9 +135,9 @@ def test_the_gaussian_far_along_a_source_is_close_in_every_floating_type(dtype):
     # p = 700 / 2 = 350 exactly, whatever the type of the weights
     query = torch.zeros(1, 1, 1, dtype=dtype, requires_grad=True)
     mask, prior = scope.to(dtype)(query, torch.tensor([1]), torch.tensor([[700]]), 700)
-    places = torch.arange(1, 701)
-    expected = torch.exp(-((places - 350.0) ** 2) / 50)
-    assert places[mask[0, 0]].tolist() == list(range(340, 361))
+    positions = torch.arange(1, 701)
+    expected = torch.exp(-((positions - 350.0) ** 2) / 50)
+    assert positions[mask[0, 0]].tolist() == list(range(340, 361))
     torch.testing.assert_close(prior[0, 0].float(), expected, rtol=0, atol=1e-2)
     prior.float().sum().backward()
     assert query.grad.isfinite().all()

@@ -24,7 +24,7 @@ HEADS = 3
 EXACT = {"rtol": 0, "atol": 1e-10}
 
 
-def made(name: str, *, seed: int = 0, heads: int | None = None) -> Score:
+def score_module(name: str, *, seed: int = 0, heads: int | None = None) -> Score:
     query_size, key_size = EQUAL.get(name, (3, 5))
     widths = ScoreSizes(query=query_size, key=key_size, inner=6, positions=9, heads=heads)
     score = build_score(name, widths)
@@ -47,7 +47,7 @@ def test_there_are_seven_scores():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_score_is_that_of_its_paper(name):
-    score, (query_size, key_size) = made(name), EQUAL.get(name, (3, 5))
+    score, (query_size, key_size) = score_module(name), EQUAL.get(name, (3, 5))
     query, keys = drawn(2, 3, query_size), drawn(2, 4, key_size, seed=8)
     reference = ar.scores_of(name, named(score))
     expected = [
@@ -60,7 +60,7 @@ def test_a_score_is_that_of_its_paper(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_head_has_a_score_of_its_own(name):
-    score, (query_size, key_size) = made(name, heads=HEADS), EQUAL.get(name, (3, 5))
+    score, (query_size, key_size) = score_module(name, heads=HEADS), EQUAL.get(name, (3, 5))
     query = drawn(2, HEADS, 3, query_size)
     keys = drawn(2, HEADS, 4, key_size, seed=8)
     scores = score(query, score.project_keys(keys))
@@ -77,7 +77,7 @@ def test_every_head_has_a_score_of_its_own(name):
 @pytest.mark.parametrize("heads", [None, HEADS])
 @pytest.mark.parametrize("name", NAMES)
 def test_prepared_keys_are_as_wide_as_a_score_says(name, heads):
-    score, (_, key_size) = made(name, heads=heads), EQUAL.get(name, (3, 5))
+    score, (_, key_size) = score_module(name, heads=heads), EQUAL.get(name, (3, 5))
     keys = drawn(2, 4, key_size) if heads is None else drawn(2, heads, 4, key_size)
     assert score.project_keys(keys).shape == (*keys.shape[:-1], score.projected_size(key_size))
 
@@ -85,7 +85,7 @@ def test_prepared_keys_are_as_wide_as_a_score_says(name, heads):
 @pytest.mark.parametrize("heads", [None, HEADS])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_score_needs_no_dimension_for_a_batch(name, heads):
-    score, (query_size, key_size) = made(name, heads=heads), EQUAL.get(name, (3, 5))
+    score, (query_size, key_size) = score_module(name, heads=heads), EQUAL.get(name, (3, 5))
     lead = () if heads is None else (heads,)
     query, keys = drawn(2, *lead, 3, query_size), drawn(2, *lead, 4, key_size, seed=8)
     batched = score(query, score.project_keys(keys))
@@ -114,7 +114,7 @@ def test_location_worked_out_by_hand():
     with torch.no_grad():
         location.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, -1.0]]))
     query = torch.tensor([[3.0, 1.0]])
-    # by hand: 3 + 2 and 0 - 1; then of three places the third is beyond the table
+    # by hand: 3 + 2 and 0 - 1; then of three positions the third is beyond the table
     assert location(query, location.project_keys(torch.zeros(1, 8))).tolist() == [[5.0]]
     beyond = location(query, location.project_keys(torch.zeros(3, 8)))
     assert beyond.tolist() == [[5.0, -1.0, float("-inf")]]
@@ -122,7 +122,10 @@ def test_location_worked_out_by_hand():
 
 def test_additive_is_concat_with_the_matrix_shared_out():
     for heads in (None, HEADS):
-        additive, concat = made("additive", heads=heads), made("concat", seed=1, heads=heads)
+        additive, concat = (
+            score_module("additive", heads=heads),
+            score_module("concat", seed=1, heads=heads),
+        )
         assert isinstance(additive, AdditiveScore) and isinstance(concat, ConcatScore)
         with torch.no_grad():
             additive.weight.copy_(torch.cat([concat.query_weight, concat.key_weight], dim=-1))
@@ -137,7 +140,7 @@ def test_additive_is_concat_with_the_matrix_shared_out():
 
 
 def test_concat_with_the_identity_for_the_key_is_luongs_code():
-    published = made("concat_fixed")
+    published = score_module("concat_fixed")
     concat = ConcatScore(query_size=3, key_size=5, size=5).double()
     assert isinstance(published, FixedConcatScore)
     with torch.no_grad():
@@ -163,7 +166,7 @@ def test_general_with_the_identity_is_dot():
 
 
 def test_general_is_dot_after_projecting_the_query():
-    general = made("general")
+    general = score_module("general")
     query, keys = drawn(2, 3, 3), drawn(2, 5, 5, seed=8)
     torch.testing.assert_close(
         general(query, general.project_keys(keys)),
@@ -173,14 +176,14 @@ def test_general_is_dot_after_projecting_the_query():
 
 
 def test_location_reads_nothing_of_the_keys():
-    location = made("location")
+    location = score_module("location")
     query = drawn(2, 3, 3)
     here, there = (location(query, location.project_keys(drawn(2, 4, 5, seed=s))) for s in (8, 9))
     assert torch.equal(here, there)
 
 
 def test_additive_with_a_joined_matrix_never_sees_query_and_key_swapped():
-    score = made("additive")
+    score = score_module("additive")
     query, keys = drawn(1, 1, 3), drawn(1, 1, 5, seed=8)
     swapped = AdditiveScore(query_size=5, key_size=3, size=6).double()
     with torch.no_grad():
@@ -194,7 +197,7 @@ def test_additive_with_a_joined_matrix_never_sees_query_and_key_swapped():
 @pytest.mark.parametrize("heads", [None, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gradient_of_a_score_is_right(name, heads):
-    score, (query_size, key_size) = made(name, heads=heads), EQUAL.get(name, (3, 5))
+    score, (query_size, key_size) = score_module(name, heads=heads), EQUAL.get(name, (3, 5))
     lead = () if heads is None else (heads,)
     query = drawn(2, *lead, 2, query_size).requires_grad_()
     keys = drawn(2, *lead, 3, key_size, seed=8).requires_grad_()

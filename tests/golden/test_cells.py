@@ -60,7 +60,7 @@ def assert_is(state: CellState, row: int, expected: references.State) -> None:
 @every_cell
 def test_a_step_is_that_of_the_paper(kind, extra, biases):
     layer, state = layer_of(kind, extra=extra, biases=biases), state_of(kind)
-    step = references.step_of(kind, dict(layer.named_parameters()), fed_size=extra)
+    step = references.step_of(kind, dict(layer.named_parameters()), extra_size=extra)
     x, e = drawn(2, INPUT, seed=1), drawn(2, extra, seed=2)
     cell = layer.cell()
     after = cell.step(cell.project(x), state, e if extra else None)
@@ -70,12 +70,12 @@ def test_a_step_is_that_of_the_paper(kind, extra, biases):
 
 def test_the_encoder_of_cho_is_the_decoder_of_bahdanau_without_extra_input():
     layer, state = layer_of("gru_reset_before"), state_of("gru_reset_before")
-    gates = references.gates_of(dict(layer.named_parameters()), "rzn", fed_size=0)
-    x, nothing = drawn(2, INPUT, seed=1), drawn(0, seed=2).numpy()
+    gates = references.gates_of(dict(layer.named_parameters()), "rzn", extra_size=0)
+    x, no_extra = drawn(2, INPUT, seed=1), drawn(0, seed=2).numpy()
     cell = layer.cell()
     after = cell.step(cell.project(x), state)
     for row in range(2):
-        expected = references.cho_encoder_gru(x[row].numpy(), nothing, row_of(state, row), gates)
+        expected = references.cho_encoder_gru(x[row].numpy(), no_extra, row_of(state, row), gates)
         assert_is(after, row, expected)
 
 
@@ -119,11 +119,11 @@ def test_a_layer_without_biases_has_none(kind):
 
 
 @every_cell
-def test_the_extra_input_must_be_what_the_layer_was_built_for(kind):
-    for built, given in ((EXTRA, None), (0, drawn(2, EXTRA, seed=2))):
+def test_an_extra_input_that_the_layer_was_not_built_for_is_refused(kind):
+    for built, passed in ((EXTRA, None), (0, drawn(2, EXTRA, seed=2))):
         cell = layer_of(kind, extra=built).cell()
         with raises(ValueError, match="needs an extra input at every step"):
-            cell.step(cell.project(drawn(2, INPUT, seed=1)), state_of(kind), given)
+            cell.step(cell.project(drawn(2, INPUT, seed=1)), state_of(kind), passed)
 
 
 @mark.parametrize("extra", [0, EXTRA])
@@ -212,7 +212,7 @@ def test_a_step_of_a_stack_is_that_of_its_layers(kind, extra, upper_extra, resid
         cells.project(x), states, lower if extra else None, upper if upper_extra else None
     )
     steps = [
-        references.step_of(kind, dict(layer.named_parameters()), fed_size=size)
+        references.step_of(kind, dict(layer.named_parameters()), extra_size=size)
         for layer, size in zip(stack.layers, [extra, upper_extra, upper_extra], strict=True)
     ]
     for row in range(2):
@@ -220,8 +220,8 @@ def test_a_step_of_a_stack_is_that_of_its_layers(kind, extra, upper_extra, resid
             x[row].numpy(),
             [row_of(state, row) for state in states],
             steps,
-            fed=lower[row].numpy(),
-            upper_fed=upper[row].numpy(),
+            extra=lower[row].numpy(),
+            upper_extra=upper[row].numpy(),
             residual_from=residual_from,
         )
         torch.testing.assert_close(output[row], torch.tensor(top), **EXACT)
@@ -339,7 +339,7 @@ def test_a_copy_bridge_passes_on_the_final_states(kind, encoder):
             assert ours.cell is None
         elif encoder == "lstm":
             assert torch.equal(ours.cell, theirs.cell)
-        else:  # an encoder without cells leaves the decoder's at 0
+        else:  # an encoder without cells: the decoder's start from 0
             assert ours.cell.shape == ours.hidden.shape and not ours.cell.any()
 
 

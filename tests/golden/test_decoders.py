@@ -55,11 +55,11 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
         logits = model.logits(readouts)
     for row, (source, target) in enumerate(PAIRS):
         expected = slow.encode(source)
-        places, ids = len(expected.values), [BOS, *target]
-        torch.testing.assert_close(memory.values[row, :places], tensor(expected.values), **EXACT)
+        states, ids = len(expected.values), [BOS, *target]
+        torch.testing.assert_close(memory.values[row, :states], tensor(expected.values), **EXACT)
         torch.testing.assert_close(memory.summary[row], tensor(expected.summary), **EXACT)
         assert memory.mask[row].tolist() == expected.mask + [False] * (
-            memory.mask.shape[1] - places
+            memory.mask.shape[1] - states
         )
         steps = slow.decode(expected, ids)
         for t, step in enumerate(steps):
@@ -68,7 +68,7 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
             assert (weights is None) == (not step.weights)
             if weights is not None:
                 torch.testing.assert_close(
-                    weights[row, :, t, :places], tensor(step.weights), **EXACT
+                    weights[row, :, t, :states], tensor(step.weights), **EXACT
                 )
         assert_state_after(model, source, ids, steps[-1])
 
@@ -90,8 +90,8 @@ def assert_state_after(model: EncoderDecoder, source: Ids, ids: Ids, expected: A
         torch.testing.assert_close(state.feedback[0], tensor(expected.feedback), **EXACT)
     assert (state.coverage is None) == (expected.coverage is None)
     if state.coverage is not None:
-        seen = state.coverage.vectors[0, : len(expected.coverage)]
-        torch.testing.assert_close(seen, tensor(expected.coverage), **EXACT)
+        coverage = state.coverage.vectors[0, : len(expected.coverage)]
+        torch.testing.assert_close(coverage, tensor(expected.coverage), **EXACT)
     if state.step_index is not None:
         assert state.step_index.tolist() == [len(ids) + 1]
     if state.past is not None:
@@ -124,14 +124,14 @@ THREE = {"encoder_layers": 3, "decoder_layers": 3}
 BOTTOM = THREE | {"query_layer": "bottom"}
 MAXOUT = {"readout": "maxout", "readout_size": 7}
 NAMED: dict[str, tuple[Kind, dict[str, Any]]] = {
-    "luong fed the readout": (LUONG[4], {}),
-    "luong fed the context": (LUONG[4], {"feedback": "context"}),
-    "luong fed nothing": (LUONG[5], {}),
-    "luong fed the parts themselves": (LUONG[4], {"readout": "none"}),
-    "luong, the bottom asks": (LUONG[4], BOTTOM),
-    "luong, the bottom asks, fed nothing": (LUONG[5], BOTTOM),
+    "luong, the readout is fed back": (LUONG[4], {}),
+    "luong, the context is fed back": (LUONG[4], {"feedback": "context"}),
+    "luong without input feeding": (LUONG[5], {}),
+    "luong, the parts of the readout are fed back": (LUONG[4], {"readout": "none"}),
+    "luong, the query of the bottom layer": (LUONG[4], BOTTOM),
+    "luong, the query of the bottom layer, without input feeding": (LUONG[5], BOTTOM),
     "luong, the context to upper layers": (LUONG[4], BOTTOM | {"context_to_upper": True}),
-    "luong, the context to upper layers, fed nothing": (
+    "luong, the context to upper layers, without input feeding": (
         LUONG[5],
         BOTTOM | {"context_to_upper": True},
     ),
@@ -145,27 +145,30 @@ NAMED: dict[str, tuple[Kind, dict[str, Any]]] = {
         BAHDANAU[4],
         {"readout": "none", "readout_state": "previous"},
     ),
-    "bahdanau, the bottom asks, context to all": (
+    "bahdanau, the query of the bottom layer, context to all": (
         BAHDANAU[3],
         BOTTOM | {"context_to_upper": True},
     ),
-    "bahdanau, the top asks, context to all": (BAHDANAU[3], THREE | {"context_to_upper": True}),
-    "bahdanau fed the readout": (BAHDANAU[3], {"input_feeding": True}),
+    "bahdanau, the query of the top layer, context to all": (
+        BAHDANAU[3],
+        THREE | {"context_to_upper": True},
+    ),
+    "bahdanau, the readout is fed back": (BAHDANAU[3], {"input_feeding": True}),
     "conditional": (CONDITIONAL[3], {"cell": "gru"}),
     "conditional, three layers": (CONDITIONAL[3], BOTTOM | {"cell": "gru"}),
     "conditional, three layers, context to all": (
         CONDITIONAL[3],
         BOTTOM | {"context_to_upper": True},
     ),
-    "conditional fed the readout": (CONDITIONAL[3], {"input_feeding": True}),
+    "conditional, the readout is fed back": (CONDITIONAL[3], {"input_feeding": True}),
     "plain, state": (PLAIN[0], {}),
     "plain, input": (PLAIN[1], {}),
     "plain, input, gru_cho": (PLAIN[1], MAXOUT | {"decoder_cell": "gru_cho"}),
     "plain with self-attention": (PLAIN[0], {"decoder_self_attention": True}),
     "luong, local-m": (LUONG[4], {"scope": "local_m", "window": 1}),
-    "luong, local-m, fed nothing": (LUONG[5], {"scope": "local_m", "window": 1}),
+    "luong, local-m, without input feeding": (LUONG[5], {"scope": "local_m", "window": 1}),
     "luong, local-p": (LUONG[4], {"scope": "local_p", "window": 2}),
-    "luong, local-p, fed nothing": (LUONG[5], {"scope": "local_p", "window": 2}),
+    "luong, local-p, without input feeding": (LUONG[5], {"scope": "local_p", "window": 2}),
     "bahdanau, local-p": (BAHDANAU[4], {"scope": "local_p", "window": 2}),
     **{
         f"{kind.attention}, {coverage} coverage, {heads}": (
@@ -250,10 +253,10 @@ def test_logits_are_inner_products_with_the_rows_of_the_vocabulary(tie, readout)
         assert model.output.vocabulary.weight is model.decoder.embedding.weight
         rows = model.decoder.embedding.weight.detach().numpy()
     readouts = torch.linspace(-1, 1, readout, dtype=torch.float64)
-    read = readouts.numpy()
+    inputs = readouts.numpy()
     if tie != "none" and readout != 5:
-        read = times(weights["narrow.weight"], read)
-    expected = times(rows, read) + weights["vocabulary.bias"]
+        inputs = times(weights["narrow.weight"], inputs)
+    expected = times(rows, inputs) + weights["vocabulary.bias"]
     torch.testing.assert_close(model.logits(readouts), torch.tensor(expected), **EXACT)
 
 
@@ -371,16 +374,16 @@ def test_every_value_of_every_axis_has_its_gradient_checked():
 
 
 def assert_gradients_right(config: ModelConfig) -> None:
-    """Of logits and weights at real tokens by every parameter, in a drawn direction of each."""
+    """Of logits and weights at tokens by every parameter, in a drawn direction of each."""
     model, batch = model_of(config, seed=1, vocabulary=6), padded([([4, 5, 4], [5]), ([5], [4, 4])])
-    real = batch.labels != PAD
+    nonpad = batch.labels != PAD
 
-    def made() -> tuple[torch.Tensor, ...]:
+    def outputs() -> tuple[torch.Tensor, ...]:
         readouts, weights = model.unroll(batch)
-        logits = model.logits(readouts[real])
-        return (logits,) if weights is None else (logits, weights.transpose(1, 2)[real])
+        logits = model.logits(readouts[nonpad])
+        return (logits,) if weights is None else (logits, weights.transpose(1, 2)[nonpad])
 
-    assert_gradient_is_right(made, model.parameters())
+    assert_gradient_is_right(outputs, model.parameters())
 
 
 @pytest.mark.parametrize("chosen", AXES, ids=lambda each: "-".join(map(str, each.values())))
@@ -414,7 +417,7 @@ def test_the_whole_gradient_of_one_of_each_family_is_right(kind):
 
 
 def test_no_parameter_is_without_use():
-    """Every weight moves the loss, whatever the order, the score and the heads."""
+    """Every weight changes the loss, whatever the order, the score and the heads."""
     for kind in [*PLAIN, *ATTENTIVE]:
         model = tiny_model(kind)
         batch = padded(PAIRS)

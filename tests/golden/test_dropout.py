@@ -1,4 +1,4 @@
-"""Dropout and zoneout against their definitions, with the masks that were drawn read off."""
+"""Dropout and zoneout against their definitions, by the masks that were drawn."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_masks_have_no_pattern_in_the_draws_of_four():
     assert correlation.abs().max() < 0.02
 
 
-def test_variational_dropout_drops_the_same_at_every_place_of_a_sentence():
+def test_variational_dropout_drops_the_same_at_every_position_of_a_sentence():
     dropped = Dropout(0.5, variational=True).train()(ONES)
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
     assert not torch.equal(dropped[0], dropped[1])
@@ -57,14 +57,14 @@ def test_ordinary_dropout_draws_anew_at_every_step():
     assert not torch.equal(steps(ONES[0]), steps(ONES[0]))
 
 
-def test_nothing_is_dropped_where_nothing_is_trained():
+def test_there_is_no_dropout_outside_training():
     for layer in (Dropout(0.5), Dropout(0.5, variational=True), WordDropout(0.5)):
         assert layer.eval()(ONES) is ONES
     assert Dropout(0.0).train()(ONES) is ONES
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0])
-def test_a_probability_that_is_none_is_refused(p):
+def test_a_probability_out_of_range_is_refused(p):
     with pytest.raises(ValueError, match="at least 0 and under 1"):
         Dropout(p)
 
@@ -85,22 +85,22 @@ def test_word_dropout_never_drops_exempt_positions():
 
 
 def test_an_encoder_drops_words_but_no_tag():
-    """A source without its tag might ask for any language."""
+    """A source without its tag could be of any language."""
     config = ModelConfig(word_dropout=0.95, embedding_dropout=0.0, dropout=0.0)
     model = build_model(config, source_vocabulary=9, target_vocabulary=9, joint=True, tags=2)
-    seen = []
-    model.encoder.layers[0].register_forward_hook(lambda _, given, made: seen.append(given[0]))
+    inputs = []
+    model.encoder.layers[0].register_forward_hook(lambda _, args, output: inputs.append(args[0]))
     torch.manual_seed(1)
     tag, word = EOS + 2, EOS + 3
     model.train().encode(pad_sources([[tag, *[word] * 50]] * 40))
-    there = seen[0].abs().sum(-1) > 0  # [B, S]
-    assert there[:, 0].all()
-    assert there[:, 1:].double().mean().item() == pytest.approx(0.05, abs=0.03)
+    kept = inputs[0].abs().sum(-1) > 0  # [B, S]
+    assert kept[:, 0].all()
+    assert kept[:, 1:].double().mean().item() == pytest.approx(0.05, abs=0.03)
 
 
-def test_recurrent_weights_read_a_state_with_the_same_entries_dropped_at_every_step():
-    read = DeferredGradLinear(torch.eye(30), dropout=0.5)
-    first, second = read(torch.ones(4, 30)), read(torch.full((4, 30), 3.0))
+def test_recurrent_dropout_drops_the_same_entries_of_a_state_at_every_step():
+    linear = DeferredGradLinear(torch.eye(30), dropout=0.5)
+    first, second = linear(torch.ones(4, 30)), linear(torch.full((4, 30), 3.0))
     assert set(first.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(second, 3 * first)
 
@@ -128,7 +128,7 @@ def test_zoneout_keeps_entries_of_state_and_cell_as_they_were(layer):
         assert torch.equal(new[~kept], other[~kept])
 
 
-def test_zoneout_mixes_old_and_new_where_nothing_is_trained(layer):
+def test_zoneout_mixes_old_and_new_states_outside_training(layer):
     before, after, plain = step(layer.eval())
     expected = 0.25 * before.hidden + 0.75 * plain.hidden
     torch.testing.assert_close(after.hidden, expected, rtol=1e-12, atol=1e-12)

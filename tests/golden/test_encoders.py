@@ -1,4 +1,4 @@
-"""Every encoder with every cell against loops over single sentences, and what it never does."""
+"""Every encoder with every cell against loops over single sentences; padding changes nothing."""
 
 import itertools
 from typing import get_args
@@ -28,7 +28,7 @@ every_kind = mark.parametrize("kind", KINDS)
 
 
 class DoubledNeighbours(nn.Module):
-    """In place of self-attention: it gets the padding, and puts something into it."""
+    """In place of self-attention: it uses the mask, and makes the states of padding non-zero."""
 
     def forward(self, states: Tensor, mask: AttentionMask) -> Tensor:
         return states + (states * mask.key_padding.unsqueeze(-1)).sum(1, keepdim=True)
@@ -55,17 +55,17 @@ def encoded(
     return encoder.encode(Source(rectangle(sentences, **padding), lengths))
 
 
-def steps_of(cell: CellKind, reader: nn.Module) -> list[references.Step]:
-    """The paper's step function for each direction in which a layer reads."""
-    return [references.step_of(cell, dict(each.named_parameters())) for each in reader.directions]
+def steps_of(cell: CellKind, layer: nn.Module) -> list[references.Step]:
+    """The paper's step function for each direction of a layer."""
+    return [references.step_of(cell, dict(each.named_parameters())) for each in layer.directions]
 
 
 def referenced(encoder: Encoder, cell: CellKind, ids: list[int], **how):
-    """The states and last states of one sentence, by loops over the papers' equations."""
+    """The states and final states of one sentence, by loops over the papers' equations."""
     rows = encoder.embedding.weight.detach().numpy()
     zeros = np.zeros(HIDDEN)
     start = references.State(zeros, zeros if "lstm" in cell else None)
-    steps = [steps_of(cell, reader) for reader in encoder.layers]
+    steps = [steps_of(cell, layer) for layer in encoder.layers]
     return references.encoder([rows[each] for each in ids], steps, start, **how)
 
 
@@ -77,17 +77,17 @@ def assert_is(ours: Tensor, theirs) -> None:
 @mark.parametrize("layers", [1, 3])
 @every_kind
 @every_cell
-def test_memory_and_last_states_are_those_of_the_papers(cell, kind, layers, biases):
+def test_memory_and_final_states_are_those_of_the_papers(cell, kind, layers, biases):
     encoder = encoder_of(cell, kind=kind, layers=layers, biases=biases)
     states, mask, _, last, stride = encoded(encoder)
     assert stride == encoder.stride == (2 ** (layers - 1) if kind == "pyramid" else 1)
     for row, ids in enumerate(SENTENCES):
         expected, ends = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
-        real = len(expected)
-        assert real == -(-len(ids) // stride)
-        assert mask[row].tolist() == [place < real for place in range(mask.shape[1])]
-        assert_is(states[row, :real], expected)
-        assert not states[row, real:].any()
+        count = len(expected)
+        assert count == -(-len(ids) // stride)
+        assert mask[row].tolist() == [position < count for position in range(mask.shape[1])]
+        assert_is(states[row, :count], expected)
+        assert not states[row, count:].any()
         for ours, theirs in zip(last, ends, strict=True):
             assert_is(ours.hidden[row], [each for end in theirs for each in end.hidden])
             assert (ours.cell is None) == (theirs[0].cell is None)
@@ -97,7 +97,7 @@ def test_memory_and_last_states_are_those_of_the_papers(cell, kind, layers, bias
 
 @every_kind
 @every_cell
-def test_widths_are_announced(cell, kind):
+def test_sizes_are_those_of_the_output(cell, kind):
     encoder = encoder_of(cell, kind=kind, layers=2)
     states, _, summary, last, _ = encoded(encoder)
     assert states.shape[-1] == encoder.memory_size
@@ -116,7 +116,7 @@ def test_widths_are_announced(cell, kind):
 
 @mark.parametrize("kind", [kind for kind in KINDS if kind != "pyramid"])
 @every_cell
-def test_a_reversed_source_leaves_each_state_with_its_word(cell, kind):
+def test_states_of_a_reversed_source_are_at_the_positions_of_their_words(cell, kind):
     encoder = encoder_of(cell, kind=kind, layers=2, reverse_source=True)
     states, _, _, last, _ = encoded(encoder)
     for row, ids in enumerate(SENTENCES):
@@ -135,7 +135,7 @@ def test_a_pyramid_is_not_reversed():
 @mark.parametrize("residual_from", [1, 2, 3])
 @every_kind
 @every_cell
-def test_residual_layers_add_what_they_read(cell, kind, residual_from, embedding_size):
+def test_residual_layers_add_their_input(cell, kind, residual_from, embedding_size):
     encoder = encoder_of(
         cell, kind=kind, layers=3, residual_from=residual_from, embedding_size=embedding_size
     )
@@ -159,7 +159,7 @@ def test_the_summary_is_what_its_name_says(cell, kind, summary):
         top = [end.hidden for end in ends[-1]]
         expected = {
             "last": [each for hidden in top for each in hidden],
-            "backward": top[-1],  # of a layer that reads forward only, its one last state
+            "backward": top[-1],  # of a layer that goes forward only, its one final state
             "mean": references.mean(states),
         }[summary]
         assert_is(ours[row], expected)
@@ -175,21 +175,21 @@ def test_a_projection_maps_the_top_states(cell, kind, biases):
     parameters = dict(encoder.projection.named_parameters())
     assert ("bias" in parameters) is biases
     for row, ids in enumerate(SENTENCES):
-        made, _ = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
-        expected = [references.affine(parameters, state) for state in made]
-        assert_is(states[row, : len(made)], expected)
-        assert not states[row, len(made) :].any()
+        top, _ = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
+        expected = [references.affine(parameters, state) for state in top]
+        assert_is(states[row, : len(top)], expected)
+        assert not states[row, len(top) :].any()
         assert_is(summary[row], references.mean(expected))
 
 
-def test_self_attention_sees_the_projected_states_and_leaves_padding_empty():
+def test_self_attention_gets_the_projected_states_and_padding_stays_zero():
     layers = nn.ModuleList([DoubledNeighbours()])
     encoder = encoder_of(projection=5, self_attention=layers)
     states, mask = encoded(encoder)[:2]
     for row, ids in enumerate(SENTENCES):
-        made, _ = referenced(encoder, "lstm", ids)
+        top, _ = referenced(encoder, "lstm", ids)
         projected = [
-            references.affine(dict(encoder.projection.named_parameters()), each) for each in made
+            references.affine(dict(encoder.projection.named_parameters()), each) for each in top
         ]
         assert_is(states[row, : len(ids)], [each + sum(projected) for each in projected])
     assert not states[~mask].any()
@@ -210,8 +210,8 @@ def test_the_rest_of_the_batch_changes_nothing(cell, kind, summary):
     together = encoded(encoder)
     for row, ids in enumerate(SENTENCES):
         alone = everything(encoded(encoder, [ids]), 0)
-        real = len(alone[0])
-        assert not together.states[row, real:].any()
+        count = len(alone[0])
+        assert not together.states[row, count:].any()
         for ours, its_own in zip(everything(together, row), alone, strict=True):
             torch.testing.assert_close(ours[: len(its_own)], its_own, rtol=0, atol=1e-12)
 
@@ -235,9 +235,9 @@ def test_no_gradient_reaches_padding(cell, kind, reverse):
     how = {"projection": 5, "summary": "mean", "residual_from": 1, "embedding_size": 2 * HIDDEN}
     encoder = encoder_of(cell, kind=kind, layers=3, reverse_source=reverse, **how)
     sum(each.sum() for each in everything(encoded(encoder))).backward()
-    read = sorted({piece for ids in SENTENCES for piece in ids})
+    used = sorted({piece for ids in SENTENCES for piece in ids})
     assert not encoder.embedding.weight.grad[0].any()  # 0 is padding, and no word
-    assert encoder.embedding.weight.grad[read].any(1).all()
+    assert encoder.embedding.weight.grad[used].any(1).all()
     assert all(each.grad.isfinite().all() for each in encoder.parameters())
 
 
@@ -254,7 +254,7 @@ def test_the_gradient_of_an_encoder_is_right(cell, kind):
 
 
 @every_cell
-def test_dropout_spares_the_states_that_a_bridge_copies(cell):
+def test_there_is_no_dropout_on_the_states_that_a_bridge_copies(cell):
     whole, dropped = (
         encoder_of(cell, dropout=DropoutRates(output=each)).train() for each in (0.0, 0.5)
     )

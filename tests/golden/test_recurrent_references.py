@@ -14,15 +14,15 @@ def vector(*numbers: float) -> rr.Array:
 
 def gate(
     inputs: rr.Array = 0 * ONE,
-    fed: rr.Array = 0 * ONE,
+    extra: rr.Array = 0 * ONE,
     state: rr.Array = 0 * ONE,
     bias: rr.Array = NOTHING,
 ) -> rr.Gate:
-    return rr.Gate(inputs, fed, state, bias, np.zeros(len(bias)))
+    return rr.Gate(inputs, extra, state, bias, np.zeros(len(bias)))
 
 
 def test_the_reset_gate_of_bahdanau_comes_before_the_product_and_that_of_cho_after():
-    gates = {"r": gate(), "z": gate(), "n": gate(fed=ONE, state=ONE)}
+    gates = {"r": gate(), "z": gate(), "n": gate(extra=ONE, state=ONE)}
     before, context = rr.State(vector(0.8)), vector(0.5)
     # z = r = 1/2: s~ = tanh(.4 + .5), s' = .4 + s~ / 2
     after = rr.bahdanau_gru(vector(9), context, before, gates)
@@ -51,7 +51,7 @@ def test_the_layer_normalised_lstm_by_hand():
     gates = {
         name: gate(
             inputs=np.array([[1000.0], [-1000.0]]),
-            fed=np.zeros((2, 0)),
+            extra=np.zeros((2, 0)),
             state=np.zeros((2, 2)),
             bias=np.full(2, 1.0 if name == "g" else 0.0),
         )

@@ -52,15 +52,15 @@ def attention_of(score: str, normalizer: str, scope: str, heads: int, seed: int)
         score=score,
         normalizer=normalizer,
         scope=scope_of(scope, heads),
-        positions=5,  # of up to 6: one place can be beyond the table of "location"
+        positions=5,  # of up to 6: one position can be beyond the table of "location"
     )
     redraw(attention, seed=seed)
     return attention.double().eval()
 
 
 @st.composite
-def looks(draw):
-    """Queries [B, M, 4], values [B, N, 4], lengths [B] of 0 to N."""
+def inputs(draw):
+    """Queries [B, L, 4], values [B, S, 4], lengths [B] of 0 to S."""
     b, m, n = draw(shapes)
     lengths = draw(st.lists(st.integers(0, n), min_size=b, max_size=b))
     seed = draw(seeds)
@@ -70,33 +70,33 @@ def looks(draw):
 
 @every_attention
 @few
-@given(looks(), seeds)
-def test_weights_sum_to_one_and_are_nothing_where_masked(
-    score, normalizer, scope, heads, look, seed
+@given(inputs(), seeds)
+def test_weights_sum_to_one_and_are_zero_where_masked(
+    score, normalizer, scope, heads, drawn_inputs, seed
 ):
-    query, values, lengths = look
+    query, values, lengths = drawn_inputs
     attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
     context, weights = attention(query, values, values, AttentionMask.padding(mask))
     assert (weights >= 0).all()
     assert not weights[~mask[:, None, None].expand_as(weights)].any()  # exactly 0
     sums = weights.sum(-1)  # [B, heads, M]
-    real = (lengths > 0).double().reshape(-1, 1, 1).expand_as(sums)
+    expected = (lengths > 0).double().reshape(-1, 1, 1).expand_as(sums)
     if scope == "local_p":
         # Luong et al. (2015), equation 10: multiplied by the Gaussian, and not shared out again
-        assert (sums <= real + 1e-12).all()
+        assert (sums <= expected + 1e-12).all()
     else:
-        torch.testing.assert_close(sums, real, rtol=0, atol=1e-12)
+        torch.testing.assert_close(sums, expected, rtol=0, atol=1e-12)
     assert not context[lengths == 0].any()
 
 
 @every_attention
 @few
-@given(looks(), seeds)
+@given(inputs(), seeds)
 def test_a_wholly_masked_row_passes_no_gradient_and_no_nan(
-    score, normalizer, scope, heads, look, seed
+    score, normalizer, scope, heads, drawn_inputs, seed
 ):
-    query, values, lengths = look
+    query, values, lengths = drawn_inputs
     lengths[0] = 0
     attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
@@ -112,9 +112,9 @@ def test_a_wholly_masked_row_passes_no_gradient_and_no_nan(
 
 @every_attention
 @few
-@given(looks(), seeds)
-def test_what_is_masked_does_not_matter(score, normalizer, scope, heads, look, seed):
-    query, values, lengths = look
+@given(inputs(), seeds)
+def test_what_is_masked_does_not_matter(score, normalizer, scope, heads, drawn_inputs, seed):
+    query, values, lengths = drawn_inputs
     attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
     other = torch.where(mask.unsqueeze(-1), values, torch.full_like(values, 1e6))
@@ -128,9 +128,9 @@ def test_what_is_masked_does_not_matter(score, normalizer, scope, heads, look, s
 
 @every_attention
 @few
-@given(looks(), seeds)
-def test_more_padding_does_not_matter(score, normalizer, scope, heads, look, seed):
-    query, values, lengths = look
+@given(inputs(), seeds)
+def test_more_padding_does_not_matter(score, normalizer, scope, heads, drawn_inputs, seed):
+    query, values, lengths = drawn_inputs
     attention = attention_of(score, normalizer, scope, heads, seed)
     width = values.shape[1]
     context, weights = attention(query, values, values, padding(lengths, width))
@@ -143,9 +143,11 @@ def test_more_padding_does_not_matter(score, normalizer, scope, heads, look, see
 
 @every_attention
 @few
-@given(looks(), seeds)
-def test_a_sentence_alone_is_what_it_is_among_others(score, normalizer, scope, heads, look, seed):
-    query, values, lengths = look
+@given(inputs(), seeds)
+def test_a_sentence_alone_is_what_it_is_among_others(
+    score, normalizer, scope, heads, drawn_inputs, seed
+):
+    query, values, lengths = drawn_inputs
     attention = attention_of(score, normalizer, scope, heads, seed)
     mask = length_mask(lengths, values.shape[1])
     together = attention(query, values, values, AttentionMask.padding(mask))
@@ -155,23 +157,25 @@ def test_a_sentence_alone_is_what_it_is_among_others(score, normalizer, scope, h
             torch.testing.assert_close(ours, theirs[b], rtol=0, atol=1e-12)
 
 
-KNOWS_NO_PLACES = [
+IGNORES_POSITIONS = [
     (score, normalizer, heads)
     for score, normalizer, scope, heads in GRID
     if score != "location" and scope == "global"
 ]
 
 
-@pytest.mark.parametrize(("score", "normalizer", "heads"), KNOWS_NO_PLACES)
+@pytest.mark.parametrize(("score", "normalizer", "heads"), IGNORES_POSITIONS)
 @few
-@given(looks(), seeds)
-def test_memory_in_another_order_is_the_same_memory(score, normalizer, heads, look, seed):
-    query, values, lengths = look
+@given(inputs(), seeds)
+def test_memory_in_another_order_is_the_same_memory(score, normalizer, heads, drawn_inputs, seed):
+    query, values, lengths = drawn_inputs
     attention = attention_of(score, normalizer, "global", heads, seed)
     order = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(seed))
-    moved, mask = values[:, order], length_mask(lengths, values.shape[1])
+    reordered, mask = values[:, order], length_mask(lengths, values.shape[1])
     context, weights = attention(query, values, values, AttentionMask.padding(mask))
-    other, other_weights = attention(query, moved, moved, AttentionMask.padding(mask[:, order]))
+    other, other_weights = attention(
+        query, reordered, reordered, AttentionMask.padding(mask[:, order])
+    )
     torch.testing.assert_close(context, other, rtol=0, atol=1e-10)
     torch.testing.assert_close(weights[..., order], other_weights, rtol=0, atol=1e-10)
 
@@ -213,15 +217,15 @@ def test_attention_masks_hold_in_every_floating_type(normalizer, dtype, rows, le
     assert weights.isfinite().all() and scores.grad.isfinite().all()
     assert not weights[~mask].any() and not scores.grad[~mask].any()
     sums = weights.double().sum(-1)
-    real = mask.any(-1).double()
-    torch.testing.assert_close(sums, real, rtol=0, atol=2e-2 if dtype.itemsize == 2 else 1e-6)
+    expected = mask.any(-1).double()
+    torch.testing.assert_close(sums, expected, rtol=0, atol=2e-2 if dtype.itemsize == 2 else 1e-6)
 
 
 @every_normalizer
 @some
-@given(looks())
-def test_equal_scores_look_everywhere_alike(normalizer, look):
-    query, values, lengths = look
+@given(inputs())
+def test_equal_scores_get_equal_weights(normalizer, drawn_inputs):
+    query, values, lengths = drawn_inputs
     mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
     scores = torch.full((len(query), query.shape[1], values.shape[1]), 3.0)
     weights = NORMALIZERS[normalizer](scores, mask)
@@ -231,9 +235,9 @@ def test_equal_scores_look_everywhere_alike(normalizer, look):
 
 @every_normalizer
 @some
-@given(looks(), st.floats(-1e4, 1e4), st.floats(0.1, 10))
-def test_a_number_added_to_all_scores_changes_nothing(normalizer, look, shift, spread):
-    query, values, lengths = look
+@given(inputs(), st.floats(-1e4, 1e4), st.floats(0.1, 10))
+def test_a_number_added_to_all_scores_changes_nothing(normalizer, drawn_inputs, shift, spread):
+    query, values, lengths = drawn_inputs
     scores = spread * query @ values.transpose(1, 2)
     mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
     normalize = NORMALIZERS[normalizer]
@@ -244,9 +248,11 @@ def test_a_number_added_to_all_scores_changes_nothing(normalizer, look, shift, s
 
 @pytest.mark.parametrize(("normalizer", "reach"), [("sparsemax", 1.0), ("entmax15", 2.0)])
 @some
-@given(looks(), st.floats(0.1, 10))
-def test_sparse_attention_is_exactly_nothing_far_below_the_best(normalizer, reach, look, spread):
-    query, values, _ = look
+@given(inputs(), st.floats(0.1, 10))
+def test_sparse_attention_is_exactly_zero_far_below_the_best(
+    normalizer, reach, drawn_inputs, spread
+):
+    query, values, _ = drawn_inputs
     scores = spread * query @ values.transpose(1, 2)
     weights = NORMALIZERS[normalizer](scores, None)
     # tau is at least the best z - 1 (z / 2 - 1 in entmax15), where the best alone sums to 1
@@ -258,9 +264,9 @@ def test_sparse_attention_is_exactly_nothing_far_below_the_best(normalizer, reac
 
 @every_normalizer
 @some
-@given(looks(), st.floats(0.1, 10))
-def test_a_higher_score_never_gets_less(normalizer, look, spread):
-    query, values, _ = look
+@given(inputs(), st.floats(0.1, 10))
+def test_a_higher_score_never_gets_a_smaller_weight(normalizer, drawn_inputs, spread):
+    query, values, _ = drawn_inputs
     scores = spread * query @ values.transpose(1, 2)
     weights = NORMALIZERS[normalizer](scores, None)
     order = scores.argsort(-1)
@@ -268,9 +274,9 @@ def test_a_higher_score_never_gets_less(normalizer, look, spread):
 
 
 @some
-@given(looks())
-def test_the_softmax_of_attention_is_the_masked_one(look):
-    query, values, lengths = look
+@given(inputs())
+def test_the_softmax_of_attention_is_the_masked_one(drawn_inputs):
+    query, values, lengths = drawn_inputs
     scores = query @ values.transpose(1, 2)
     mask = length_mask(lengths, values.shape[1]).unsqueeze(1)
     assert torch.equal(NORMALIZERS["softmax"](scores, mask), masked_softmax(scores, mask))

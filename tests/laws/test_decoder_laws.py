@@ -54,7 +54,7 @@ def unrolled(
 
 
 def assert_rows_close(ours: UnrollOutput, theirs: UnrollOutput, atol: float) -> None:
-    """Equal where both have steps and places; nothing beyond."""
+    """Equal at the steps and positions that both have; zero beyond."""
     t = min(ours.readouts.shape[1], theirs.readouts.shape[1])
     torch.testing.assert_close(ours.readouts[:, :t], theirs.readouts[:, :t], rtol=0, atol=atol)
     assert (ours.weights is None) == (theirs.weights is None)
@@ -79,43 +79,45 @@ def drawn_model(data: st.DataObject, kind: Any, **how: Any) -> tuple[ModelConfig
 
 
 def states_of(config: ModelConfig, source: Ids) -> int:
-    """How many states of a source attention may look at."""
+    """How many states of a source attention may attend to."""
     stride = 2 ** (config.encoder_layers - 1) if config.encoder == "pyramid" else 1
     return -(-(len(source) + (config.attend_eos and config.encode_eos)) // stride)
 
 
-def visible(config: ModelConfig, source: Ids, step: int) -> list[int]:
-    """The places, from 0, that a look at step `step`, from 1, may give weight to.
+def allowed_positions(config: ModelConfig, source: Ids, step: int) -> list[int]:
+    """The positions, from 0, that attention at a step, counted from 1, may attend to.
 
     Where local-p puts its window is the model's own affair.
     """
-    places = range(states_of(config, source))
+    positions = range(states_of(config, source))
     if config.score == "location":
-        places = places[: config.location_positions]
+        positions = positions[: config.location_positions]
     centre = min(step, states_of(config, source))
     near = config.scope != "local_m"
-    return [s for s in places if near or abs(s + 1 - centre) <= config.window]
+    return [s for s in positions if near or abs(s + 1 - centre) <= config.window]
 
 
 @every_attention
 @some
 @given(anything, pair_lists, types)
-def test_attention_sums_to_one_over_what_it_may_see_and_is_zero_elsewhere(kind, data, pairs, dtype):
+def test_attention_sums_to_one_over_what_it_may_attend_to_and_is_zero_elsewhere(
+    kind, data, pairs, dtype
+):
     config, model = drawn_model(data, kind, dtype=dtype)
     weights = unrolled(model, pairs).weights
     assert weights.shape[1] == config.heads
     assert (weights >= 0).all()
     for row, (source, _) in enumerate(pairs):
-        for step, looks in enumerate(weights[row].unbind(1), start=1):  # [N, S]
-            allowed = visible(config, source, step)
-            total = looks[:, allowed].sum(-1)
+        for step, heads in enumerate(weights[row].unbind(1), start=1):  # [N, S]
+            allowed = allowed_positions(config, source, step)
+            total = heads[:, allowed].sum(-1)
             expected = torch.full_like(total, float(bool(allowed)))
             if config.scope == "local_p":
                 assert (total <= expected + TYPES[dtype]).all()
             else:
                 torch.testing.assert_close(total, expected, rtol=0, atol=TYPES[dtype])
-            hidden = [s for s in range(looks.shape[-1]) if s not in allowed]
-            assert not looks[:, hidden].any()  # exactly 0
+            hidden = [s for s in range(heads.shape[-1]) if s not in allowed]
+            assert not heads[:, hidden].any()  # exactly 0
 
 
 @every_kind
@@ -161,13 +163,13 @@ def test_a_batch_is_its_sentences_one_by_one(kind, data, pairs, dtype):
 @every_kind
 @some
 @given(anything, pair_lists, st.randoms(use_true_random=False))
-def test_a_batch_in_another_order_gives_its_results_in_that_order(kind, data, pairs, chance):
+def test_a_batch_in_another_order_gives_its_results_in_that_order(kind, data, pairs, rng):
     _, model = drawn_model(data, kind)
     order = list(range(len(pairs)))
-    chance.shuffle(order)
-    ours, moved = unrolled(model, pairs), unrolled(model, [pairs[i] for i in order])
+    rng.shuffle(order)
+    ours, reordered = unrolled(model, pairs), unrolled(model, [pairs[i] for i in order])
     weights = None if ours.weights is None else ours.weights[order]
-    assert_rows_close(UnrollOutput(ours.readouts[order], weights), moved, 1e-12)
+    assert_rows_close(UnrollOutput(ours.readouts[order], weights), reordered, 1e-12)
 
 
 @every_kind
@@ -183,7 +185,7 @@ def test_unrolling_is_starting_and_stepping(kind, data, pairs):
 @every_kind
 @some
 @given(anything, sentences, sentences)
-def test_no_step_sees_what_is_written_after_it(kind, data, source, target):
+def test_no_step_depends_on_what_is_written_after_it(kind, data, source, target):
     config, model = drawn_model(data, kind)
     t = data.draw(st.integers(0, len(target) - 1))  # the first target id that changes
     other = [*target[:t], *data.draw(st.lists(st.sampled_from(REAL_IDS), min_size=1, max_size=6))]
@@ -204,7 +206,7 @@ def test_no_step_sees_what_is_written_after_it(kind, data, source, target):
 @every_kind
 @some
 @given(anything, st.lists(st.tuples(sentences, sentences), min_size=2, max_size=4))
-def test_select_moves_everything_a_step_needs(kind, data, pairs):
+def test_select_selects_everything_a_step_needs(kind, data, pairs):
     """Selecting rows and stepping is stepping and selecting rows; rows may be repeated."""
     config, model = drawn_model(data, kind)
     batch = padded(pairs)
@@ -247,28 +249,28 @@ def test_select_moves_everything_a_step_needs(kind, data, pairs):
     st.permutations([0, 1, 2, 3]),
 )
 def test_a_reordered_beam_is_the_beam_of_reordered_sentences(kind, data, pairs, order):
-    """A state that is moved after every step goes on as if it had never been."""
+    """Reordering the rows of the state after every step changes nothing."""
     _, model = drawn_model(data, kind)
-    order = [place for place in order if place < len(pairs)]
-    batch, moved = padded(pairs), padded([pairs[place] for place in order])
+    order = [sentence for sentence in order if sentence < len(pairs)]
+    batch, reordered = padded(pairs), padded([pairs[sentence] for sentence in order])
     with torch.no_grad():
-        expected = UnrollOutput(*stepped(model, moved))
+        expected = UnrollOutput(*stepped(model, reordered))
         bound = model.decoder.bind(model.encode(batch.source))
         state, readouts, weights = bound.start(), [], []
         now = list(range(len(pairs)))  # which sentence each row is
         for t, ids in enumerate(batch.decoder_input.unbind(1)):
             rows = torch.tensor(
-                [now.index(place) for place in (order if t % 2 == 0 else sorted(order))]
+                [now.index(sentence) for sentence in (order if t % 2 == 0 else sorted(order))]
             )
             now = [now[row] for row in rows.tolist()]
             state, bound = state.select(rows), bound.select(rows)
             step = bound.step(ids[now], state)
             state = step.state
-            back = [now.index(place) for place in order]
+            back = [now.index(sentence) for sentence in order]
             readouts.append(step.readout[back])
             weights.append(None if step.weights is None else step.weights[back])
-    looked = None if weights[0] is None else torch.stack(weights, dim=2)
-    assert_rows_close(UnrollOutput(torch.stack(readouts, dim=1), looked), expected, 1e-12)
+    stacked = None if weights[0] is None else torch.stack(weights, dim=2)
+    assert_rows_close(UnrollOutput(torch.stack(readouts, dim=1), stacked), expected, 1e-12)
 
 
 @every_attention
@@ -320,7 +322,7 @@ def test_half_precision_stays_finite_and_masked(kind, data, pairs, dtype):
             assert not weights[row, ..., states_of(config, source) :].any()
 
 
-# Search on the real model
+# Search on the whole model
 
 
 def sure_of_ending(model: EncoderDecoder, *, eos: float = 1.0) -> EncoderDecoder:
@@ -338,16 +340,16 @@ def drawn_searcher(
     return config, sure_of_ending(model, eos=eos)
 
 
-def on_pieces(weights: torch.Tensor, stride: int, pieces: int, read: int) -> torch.Tensor:
-    """What a state was given, in equal parts to each piece that went into it. [T, S'] -> [T, S]
+def on_pieces(weights: torch.Tensor, stride: int, pieces: int, encoded: int) -> torch.Tensor:
+    """A state's weight in equal parts on each piece that it was encoded from. [T, S'] -> [T, S]
 
-    Of so many pieces the first `read` were read.
+    Only the first `encoded` pieces were encoded.
     """
-    shown = weights.new_zeros(len(weights), pieces)
-    for piece in range(read):
+    spread = weights.new_zeros(len(weights), pieces)
+    for piece in range(encoded):
         state = piece // stride
-        shown[:, piece] = weights[:, state] / min(stride, read - state * stride)
-    return shown
+        spread[:, piece] = weights[:, state] / min(stride, encoded - state * stride)
+    return spread
 
 
 @every_kind
@@ -366,8 +368,8 @@ def test_forcing_a_target_gives_its_loss(kind, data, pairs):
         if weights is not None:
             rows, columns = len(target) + 1, len(source) + 1
             assert hypothesis.weights.shape == (rows, columns)
-            seen, read = weights[row, :, :rows].mean(0), len(source) + config.encode_eos
-            expected = on_pieces(seen, model.encoder.stride, columns, read)
+            mean, encoded = weights[row, :, :rows].mean(0), len(source) + config.encode_eos
+            expected = on_pieces(mean, model.encoder.stride, columns, encoded)
             torch.testing.assert_close(hypothesis.weights, expected, rtol=0, atol=1e-10)
 
 
@@ -382,8 +384,8 @@ def test_attention_shown_on_the_source_sums_to_one_like_its_states(kind, data, s
         if config.scope == "local_p":
             assert row.sum() <= 1 + 1e-12
         else:
-            seen = bool(visible(config, source, step))
-            assert row.sum().item() == pytest.approx(float(seen), abs=1e-12)
+            attends = bool(allowed_positions(config, source, step))
+            assert row.sum().item() == pytest.approx(float(attends), abs=1e-12)
 
 
 @every_attention
@@ -454,7 +456,7 @@ def test_a_beam_of_one_is_greedy_search(kind, data, sources):
 
 
 def walked(model: EncoderDecoder, source: Ids, *, longest: int) -> tuple[tuple[int, ...], float]:
-    """Greedy search as a plain loop: the whole prefix is read again for every id."""
+    """Greedy search as a plain loop, which decodes the whole prefix again for every id."""
     ids: list[int] = []
     total = 0.0
     while len(ids) < longest and ids[-1:] != [EOS]:

@@ -1,7 +1,7 @@
 """Attention, coverage and readouts as plain loops over float64 numbers, from the papers alone.
 
 Vectors have one dimension, a mask is a list of booleans (True = may be attended to), and positions
-are counted from 1 where a formula counts them. Weights come under the papers' own letters.
+are counted from 1 where a formula counts them. Weights have the papers' own letters.
 
 Luong: Luong et al. (2015). Bahdanau: Bahdanau et al. (2015). Tu: Tu et al. (2016), "Modeling
 Coverage for Neural Machine Translation". See: See et al. (2017), "Get To The Point".
@@ -18,13 +18,13 @@ from torch import nn
 
 Score = Callable[[Array, Array], float]
 RowScore = Callable[[Array, Array], list[float]]
-"""query [H], keys [N, M] -> a number a position; minus infinity where there is nothing to see."""
+"""query [H], keys [S, M] -> a score a position; minus infinity where it has none."""
 
 Normalizer = Callable[[Sequence[float], Sequence[bool]], Array]
 
 
 def head_weights(attention: nn.Module, heads: int) -> dict[str, Array]:
-    """The adaptive weights of our module as `multi_head` has them: a head at a time, x W."""
+    """The adaptive weights of our module as `multi_head` takes them: a head at a time, x W."""
     named = {key: value.detach().numpy() for key, value in attention.named_parameters()}
     w: dict[str, Array] = {}
     for letter, name in {"Q": "query_weight", "K": "key_weight", "V": "value_weight"}.items():
@@ -99,20 +99,20 @@ def each_key(score: Score) -> RowScore:
 
 
 def location_scores(query: Array, keys: Array, *, table: Array) -> list[float]:
-    """W_a h_t, the first S entries: Luong, equation 8. Beyond the table nothing can be seen."""
-    places, rows = len(keys), len(table)
-    return [dot_score(table[s], query) if s < rows else -math.inf for s in range(places)]
+    """W_a h_t, the first S entries: Luong, equation 8. Beyond the table no position has a score."""
+    positions, rows = len(keys), len(table)
+    return [dot_score(table[s], query) if s < rows else -math.inf for s in range(positions)]
 
 
 def fixed_key_score(query: Array, key: Array, *, for_query: Array, vector: Array) -> float:
-    """v^T tanh(k + W_a q): Luong's "concat" as their code has it, the source half as it is."""
+    """v^T tanh(k + W_a q): Luong's "concat" as their code has it: keys are not mapped."""
     return dot_score(vector, tanh(key + times(for_query, query)))
 
 
 def scores_of(name: str, weights: Weights, *, head: int | None = None) -> RowScore:
     """The score of that name in this project, with weights named as in its modules.
 
-    With a head, every weight has one more dimension in front, and that head's is taken.
+    With a head, every weight has a leading dimension of heads, of which that head's is used.
     """
     own = {key: value if head is None else value[head] for key, value in weights.items()}
     if name == "location":
@@ -134,7 +134,7 @@ def covered_scores_of(
     for_coverage: Array,
     head: int | None = None,
 ) -> RowScore:
-    """The same with coverage [N, d] and its matrix V [P, d]."""
+    """The score of that name with coverage [S, F] and its matrix V [D_p, F]."""
     own = {key: value if head is None else value[head] for key, value in weights.items()}
 
     def score(query: Array, key: Array, covered: Array) -> float:
@@ -175,26 +175,26 @@ def covered_scores_of(
     ]
 
 
-# Normalizers: numbers [N] and a mask become weights [N]
+# Normalizers: scores [S] and a mask become weights [S]
 
 
-def allowed_places(scores: Sequence[float], mask: Sequence[bool]) -> list[int]:
+def allowed_positions(scores: Sequence[float], mask: Sequence[bool]) -> list[int]:
     return [
-        place
-        for place, (score, real) in enumerate(zip(scores, mask, strict=True))
-        if real and score > -math.inf
+        position
+        for position, (score, allowed) in enumerate(zip(scores, mask, strict=True))
+        if allowed and score > -math.inf
     ]
 
 
 def softmax(scores: Sequence[float], mask: Sequence[bool]) -> Array:
     """p_i = exp(z_i) / sum_j exp(z_j): Bahdanau, equation 6."""
     weights = np.zeros(len(scores))
-    places = allowed_places(scores, mask)
-    if places:
-        highest = max(scores[place] for place in places)
-        total = sum(math.exp(scores[place] - highest) for place in places)
-        for place in places:
-            weights[place] = math.exp(scores[place] - highest) / total
+    positions = allowed_positions(scores, mask)
+    if positions:
+        highest = max(scores[position] for position in positions)
+        total = sum(math.exp(scores[position] - highest) for position in positions)
+        for position in positions:
+            weights[position] = math.exp(scores[position] - highest) / total
     return weights
 
 
@@ -205,16 +205,16 @@ def sparsemax(scores: Sequence[float], mask: Sequence[bool]) -> Array:
     tau(z) = (z_(1) + ... + z_(k(z)) - 1) / k(z).
     """
     weights = np.zeros(len(scores))
-    places = allowed_places(scores, mask)
-    if places:
-        ordered = sorted((scores[place] for place in places), reverse=True)
+    positions = allowed_positions(scores, mask)
+    if positions:
+        ordered = sorted((scores[position] for position in positions), reverse=True)
         supported = [
             k for k in range(1, len(ordered) + 1) if 1 + k * ordered[k - 1] > sum(ordered[:k])
         ]
         size = max(supported)
         threshold = (sum(ordered[:size]) - 1) / size
-        for place in places:
-            weights[place] = max(scores[place] - threshold, 0.0)
+        for position in positions:
+            weights[position] = max(scores[position] - threshold, 0.0)
     return weights
 
 
@@ -235,10 +235,10 @@ def projected_on_simplex(scores: Sequence[float], mask: Sequence[bool]) -> Array
     Its conditions of optimality are p = [z - tau]_+ with sum 1, and here tau is searched for.
     """
     weights = np.zeros(len(scores))
-    places = allowed_places(scores, mask)
-    if places:
-        z = np.array([scores[place] for place in places])
-        weights[places] = bisected(lambda tau: np.maximum(z - tau, 0), z.max() - 1, z.max())
+    positions = allowed_positions(scores, mask)
+    if positions:
+        z = np.array([scores[position] for position in positions])
+        weights[positions] = bisected(lambda tau: np.maximum(z - tau, 0), z.max() - 1, z.max())
     return weights
 
 
@@ -249,10 +249,10 @@ def entmax15(scores: Sequence[float], mask: Sequence[bool]) -> Array:
     max(z) / 2 the sum is 0, and one less it is at least 1.
     """
     weights = np.zeros(len(scores))
-    places = allowed_places(scores, mask)
-    if places:
-        z = np.array([scores[place] for place in places]) / 2
-        weights[places] = bisected(lambda tau: np.maximum(z - tau, 0) ** 2, z.max() - 1, z.max())
+    positions = allowed_positions(scores, mask)
+    if positions:
+        z = np.array([scores[position] for position in positions]) / 2
+        weights[positions] = bisected(lambda tau: np.maximum(z - tau, 0) ** 2, z.max() - 1, z.max())
     return weights
 
 
@@ -263,15 +263,15 @@ NORMALIZERS: dict[str, Normalizer] = {
 }
 
 
-# Scopes: where a query may look at all
+# Scopes: the positions that a query may attend to
 
 
 class Window(NamedTuple):
-    inside: list[bool]  # [N]
-    factor: Array  # [N] what a weight is multiplied by
+    inside: list[bool]  # [S]
+    factor: Array  # [S] of the weights
 
 
-def seen_everywhere(mask: Sequence[bool]) -> Window:
+def global_window(mask: Sequence[bool]) -> Window:
     """Global attention: Luong, section 3.1."""
     return Window(list(mask), np.ones(len(mask)))
 
@@ -279,11 +279,14 @@ def seen_everywhere(mask: Sequence[bool]) -> Window:
 def local_m(t: int, mask: Sequence[bool], *, reach: int) -> Window:
     """p_t = t, and the window [p_t - D, p_t + D]: Luong, section 3.2, "monotonic".
 
-    t is counted from 1 and is never beyond the S places there are, as in their code.
+    t is counted from 1 and is at most S, as in their code.
     """
     centre = min(t, sum(mask))
     return Window(
-        [real and centre - reach <= s <= centre + reach for s, real in enumerate(mask, start=1)],
+        [
+            allowed and centre - reach <= s <= centre + reach
+            for s, allowed in enumerate(mask, start=1)
+        ],
         np.ones(len(mask)),
     )
 
@@ -297,7 +300,7 @@ def local_p(
     centre = sum(mask) / (1 + math.exp(-dot_score(vector, tanh(times(for_query, query)))))
     deviation = reach / 2
     return Window(
-        [real and abs(s - centre) <= reach for s, real in enumerate(mask, start=1)],
+        [allowed and abs(s - centre) <= reach for s, allowed in enumerate(mask, start=1)],
         np.array(
             [math.exp(-((s - centre) ** 2) / (2 * deviation**2)) for s in range(1, len(mask) + 1)]
         ),
@@ -307,12 +310,12 @@ def local_p(
 # Attention
 
 
-class Look(NamedTuple):
+class AttentionResult(NamedTuple):
     context: Array  # [M]
     weights: Array  # [S]
 
 
-def look(
+def attend(
     query: Array,
     keys: Array,
     values: Array,
@@ -320,16 +323,16 @@ def look(
     window: Window,
     *,
     normalizer: Normalizer = softmax,
-) -> Look:
+) -> AttentionResult:
     """c = sum_j a_j h_j, Bahdanau, equation 5, with weights only inside the window.
 
-    The weights are not made to sum to 1 again after the factor: Luong, equation 10.
+    The weights are not normalised again after the factor: Luong, equation 10.
     """
     weights = normalizer(scores(query, keys), window.inside) * window.factor
     context = np.zeros(values.shape[1])
     for weight, value in zip(weights, values, strict=True):
         context = context + weight * value
-    return Look(context, weights)
+    return AttentionResult(context, weights)
 
 
 def mapped(row: Array, matrix: Array) -> Array:
@@ -337,9 +340,9 @@ def mapped(row: Array, matrix: Array) -> Array:
     return times(matrix.T, row)
 
 
-class ManyLooks(NamedTuple):
+class MultiHeadResult(NamedTuple):
     context: Array
-    weights: list[Array]  # [N] a head
+    weights: list[Array]  # [S] each head
 
 
 def multi_head(
@@ -351,32 +354,32 @@ def multi_head(
     windows: Sequence[Window],
     *,
     normalizer: Normalizer = softmax,
-) -> ManyLooks:
-    """[head_1 ; ... ; head_H] W_O, head_h = attention(Q W_Q^h, K W_K^h, V W_V^h).
+) -> MultiHeadResult:
+    """[head_1 ; ... ; head_N] W_O, head_n = attention(Q W_Q^n, K W_K^n, V W_V^n).
 
-    Vaswani et al. (2017), section 3.2.2. W_Q [H, D_q, D], W_K [H, D_k, D], W_V [H, D_v, D'],
-    W_O [H D', D_o]. What has no W is not mapped but cut into H slices, as the values are in RNMT+
+    Vaswani et al. (2017), section 3.2.2. W_Q [N, D_q, D], W_K [N, D_k, D], W_V [N, D_v, D'],
+    W_O [N D', D_o]. What has no W is not mapped but split into N slices, as the values are in RNMT+
     (Chen et al., 2018); without W_O the heads are only joined.
     """
-    looks = [
-        look(
-            seen_by_head(query, w.get("W_Q"), head, len(scores)),
-            np.array([seen_by_head(key, w.get("W_K"), head, len(scores)) for key in keys]),
-            np.array([seen_by_head(value, w.get("W_V"), head, len(scores)) for value in values]),
+    results = [
+        attend(
+            head_input(query, w.get("W_Q"), head, len(scores)),
+            np.array([head_input(key, w.get("W_K"), head, len(scores)) for key in keys]),
+            np.array([head_input(value, w.get("W_V"), head, len(scores)) for value in values]),
             scores[head],
             windows[head],
             normalizer=normalizer,
         )
         for head in range(len(scores))
     ]
-    joined = join(*(each.context for each in looks))
-    return ManyLooks(
-        mapped(joined, w["W_O"]) if "W_O" in w else joined, [each.weights for each in looks]
+    joined = join(*(each.context for each in results))
+    return MultiHeadResult(
+        mapped(joined, w["W_O"]) if "W_O" in w else joined, [each.weights for each in results]
     )
 
 
-def seen_by_head(row: Array, matrices: Array | None, head: int, heads: int) -> Array:
-    """x W^h, or the h-th of H slices of x."""
+def head_input(row: Array, matrices: Array | None, head: int, heads: int) -> Array:
+    """x W^n, or the n-th of N slices of x."""
     if matrices is not None:
         return mapped(row, matrices[head])
     width = len(row) // heads
@@ -386,9 +389,9 @@ def seen_by_head(row: Array, matrices: Array | None, head: int, heads: int) -> A
 # Coverage
 
 
-def fertility(state: Array, *, vector: Array, most: float) -> float:
+def fertility(state: Array, *, vector: Array, maximum: float) -> float:
     """Phi_j = N sig(U_f h_j): Tu, section 3.1.1."""
-    return most / (1 + math.exp(-dot_score(vector, state)))
+    return maximum / (1 + math.exp(-dot_score(vector, state)))
 
 
 def linear_coverage(before: float, weight: float, fertility: float) -> float:
@@ -396,19 +399,17 @@ def linear_coverage(before: float, weight: float, fertility: float) -> float:
     return before + weight / fertility
 
 
-def gru_coverage(
-    before: Array, weight: float, state: Array, asked_by: Array, w: CellWeights
-) -> Array:
+def gru_coverage(before: Array, weight: float, state: Array, query: Array, w: CellWeights) -> Array:
     """C_ij = f(C_{i-1,j}, a_ij, h_j, t_{i-1}) with a GRU for f: Tu, section 3.1.2.
 
-    The GRU reads [a_ij ; h_j ; t_{i-1}], and its reset gate comes after the product.
+    The GRU's input is [a_ij ; h_j ; t_{i-1}], and its reset gate acts after the product.
     """
-    inputs = join(np.array([weight]), state, asked_by)
+    inputs = join(np.array([weight]), state, query)
     return gru(inputs, NOTHING, State(before), split_gates(w, "rzn")).hidden
 
 
 def covered_keys(keys: Array, coverage: Array, *, matrix: Array) -> Array:
-    """k_j + V C_{i-1,j} for mapped keys [N, A], coverage [N, d] and V [A, d].
+    """k_j + V C_{i-1,j} for mapped keys [S, A], coverage [S, F] and V [A, F].
 
     Tu, section 3.2: e_ij = v_a^T tanh(W_a t_{i-1} + U_a h_j + V_a C_{i-1,j}). There U_a h_j is the
     mapped key; for the other scores it is what the query is multiplied with: W k, or k alone.
@@ -461,14 +462,14 @@ def covered_dot_score(
     return scaled_dot_score(query, covered) if scaled else dot_score(query, covered)
 
 
-def coverage_loss(rows: Sequence[Array], real: Sequence[bool]) -> float:
+def coverage_loss(rows: Sequence[Array], nonpad: Sequence[bool]) -> float:
     """sum_t sum_i min(a_i^t, c_i^t), c^t = sum of a^t' before t: See, equations 10 and 12.
 
-    Summed over the real target steps; real steps come first, padding after them.
+    Summed over the steps of target tokens, which come first; steps of padding come after them.
     """
     total = 0.0
     for t, row in enumerate(rows):
-        if not real[t]:
+        if not nonpad[t]:
             continue
         for i in range(len(row)):
             earlier = sum(float(rows[before][i]) for before in range(t))

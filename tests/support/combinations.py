@@ -76,7 +76,7 @@ def model_settings(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
             widths = [memory]
             bridges = bridges if copied == memory else ["tanh", "zero"]
         elsewhere = kind.attention != "luong" or chosen["context_to_upper"]
-        elsewhere = elsewhere or chosen.get("feedback") == "context"  # something else reads it too
+        elsewhere = elsewhere or chosen.get("feedback") == "context"  # something else uses it too
         chosen["readout_context"] = draw(one_of(None, True, False) if elsewhere else st.none())
     else:
         chosen["readout_context"] = draw(one_of(None, False, kind.context == "input"))
@@ -109,8 +109,8 @@ def settings_of_attention(draw: st.DrawFn, kind: Kind, layers: int) -> dict[str,
         chosen["query_layer"] = "bottom"
     too_late = kind.attention == "luong" and chosen["query_layer"] == "top"
     chosen["context_to_upper"] = layers > 1 and not too_late and draw(flags)
-    feeds = chosen["input_feeding"]
-    if feeds or (feeds is None and kind.attention == "luong"):
+    feeding = chosen["input_feeding"]
+    if feeding or (feeding is None and kind.attention == "luong"):
         chosen["feedback"] = draw(one_of("readout", "context"))
     return chosen
 

@@ -1,8 +1,8 @@
 """Whole models as plain loops over float64 numbers: every combination of settings of `model`.
 
-The cells and encoders of `recurrent_references.py` and the looks of `attention_references.py`, put
-together sentence by sentence and step by step. Nothing is batched, nothing is padded, and of our
-modules only the weights are read, by their names.
+The cells and encoders of `recurrent_references.py` and the attention of `attention_references.py`,
+put together sentence by sentence and step by step. Nothing is batched or padded, and only the
+weights of our modules are used, by their names.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from seq2seq.batch import EOS
 from seq2seq.config import ModelConfig
 from seq2seq.model import EncoderDecoder
 
-FERTILITY = 2.0  # N of Tu et al. (2016), section 3.1.1: as their experiments have it
+FERTILITY = 2.0  # N of Tu et al. (2016), section 3.1.1: as in their experiments
 
 
 class Source(NamedTuple):
@@ -30,13 +30,13 @@ class Source(NamedTuple):
     values: Array  # [S, M]
     mask: list[bool]  # [S]
     summary: Array  # [Z]
-    last: list[State]  # of each encoder layer, its directions joined
+    final_states: list[State]  # of each encoder layer, its directions joined
 
 
-class Decoded(NamedTuple):
-    """What a step leaves behind."""
+class StepResult(NamedTuple):
+    """One step of a decoder, and the state after it."""
 
-    readout: Array  # [R]
+    readout: Array  # [O]
     weights: list[Array]  # N heads, [S] each; none without attention
     states: list[State]  # lowest layer first
     feedback: Array | None
@@ -67,45 +67,46 @@ class SlowModel:
         """ids without EOS"""
         config, encoder = self.config, self.encoder
         zeros = np.zeros(config.encoder_size)
-        read = [*ids, EOS] if config.encode_eos else list(ids)
-        backwards = config.source_order == "reversed"
-        words_alone = backwards and not config.encode_eos  # no end that stays where it is
-        states, last = rr.encoder(
-            [self.embedded(encoder, piece) for piece in (read[::-1] if words_alone else read)],
-            [self._directions(reader) for reader in encoder.layers],
+        encoded = [*ids, EOS] if config.encode_eos else list(ids)
+        reverse = config.source_order == "reversed"
+        without_eos = reverse and not config.encode_eos  # so all is reversed
+        pieces = encoded[::-1] if without_eos else encoded
+        states, final_states = rr.encoder(
+            [self.embedded(encoder, piece) for piece in pieces],
+            [self._directions(layer) for layer in encoder.layers],
             State(zeros, zeros if "lstm" in config.cell else None),
             pyramid=config.encoder == "pyramid",
-            reverse=backwards and config.encode_eos,
+            reverse=reverse and config.encode_eos,
             residual_from=config.residual_from,
         )
-        states = states[::-1] if words_alone else states
+        states = states[::-1] if without_eos else states
         if config.encoder_projection:
             parameters = dict(encoder.projection.named_parameters())
             states = [rr.affine(parameters, state) for state in states]
         for layer in encoder.self_attention:
             states = [self_attention(layer, state, states) for state in states]
         stride = 2 ** (config.encoder_layers - 1) if config.encoder == "pyramid" else 1
-        visible = len(read) if config.attend_eos else len(ids)
-        top = [end.hidden for end in last[-1]]
+        attended = len(encoded) if config.attend_eos else len(ids)
+        top = [state.hidden for state in final_states[-1]]
         summary = {"last": join(*top), "backward": top[-1], "mean": rr.mean(states)}
         return Source(
             np.array(states),
-            [place * stride < visible for place in range(len(states))],
+            [position * stride < attended for position in range(len(states))],
             summary[config.summary],
-            [joined_state(ends) for ends in last],
+            [joined_state(directions) for directions in final_states],
         )
 
-    def _directions(self, reader: Any) -> list[rr.Step]:
+    def _directions(self, layer: Any) -> list[rr.Step]:
         return [
             rr.step_of(self.config.cell, dict(direction.named_parameters()))
-            for direction in reader.directions
+            for direction in layer.directions
         ]
 
     # The decoder's parts
 
     def cell(self, layer: Any) -> rr.Step:
         kind = self.config.decoder_cell or self.config.cell
-        return rr.step_of(kind, dict(layer.named_parameters()), fed_size=layer.extra_size)
+        return rr.step_of(kind, dict(layer.named_parameters()), extra_size=layer.extra_size)
 
     def cells(self) -> list[rr.Step]:
         return [self.cell(layer) for layer in self.decoder.stack.layers]
@@ -119,8 +120,11 @@ class SlowModel:
             return [State(zeros, zeros if has_cell else None)] * config.decoder_layers
         if config.bridge == "copy":
             return [
-                State(end.hidden, (zeros if end.cell is None else end.cell) if has_cell else None)
-                for end in source.last
+                State(
+                    state.hidden,
+                    (zeros if state.cell is None else state.cell) if has_cell else None,
+                )
+                for state in source.final_states
             ]
         bridge = self.decoder.bridge
         states = []
@@ -132,22 +136,24 @@ class SlowModel:
             states.append(State(tanh(hidden), cell))
         return states
 
-    def ask(
-        self, query: Array, source: Source, number: int = 1, coverage: Array | None = None
-    ) -> ar.ManyLooks:
-        """One look of step `number`, counted from 1."""
+    def attend(
+        self, query: Array, source: Source, step_index: int = 1, coverage: Array | None = None
+    ) -> ar.MultiHeadResult:
+        """Attention at a step, counted from 1."""
         attention = self.decoder.attention
-        several = isinstance(attention, MultiHeadAttention)
-        values, heads = source.values, attention.heads if several else None
-        own = attention if heads is None else attention.attention
-        score = arrays_of(own.score)
+        is_multi_head = isinstance(attention, MultiHeadAttention)
+        values, heads = source.values, attention.heads if is_multi_head else None
+        inner = attention if heads is None else attention.attention
+        score = arrays_of(inner.score)
         normalizer = ar.NORMALIZERS[self.config.normalizer]
         w = {} if heads is None else ar.head_weights(attention, heads)
         scores, windows = [], []
         for head in range(heads or 1):
             which = None if heads is None else head
-            asked = query if heads is None else ar.seen_by_head(query, w.get("W_Q"), head, heads)
-            windows.append(self._window(own, asked, source.mask, number, which))
+            head_query = query
+            if heads is not None:
+                head_query = ar.head_input(query, w.get("W_Q"), head, heads)
+            windows.append(self._window(inner, head_query, source.mask, step_index, which))
             if coverage is None:
                 scores.append(ar.scores_of(self.config.score, score, head=which))
                 continue
@@ -159,40 +165,40 @@ class SlowModel:
                 )
             )
         if heads is None:
-            seen = ar.look(query, values, values, scores[0], windows[0], normalizer=normalizer)
-            return ar.ManyLooks(seen.context, [seen.weights])
+            result = ar.attend(query, values, values, scores[0], windows[0], normalizer=normalizer)
+            return ar.MultiHeadResult(result.context, [result.weights])
         return ar.multi_head(query, values, values, w, scores, windows, normalizer=normalizer)
 
     def _window(
-        self, attention: Any, asked: Array, mask: list[bool], number: int, head: int | None
+        self, attention: Any, query: Array, mask: list[bool], step_index: int, head: int | None
     ) -> ar.Window:
         if self.config.scope == "global":
-            return ar.seen_everywhere(mask)
+            return ar.global_window(mask)
         if self.config.scope == "local_m":
-            return ar.local_m(number, mask, reach=self.config.window)
+            return ar.local_m(step_index, mask, reach=self.config.window)
         w = arrays_of(attention.scope)
         own = {name: value if head is None else value[head] for name, value in w.items()}
         return ar.local_p(
-            asked,
+            query,
             mask,
             reach=self.config.window,
             for_query=own["weight"],
             vector=own["reduction"][0],
         )
 
-    def uncovered(self, source: Source) -> Array | None:
-        """The coverage before the first look."""
+    def first_coverage(self, source: Source) -> Array | None:
+        """The coverage before the first step."""
         if self.config.coverage == "none":
             return None
         size = 1 if self.config.coverage == "linear" else self.config.coverage_size
         return np.zeros((len(source.values), size))
 
-    def covered(
-        self, before: Array | None, looks: ar.ManyLooks, query: Array, source: Source
+    def next_coverage(
+        self, before: Array | None, attended: ar.MultiHeadResult, query: Array, source: Source
     ) -> Array | None:
         if before is None:
             return None
-        weights = np.mean(looks.weights, axis=0)
+        weights = np.mean(attended.weights, axis=0)
         w = arrays_of(self.decoder.coverage)
         if self.config.coverage == "linear":
             vector = w["fertility.weight"][0]
@@ -200,10 +206,10 @@ class SlowModel:
                 [
                     [
                         ar.linear_coverage(
-                            seen[0], weight, ar.fertility(value, vector=vector, most=FERTILITY)
+                            old[0], weight, ar.fertility(value, vector=vector, maximum=FERTILITY)
                         )
                     ]
-                    for seen, weight, value in zip(before, weights, source.values, strict=True)
+                    for old, weight, value in zip(before, weights, source.values, strict=True)
                 ]
             )
         gates = CellWeights(
@@ -214,13 +220,13 @@ class SlowModel:
         )
         return np.array(
             [
-                ar.gru_coverage(seen, weight, value, query, gates)
-                for seen, weight, value in zip(before, weights, source.values, strict=True)
+                ar.gru_coverage(old, weight, value, query, gates)
+                for old, weight, value in zip(before, weights, source.values, strict=True)
             ]
         )
 
     def readout(self, state: Array, context: Array | None, embedded: Array) -> Array:
-        """g(W [s ; c ; E y] + b), of those that are read."""
+        """g(W [s ; c ; E y] + b), of those parts that the settings choose."""
         parts = [state]
         if self.config.readout_has_context:
             assert context is not None
@@ -240,79 +246,78 @@ class SlowModel:
 
     # Whole sentences
 
-    def decode(self, source: Source, ids: Sequence[int]) -> list[Decoded]:
-        """One step for each id that is read, BOS first."""
+    def decode(self, source: Source, ids: Sequence[int]) -> list[StepResult]:
+        """One step for each id of the decoder's input, BOS first."""
         config, decoder = self.config, self.decoder
         cells, states = self.cells(), self.start(source)
-        coverage = self.uncovered(source)
+        coverage = self.first_coverage(source)
         past: list[Array] = []
-        steps: list[Decoded] = []
-        fed_size = 0
+        steps: list[StepResult] = []
+        feedback_size = 0
         if config.attention != "none" and config.uses_input_feeding:
-            fed_size = decoder.feedback_size
-        fed = np.zeros(fed_size)
-        for number, previous in enumerate(ids, start=1):
+            feedback_size = decoder.feedback_size
+        feedback = np.zeros(feedback_size)
+        for step_index, previous in enumerate(ids, start=1):
             embedded = self.embedded(decoder, previous)
             before = states
             if config.attention == "none":
-                given = source.summary if config.context == "input" else rr.NOTHING
-                states, hidden = self._stack(embedded, before, cells, given)
-                hidden = self._recalled(hidden, past)
+                extra = source.summary if config.context == "input" else rr.NOTHING
+                states, hidden = self._stack(embedded, before, cells, extra)
+                hidden = self._self_attend(hidden, past)
                 readout = self.readout(hidden, source.summary, embedded)
-                steps.append(Decoded(readout, [], states, None, None))
+                steps.append(StepResult(readout, [], states, None, None))
                 continue
 
-            def look(
-                query: Array, number: int = number, coverage: Array | None = coverage
-            ) -> tuple[ar.ManyLooks, Array | None]:
-                looks = self.ask(query, source, number, coverage)
-                return looks, self.covered(coverage, looks, query, source)
+            def attend(
+                query: Array, step_index: int = step_index, coverage: Array | None = coverage
+            ) -> tuple[ar.MultiHeadResult, Array | None]:
+                attended = self.attend(query, source, step_index, coverage)
+                return attended, self.next_coverage(coverage, attended, query, source)
 
             if config.attention == "luong" and config.query_layer == "top":
-                states, hidden = self._stack(embedded, before, cells, fed)
-                hidden = self._recalled(hidden, past)
-                looks, coverage = look(hidden)
+                states, hidden = self._stack(embedded, before, cells, feedback)
+                hidden = self._self_attend(hidden, past)
+                attended, coverage = attend(hidden)
             else:
                 if config.attention == "bahdanau":
-                    asks = 0 if config.query_layer == "bottom" else -1
-                    looks, coverage = look(before[asks].hidden)
-                    lowest = cells[0](embedded, join(looks.context, fed), before[0])
+                    query = before[0 if config.query_layer == "bottom" else -1].hidden
+                    attended, coverage = attend(query)
+                    lowest = cells[0](embedded, join(attended.context, feedback), before[0])
                 elif config.attention == "conditional":
-                    between = self.cell(decoder.first)(embedded, fed, before[0])
-                    looks, coverage = look(between.hidden)
-                    lowest = cells[0](looks.context, rr.NOTHING, between)
+                    between = self.cell(decoder.first)(embedded, feedback, before[0])
+                    attended, coverage = attend(between.hidden)
+                    lowest = cells[0](attended.context, rr.NOTHING, between)
                 else:
-                    lowest = cells[0](embedded, fed, before[0])
-                    looks, coverage = look(lowest.hidden)
-                given = looks.context if config.context_to_upper else rr.NOTHING
+                    lowest = cells[0](embedded, feedback, before[0])
+                    attended, coverage = attend(lowest.hidden)
+                extra = attended.context if config.context_to_upper else rr.NOTHING
                 upper, hidden = rr.upper_layers(
                     lowest.hidden,
                     before[1:],
                     cells[1:],
-                    fed=given,
+                    extra=extra,
                     residual_from=config.residual_from,
                 )
                 states = [lowest, *upper]
-                hidden = self._recalled(hidden, past)
-            read = before[-1].hidden if config.readout_state == "previous" else hidden
-            readout = self.readout(read, looks.context, embedded)
-            if fed_size:
-                fed = readout if config.feedback == "readout" else looks.context
-            steps.append(
-                Decoded(readout, looks.weights, states, fed if fed_size else None, coverage)
-            )
+                hidden = self._self_attend(hidden, past)
+            state = before[-1].hidden if config.readout_state == "previous" else hidden
+            readout = self.readout(state, attended.context, embedded)
+            if feedback_size:
+                feedback = readout if config.feedback == "readout" else attended.context
+            fed_back = feedback if feedback_size else None
+            steps.append(StepResult(readout, attended.weights, states, fed_back, coverage))
         return steps
 
     def _stack(
-        self, x: Array, states: Sequence[State], cells: Sequence[rr.Step], fed: Array
+        self, x: Array, states: Sequence[State], cells: Sequence[rr.Step], extra: Array
     ) -> tuple[list[State], Array]:
         residual_from = self.config.residual_from
         return rr.stack(
-            x, states, cells, fed=fed, upper_fed=rr.NOTHING, residual_from=residual_from
+            x, states, cells, extra=extra, upper_extra=rr.NOTHING, residual_from=residual_from
         )
 
-    def _recalled(self, hidden: Array, past: list[Array]) -> Array:
-        """The state after a look at those so far, to which it is added."""
+    def _self_attend(self, hidden: Array, past: list[Array]) -> Array:
+        """The state after self-attention to all states so far; it is appended to them."""
         past.append(hidden)
         if not self.config.decoder_self_attention:
             return hidden
@@ -321,22 +326,23 @@ class SlowModel:
 
 def self_attention(layer: Any, state: Array, states: Sequence[Array]) -> Array:
     """LN(x + MultiHead(x, X, X)) with scaled dots: Vaswani et al. (2017), sections 3.1 and 3.2."""
-    heads, seen = layer.attention.heads, np.array(states)
-    looks = ar.multi_head(
+    heads, rows = layer.attention.heads, np.array(states)
+    attended = ar.multi_head(
         state,
-        seen,
-        seen,
+        rows,
+        rows,
         ar.head_weights(layer.attention, heads),
         [ar.scores_of("scaled_dot", {})] * heads,
-        [ar.seen_everywhere([True] * len(seen))] * heads,
+        [ar.global_window([True] * len(rows))] * heads,
     )
     w = arrays_of(layer.norm)
-    return rr.layer_norm(state + looks.context, rr.Norm(w["weight"], w["bias"]))
+    return rr.layer_norm(state + attended.context, rr.Norm(w["weight"], w["bias"]))
 
 
-def joined_state(ends: Sequence[State]) -> State:
-    cells = [end.cell for end in ends if end.cell is not None]
-    return State(join(*(end.hidden for end in ends)), join(*cells) if cells else None)
+def joined_state(directions: Sequence[State]) -> State:
+    cells = [state.cell for state in directions if state.cell is not None]
+    hidden = join(*(state.hidden for state in directions))
+    return State(hidden, join(*cells) if cells else None)
 
 
 def tensor(value: object) -> torch.Tensor:

@@ -24,7 +24,7 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to decode: the settings of `model` that choose it."""
+    """A kind of decoder: the settings of `model` that choose it."""
 
     attention: str
     score: str = "general"
@@ -141,7 +141,7 @@ def rectangle(rows: Sequence[Ids], *, extra: int = 0) -> Tensor:
 
 
 def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Readouts [B, T, R] and weights [B, N, T, S] by `bind`, `start` and repeated `step`."""
+    """Readouts [B, T, O] and weights [B, N, T, S] by `bind`, `start` and repeated `step`."""
     bound = model.decoder.bind(model.encode(batch.source))
     state = bound.start()
     readouts, weights = [], []
@@ -150,8 +150,8 @@ def stepped(model: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor | None]
         state = step.state
         readouts.append(step.readout)
         weights.append(step.weights)
-    seen = [each for each in weights if each is not None]
-    return torch.stack(readouts, dim=1), torch.stack(seen, dim=2) if seen else None
+    found = [each for each in weights if each is not None]
+    return torch.stack(readouts, dim=1), torch.stack(found, dim=2) if found else None
 
 
 def corpus_lines(pairs: int, *, seed: int = 0) -> Iterator[tuple[str, str]]:

@@ -110,10 +110,10 @@ def test_what_does_not_go_together_is_refused_with_the_reason(chosen, named):
     with pytest.raises(ConfigError) as refusal:
         ModelConfig(**SIZES | chosen)
     assert refusal.value.hint
-    told = f"{refusal.value} {refusal.value.hint}"
+    message = f"{refusal.value} {refusal.value.hint}"
     for each in named:
-        assert each in told
-    assert any(name.removeprefix("model.") in told for name in chosen)
+        assert each in message
+    assert any(name.removeprefix("model.") in message for name in chosen)
 
 
 def test_every_refusal_is_met_here():
@@ -213,12 +213,12 @@ def assert_works(config: ModelConfig) -> None:
     model, batch = model_of(config, seed=3), padded(PAIRS)
     with torch.no_grad():
         readouts, weights = model.unroll(batch)
-        one_by_one, looked = stepped(model, batch)
+        one_by_one, stacked = stepped(model, batch)
         plain = batch_loss(model, batch, coverage=0.5).objective
         filled = padded_loss(model, batch.padded_to(*BatchBucket.holding(batch)), coverage=0.5)
     torch.testing.assert_close(filled.objective, plain, rtol=1e-9, atol=0)
     torch.testing.assert_close(readouts, one_by_one, rtol=0, atol=1e-9)
-    assert (weights is None) == (looked is None) == (config.attention == "none")
+    assert (weights is None) == (stacked is None) == (config.attention == "none")
     model.train()
     batch_loss(model, batch, coverage=0.5).objective.backward()
     for name, parameter in model.named_parameters():

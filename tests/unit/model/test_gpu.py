@@ -1,4 +1,4 @@
-"""What a GPU changes: the time, and nothing else. Passed over where torch sees none."""
+"""A GPU changes the time and nothing else. Skipped where torch finds none."""
 
 import itertools
 import warnings
@@ -24,7 +24,7 @@ from seq2seq.training.losses import batch_loss
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import build_optimizer
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 
 PAIRS = [([4, 5, 6, 7], [8, 9]), ([10], [4, 5, 6, 7, 8]), ([9, 9, 4], [10])]
 SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4]]
@@ -84,9 +84,9 @@ def test_terms_of_the_loss_are_the_same_on_a_gpu(kind):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
 def test_a_batch_goes_forward_and_backward_without_waiting(kind, cell):
-    """With everything that draws chance, too."""
-    chance = {"embedding_dropout": 0.2, "dropout": 0.2, "word_dropout": 0.1, "context_dropout": 0.1}
-    model = tiny_model(kind, cell=cell, layers=2, seed=1, dtype=torch.float32, **chance)
+    """With all that draws random numbers, too."""
+    noise = {"embedding_dropout": 0.2, "dropout": 0.2, "word_dropout": 0.1, "context_dropout": 0.1}
+    model = tiny_model(kind, cell=cell, layers=2, seed=1, dtype=torch.float32, **noise)
     model.to("cuda").train()
     batch_loss(model, padded(PAIRS).to("cuda")).objective.backward()  # libraries get ready
     with nobody_waits(), torch.autocast("cuda", dtype=torch.bfloat16):
@@ -97,8 +97,8 @@ def test_a_batch_goes_forward_and_backward_without_waiting(kind, cell):
 def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: object) -> list[float]:
     """Of twelve updates from the same weights, over batches of three shapes."""
     config = TrainingConfig(updates=12, validate_every=12, learning_rate=0.01, **choices)
-    chance = {"dropout": dropout, "embedding_dropout": dropout}
-    model = tiny_model(kind, dtype=torch.float32 if dropout else torch.float64, **chance).to(device)
+    noise = {"dropout": dropout, "embedding_dropout": dropout}
+    model = tiny_model(kind, dtype=torch.float32 if dropout else torch.float64, **noise).to(device)
     lines = [PAIRS, PAIRS * 3, [([4] * 9, [5] * 12)]]
     events = fit(
         model,
@@ -146,7 +146,7 @@ def test_a_gpu_translates_the_same(kind, beam):
 
 
 def test_float32_is_not_rounded_further():
-    """Recurrent layers round what they read to ten bits, 1e-3, unless they are told not to."""
+    """By default recurrent layers round their inputs to ten bits, 1e-3."""
     layer = torch.nn.LSTM(64, 64, batch_first=True).cuda()
     inputs = torch.randn(8, 20, 64, device="cuda")
     precise = torch.nn.LSTM(64, 64, batch_first=True).cuda().double()

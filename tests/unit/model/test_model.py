@@ -23,21 +23,23 @@ def built(**settings):
 
 
 @pytest.mark.parametrize("attention", ["luong", "bahdanau", "conditional"])
-def test_attention_may_be_kept_from_the_end_of_the_source(attention):
+def test_without_attend_eos_attention_does_not_attend_to_the_end_of_the_source(attention):
     weights = built(attention=attention, attend_eos=False).unroll(BATCH).weights
     assert (weights[0, ..., 3] == 0).all() and (weights[1, ..., 1:] == 0).all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 1, 3))
     assert (built(attention=attention).unroll(BATCH).weights[0, ..., 3] > 0).all()
 
 
-@pytest.mark.parametrize(("layers", "seen"), [(1, [3, 1]), (2, [2, 1]), (3, [1, 1])])
-def test_attention_kept_from_the_end_sees_every_state_of_a_pyramid_with_a_word(layers, seen):
+@pytest.mark.parametrize(("layers", "attended"), [(1, [3, 1]), (2, [2, 1]), (3, [1, 1])])
+def test_without_attend_eos_attention_attends_to_every_state_of_a_pyramid_with_a_word(
+    layers, attended
+):
     config = {"encoder": "pyramid", "encoder_layers": layers, "attend_eos": False}
     memory = built(**config).encode(BATCH.source)
-    assert memory.mask.sum(1).tolist() == seen  # of 3 and of 1 word
+    assert memory.mask.sum(1).tolist() == attended  # of 3 and of 1 word
 
 
-def test_a_source_whose_end_is_not_read_is_its_words():
+def test_without_encode_eos_a_source_is_its_words():
     model = built(encode_eos=False)
     memory = model.encode(BATCH.source)
     assert memory.mask.sum(1).tolist() == [3, 1] and not memory.values[~memory.mask].any()
