@@ -71,6 +71,9 @@ def test_a_blank_source_has_a_blank_translation(tmp_path):
     )
     _, validator, model = validator_of(tmp_path / "run", made.store)
     validator.measure(model, StopRequest())
+    texts = made.store.valid_text("source"), made.store.valid_text("target")
+    for sample in validator.samples:
+        assert (sample.source, sample.reference) == tuple(text[sample.line - 1] for text in texts)
     blank = {each.line: each.translation == "" for each in validator.samples}
     assert not any(blank[line] for line in blank if line in (2, 3))
     assert all(blank[line] for line in blank if line in (1, 4))
