@@ -45,6 +45,11 @@ def test_a_run_has_all_that_a_later_command_needs(run, store):
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+def test_a_run_has_the_languages_of_its_store(store, tmp_path):
+    store.meta.update(source_language="de", target_language="en")
+    assert new_run(tmp_path / "run", store).languages == ("de", "en")
+
+
 def test_a_run_may_be_moved_and_its_store_removed(run, tmp_path):
     moved = RunDirectory.open(run.path.rename(tmp_path / "else where [b]"))
     verify(moved.checkpoint("last")).load_weights(moved.build_model())
