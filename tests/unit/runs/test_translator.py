@@ -107,6 +107,15 @@ def test_heads_are_counted_from_1(run):
     assert not np.array_equal(*alignments)
 
 
+def test_a_line_is_cut_only_beyond_the_maximum_length(run):
+    pieces = len(run.tokenizer("source").encode("ba ce di"))
+    for limit, is_cut in ((pieces - 1, True), (pieces, False)):
+        translator = Translator.load(
+            run.path, search={"max_source_pieces": limit, "beam": 1}, device="cpu"
+        )
+        assert translator.translate(["ba ce di"])[0].truncated == is_cut
+
+
 def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
     with pytest.raises(CheckpointError, match="is not a run directory"):
         Translator.load(tmp_path)
