@@ -47,7 +47,7 @@ OTHER_MODELS: dict[str, Settings] = {
     "luong, untied": {"attention": "luong", "tie_embeddings": "none", "scale_embeddings": False},
 }  # fmt: skip
 DROPOUT = {"dropout": 0.2, "embedding_dropout": 0.1, "word_dropout": 0.1}
-WAYS_TO_TRAIN: dict[str, Settings] = {
+VARIANTS: dict[str, Settings] = {
     "dropout": {},
     "accumulation": {"accumulate": 3},
     "moving average": {"ema": 0.9, "weight_decay": 0.01},
@@ -123,9 +123,9 @@ def results(updates: int, only: str) -> dict[str, dict[str, Any]]:
     trainings: dict[str, tuple[Settings, Settings]] = {
         name: (model, {}) for name, model in (ORDERS | OTHER_MODELS).items()
     }
-    for (order, model), (way, training) in itertools.product(ORDERS.items(), WAYS_TO_TRAIN.items()):
-        noise = DROPOUT if way == "dropout" else {}
-        trainings[f"{order}, {way}"] = (model | noise, training)
+    for (order, model), (variant, training) in itertools.product(ORDERS.items(), VARIANTS.items()):
+        noise = DROPOUT if variant == "dropout" else {}
+        trainings[f"{order}, {variant}"] = (model | noise, training)
     return {
         name: train(model, training, updates)
         for name, (model, training) in trainings.items()
@@ -184,15 +184,15 @@ def scores(nats_per_token: float) -> Any:
     return found(f"seq2seq.training.events:{name}", "seq2seq.training:Measured")(nats_per_token)
 
 
-def found(*places: str) -> Any:
+def found(*paths: str) -> Any:
     """The first of several "module:name" that a tree has: names differ between revisions."""
-    for place in places:
-        module, _, name = place.partition(":")
+    for path in paths:
+        module, _, name = path.partition(":")
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             continue
-    raise ImportError(f"this tree has none of {', '.join(places)}")
+    raise ImportError(f"this tree has none of {', '.join(paths)}")
 
 
 def batches(generator: Any) -> Iterator[Any]:

@@ -50,7 +50,7 @@ class CudaGraphs:
                 parameter.grad = torch.zeros_like(parameter)
 
     def __call__(self, batch: Batch, tokens: int) -> Tensor:
-        bucket = BatchBucket.holding(batch)
+        bucket = BatchBucket.for_batch(batch)
         graph = self._graphs.get(bucket)
         if graph is not None:
             graph.fill(batch, tokens)
@@ -83,7 +83,7 @@ class BatchBucket(NamedTuple):
     target: int
 
     @classmethod
-    def holding(cls, batch: Batch) -> "BatchBucket":
+    def for_batch(cls, batch: Batch) -> "BatchBucket":
         """The smallest bucket that a batch fits into."""
         sizes = (*batch.source.ids.shape, batch.labels.shape[1])
         return cls(

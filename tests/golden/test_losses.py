@@ -144,8 +144,8 @@ def test_a_batch_may_be_filled_up_where_the_loss_is_in_chunks(kind, terms, chunk
 
 def assert_filling_up_changes_nothing(kind, terms):
     model, batch = tiny_model(kind, layers=2), padded(PAIRS)
-    shape = BatchBucket.holding(batch)
-    assert shape == (8, 4, 6)  # of 3 sentences, 4 source and 5 target places
+    shape = BatchBucket.for_batch(batch)
+    assert shape == (8, 4, 6)  # of 3 sentences, 4 source and 5 target positions
     made = []
     for found in (
         batch_loss(model, batch, **terms),
@@ -163,7 +163,7 @@ def assert_filling_up_changes_nothing(kind, terms):
 
 def test_a_batch_that_fills_its_shape_stays_as_it_is():
     batch = padded([([4, 5, 6], [7, 8, 9])] * 8)
-    shape = BatchBucket.holding(batch)
+    shape = BatchBucket.for_batch(batch)
     filled = batch.padded_to(*shape)
     assert shape == (8, 4, 4)
     assert filled.source.ids.equal(batch.source.ids) and filled.target_ids.equal(batch.target_ids)
@@ -181,11 +181,10 @@ def test_accumulated_gradients_are_those_of_one_batch():
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)
 
 
-def weights_of(rows: int, heads: int, steps: int, places: int, *, seed: int) -> torch.Tensor:
-    chance = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, heads, steps, places, generator=chance, dtype=torch.float64).softmax(
-        -1
-    )
+def weights_of(rows: int, heads: int, steps: int, positions: int, *, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (rows, heads, steps, positions)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).softmax(-1)
 
 
 @pytest.mark.parametrize("heads", [1, 3])
@@ -240,8 +239,9 @@ def test_the_coverage_loss_is_added_to_what_is_trained_and_to_nothing_else(kind)
 def test_without_attention_there_is_no_coverage_loss():
     model = tiny_model(PLAIN[0])
     with torch.no_grad():
-        plain, asked = (batch_loss(model, padded(PAIRS), coverage=each) for each in (0.0, 1.0))
-    assert asked == plain
+        plain = batch_loss(model, padded(PAIRS), coverage=0.0)
+        with_coverage = batch_loss(model, padded(PAIRS), coverage=1.0)
+    assert with_coverage == plain
 
 
 def rate(update: int, *, progress: float = 0.0, **settings: object) -> float:

@@ -147,5 +147,5 @@ def test_constraints_satisfy_the_dependencies():
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for line in project["dependencies"] + project["optional-dependencies"]["dev"]:
-        asked = Requirement(line)
-        assert asked.name in pinned and pinned[asked.name] in asked.specifier
+        requirement = Requirement(line)
+        assert requirement.name in pinned and pinned[requirement.name] in requirement.specifier

@@ -81,16 +81,16 @@ CHINESE = ["猫坐在垫子上，看着窗外。", "狗在花园里跑得很快�
     ],
 )
 def test_scores_and_signatures_equal_those_of_sacrebleu(tmp_path, case, our_options, their_options):
-    gold, end, references = lines(1), "\n", 1
+    target, end, references = lines(1), "\n", 1
     if case == "three references":
         references = 3
     elif case == "CRLF references":
         end = "\r\n"
     elif case == "line separators inside lines":
-        gold = gold[:10] + SEPARATED
+        target = target[:10] + SEPARATED
     elif case == "Chinese":
-        gold = CHINESE
-    hypotheses = damaged(gold, seed=2)
+        target = CHINESE
+    hypotheses = damaged(target, seed=2)
     if case == "blank hypotheses":
         hypotheses[3], hypotheses[7], hypotheses[-1] = "", "   ", ""
     elif case == "line separators inside lines":
@@ -99,9 +99,9 @@ def test_scores_and_signatures_equal_those_of_sacrebleu(tmp_path, case, our_opti
         hypotheses = [sentence.upper() for sentence in hypotheses]
     elif case == "Chinese":
         hypotheses = [sentence[:-3] + "。" for sentence in CHINESE]
-    paths = [write(tmp_path / "reference0", gold, end)]
+    paths = [write(tmp_path / "reference0", target, end)]
     for number in range(1, references):
-        paths.append(write(tmp_path / f"reference{number}", damaged(gold, seed=10 + number)))
+        paths.append(write(tmp_path / f"reference{number}", damaged(target, seed=10 + number)))
     system = write(tmp_path / "hypotheses", hypotheses)
 
     done = call("score", system, *paths, "--json", *our_options)
@@ -114,9 +114,9 @@ def test_scores_and_signatures_equal_those_of_sacrebleu(tmp_path, case, our_opti
 
 
 def test_the_lines_for_a_paper_are_those_of_sacrebleu_at_any_width(tmp_path):
-    gold = lines(1)
-    reference = write(tmp_path / "reference", gold)
-    system = write(tmp_path / "hypotheses", damaged(gold, 2))
+    target = lines(1)
+    reference = write(tmp_path / "reference", target)
+    system = write(tmp_path / "hypotheses", damaged(target, 2))
     done = seq2seq(
         "score",
         system,

@@ -304,8 +304,8 @@ class SlowModel:
             readout = self.readout(state, attended.context, embedded)
             if feedback_size:
                 feedback = readout if config.feedback == "readout" else attended.context
-            fed_back = feedback if feedback_size else None
-            steps.append(StepResult(readout, attended.weights, states, fed_back, coverage))
+            next_feedback = feedback if feedback_size else None
+            steps.append(StepResult(readout, attended.weights, states, next_feedback, coverage))
         return steps
 
     def _stack(

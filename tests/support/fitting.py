@@ -16,15 +16,15 @@ from seq2seq.training.loop import fit
 from seq2seq.training.optimization import build_optimizer
 
 
-def mirrored(count: int, chance: random.Random) -> list[tuple[list[int], list[int]]]:
-    sources = [[chance.choice(REAL_IDS) for _ in range(chance.randint(2, 5))] for _ in range(count)]
+def mirrored(count: int, rng: random.Random) -> list[tuple[list[int], list[int]]]:
+    sources = [[rng.choice(REAL_IDS) for _ in range(rng.randint(2, 5))] for _ in range(count)]
     return [(source, source[::-1]) for source in sources]
 
 
 def endless(*, sentences: int = 4, seed: int = 5) -> Iterator[Batch]:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for number in itertools.count():
-        batch = padded(mirrored(sentences, chance))
+        batch = padded(mirrored(sentences, rng))
         yield replace(batch, position=BatchPosition(1, number))
 
 

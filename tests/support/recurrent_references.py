@@ -259,7 +259,9 @@ def forward_states(step: Step, inputs: Sequence[Array], start: State) -> list[St
     return states
 
 
-def both_ways(forward: Step, backward: Step, inputs: Sequence[Array], start: State) -> LayerStates:
+def bidirectional(
+    forward: Step, backward: Step, inputs: Sequence[Array], start: State
+) -> LayerStates:
     """h_j = [forward_j ; backward_j]: Bahdanau et al. (2015), section 3.2."""
     first = forward_states(forward, inputs, start)
     second = forward_states(backward, inputs[::-1], start)
@@ -272,7 +274,7 @@ def both_ways(forward: Step, backward: Step, inputs: Sequence[Array], start: Sta
 def layer(steps: Sequence[Step], inputs: Sequence[Array], start: State) -> LayerStates:
     """The first step function goes forward; the second one, if there is one, backward."""
     if len(steps) == 2:
-        return both_ways(steps[0], steps[1], inputs, start)
+        return bidirectional(steps[0], steps[1], inputs, start)
     states = forward_states(steps[0], inputs, start)
     return LayerStates([state.hidden for state in states], states[-1:])
 

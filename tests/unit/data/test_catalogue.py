@@ -189,14 +189,14 @@ def test_captions_of_unequal_length_are_refused(captions):
         multi30k.fetch("de", "en", location=str(folder), notify=SILENT, hashes=hashes)
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class Silent(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @pytest.fixture
 def mirror(captions) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(captions[0]))
+    handler = functools.partial(Silent, directory=str(captions[0]))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

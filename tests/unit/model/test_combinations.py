@@ -215,7 +215,7 @@ def assert_works(config: ModelConfig) -> None:
         readouts, weights = model.unroll(batch)
         one_by_one, stacked = stepped(model, batch)
         plain = batch_loss(model, batch, coverage=0.5).objective
-        filled = padded_loss(model, batch.padded_to(*BatchBucket.holding(batch)), coverage=0.5)
+        filled = padded_loss(model, batch.padded_to(*BatchBucket.for_batch(batch)), coverage=0.5)
     torch.testing.assert_close(filled.objective, plain, rtol=1e-9, atol=0)
     torch.testing.assert_close(readouts, one_by_one, rtol=0, atol=1e-9)
     assert (weights is None) == (stacked is None) == (config.attention == "none")

@@ -36,10 +36,10 @@ def test_the_example_runs_by_itself(example, line):
     with mock.patch.dict(SCORES):
         if ">>>" in example:
             test = doctest.DocTestParser().get_doctest(example, {}, "example", str(PAGE), line - 1)
-            told: list[str] = []
+            messages: list[str] = []
             assert test.examples
-            doctest.DocTestRunner().run(test, out=told.append)
-            assert not told, "".join(told)
+            doctest.DocTestRunner().run(test, out=messages.append)
+            assert not messages, "".join(messages)
         else:
             lines = "\n" * (line - 1)  # so that a traceback has the page's line numbers
             exec(compile(lines + example, PAGE, "exec"), {"__name__": "example"})

@@ -51,9 +51,10 @@ def test_a_run_has_the_languages_of_its_store(store, tmp_path):
 
 
 def test_a_run_may_be_moved_and_its_store_removed(run, tmp_path):
-    moved = RunDirectory.open(run.path.rename(tmp_path / "else where [b]"))
-    verify(moved.checkpoint("last")).load_weights(moved.build_model())
-    assert moved.tokenizer("target").decode(moved.tokenizer("source").encode("ba ce")) == "ba ce"
+    elsewhere = RunDirectory.open(run.path.rename(tmp_path / "else where [b]"))
+    verify(elsewhere.checkpoint("last")).load_weights(elsewhere.build_model())
+    ids = elsewhere.tokenizer("source").encode("ba ce")
+    assert elsewhere.tokenizer("target").decode(ids) == "ba ce"
 
 
 def test_an_existing_path_is_never_touched(tmp_path, store):

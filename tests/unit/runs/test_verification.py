@@ -136,11 +136,11 @@ DANGEROUS_CALLS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("room", ["cli", "data", "seq2seq"])
-def test_no_code_can_execute_the_contents_of_a_file(room):
+@pytest.mark.parametrize("package", ["cli", "data", "seq2seq"])
+def test_no_code_can_execute_the_contents_of_a_file(package):
     found = [
         f"{path}:{number}: {line}"
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for path in sorted((ROOT / package).rglob("*.py"))
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1)
         for pattern in DANGEROUS_CALLS
         if re.search(pattern, line) and not line.strip().startswith("#")

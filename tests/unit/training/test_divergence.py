@@ -26,7 +26,7 @@ from seq2seq.training.optimization import build_optimizer
 
 LUONG = Kind("luong")
 
-WAYS = {
+TRAININGS = {
     "accumulate": {"accumulate": 2},
     "ema": {"ema": 0.9},
     "plateau": {"decay": "plateau", "plateau_patience": 1, "plateau_times": 9},
@@ -92,11 +92,11 @@ def test_divergence_leaves_the_last_checkpoint_as_it_was(tmp_path, store):
 
 
 @pytest.mark.parametrize(
-    ("way", "bad"), [*((way, math.nan) for way in WAYS), ("accumulate", math.inf)]
+    ("name", "bad"), [*((name, math.nan) for name in TRAININGS), ("accumulate", math.inf)]
 )
-def test_no_checkpoint_has_a_number_that_is_none(store, tmp_path, monkeypatch, way, bad):
+def test_no_checkpoint_has_a_number_that_is_none(store, tmp_path, monkeypatch, name, bad):
     """The gradient of update 15 is poisoned; the checkpoint of update 12 stays the last."""
-    run = new_run(tmp_path / "run", store, training=WAYS[way])
+    run = new_run(tmp_path / "run", store, training=TRAININGS[name])
     clip = seq2seq.training.loop.clip_grad_norm_
     calls = []
 
@@ -116,7 +116,7 @@ def test_no_checkpoint_has_a_number_that_is_none(store, tmp_path, monkeypatch, w
     assert load_state(last).update == 12
     assert not (run.checkpoints / "averaged").exists()
     train(run, store)
-    unharmed = new_run(tmp_path / "unharmed", store, training=WAYS[way])
+    unharmed = new_run(tmp_path / "unharmed", store, training=TRAININGS[name])
     train(unharmed, store)
     assert remains(run) == remains(unharmed)
 
@@ -147,7 +147,7 @@ def test_weights_that_are_not_finite_are_not_saved_by_a_signal(store, tmp_path):
 
 
 def test_an_average_that_is_no_number_is_no_checkpoint(store, tmp_path, monkeypatch):
-    run = new_run(tmp_path / "run", store, training=WAYS["average"])
+    run = new_run(tmp_path / "run", store, training=TRAININGS["average"])
 
     def spoiled(paths, model):
         with torch.no_grad():

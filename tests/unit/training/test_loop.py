@@ -207,10 +207,8 @@ def test_losses_do_not_depend_on_when_validation_happens():
 
 @pytest.mark.parametrize("kind", [LUONG, BAHDANAU], ids=str)
 def test_accumulated_batches_are_one_big_batch(kind):
-    chance = random.Random(4)
-    pairs = [
-        mirrored(3 + 2 * number, chance) for number in range(6)
-    ]  # unequal, and padded unequally
+    rng = random.Random(4)
+    pairs = [mirrored(3 + 2 * number, rng) for number in range(6)]  # unequal, and padded unequally
     small = [
         replace(padded(p, longer=n), position=BatchPosition(1, n)) for n, p in enumerate(pairs)
     ]

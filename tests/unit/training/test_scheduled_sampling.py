@@ -43,8 +43,8 @@ def test_with_probability_0_no_input_changes():
 
 def test_predictions_replace_tokens_as_often_as_the_probability_says():
     """60 x 20 chances a rate; three standard deviations are 0.043 at most."""
-    chance = torch.Generator().manual_seed(5)
-    rows = torch.randint(4, 11, (60, 20), generator=chance).tolist()
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randint(4, 11, (60, 20), generator=generator).tolist()
     batch, model = padded([([5], row) for row in rows]), tiny_model(LUONG[0])
     everywhere = sampled(model, batch, 1.0).decoder_input
     differs = everywhere != batch.decoder_input  # where a guess can be told from the reference

@@ -8,11 +8,11 @@ from seq2seq.kernels.deferred_gradients import DeferredGradLinear, DeferredGradM
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
-    chance = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=chance, dtype=torch.float64).requires_grad_()
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
 
 
-def looped(inputs, weight, given):
+def deferred(inputs, weight, given):
     """Three steps, each reading what the one before made; the first is given nothing."""
     read, state = DeferredGradLinear(weight), inputs
     for step in range(3):
@@ -32,7 +32,7 @@ def plain(inputs, weight, given):
 @pytest.mark.parametrize("lead", [(4,), (2, 4)], ids=["rows", "sequences"])
 def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
     layer = drawn(*lead, 3, seed=1), drawn(5, 3, seed=2), drawn(*lead, 5, seed=3)
-    made, expected = looped(*layer), plain(*layer)
+    made, expected = deferred(*layer), plain(*layer)
     torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
     slope = drawn(*expected.shape, seed=4)
     gradients = torch.autograd.grad(made, layer, slope)
@@ -42,8 +42,8 @@ def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
 
 def test_matrices_and_their_gradients_are_those_of_the_plain_products():
     inputs, matrices = drawn(2, 3, 1, 4, seed=1), drawn(2, 3, 4, 4, seed=2)
-    looped = DeferredGradMatmul(matrices)
-    made = looped(looped(inputs).tanh())
+    deferred = DeferredGradMatmul(matrices)
+    made = deferred(deferred(inputs).tanh())
     expected = (inputs @ matrices).tanh() @ matrices
     torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
     slope = drawn(*expected.shape, seed=3)
