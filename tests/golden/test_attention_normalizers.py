@@ -53,7 +53,7 @@ def test_weights_are_those_of_the_paper(name, size, spread):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_places_that_score_minus_infinity_get_nothing(name):
+def test_positions_that_score_minus_infinity_get_no_weight(name):
     scores, mask = drawn(9, 7, seed=1), drawn_mask(9, 7, seed=1)
     scores[2:, ::3] = -math.inf
     weights = NORMALIZERS[name](scores, mask)

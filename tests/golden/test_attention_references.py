@@ -67,7 +67,7 @@ def test_attention_softmax_by_hand():
 
 
 @pytest.mark.parametrize("normalizer", [*ar.NORMALIZERS.values(), ar.projected_on_simplex])
-def test_attention_normalizers_share_equally_between_equals_and_have_nothing_for_nobody(normalizer):
+def test_normalizers_give_equal_scores_equal_weights_and_masked_rows_none(normalizer):
     np.testing.assert_allclose(normalizer([7.0, 7.0, 9.0], [1, 1, 0]), [0.5, 0.5, 0], atol=1e-12)
     np.testing.assert_allclose(normalizer([7.0, -math.inf, 7.0], ALL), [0.5, 0, 0.5], atol=1e-12)
     assert not normalizer([1.0, 2.0], [False, False]).any()

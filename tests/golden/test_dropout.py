@@ -40,7 +40,7 @@ def test_variational_dropout_drops_the_same_at_every_position_of_a_sentence():
     assert torch.equal(steps(ONES[0]), steps(ONES[0]))
 
 
-def test_variational_dropout_between_layers_drops_the_same_at_every_step_of_an_unroll():
+def test_variational_dropout_between_layers_has_one_mask_for_all_steps():
     spec = LayerSpec(cell="gru", hidden_size=20)
     stack = RecurrentStack(spec, input_size=20, layers=2, dropout=0.5, variational=True).train()
     hidden, states = ONES[0].float(), [CellState(torch.zeros(50, 20), None)]

@@ -210,7 +210,7 @@ def test_a_coverage_loss_of_attention_worked_out_by_hand():
     assert coverage_loss(apart, torch.ones(1, 2, dtype=torch.bool)).item() == pytest.approx(1.0)
 
 
-def test_attention_that_never_looks_twice_has_no_coverage_loss():
+def test_attention_that_never_repeats_a_position_has_no_coverage_loss():
     real = torch.ones(1, 4, dtype=torch.bool)
     assert coverage_loss(torch.eye(4)[None, None], real).item() == 0.0
 

@@ -21,7 +21,7 @@ def gate(
     return rr.Gate(inputs, extra, state, bias, np.zeros(len(bias)))
 
 
-def test_the_reset_gate_of_bahdanau_comes_before_the_product_and_that_of_cho_after():
+def test_bahdanau_resets_before_the_product_and_cho_after_it():
     gates = {"r": gate(), "z": gate(), "n": gate(extra=ONE, state=ONE)}
     before, context = rr.State(vector(0.8)), vector(0.5)
     # z = r = 1/2: s~ = tanh(.4 + .5), s' = .4 + s~ / 2
@@ -32,7 +32,7 @@ def test_the_reset_gate_of_bahdanau_comes_before_the_product_and_that_of_cho_aft
     np.testing.assert_allclose(after.hidden, [0.4 + math.tanh(0.65) / 2], atol=1e-12)
 
 
-def test_an_open_update_gate_takes_the_new_state_in_bahdanau_and_the_old_in_cho():
+def test_an_update_gate_of_1_is_the_new_state_for_bahdanau_and_the_old_for_cho():
     gates = {"r": gate(), "z": gate(bias=vector(50)), "n": gate(inputs=ONE)}
     before, context = rr.State(vector(0.3)), vector(0)
     after = rr.bahdanau_gru(vector(1), context, before, gates)

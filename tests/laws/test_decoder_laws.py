@@ -100,7 +100,7 @@ def allowed_positions(config: ModelConfig, source: Ids, step: int) -> list[int]:
 @every_attention
 @some
 @given(anything, pair_lists, types)
-def test_attention_sums_to_one_over_what_it_may_attend_to_and_is_zero_elsewhere(
+def test_weights_sum_to_one_over_what_may_be_attended_to_and_are_zero_elsewhere(
     kind, data, pairs, dtype
 ):
     config, model = drawn_model(data, kind, dtype=dtype)

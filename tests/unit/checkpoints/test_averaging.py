@@ -93,7 +93,7 @@ def test_a_finished_run_is_averaged_once(tmp_path, store, whole):
     assert before == {p: p.read_bytes() for p in sorted(whole.path.rglob("*")) if p.is_file()}
 
 
-def test_a_finished_run_may_be_averaged_in_another_way(tmp_path, store):
+def test_a_finished_run_may_be_averaged_differently(tmp_path, store):
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     train(run, store)
     other = run.config.training.model_copy(update={"average": "best"})

@@ -97,7 +97,7 @@ def test_limits_come_from_the_config():
 
 
 @given(st.text(), st.text())
-def test_rules_treat_both_sides_alike(left, right):
+def test_rules_treat_both_sides_the_same(left, right):
     one = reason_to_drop(SentencePair(left, right), RULES)
     other = reason_to_drop(SentencePair(right, left), RULES)
     swapped = {"source blank": "target blank", "target blank": "source blank"}

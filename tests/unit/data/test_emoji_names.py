@@ -138,7 +138,7 @@ def test_a_name_that_training_has_in_one_language_is_not_tested(monkeypatch: pyt
     assert len(emoji_splits("en", "de")["new-names"]) == len(before["new-names"]) - 1
 
 
-def test_the_other_direction_has_the_same_pairs_the_other_way_round():
+def test_the_other_direction_has_the_same_pairs_with_their_sides_swapped():
     forth, back = emoji_splits("en", "ja"), emoji_splits("ja", "en")
     for split, pairs in forth.items():
         assert [(pair.target, pair.source) for pair in pairs] == back[split]

@@ -218,7 +218,7 @@ def test_leftovers_of_other_settings_are_not_reused(corpus, tmp_path):
     )
 
 
-def test_a_kill_while_pieces_are_learnt_anew_leaves_none_for_the_old_settings(
+def test_a_kill_while_other_pieces_are_learnt_leaves_none_of_the_old_settings(
     corpus, tmp_path, monkeypatch
 ):
     """Pieces A are left; pieces B are being written; then A is prepared again."""

@@ -54,7 +54,7 @@ def test_gradients_through_bfloat16_products_are_float32_and_close(kind, cell):
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
-def test_training_runs_in_the_precision_that_was_asked_for(precision):
+def test_training_runs_in_the_precision_of_its_setting(precision):
     losses = list(two_losses(precision))
     plain = list(two_losses("float32"))
     in_bfloat16 = compute_dtype(precision, "cpu") == torch.bfloat16

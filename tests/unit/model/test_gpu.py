@@ -116,7 +116,7 @@ def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: objec
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("terms", [{}, {"accumulate": 2}, {"coverage_loss": 0.5}])
 @pytest.mark.parametrize("kind", ONE_OF_EACH, ids=str)
-def test_training_goes_the_same_way(kind, terms, graphs):
+def test_training_has_the_same_losses(kind, terms, graphs):
     choices = {"kind": kind, "precision": "float32", **terms}
     on_gpu = losses("cuda", cuda_graphs=graphs, **choices)
     assert on_gpu == pytest.approx(losses("cpu", **choices), rel=1e-8)

@@ -31,9 +31,7 @@ def test_without_attend_eos_attention_does_not_attend_to_the_end_of_the_source(a
 
 
 @pytest.mark.parametrize(("layers", "attended"), [(1, [3, 1]), (2, [2, 1]), (3, [1, 1])])
-def test_without_attend_eos_attention_attends_to_every_state_of_a_pyramid_with_a_word(
-    layers, attended
-):
+def test_without_attend_eos_every_pyramid_state_with_a_word_is_attended_to(layers, attended):
     config = {"encoder": "pyramid", "encoder_layers": layers, "attend_eos": False}
     memory = built(**config).encode(BATCH.source)
     assert memory.mask.sum(1).tolist() == attended  # of 3 and of 1 word

@@ -317,7 +317,7 @@ def value_of(name: str, field):
 
 @examples(25)
 @given(st.fixed_dictionaries({name: values_of(kind) for name, kind in SECTIONS.items()}))
-def test_writing_and_reading_settings_changes_nothing(tmp_path_factory, values):
+def test_settings_are_the_same_after_writing_and_loading(tmp_path_factory, values):
     layers = {section: {} for section in SECTIONS}
     for section, chosen in values.items():  # keep what is accepted
         for name, value in chosen.items():

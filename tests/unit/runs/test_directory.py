@@ -50,7 +50,7 @@ def test_a_run_has_the_languages_of_its_store(store, tmp_path):
     assert new_run(tmp_path / "run", store).languages == ("de", "en")
 
 
-def test_a_run_may_be_moved_and_its_store_removed(run, tmp_path):
+def test_a_run_can_be_renamed_and_its_store_removed(run, tmp_path):
     elsewhere = RunDirectory.open(run.path.rename(tmp_path / "else where [b]"))
     verify(elsewhere.checkpoint("last")).load_weights(elsewhere.build_model())
     ids = elsewhere.tokenizer("source").encode("ba ce")

@@ -53,7 +53,7 @@ def run(tmp_path_factory, store_path) -> RunDirectory:
     return made
 
 
-def test_a_script_translates_where_the_libraries_of_the_command_line_are_missing(run):
+def test_a_script_translates_without_the_libraries_of_the_command_line(run):
     script = SCRIPT.format(blocked=BLOCKED, run=str(run.path))
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

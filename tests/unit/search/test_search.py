@@ -108,7 +108,7 @@ def test_a_hypothesis_without_eos_is_cut_at_its_maximum_length():
     assert [h.ids for h in found[1]] == [(A,), (B,)]  # no third exists
 
 
-def test_forbidden_ids_are_never_written_and_their_probability_is_not_redistributed():
+def test_forbidden_ids_are_never_written_and_keep_their_probability():
     table = {i: [0.5, 0.25, 0.25, 0.0] for i in range(4)}
     options = {"rows": 1, "max_lengths": [2], "forbidden": (BOS,), **OPTIONS}
     (greedy,) = greedy_search(bigrams(table), Rows(1), **options)

@@ -39,7 +39,7 @@ def test_memory_is_counted_in_powers_of_two():
         (1.0, "100.0 %"),
     ],
 )
-def test_a_share_is_never_none_or_all_unless_it_is(share, text):
+def test_a_share_is_0_or_100_percent_only_where_it_is_exactly(share, text):
     assert percent(share) == text
 
 

@@ -25,7 +25,7 @@ def test_a_lock_file_stays_and_is_the_same_one(tmp_path):
     assert (path.stat().st_ino, path.read_text()) == (inode, "")
 
 
-def test_an_owner_that_was_killed_blocks_nobody(tmp_path):
+def test_a_lock_whose_owner_was_killed_is_free(tmp_path):
     path = tmp_path / ".lock"
     code = (
         "import os, pathlib, sys; from seq2seq.system.locks import exclusive_lock\n"

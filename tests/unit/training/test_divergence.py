@@ -94,7 +94,7 @@ def test_divergence_leaves_the_last_checkpoint_as_it_was(tmp_path, store):
 @pytest.mark.parametrize(
     ("name", "bad"), [*((name, math.nan) for name in TRAININGS), ("accumulate", math.inf)]
 )
-def test_no_checkpoint_has_a_number_that_is_none(store, tmp_path, monkeypatch, name, bad):
+def test_no_checkpoint_has_a_weight_that_is_not_finite(store, tmp_path, monkeypatch, name, bad):
     """The gradient of update 15 is poisoned; the checkpoint of update 12 stays the last."""
     run = new_run(tmp_path / "run", store, training=TRAININGS[name])
     clip = seq2seq.training.loop.clip_grad_norm_

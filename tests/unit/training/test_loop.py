@@ -28,7 +28,7 @@ CONDITIONAL = Kind("conditional", "concat")
 
 
 @pytest.mark.parametrize("kind", [LUONG, BAHDANAU, CONDITIONAL], ids=str)
-def test_attention_learns_to_turn_a_sentence_round(kind):
+def test_attention_learns_to_reverse_a_sentence(kind):
     torch.manual_seed(1)
     sizes = {"embedding_size": 24, "encoder_size": 24, "decoder_size": 48, "attention_size": 24}
     model = build_model(
@@ -137,7 +137,7 @@ def test_minutes_end_a_run_and_steer_its_rate():
     assert events[-1].reason == "the 1 minutes are over"
 
 
-def test_time_goes_on_where_it_stopped():
+def test_the_seconds_of_a_resumed_run_are_added_to_those_before():
     config = TrainingConfig(updates=1000, minutes=1.0, validate_every=500, patience=0)
     late = TrainingState(seconds=59.0, update=500, validated=500)
     seconds = itertools.count(start=1000.0, step=0.75)
@@ -153,7 +153,7 @@ def test_the_rate_is_that_of_the_schedule_and_the_gradient_is_clipped():
     assert all(e.gradient_norm > 1e-6 for e in updates)  # as it was before clipping
 
 
-def test_an_update_has_a_stream_of_chance_of_its_own():
+def test_every_update_has_a_random_stream_of_its_own():
     def drawn(seed: int, update: int) -> list[float]:
         seed_update(seed, update)
         return torch.rand(4).tolist()
@@ -166,7 +166,7 @@ def test_an_update_has_a_stream_of_chance_of_its_own():
 # Validation
 
 
-def test_validation_draws_no_chance_and_leaves_the_mode_alone():
+def test_validation_draws_no_random_numbers_and_keeps_the_mode():
     model = tiny_model(LUONG, dropout=0.5)
     batches = [padded([([5, 6], [7])]), padded([([5], [7, 8, 9])])]
     before = torch.get_rng_state()

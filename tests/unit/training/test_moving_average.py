@@ -30,7 +30,7 @@ def test_it_is_the_corrected_average_of_a_float64_loop(decay):
             assert all(torch.equal(average.weights[n], p) for n, p in model.named_parameters())
 
 
-def test_in_place_the_model_has_the_average_and_then_its_own_again():
+def test_within_the_context_the_model_has_the_average_and_then_its_own_weights():
     model = nn.Linear(2, 2)
     average = MovingAverage(model, decay=0.5)
     averages = {name: weight.clone() for name, weight in average.weights.items()}

@@ -32,7 +32,7 @@ def test_a_plateau_multiplies_the_rate():
     assert rates == pytest.approx([0.2, 0.8, 0.8, 0.2, 0.05, 0.1])
 
 
-def test_weight_decay_is_algorithm_2_of_loshchilov_and_hutter_on_matrices_alone():
+def test_weight_decay_is_algorithm_2_of_loshchilov_and_hutter_on_matrices():
     layer = nn.Linear(1, 1).double()
     with torch.no_grad():
         layer.weight.fill_(2.0)

@@ -28,7 +28,7 @@ def test_every_second_goes_to_the_innermost_part():
     )
 
 
-def test_a_profile_tells_every_part_and_changes_no_byte(tmp_path, store):
+def test_a_profile_reports_every_part_and_changes_no_byte(tmp_path, store):
     plain, watched = (
         new_run(tmp_path / "plain", store),
         new_run(tmp_path / "watched", store, training={"profile": True}),
