@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from cli.terminal.console import note, write_json, write_line
 from cli.terminal.drawing import draw
 from cli.terminal.screen import stdout_console, table
-from seq2seq.attention.attention import MultiHeadAttention
+from seq2seq.attention import MultiHeadAttention
 from seq2seq.attention.scores import SCORES
 from seq2seq.rendering.text import draw_matrix
 from seq2seq.system.files import replacing

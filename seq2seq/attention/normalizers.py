@@ -23,7 +23,7 @@ def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if not scores.shape[-1]:
         return scores
-    z, allowed = _lowered(scores, mask, reach=1.0)
+    z, allowed = _shifted_scores(scores, mask, reach=1.0)
     ranked, ranks = _ranked(z)
     sums = ranked.cumsum(-1)
     support = (1 + ranks * ranked > sums).sum(-1, keepdim=True)  # k [..., 1]
@@ -40,7 +40,7 @@ def entmax15(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if not scores.shape[-1]:
         return scores
-    z, allowed = _lowered(scores, mask, reach=2.0)
+    z, allowed = _shifted_scores(scores, mask, reach=2.0)
     z = z / 2
     ranked, ranks = _ranked(z)
     mean = ranked.cumsum(-1) / ranks
@@ -58,7 +58,7 @@ NORMALIZERS: dict[str, Normalizer] = {
 }
 
 
-def _lowered(scores: Tensor, mask: Tensor | None, *, reach: float) -> tuple[Tensor, Tensor]:
+def _shifted_scores(scores: Tensor, mask: Tensor | None, *, reach: float) -> tuple[Tensor, Tensor]:
     """Scores minus the largest, in float32 at least, and which of them are allowed.
 
     Both functions give weight 0 to every score that is `reach` or more below the largest, so scores

@@ -37,7 +37,7 @@ class AttentionParts:
     context_dropout: float = 0.0
 
 
-class AttendOutput(NamedTuple):
+class StepAttention(NamedTuple):
     """What attention returns for one query a sentence."""
 
     context: Tensor  # [B, M]
@@ -51,7 +51,7 @@ class RecurrentOutput(NamedTuple):
     layers: tuple[CellState, ...]  # the next states, lowest first
     output: Tensor  # [B, H], of the top layer, after self-attention
     past: ProjectedMemory | None  # for self-attention at the next step
-    attended: AttendOutput
+    attended: StepAttention
 
 
 class AttentiveDecoder(nn.Module, ABC):
@@ -108,7 +108,7 @@ class AttentiveDecoder(nn.Module, ABC):
             bound.project(embedded).unbind(1), embedded.unbind(1), strict=True
         ):
             result = bound.advance(projected, state)
-            states.append(bound.readout_state(result, state))
+            states.append(bound.state_for_readout(result, state))
             contexts.append(result.attended.context)
             weights.append(result.attended.weights)
             if self.feedback == "readout":
@@ -153,7 +153,9 @@ class AttentiveStep(ABC):
         embedded = decoder.embed(previous_ids)  # [B, E]
         result = self.advance(self.project(embedded), state)
         context, weights, _ = result.attended
-        readout = decoder.readout(self.readout_state(result, state), context, embedded)  # [B, O]
+        readout = decoder.readout(
+            self.state_for_readout(result, state), context, embedded
+        )  # [B, O]
         return StepOutput(
             decoder.dropout(readout), weights, self.next_state(state, result, readout)
         )
@@ -161,7 +163,7 @@ class AttentiveStep(ABC):
     def select(self, rows: Tensor) -> Self:
         return replace(self, memory=self.memory.select(rows))
 
-    def attend(self, query: Tensor, state: DecoderState) -> AttendOutput:
+    def attend(self, query: Tensor, state: DecoderState) -> StepAttention:
         """Attend to the memories with one query a sentence. query [B, H]"""
         memory, coverage = self.memory, self.decoder.coverage
         assert memory.projected is not None and state.step_index is not None
@@ -181,7 +183,7 @@ class AttentiveStep(ABC):
         if coverage is not None:
             assert state.coverage is not None
             covered = coverage.update(state.coverage, weights.mean(1), query)
-        return AttendOutput(context.squeeze(1), weights, covered)
+        return StepAttention(context.squeeze(1), weights, covered)
 
     def self_attend(
         self, output: Tensor, past: ProjectedMemory | None
@@ -191,7 +193,7 @@ class AttentiveStep(ABC):
             return output, None
         return self.decoder.self_attention.step(output, past)
 
-    def readout_state(self, result: RecurrentOutput, state: DecoderState) -> Tensor:
+    def state_for_readout(self, result: RecurrentOutput, state: DecoderState) -> Tensor:
         """The state that the readout is computed from. -> [B, H]"""
         if self.decoder.readout_state == "previous":
             return state.layers[-1].hidden
