@@ -126,7 +126,9 @@ def test_a_second_signal_stops_at_once(slow_store, tmp_path, second):
 
 
 def test_a_signal_at_start_up_leaves_nothing_behind(prepared, tmp_path):
-    with Running(*train(prepared, tmp_path / "run")) as program:
+    # where Python itself was reading a module, it complains of the file that is left open
+    warnings = "error,ignore::ResourceWarning"
+    with Running(*train(prepared, tmp_path / "run"), warnings=warnings) as program:
         time.sleep(0.5)
         code, _ = program.end(signal.SIGTERM)
     # -SIGABRT: torch ends the process itself when its import is broken off in its C++ part
