@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def without_end(alignment: Alignment) -> Alignment:
-    """The same alignment without the row and the column of the end of the sentence."""
+    """An alignment without the row and the column of the end of the sentence."""
     rows = len(alignment.target) - (alignment.target[-1] == END_MARK)
     columns = len(alignment.source) - (alignment.source[-1] == END_MARK)
     return Alignment(

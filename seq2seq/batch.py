@@ -104,7 +104,7 @@ class Batch(_TensorFields):
         return f"a batch of {pairs} pairs, {source} source by {self.labels.shape[1]} target pieces"
 
     def to(self, device: str) -> Batch:
-        """The same batch on a device; `source.lengths` stay on the CPU.
+        """Copy the batch to a device; `source.lengths` stay on the CPU.
 
         The positions that are not padding are found first: on a GPU that would wait for it.
         """

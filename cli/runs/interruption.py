@@ -45,7 +45,7 @@ class StopRequest:
             raise Interrupted(self.signal_number)
 
     def interruptible(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The same items; raises Interrupted before the next one after a signal."""
+        """Yield the items; raise Interrupted before the next one once a signal has come."""
         for item in items:
             self.raise_if_requested()
             yield item

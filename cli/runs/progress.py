@@ -247,7 +247,7 @@ class TimeEstimate:
 
 
 def clock_time(seconds: float) -> str:
-    """As minutes and seconds, "12:34", with hours where there are any, "1:00:05"."""
+    """Format seconds as minutes and seconds, "12:34", with hours where there are any, "1:00:05"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

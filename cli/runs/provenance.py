@@ -72,7 +72,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 def new_provenance(
     config: RunConfig, store: TokenStore, *, started_from: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What provenance.json says of a run that is created now.
+    """The content of provenance.json for a run that is created now.
 
     started_from: the run whose weights it starts with, if it does
     """

@@ -43,7 +43,7 @@ def heading(text: str) -> None:
 
 
 def report_error(error: UserError) -> None:
-    """What is wrong and where, then what to do, one line each."""
+    """Write an error on stderr: its message, then its hint, one line each."""
     _print_to_stderr(("error: ", "bold red"), (error.message, ""))
     if error.hint:
         _print_to_stderr(("hint:  ", "cyan"), (error.hint, ""))

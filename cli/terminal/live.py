@@ -127,7 +127,7 @@ class LiveReporter:
             self._live.stop()
 
     def view(self) -> RenderableType:
-        """What is drawn now; after the first update only."""
+        """The live view as it is drawn now; called after the first update only."""
         assert self._latest is not None
         event = self._latest
         numbers = Table.grid(padding=(0, 2))

@@ -61,7 +61,7 @@ def warn_if_truncated(translation: Translation, *, line: int) -> None:
 def output_lines(
     translation: Translation, number: int, *, n_best: int, alignments: bool
 ) -> list[str]:
-    """What plain output has for one source line, whose number counts from 0."""
+    """The lines of plain output for one source line; line numbers count from 0."""
     if not translation.candidates:
         return [""] if n_best == 1 else [f"{number} |||  ||| 0"]
     lines = []
@@ -76,7 +76,7 @@ def output_lines(
 
 
 def translation_json(translation: Translation, *, alignments: bool) -> dict[str, Any]:
-    """What JSON output has for one source line."""
+    """The JSON object that is printed for one source line."""
     return {
         "schema_version": 1,
         "source": translation.source,

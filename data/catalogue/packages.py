@@ -29,7 +29,7 @@ class Wheel:
     size: int  # bytes
 
     def origin(self) -> dict[str, Any]:
-        """What corpus.json says of where a corpus came from."""
+        """The entry of corpus.json that names the package a corpus came from."""
         return {"package": self.project, "version": self.version, "sha256": self.sha256}
 
 

@@ -82,7 +82,7 @@ class StepFunctions(Protocol):
         ...
 
     def select(self, rows: Tensor) -> "StepFunctions":
-        """The same decoder, bound to these rows of the memories. rows [B'] int64"""
+        """The decoder bound to these rows of the memories. rows [B'] int64"""
         ...
 
 

@@ -58,7 +58,7 @@ class PlainDecoder(nn.Module):
         return self.embedding_dropout(self.embedding(ids))  # type: ignore[no-any-return]
 
     def extra_input(self, summary: Tensor) -> Tensor | None:
-        """What enters the lowest layer beside the embedding. summary [B, ..., Z]"""
+        """The input of the lowest layer beside the embedding. summary [B, ..., Z]"""
         return summary if self.context == "input" else None
 
 

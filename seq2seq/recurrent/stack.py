@@ -141,7 +141,7 @@ class Bridge(nn.Module):
         return tuple(self._with_cell(state) for state in final_states)
 
     def _with_cell(self, state: CellState) -> CellState:
-        """The same hidden state, with a cell if the decoder's states have one."""
+        """Drop the cell, or add a zero one, where the decoder's states need it."""
         if not self.has_cell:
             return CellState(state.hidden, None)
         return CellState(

@@ -190,7 +190,7 @@ def stop_reason(state: TrainingState, config: TrainingConfig) -> str | None:
 def _validation(
     scores: ValidationScores, state: TrainingState, config: TrainingConfig, *, is_last: bool
 ) -> Validation:
-    """What a validation changes: the best so far, patience, and the rate on a plateau."""
+    """Update best scores, patience and plateaus after a validation."""
     nats = scores.nats_per_token
     if not math.isfinite(nats):
         raise DivergenceError(
