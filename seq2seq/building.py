@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from seq2seq.attention.attention import Attention, MultiHeadAttention
+from seq2seq.attention.attention import Attention, MemoryAttention, MultiHeadAttention
 from seq2seq.attention.coverage import Coverage, GRUCoverage, LinearCoverage
 from seq2seq.attention.scopes import LocalMonotonic, LocalPredictive, Scope
 from seq2seq.attention.scores import ScoreSizes, build_score
@@ -190,7 +190,7 @@ def _noise(config: ModelConfig) -> CellNoise:
     return CellNoise(recurrent_dropout=config.recurrent_dropout, zoneout=config.zoneout)
 
 
-def _build_attention(config: ModelConfig) -> Attention | MultiHeadAttention:
+def _build_attention(config: ModelConfig) -> MemoryAttention:
     if config.heads == 1 and not config.uses_projections:
         sizes = ScoreSizes(
             query=config.decoder_size,
@@ -235,9 +235,7 @@ def _build_scope(config: ModelConfig, *, query_size: int, heads: int | None) -> 
     )
 
 
-def _build_coverage(
-    config: ModelConfig, attention: Attention | MultiHeadAttention
-) -> Coverage | None:
+def _build_coverage(config: ModelConfig, attention: MemoryAttention) -> Coverage | None:
     if config.coverage == "none":
         return None
     memory_size, heads = config.memory_size, attention.heads

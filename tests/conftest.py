@@ -27,7 +27,7 @@ torch.set_num_threads(1)  # on a busy machine of two cores, two threads are 15 t
 
 @pytest.fixture(autouse=True)
 def torch_settings() -> Iterator[None]:
-    """What a command that is called in a test sets for its process is put back."""
+    """Restore the process settings that a command called in a test changes."""
     yield
     torch.set_flush_denormal(False)  # Hypothesis draws numbers below 1e-38
     if torch.get_num_threads() != 1:

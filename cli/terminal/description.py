@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 WIDTH = 100  # columns that a preset's prose is wrapped to; its equations are never wider
 
 Description = tuple[dict[str, Any], list[str]]
-"""The same as JSON values and as lines of text."""
+"""Facts as JSON values and as lines of text."""
 
 
 def of_preset(name: str) -> Description:

@@ -6,8 +6,8 @@ the whole batch or [..., L, S]: boolean, True = may attend, or floating and adde
 query that may attend to nothing gets weights and context 0.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from seq2seq.attention.masks import AttentionMask, masked_softmax
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import Scope
 from seq2seq.attention.scores import EQUAL_WIDTHS, Score, ScoreSizes, build_score, glorot
-from seq2seq.kernels.deferred_gradients import DeferredGradMatmul
 from seq2seq.kernels.dropout import Dropout
 
 
@@ -49,19 +48,11 @@ def attend(
     return AttentionOutput(weights @ values, weights)
 
 
-class LoopedMemory(NamedTuple):
-    """What every step of a loop compares with and multiplies by."""
-
-    score: Callable[[Tensor], Tensor]  # queries [..., N, L, D_q] -> [..., N, L, S]
-    values: DeferredGradMatmul
-
-
 class ProjectedMemory(NamedTuple):
     """Keys and values as the heads compare and sum them: projected once for all queries."""
 
     keys: Tensor  # [..., N, S, D_p]
     values: Tensor  # [..., N, S, D_v]
-    loop: LoopedMemory | None = None  # products with both, for the length of one unroll
 
     def select(self, rows: Tensor) -> "ProjectedMemory":
         return ProjectedMemory(self.keys[rows], self.values[rows])
@@ -74,7 +65,47 @@ class ProjectedMemory(NamedTuple):
         )
 
 
-class Attention(nn.Module):
+class MemoryAttention(nn.Module, ABC):
+    """Attention in two halves: a memory is projected once, and attended to at every step."""
+
+    heads: int  # N
+
+    def forward(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | AttentionMask | None = None,
+    ) -> AttentionOutput:
+        """query [..., L, D_q], keys [..., S, D_k], values [..., S, D_v]"""
+        return self.attend(query, self.project_memory(keys, values), mask)
+
+    @abstractmethod
+    def project_memory(self, keys: Tensor, values: Tensor) -> ProjectedMemory:
+        """Everything that depends on keys [..., S, D_k] and values [..., S, D_v] alone."""
+
+    @abstractmethod
+    def projected_size(self, key_size: int) -> int:
+        """D_p, the width of a head's projected keys."""
+
+    @abstractmethod
+    def attend(
+        self,
+        query: Tensor,
+        memory: ProjectedMemory,
+        mask: Tensor | AttentionMask | None = None,
+        *,
+        steps: Tensor | None = None,
+        key_bias: Tensor | None = None,
+    ) -> AttentionOutput:
+        """Attend to projected memory: query [..., L, D_q] -> [..., L, M], [..., N, L, S].
+
+        steps [..., L] numbers the queries from 1, for a scope that depends on it (default: 1 to L);
+        key_bias [..., N, S, D_p] is added to the projected keys, as coverage does.
+        """
+
+
+class Attention(MemoryAttention):
     """C = (normalizer(f(Q, K)) o prior) V, one head.
 
     `normalizer` is a name of `seq2seq.attention.normalizers`; a scope limits the positions that a
@@ -102,28 +133,11 @@ class Attention(nn.Module):
         self.normalize = NORMALIZERS[normalizer]
         self.dropout = Dropout(dropout)
 
-    def forward(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        mask: Tensor | AttentionMask | None = None,
-    ) -> AttentionOutput:
-        """query [..., L, D_q], keys [..., S, D_k], values [..., S, D_v]"""
-        return self.attend(query, self.project_memory(keys, values), mask)
-
     def project_memory(self, keys: Tensor, values: Tensor) -> ProjectedMemory:
-        """Everything that depends on keys [..., S, D_k] and values [..., S, D_v] alone."""
         return ProjectedMemory(self.score.project_keys(keys).unsqueeze(-3), values.unsqueeze(-3))
 
     def projected_size(self, key_size: int) -> int:
-        """D_p, the width of projected keys."""
         return self.score.projected_size(key_size)
-
-    def looped(self, memory: ProjectedMemory) -> ProjectedMemory:
-        """The same memory, whose gradient is one product for all steps of an unroll."""
-        score = self.score.looped(memory.keys)
-        return memory._replace(loop=LoopedMemory(score, DeferredGradMatmul(memory.values)))
 
     def attend(
         self,
@@ -134,11 +148,6 @@ class Attention(nn.Module):
         steps: Tensor | None = None,
         key_bias: Tensor | None = None,
     ) -> AttentionOutput:
-        """Attend to projected memory: query [..., L, D_q] -> [..., L, D_v], [..., 1, L, S].
-
-        steps [..., L] numbers the queries from 1, for a scope that depends on it (default: 1 to L);
-        key_bias [..., 1, S, D_p] is added to the projected keys, as coverage does.
-        """
         context, weights = self.attend_heads(
             query.unsqueeze(-3), memory, mask, steps=steps, key_bias=key_bias
         )
@@ -154,7 +163,8 @@ class Attention(nn.Module):
         key_bias: Tensor | None = None,
     ) -> AttentionOutput:
         """Queries [..., N, L, D], each head with its own -> contexts [..., N, L, D_v]."""
-        scores = self._scores(query, memory, key_bias)  # [..., N, L, S]
+        keys = memory.keys if key_bias is None else memory.keys + key_bias
+        scores = self.score(query, keys)  # [..., N, L, S]
         bias, allowed = AttentionMask.of(mask).split(scores, heads=True)
         if bias is not None:
             scores = scores + bias
@@ -164,16 +174,7 @@ class Attention(nn.Module):
         weights = self.normalize(scores, allowed)
         if prior is not None:
             weights = weights * prior
-        dropped = self.dropout(weights)
-        context = dropped @ memory.values if memory.loop is None else memory.loop.values(dropped)
-        return AttentionOutput(context, weights)
-
-    def _scores(self, query: Tensor, memory: ProjectedMemory, key_bias: Tensor | None) -> Tensor:
-        if key_bias is not None:
-            return cast(Tensor, self.score(query, memory.keys + key_bias))
-        if memory.loop is not None:
-            return memory.loop.score(query)
-        return cast(Tensor, self.score(query, memory.keys))
+        return AttentionOutput(self.dropout(weights) @ memory.values, weights)
 
     def _in_scope(
         self, query: Tensor, scores: Tensor, allowed: Tensor | None, steps: Tensor | None
@@ -192,7 +193,7 @@ class Attention(nn.Module):
         return in_scope & allowed, prior
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(MemoryAttention):
     """[HEAD_1 ; ... ; HEAD_N] W_O, each head an attention with adaptive weights of its own.
 
     HEAD_n = ATTN(Q W_Q^n, K W_K^n, V W_V^n), Vaswani et al. (2017), section 3.2.2, with any score.
@@ -255,32 +256,16 @@ class MultiHeadAttention(nn.Module):
             build_score(score, sizes), scope=scope, normalizer=normalizer, dropout=dropout
         )
 
-    def forward(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        mask: Tensor | AttentionMask | None = None,
-    ) -> AttentionOutput:
-        """query [..., L, D_q], keys [..., S, D_k], values [..., S, D_v]"""
-        return self.attend(query, self.project_memory(keys, values), mask)
-
     def project_memory(self, keys: Tensor, values: Tensor) -> ProjectedMemory:
-        """Everything that depends on keys [..., S, D_k] and values [..., S, D_v] alone."""
         return ProjectedMemory(
             self.attention.score.project_keys(self._split(keys, self.key_weight)),
             self._split(values, self.value_weight),
         )
 
     def projected_size(self, key_size: int) -> int:
-        """D_p, the width of a head's projected keys."""
         return self.attention.projected_size(
             (key_size if self.key_weight is None else len(self.key_weight)) // self.heads
         )
-
-    def looped(self, memory: ProjectedMemory) -> ProjectedMemory:
-        """The same memory, whose gradient is one product for all steps of an unroll."""
-        return self.attention.looped(memory)
 
     def attend(
         self,
@@ -291,10 +276,6 @@ class MultiHeadAttention(nn.Module):
         steps: Tensor | None = None,
         key_bias: Tensor | None = None,
     ) -> AttentionOutput:
-        """Attend to projected memory: query [..., L, D_q] -> [..., L, M], [..., N, L, S].
-
-        `steps` as for `Attention.attend`; key_bias [..., N, S, D_p].
-        """
         contexts, weights = self.attention.attend_heads(
             self._split(query, self.query_weight), memory, mask, steps=steps, key_bias=key_bias
         )

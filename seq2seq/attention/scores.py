@@ -17,8 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.kernels.deferred_gradients import DeferredGradLinear, DeferredGradMatmul
-
 
 class Score(nn.Module, ABC):
     """f(Q, K): queries [..., L, D_q] and keys [..., S, D_k] -> scores [..., L, S]."""
@@ -35,10 +33,6 @@ class Score(nn.Module, ABC):
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
         """query [..., L, D_q], projected_keys [..., S, D_p] -> [..., L, S]"""
 
-    def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
-        """Bound to one memory for an unroll: its gradient is one product for all steps."""
-        return lambda query: self(query, projected_keys)
-
 
 class ProductScore(Score):
     """A score that is a product of (scaled) queries with projected keys."""
@@ -49,10 +43,6 @@ class ProductScore(Score):
 
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
         return self.scaled(query) @ projected_keys.transpose(-1, -2)
-
-    def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
-        compare = DeferredGradMatmul(projected_keys.transpose(-1, -2))
-        return lambda query: compare(self.scaled(query))
 
 
 class TanhScore(Score):
@@ -65,18 +55,9 @@ class TanhScore(Score):
         """W [A, D_q] or [N, A, D_q]"""
 
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
-        return self._reduced(query @ self.query_projection().transpose(-1, -2), projected_keys)
-
-    def looped(self, projected_keys: Tensor) -> Callable[[Tensor], Tensor]:
-        weight = self.query_projection()
-        if weight.dim() > 2:
-            return super().looped(projected_keys)
-        project = DeferredGradLinear(weight)
-        return lambda query: self._reduced(project(query), projected_keys)
-
-    def _reduced(self, query: Tensor, keys: Tensor) -> Tensor:
-        """query [..., L, A], keys [..., S, A] -> [..., L, S]"""
-        hidden = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # [..., L, S, A]
+        projected = query @ self.query_projection().transpose(-1, -2)  # [..., L, A]
+        sums = projected.unsqueeze(-2) + projected_keys.unsqueeze(-3)  # [..., L, S, A]
+        hidden = torch.tanh(sums)
         if self.reduction.dim() == 1:
             return hidden @ self.reduction
         return (hidden @ self.reduction[:, None, :, None]).squeeze(-1)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attention, MultiHeadAttention, ProjectedMemory
+from seq2seq.attention.attention import MemoryAttention, ProjectedMemory
 from seq2seq.attention.coverage import Coverage, CoverageState
 from seq2seq.attention.masks import AttentionMask
 from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
@@ -27,7 +27,7 @@ class AttentionParts:
     sentence: it drops entries of the values that they are sums of.
     """
 
-    attention: Attention | MultiHeadAttention
+    attention: MemoryAttention
     context_size: int  # M
     coverage: Coverage | None = None
     feedback: Literal["readout", "context"] | None = None
@@ -98,10 +98,8 @@ class AttentiveDecoder(nn.Module, ABC):
         return context if self.context_to_upper else None
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> UnrollOutput:
-        assert memory.projected is not None
-        memory = replace(memory, projected=self.attention.looped(memory.projected))
         embedded = self.embed(decoder_input)  # [B, T, E]
-        bound, readout_of = self.bind(memory), self.readout.looped()
+        bound = self.bind(memory)
         state = bound.start()
         states, contexts, readouts, weights = [], [], [], []
         for projected, embedding in zip(
@@ -112,7 +110,7 @@ class AttentiveDecoder(nn.Module, ABC):
             contexts.append(result.attended.context)
             weights.append(result.attended.weights)
             if self.feedback == "readout":
-                readouts.append(readout_of(states[-1], contexts[-1], embedding))
+                readouts.append(self.readout(states[-1], contexts[-1], embedding))
             state = bound.next_state(state, result, readouts[-1] if readouts else None)
         joined = (
             torch.stack(readouts, dim=1)

@@ -1,12 +1,9 @@
 """The readout: the input of the output layer at a step."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-
-from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 
 
 class Readout(nn.Module):
@@ -38,31 +35,16 @@ class Readout(nn.Module):
 
     def forward(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         """[..., H], [..., M], [..., E] -> [..., O]"""
-        joined = self._joined(state, context, embedded)
-        return joined if self.linear is None else self._activated(self.linear(joined))
-
-    def looped(self) -> Callable[[Tensor, Tensor | None, Tensor], Tensor]:
-        """The same function, whose weight gradient is one product for all steps of an unroll."""
-        if self.linear is None:
-            return self
-        linear, bias = DeferredGradLinear(self.linear.weight), self.linear.bias
-
-        def step(state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
-            units = linear(self._joined(state, context, embedded))
-            return self._activated(units if bias is None else units + bias)
-
-        return step
-
-    def _joined(self, state: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         parts = [state]
         if self.has_context:
             assert context is not None
             parts.append(context)
         if self.has_embedding:
             parts.append(embedded)
-        return torch.cat(parts, dim=-1)
-
-    def _activated(self, units: Tensor) -> Tensor:
+        joined = torch.cat(parts, dim=-1)
+        if self.linear is None:
+            return joined
+        units = self.linear(joined)  # [..., O], or [..., 2 O] for maxout
         if self.kind == "tanh":
             return torch.tanh(units)
-        return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)  # of [..., 2R]
+        return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)  # type: ignore[no-any-return]

@@ -43,7 +43,7 @@ def coverage_of(kind: str, *, projected_size: int = 5, heads: int = 1) -> Covera
 
 
 def gru_weights(coverage: GRUCoverage) -> CellWeights:
-    """Of the GRU whose input is [a ; h ; s]."""
+    """Parameters of the GRU whose input is [a ; h ; s]."""
     inputs = (coverage.weight.weight, coverage.memory.weight, coverage.query.weight)
     return CellWeights(
         torch.cat(inputs, dim=1).detach().numpy(),

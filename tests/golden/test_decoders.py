@@ -374,7 +374,7 @@ def test_every_value_of_every_axis_has_its_gradient_checked():
 
 
 def assert_gradients_right(config: ModelConfig) -> None:
-    """Of logits and weights at tokens by every parameter, in a drawn direction of each."""
+    """Check derivatives of logits and weights by each parameter, in one drawn direction."""
     model, batch = model_of(config, seed=1, vocabulary=6), padded([([4, 5, 4], [5]), ([5], [4, 4])])
     nonpad = batch.labels != PAD
 

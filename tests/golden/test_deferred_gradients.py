@@ -1,10 +1,10 @@
-"""Maps used in loops against F.linear, whose gradients autograd sums step by step."""
+"""Linear maps with deferred gradients against F.linear, whose gradients autograd sums in steps."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from seq2seq.kernels.deferred_gradients import DeferredGradLinear, DeferredGradMatmul
+from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
@@ -12,43 +12,30 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
 
 
-def deferred(inputs, weight, given):
-    """Three steps, each reading what the one before made; the first is given nothing."""
-    read, state = DeferredGradLinear(weight), inputs
+def deferred(inputs, weight, addend):
+    """Three steps, each with the output of the one before; the first has no addend."""
+    linear, state = DeferredGradLinear(weight), inputs
     for step in range(3):
-        made = read(state, given if step else None).tanh()
-        state = state + made[..., : state.shape[-1]]
+        output = linear(state, addend if step else None).tanh()
+        state = state + output[..., : state.shape[-1]]
     return state
 
 
-def plain(inputs, weight, given):
+def plain(inputs, weight, addend):
     state = inputs
     for step in range(3):
-        made = (F.linear(state, weight) + (given if step else 0)).tanh()
-        state = state + made[..., : state.shape[-1]]
+        output = (F.linear(state, weight) + (addend if step else 0)).tanh()
+        state = state + output[..., : state.shape[-1]]
     return state
 
 
 @pytest.mark.parametrize("lead", [(4,), (2, 4)], ids=["rows", "sequences"])
 def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
     layer = drawn(*lead, 3, seed=1), drawn(5, 3, seed=2), drawn(*lead, 5, seed=3)
-    made, expected = deferred(*layer), plain(*layer)
-    torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
+    found, expected = deferred(*layer), plain(*layer)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     slope = drawn(*expected.shape, seed=4)
-    gradients = torch.autograd.grad(made, layer, slope)
-    for gradient, right in zip(gradients, torch.autograd.grad(expected, layer, slope), strict=True):
-        torch.testing.assert_close(gradient, right, rtol=1e-12, atol=1e-12)
-
-
-def test_matrices_and_their_gradients_are_those_of_the_plain_products():
-    inputs, matrices = drawn(2, 3, 1, 4, seed=1), drawn(2, 3, 4, 4, seed=2)
-    deferred = DeferredGradMatmul(matrices)
-    made = deferred(deferred(inputs).tanh())
-    expected = (inputs @ matrices).tanh() @ matrices
-    torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
-    slope = drawn(*expected.shape, seed=3)
-    layer = inputs, matrices
-    gradients = torch.autograd.grad(made, layer, slope)
+    gradients = torch.autograd.grad(found, layer, slope)
     for gradient, right in zip(gradients, torch.autograd.grad(expected, layer, slope), strict=True):
         torch.testing.assert_close(gradient, right, rtol=1e-12, atol=1e-12)
 
@@ -78,6 +65,6 @@ def test_two_backward_passes_sum_up():
 def test_without_gradients_it_keeps_nothing():
     weight = drawn(5, 3, seed=1)
     with torch.no_grad():
-        made = DeferredGradLinear(weight)(torch.ones(2, 3, dtype=torch.float64))
-    assert not made.requires_grad
-    torch.testing.assert_close(made, weight.detach().sum(1).expand(2, 5))
+        output = DeferredGradLinear(weight)(torch.ones(2, 3, dtype=torch.float64))
+    assert not output.requires_grad
+    torch.testing.assert_close(output, weight.detach().sum(1).expand(2, 5))

@@ -41,7 +41,7 @@ def split_of(lengths: list[tuple[int, int]]) -> TokenizedSplit:
 
 
 def padded_tokens(batch: Batch) -> int:
-    """Of the longer side; the decoder's input is BOS and all but EOS."""
+    """The longer side's tokens; the decoder's input is BOS and all but EOS."""
     return len(batch.lines) * max(batch.source.ids.shape[1], batch.decoder_input.shape[1])
 
 

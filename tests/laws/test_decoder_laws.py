@@ -326,7 +326,7 @@ def test_half_precision_stays_finite_and_masked(kind, data, pairs, dtype):
 
 
 def sure_of_ending(model: EncoderDecoder, *, eos: float = 1.0) -> EncoderDecoder:
-    """The same model, likelier to write EOS, so that most hypotheses end."""
+    """A model that writes EOS more often, so that most hypotheses end."""
     with torch.no_grad():
         model.output.vocabulary.bias[EOS] += eos
     return model

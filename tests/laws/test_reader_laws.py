@@ -76,7 +76,7 @@ json_values = st.recursive(
 
 @st.composite
 def damaged(draw, whole: bytes) -> bytes:
-    """The same bytes but for some that were changed, lost, doubled or put in between."""
+    """Bytes of which some were changed, lost, doubled or inserted."""
     found = whole
     for _ in range(draw(st.integers(1, 3))):
         begin = draw(st.integers(0, len(found)))
@@ -87,7 +87,7 @@ def damaged(draw, whole: bytes) -> bytes:
 
 @st.composite
 def swapped(draw, whole):
-    """The same JSON value but for one part of it."""
+    """A JSON value of which one part was replaced."""
     if not isinstance(whole, dict | list) or not whole or draw(st.integers(0, 3)) == 0:
         return draw(json_values)
     copy = whole.copy()

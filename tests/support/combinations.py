@@ -122,5 +122,5 @@ def model_configs(draw: st.DrawFn, /, kind: Kind, **fixed: Any) -> ModelConfig:
 
 
 def _roomy(settings: dict[str, Any]) -> dict[str, Any]:
-    """The same with a decoder that any score fits."""
+    """A configuration whose decoder fits any score."""
     return settings | {"score": "general", "decoder_size": 10, "bridge": "zero", "coverage": "none"}

@@ -24,7 +24,7 @@ class Corpus:
         return self.folder / "valid.en", self.folder / "valid.xx"
 
     def write(self, *, train: int, valid: int) -> None:
-        """As many pairs in each split; no two splits are of the same ones."""
+        """`train` and `valid` pairs, none of them in both splits."""
         for files, count in ((self.train, train), (self.valid, valid)):
             sides = zip(*pairs(count, seed=files[0].name), strict=True)
             for path, lines in zip(files, sides, strict=True):

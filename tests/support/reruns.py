@@ -41,7 +41,7 @@ TRAINING = {
 
 
 class Crash(BaseException):
-    """As if the process had been killed: nothing is saved."""
+    """End as a killed process does: nothing is saved."""
 
 
 class Silent:

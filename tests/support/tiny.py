@@ -83,7 +83,7 @@ def tiny_model(
     vocabulary: int = VOCABULARY,
     **changes: Any,
 ) -> EncoderDecoder:
-    """As `model_of`. Every other seed has residual layers, from the second on."""
+    """A model drawn by `model_of`; every other seed has residual layers, from the second on."""
     changes = {"residual_from": 2 if seed % 2 == 1 else None} | changes
     config = tiny_config(kind, cell=cell, layers=layers, **changes)
     return model_of(config, seed=seed, dtype=dtype, vocabulary=vocabulary)

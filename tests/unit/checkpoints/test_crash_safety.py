@@ -169,7 +169,7 @@ def trained():
 
 
 def save(folder: Path, trained, state: TrainingState) -> None:
-    """As after a validation that is the best so far."""
+    """Save as training does after a validation that is the best so far."""
     path = save_checkpoint(folder, *trained, state)
     point(folder, "best", path)
     point(folder, "last", path)

@@ -95,7 +95,7 @@ def test_a_batch_goes_forward_and_backward_without_waiting(kind, cell):
 
 
 def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: object) -> list[float]:
-    """Of twelve updates from the same weights, over batches of three shapes."""
+    """Losses of twelve updates from fixed weights, over batches of three shapes."""
     config = TrainingConfig(updates=12, validate_every=12, learning_rate=0.01, **choices)
     noise = {"dropout": dropout, "embedding_dropout": dropout}
     model = tiny_model(kind, dtype=torch.float32 if dropout else torch.float64, **noise).to(device)

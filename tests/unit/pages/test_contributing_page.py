@@ -47,7 +47,7 @@ def test_what_data_knows_of_seq2seq_is_what_the_contract_allows():
 
 
 def quoted(text: str) -> list[str]:
-    """What stands in backticks."""
+    """The words in backticks."""
     return re.findall(r"`([^`\n]+)`", text)
 
 

@@ -280,7 +280,7 @@ def test_a_crash_while_saving_loses_no_checkpoint_and_repeats_no_metrics(
 
 
 def test_a_checkpoint_is_replaced_only_once_its_successor_is_written(tmp_path, store, monkeypatch):
-    """The same update is saved again after its validation; a crash between loses neither."""
+    """An update is saved again after its validation; a crash in between loses neither."""
     run = new_run(tmp_path / "run", store)
     with pytest.raises(Interrupted):
         train(run, store, lambda e: interrupt() if e.state.update == 6 else None)
