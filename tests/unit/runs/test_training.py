@@ -21,7 +21,7 @@ from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch
 from seq2seq.checkpoints.checkpoint import verify
-from seq2seq.training.events import Validation
+from seq2seq.training.events import Validation, ValidationScores
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +290,32 @@ def test_a_checkpoint_is_replaced_only_once_its_successor_is_written(tmp_path, s
             train(run, store)
     state = seq2seq.checkpoints.checkpoint.load_state(run.checkpoint("last"))
     assert (state.update, state.validated) == (6, 0)
+
+
+def test_best_names_the_checkpoint_that_validated_best(tmp_path, store, monkeypatch):
+    nats = iter([3.0, 2.0, 2.5, 2.25])  # after updates 6, 12, 18 and 20
+    monkeypatch.setattr(
+        cli.runs.validation.Validator, "measure", lambda *_: ValidationScores(next(nats))
+    )
+    run = new_run(tmp_path / "run", store, training={"metric": "perplexity"})
+    train(run, store)
+    assert [run.checkpoint(name).name for name in ("best", "last")] == [
+        "update-000000012",
+        "update-000000020",
+    ]
+
+
+def test_metrics_are_synced_before_the_checkpoint_that_follows_them(tmp_path, store, monkeypatch):
+    calls, sync, save = [], cli.runs.recorder.sync, cli.runs.recorder.save_checkpoint
+    monkeypatch.setattr(
+        cli.runs.recorder, "sync", lambda path: (calls.append(path.name), sync(path))
+    )
+    monkeypatch.setattr(
+        cli.runs.recorder, "save_checkpoint", lambda *all_: (calls.append("save"), save(*all_))[1]
+    )
+    run = new_run(tmp_path / "run", store, training={"updates": 6})
+    train(run, store)
+    assert calls == ["save", "metrics.jsonl", "samples.jsonl", "run", "save"]
 
 
 def test_keyboard_interrupt_saves_no_update_that_may_be_incomplete(tmp_path, store, uninterrupted):

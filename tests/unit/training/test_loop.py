@@ -148,9 +148,12 @@ def test_the_seconds_of_a_resumed_run_are_added_to_those_before():
 
 def test_the_rate_is_that_of_the_schedule_and_the_gradient_is_clipped():
     config = TrainingConfig(updates=4, warmup=2, learning_rate=0.5, clip_norm=1e-9)
-    updates = [e for e in events_of(tiny_model(LUONG), config) if type(e) is Update]
+    model = tiny_model(LUONG)
+    updates = [e for e in events_of(model, config) if type(e) is Update]
     assert [e.learning_rate for e in updates] == pytest.approx([0.25, 0.5, 0.25, 0.125])
     assert all(e.gradient_norm > 1e-6 for e in updates)  # as it was before clipping
+    gradients = [parameter.grad.flatten() for parameter in model.parameters()]
+    assert torch.cat(gradients).norm().item() == pytest.approx(1e-9, rel=1e-3)  # of the last update
 
 
 def test_every_update_has_a_random_stream_of_its_own():
