@@ -14,17 +14,19 @@ class DataConfig(BaseModel):
 
     vocabulary_size: int = Field(default=8000, ge=300)
     """Pieces in each SentencePiece model, including 256 bytes and 4 special ids. A small corpus may
-    get fewer."""
+    get fewer. `preprocess` chooses it by the number of words, unless it is given."""
     joint: bool = True
     """One model for both languages; needed to tie source and target embeddings."""
     piece_model: Literal["bpe", "unigram"] = "bpe"
     """How pieces are learnt: byte-pair merges (Sennrich et al., 2016) or a unigram language model
     (Kudo, 2018)."""
-    character_coverage: float = Field(default=0.9995, gt=0.9, le=1.0)
-    """Share of characters that get pieces of their own; rarer ones are written as bytes."""
+    character_coverage: float = Field(default=0.9995, ge=0.98, le=1.0)
+    """Share of characters that get pieces of their own; rarer ones are written as bytes.
+    `preprocess` gives pieces to those that occur three times or more, unless it is given."""
     normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
     """SentencePiece's name of the normalisation before splitting. NFKC turns full-width punctuation
-    into ASCII; use "identity" to keep it in Chinese or Japanese targets."""
+    into ASCII, so that translations lack it: `preprocess` takes "identity" where NFKC would change
+    1 % of the targets or more, as in Chinese and Japanese, unless it is given."""
     sample_pairs: int = Field(default=200_000, ge=1)
     """Pairs, drawn at random, on which the SentencePiece model is trained."""
     seed: int = Field(default=1, ge=0)

@@ -38,11 +38,20 @@ class _CorpusEntry(StrictModel):
     tag: str | None
 
 
+class _Choice(StrictModel):
+    settings: list[str]
+    source_words: int = Field(ge=0)
+    target_words: int = Field(ge=0)
+    characters: int = Field(ge=0)
+    altered_targets: float = Field(ge=0, le=1)
+
+
 class StoreDescription(StrictModel):
     """Format versions 1 and 2."""
 
     key: str
     config: DataConfig
+    choice: _Choice | None = None
     inputs: dict[str, Any]
     source_language: str | None
     target_language: str | None

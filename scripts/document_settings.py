@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cli.runs.config import SECTIONS, recipe_names
 from cli.runs.preset import Preset, preset_names, read_preset, setting_lines
+from data.preparation.choice import CHOSEN_SETTINGS
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -24,12 +25,15 @@ def page() -> str:
         "",
         "`--set section.name=value` sets any of these: section `data` at `preprocess` and",
         "`check`, `search` at every command that translates, and all but `data` at `train`. Values",
-        "are written as in TOML; a plain word needs no quotes.",
+        "are written as in TOML; a plain word needs no quotes. A default of “chosen” is a function",
+        "of the [corpus](training-data.md#what-preprocess-chooses).",
     ]
     for section, model in SECTIONS.items():
         lines += ["", f"## {section}", "", "| setting | default | meaning |", "| --- | --- | --- |"]
         for name, field in model.model_fields.items():
             default = "not set" if field.default is None else f"`{field.default}`".lower()
+            if section == "data" and name in CHOSEN_SETTINGS:
+                default = "chosen"
             meaning = " ".join((field.description or "").split()).replace("|", "\\|")
             lines.append(f"| `{section}.{name}` | {default} | {meaning} |")
     lines += ["", "## Recipes", "", "What a recipe does not name has its default."]

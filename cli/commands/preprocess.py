@@ -36,7 +36,7 @@ TargetLanguageOption = Annotated[
 ]
 VocabularySizeOption = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Subword pieces in a vocabulary.  [8000]"),
+    typer.Option(metavar="N", help="Subword pieces in a vocabulary.  [chosen by the corpus]"),
 ]
 SeparateOption = Annotated[
     bool, typer.Option("--separate", help="Learn separate pieces for source and target.")
@@ -83,8 +83,10 @@ def preprocess(
     """Clean a parallel corpus and cut it into subword pieces.
 
     Writes a token store, the input of `seq2seq train`. Text files may be gzip files; - as SOURCE
-    is standard input. A language that is not given is taken from the file's ending. Work that was
-    done before for the same files and settings is not done again.
+    is standard input. A language that is not given is taken from the file's ending. The size of the
+    vocabulary, the share of characters with a piece and the normalization are chosen by the corpus
+    unless they are given. Work that was done before for the same files and settings is not done
+    again.
 
     The file of --corpora has one table for each further corpus, for example [back], with the
     entries source, target, weight (how often an epoch uses each pair) and tag (a symbol put before
@@ -94,7 +96,7 @@ def preprocess(
     from cli.runs.config import section_settings
     from cli.runs.preparation import prepare_store
     from cli.terminal.screen import PreparationProgress
-    from cli.terminal.store import print_store, store_json
+    from cli.terminal.store import choice_line, print_store, store_json
 
     settings = section_settings(set_, "data", note)
     settings |= {} if vocabulary_size is None else {"vocabulary_size": vocabulary_size}
@@ -120,4 +122,6 @@ def preprocess(
         note(f"{store} was prepared already; nothing was done")
     elif prepared.stages_reused:
         note("the pieces were learnt already and have been used again")
-    note(f"next: seq2seq train {store} RUN --recipe small")
+    if choice := choice_line(prepared.store.meta):
+        note(choice)
+    note(f"next: seq2seq train {store} RUN")

@@ -61,6 +61,7 @@ def _of_store(path: Path) -> dict[str, Any]:
             corpus.name: {"pairs": len(corpus.pairs), "weight": corpus.weight, "tag": corpus.tag}
             for corpus in store.corpora()
         },
+        "choice": store.meta.get("choice", {}),
         "inputs": store.meta["inputs"],
         "sha256": store.sha256,
         "config": {"data": store.config.model_dump()},

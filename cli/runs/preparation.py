@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from cli.runs.config import build_section
 from data.corpora import CorpusFiles, Manifest, read_manifest
 from data.corpus import rereadable
+from data.preparation.choice import CHOSEN_SETTINGS
 from data.preparation.pipeline import PreparationResult, prepare
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
@@ -33,7 +34,8 @@ def prepare_store(
     """Write the token store of a corpus, or find it written already.
 
     train, valid: source and target text, of which the training source may be standard input
-    settings: of section `data`, as far as they are not the defaults
+    settings: of section `data`, as far as they are given; of the others some are chosen by the
+        corpus, and the rest have their defaults
     languages: codes of source and target language; where one is None, the ending of its file
     corpora: a TOML file that names further corpora
     pieces_of: a store or run whose pieces are used again
@@ -55,6 +57,7 @@ def prepare_store(
             target_language=languages[1] or _language_of(train[1]),
             manifest=manifest,
             pieces=models,
+            choose=[name for name in CHOSEN_SETTINGS if name not in settings],
             processes=processes,
             overwrite=overwrite,
             progress=progress,

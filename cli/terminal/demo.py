@@ -24,7 +24,7 @@ from seq2seq.evaluation.alignment import Alignment, merge_pieces
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder
 
-SMALL_CORPUS = 10_000  # pairs; a smaller corpus gets recipe `tiny` and fewer pieces
+SMALL_CORPUS = 10_000  # pairs; a smaller corpus gets recipe `tiny`
 SHOWN = 5  # translations that are shown of each test set
 
 Splits = dict[str, list[SentencePair]]
@@ -77,17 +77,10 @@ def write_corpus(demo: Demo) -> Splits:
     return contents.splits
 
 
-def prepare(demo: Demo, training_pairs: int) -> TokenStore:
+def prepare(demo: Demo) -> TokenStore:
     """Clean the text, learn subword pieces and write the token store."""
-    size = 1000 if training_pairs < SMALL_CORPUS else 8000
-    if demo.languages[1] in ("ja", "zh", "ko") and training_pairs < SMALL_CORPUS:
-        size = 2000  # one piece for each of their many characters
     store = prepare_store(
-        demo.text("train"),
-        demo.text("valid"),
-        demo.store,
-        settings={"vocabulary_size": size},
-        languages=demo.languages,
+        demo.text("train"), demo.text("valid"), demo.store, settings={}, languages=demo.languages
     ).store
     heading("2  Subword pieces: learnt with SentencePiece; the text is cleaned and encoded")
     note(

@@ -3,12 +3,39 @@
 from typing import Any
 
 from cli.terminal.screen import stdout_console, table
+from data.config import DataConfig
+from seq2seq.system.figures import percent
+
+
+def choice_line(meta: dict[str, Any]) -> str | None:
+    """Which settings were chosen by the corpus and why; None where all of them were given."""
+    if "choice" not in meta:
+        return None
+    choice, config = meta["choice"], DataConfig(**meta["config"])
+    parts = []
+    if "vocabulary_size" in choice["settings"]:
+        parts.append(_pieces_for_words(config, choice["source_words"], choice["target_words"]))
+    if "character_coverage" in choice["settings"]:
+        parts.append(f"a piece of its own for {percent(config.character_coverage)} of characters")
+    if "normalization" in choice["settings"] and config.normalization == "identity":
+        altered = percent(choice["altered_targets"])
+        parts.append(f"no normalization, as it would change {altered} of the targets")
+    how = "; change with --vocabulary-size or --set data.NAME=VALUE"
+    return f"chosen for this corpus: {', '.join(parts)}{how}" if parts else None
+
+
+def _pieces_for_words(config: DataConfig, source_words: int, target_words: int) -> str:
+    size = f"{config.vocabulary_size:,}"
+    if config.joint:
+        return f"{size} joint pieces for {source_words + target_words:,} words"
+    return f"{size} pieces a side for {max(source_words, target_words):,} words"
 
 
 def store_json(meta: dict[str, Any]) -> dict[str, Any]:
     """Languages, vocabulary sizes and counts from the meta.json of a store."""
     keys = ("source_language", "target_language", "source_vocabulary", "target_vocabulary")
     report = {"schema_version": 1, **{key: meta[key] for key in keys}, "splits": meta["splits"]}
+    report |= {"config": meta["config"], "choice": meta.get("choice", {})}
     return report | ({"corpora": meta["corpora"]} if "corpora" in meta else {})
 
 

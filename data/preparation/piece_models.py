@@ -52,21 +52,16 @@ def _intact_models(record: Path, key: str) -> list[Path]:
     return []
 
 
-def train_models(folder: Path, inputs: PreparationInputs, config: DataConfig) -> None:
-    """Learn pieces from a sample of all corpora. Raises CorpusError where no pair is clean."""
-    pairs = list(_sample_pairs(inputs, config))
-    if not pairs:
-        source, target = inputs.corpora[0].files
-        raise CorpusError(
-            f"no pair of {source} and {target} survives cleaning",
-            hint="`seq2seq check` shows why",
-        )
+def train_models(
+    folder: Path, pairs: Sequence[SentencePair], config: DataConfig, tags: Sequence[str]
+) -> None:
+    """Learn pieces from these pairs; a tag is a symbol in front of sources."""
     sources, targets = zip(*pairs, strict=True)
-    training_data: dict[str, tuple[tuple[str, ...], list[str]]]  # model -> sentences, tags
+    training_data: dict[str, tuple[tuple[str, ...], Sequence[str]]]  # model -> sentences, tags
     if config.joint:
-        training_data = {"pieces.model": ((*sources, *targets), inputs.tags)}
+        training_data = {"pieces.model": ((*sources, *targets), tags)}
     else:
-        training_data = {"source.model": (sources, inputs.tags), "target.model": (targets, [])}
+        training_data = {"source.model": (sources, tags), "target.model": (targets, [])}
     for name, (sentences, tags) in training_data.items():
         (folder / name).write_bytes(train_tokenizer(sentences, config, tags=tags).model)
 
@@ -85,8 +80,27 @@ def copy_models(folder: Path, models: Sequence[Path], config: DataConfig, tags: 
         )
 
 
-def _sample_pairs(inputs: PreparationInputs, config: DataConfig) -> Iterator[SentencePair]:
-    """Clean pairs from a seeded draw of lines of all corpora, or of all lines if there are few."""
+def sample_pairs(inputs: PreparationInputs, config: DataConfig) -> list[SentencePair]:
+    """Clean pairs from a seeded draw of lines of all corpora, or of all lines if there are few.
+
+    Raises CorpusError where no pair is clean.
+    """
+    pairs = list(_clean_pairs(inputs, config))
+    if not pairs:
+        source, target = inputs.corpora[0].files
+        raise CorpusError(
+            f"no pair of {source} and {target} survives cleaning",
+            hint="`seq2seq check` shows why",
+        )
+    return pairs
+
+
+def sampled_share(inputs: PreparationInputs, config: DataConfig) -> float:
+    """The share of all lines that `sample_pairs` draws."""
+    return min(config.sample_pairs / sum(inputs.lines.values()), 1.0)
+
+
+def _clean_pairs(inputs: PreparationInputs, config: DataConfig) -> Iterator[SentencePair]:
     rules, lines = cleaning_rules(config), sum(inputs.lines.values())
     wanted = None
     if lines > config.sample_pairs:

@@ -1,16 +1,25 @@
 """Writing a token store, or reusing what is written already."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.config import DataConfig
 from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
-from data.corpus import read_raw_lines
+from data.corpus import SentencePair, read_raw_lines
+from data.preparation.choice import choose_settings
 from data.preparation.encoding import Progress, SplitEncoder
 from data.preparation.inputs import SINGLE_CORPUS, PreparationInputs
-from data.preparation.piece_models import copy_models, record_models, reuse_models, train_models
+from data.preparation.piece_models import (
+    copy_models,
+    record_models,
+    reuse_models,
+    sample_pairs,
+    sampled_share,
+    train_models,
+)
+from data.preparation.statistics import measure
 from data.preparation.working_folder import WorkingFolder, refuse_other_content, seal
 from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
 from seq2seq.errors import ConfigError
@@ -35,6 +44,7 @@ def prepare(
     target_language: str | None = None,
     manifest: Manifest = SINGLE_CORPUS,
     pieces: Sequence[Path] = (),
+    choose: Collection[str] = (),
     processes: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
@@ -43,10 +53,17 @@ def prepare(
 
     Pairs of further corpora, which the manifest names, follow those of `train`. `pieces` are the
     SentencePiece models of another store or run, used in place of new ones; `config` must have the
-    settings that they were learnt with. Raises CorpusError for unusable text, ConfigError when
-    `store` is something else or the models lack a tag.
+    settings that they were learnt with. `choose` names the settings that are chosen by the corpus,
+    whatever `config` has for them: some of `CHOSEN_SETTINGS`. Raises CorpusError for unusable text,
+    ConfigError when `store` is something else or the models lack a tag.
     """
     inputs = PreparationInputs.survey(train, valid, manifest, pieces)
+    sample, choice = list[SentencePair](), dict[str, Any]()
+    if choose:
+        sample = sample_pairs(inputs, config)
+        statistics = measure(sample, share=sampled_share(inputs, config))
+        config = choose_settings(statistics, config, choose)
+        choice = {"choice": {"settings": sorted(choose), **statistics.as_json()}}
     languages = {"source_language": source_language, "target_language": target_language}
     piece_key, store_key = inputs.piece_key(config), inputs.store_key(config, languages)
     if store.exists() and not overwrite:
@@ -61,7 +78,8 @@ def prepare(
             if pieces:
                 copy_models(folder, pieces, config, inputs.tags)
             else:
-                train_models(folder, inputs, config)
+                pairs = sample or sample_pairs(inputs, config)
+                train_models(folder, pairs, config, inputs.tags)
             record_models(folder, piece_key)
         meta: dict[str, Any] = {
             "format_version": PLAIN_VERSION if manifest == SINGLE_CORPUS else FORMAT_VERSION,
@@ -69,6 +87,7 @@ def prepare(
             "piece_key": piece_key,
             **languages,
             "config": config.model_dump(),
+            **choice,
             "inputs": inputs.as_json(),
         }
         encoder = SplitEncoder(folder, config, processes or usable_cores(), progress)
