@@ -1,4 +1,4 @@
-"""`seq2seq train`: a token store, a recipe and perhaps a preset become a run directory."""
+"""`seq2seq train`: a token store becomes a run directory."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +8,6 @@ import typer
 from cli.commands import options
 from cli.terminal.console import note
 from seq2seq.errors import ConfigError
-
-DEFAULT_RECIPE = "small"
 
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="STORE", help="A token store, written by `preprocess`.")
@@ -25,7 +23,8 @@ RecipeOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="A set of settings: tiny, small, base, or the path of a TOML file.  [small]",
+        help="A fixed set of settings: tiny, small, base, or the path of a TOML file.  [chosen by "
+        "the corpus and the minutes]",
     ),
 ]
 PresetOption = Annotated[
@@ -78,9 +77,9 @@ def train(
 ) -> None:
     """Train a translation model, with validation and checkpoints.
 
-    Settings come from the recipe, then --preset, then --set, then the other options; the later
-    one wins. Ctrl-C saves a checkpoint and stops; --resume continues from there. A second Ctrl-C
-    stops at once.
+    Settings are chosen by the size of the corpus and the minutes, unless a recipe is named; then
+    come --preset, --set and the other options, of which the later one wins. Ctrl-C saves a
+    checkpoint and stops; --resume continues from there. A second Ctrl-C stops at once.
 
     --start-from continues on other data: STORE must have the same subword pieces (`preprocess
     --pieces-of`), the model is that of the other run, and the recipe only gives the settings of
@@ -108,7 +107,7 @@ def train(
         job = training_job.new_job(
             run,
             store,
-            recipe=recipe or DEFAULT_RECIPE,
+            recipe=recipe,
             preset=training_job.preset_settings(preset, paper_sizes=paper_sizes),
             settings=settings,
             start_from=start_from,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.runs.choice import CorpusSize, choose_settings
 from cli.runs.config import Values, read_recipe, resolve
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
@@ -55,7 +56,7 @@ def new_job(
     run: Path,
     store: Path,
     *,
-    recipe: str,
+    recipe: str | None,
     preset: Values,
     settings: Values,
     start_from: Path | None,
@@ -65,15 +66,22 @@ def new_job(
 ) -> TrainingJob:
     """Create a run directory, once every setting and file is known to fit the others.
 
+    recipe: settings to start from; without one they are chosen by the corpus and the minutes
     settings: of the command line; they win over the preset, and that over the recipe
-    note: is given a line for each setting of the recipe that has another name now
+    note: is given a line about the choice, and one for each setting of the recipe that has another
+        name now
     """
     RunDirectory.refuse_existing(run)
     origin = _origin(start_from, preset)
-    layers = [read_recipe(recipe, note), origin.settings if origin else preset, settings]
+    layers = [read_recipe(recipe, note) if recipe else {}, origin.settings if origin else preset]
+    layers.append(settings)
     _refuse_data_settings(layers)
     config = resolve(*layers)  # every setting is checked before the data is opened
     tokens = TokenStore.open(store)
+    if recipe is None:
+        choice = choose_settings(CorpusSize.of(tokens), minutes=config.training.minutes)
+        config = resolve(choice.settings, *layers)
+        note(choice.reason)
     if origin:
         origin.check_fits(config, tokens)
     tokens.corpora(config.training.corpus_weights)  # raises for a corpus that the store lacks

@@ -1,0 +1,121 @@
+"""Settings of training that nobody gave, chosen from the corpus and the time there is.
+
+Every chosen setting is a continuous function of N, the target tokens of an epoch. Each anchor was
+tuned on a corpus of its size (docs/own-corpora.md); between two of them a setting follows log N on
+a straight line, and beyond the outer ones it stays as it is there.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from cli.runs.config import Values
+from data.token_store import TokenStore
+from seq2seq.system.figures import counted
+
+UNLIMITED = 1_000_000  # updates, where the minutes end training
+_FILLED = 0.85  # of a batch's budget: the rest is padding
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """What the choice depends on."""
+
+    pairs: int  # of an epoch
+    target_tokens: int  # of an epoch, EOS included
+    joint: bool  # one vocabulary for both sides
+
+    @classmethod
+    def of(cls, store: TokenStore) -> "CorpusSize":
+        """Count an epoch: a corpus of weight 2 has each of its pairs twice in it."""
+        lengths = store.split("train").target_lengths
+        pairs = tokens = 0.0
+        for corpus in store.corpora():
+            part = lengths[corpus.pairs.start : corpus.pairs.stop]
+            pairs += corpus.weight * len(part)
+            tokens += corpus.weight * (int(part.sum()) + len(part))
+        return cls(round(pairs), max(1, round(tokens)), store.joint)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Settings that were tuned on a corpus of one size."""
+
+    target_tokens: float  # N, of an epoch
+    encoder_size: float  # in each direction; the decoder's is twice as large
+    embedding_size: float
+    attention_size: float
+    embedding_dropout: float
+    dropout: float
+    readout_dropout: float
+    batch_tokens: float
+    learning_rate: float
+    warmup: float  # updates
+    epochs: float  # where no time is given
+
+
+ANCHORS = (
+    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 36),  # Multi30k, 5,000 pairs
+    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 20),  # Multi30k, 29,000 pairs
+    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 60),  # 200,000 pairs and more
+)
+
+
+class Choice(NamedTuple):
+    """Chosen settings, and a sentence that says what they were chosen by."""
+
+    settings: Values
+    reason: str
+
+
+def choose_settings(size: CorpusSize, *, minutes: float | None) -> Choice:
+    """Settings of model and training for a corpus; equal arguments give equal settings."""
+    at = interpolate(size.target_tokens)
+    batch = _rounded(at.batch_tokens, 50)
+    updates = math.ceil(at.epochs * size.target_tokens / (_FILLED * batch))
+    encoder_size = _rounded(at.encoder_size, 32)
+    settings: Values = {
+        "model": {
+            "encoder_size": encoder_size,
+            "decoder_size": 2 * encoder_size,
+            "embedding_size": _rounded(at.embedding_size, 32),
+            "attention_size": _rounded(at.attention_size, 32),
+            "score": "additive",
+            "embedding_dropout": round(at.embedding_dropout, 2),
+            "dropout": round(at.dropout, 2),
+            "readout_dropout": round(at.readout_dropout, 2),
+        },
+        "training": {
+            "batch_tokens": batch,
+            "learning_rate": float(f"{at.learning_rate:.1e}"),
+            "warmup": _rounded(at.warmup, 10),
+            "updates": updates if minutes is None else UNLIMITED,
+        },
+    }
+    if not size.joint:
+        settings["model"]["tie_embeddings"] = "decoder"
+    end = f"{updates:,} updates" if minutes is None else f"{minutes:g} minutes"
+    return Choice(
+        settings,
+        f"chosen for {counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens: "
+        f"encoder 2 x {encoder_size}, decoder {2 * encoder_size}, dropout {at.dropout:.2f}, "
+        f"batches of {batch} tokens, {end} (--recipe or --set changes it)",
+    )
+
+
+def interpolate(target_tokens: float) -> Anchor:
+    """The settings of a corpus of this size, between those of its two neighbours."""
+    sizes = [anchor.target_tokens for anchor in ANCHORS]
+    n = min(max(target_tokens, sizes[0]), sizes[-1])
+    above = next(i for i in range(1, len(sizes)) if n <= sizes[i])
+    low, high = ANCHORS[above - 1], ANCHORS[above]
+    share = math.log(n / low.target_tokens) / math.log(high.target_tokens / low.target_tokens)
+    values = {
+        field.name: (1 - share) * getattr(low, field.name) + share * getattr(high, field.name)
+        for field in fields(Anchor)
+    }
+    return Anchor(**values | {"target_tokens": n})
+
+
+def _rounded(value: float, step: int) -> int:
+    return max(step, step * round(value / step))

@@ -1,0 +1,80 @@
+"""Settings of training chosen from the corpus and the minutes."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from program import call
+
+from cli.runs.choice import ANCHORS, UNLIMITED, CorpusSize, choose_settings, interpolate
+from cli.runs.config import load_config, resolve
+from data.token_store import TokenStore
+
+SIZES = st.integers(min_value=1, max_value=10**8)
+
+
+def test_at_an_anchor_the_settings_are_those_of_the_anchor():
+    for anchor in ANCHORS:
+        assert dataclasses.astuple(interpolate(anchor.target_tokens)) == pytest.approx(
+            dataclasses.astuple(anchor)
+        )
+
+
+@given(SIZES)
+def test_a_setting_lies_between_those_of_the_neighbouring_anchors(tokens):
+    found = dataclasses.asdict(interpolate(tokens))
+    for name, value in found.items():
+        values = [getattr(anchor, name) for anchor in ANCHORS]
+        assert min(values) - 1e-9 <= value <= max(values) * (1 + 1e-9)
+
+
+@given(SIZES)
+def test_a_slightly_larger_corpus_gets_nearly_equal_settings(tokens):
+    here, there = interpolate(tokens), interpolate(tokens * 1.01)
+    for name, value in dataclasses.asdict(here).items():
+        assert getattr(there, name) == pytest.approx(value, rel=0.02, abs=0.002), name
+
+
+@given(SIZES, st.booleans())
+def test_every_choice_is_a_valid_configuration_for_every_order_of_attention(tokens, joint):
+    choice = choose_settings(CorpusSize(tokens, tokens, joint), minutes=None)
+    for attention in ("none", "luong", "bahdanau", "conditional"):
+        config = resolve(choice.settings, {"model": {"attention": attention, "score": "dot"}})
+        assert joint or config.model.tie_embeddings != "all"
+
+
+def test_without_minutes_training_ends_after_a_number_of_epochs():
+    size = CorpusSize(29_000, 430_000, joint=True)
+    updates = choose_settings(size, minutes=None).settings["training"]["updates"]
+    assert updates * 750 * 0.85 == pytest.approx(20 * 430_000, rel=1e-3)  # 20 epochs, 15 % padding
+
+
+def test_with_minutes_the_time_ends_training_and_not_the_updates():
+    choice = choose_settings(CorpusSize(5_000, 75_000, joint=True), minutes=10)
+    assert choice.settings["training"]["updates"] == UNLIMITED
+    assert "10 minutes" in choice.reason
+
+
+def test_a_corpus_of_weight_2_counts_twice(store):
+    once = CorpusSize.of(store)
+    corpora = [{"name": "main", "pairs": once.pairs, "weight": 2.0, "tag": None}]
+    twice = CorpusSize.of(TokenStore(store.path, store.meta | {"corpora": corpora}))
+    assert (twice.pairs, twice.target_tokens) == (2 * once.pairs, 2 * once.target_tokens)
+
+
+def test_without_a_recipe_train_says_what_it_chose_and_options_win(tmp_path, store_path):
+    options = ("--set=training.updates=0", "--set=model.dropout=0.125", "--threads=1")
+    result = call("train", store_path, tmp_path / "run", *options)
+    assert result.code == 0 and "chosen for " in result.err
+    config = load_config(tmp_path / "run" / "config.toml")
+    chosen = choose_settings(CorpusSize.of(TokenStore.open(store_path)), minutes=None).settings
+    assert config.model.encoder_size == chosen["model"]["encoder_size"]
+    assert (config.model.dropout, config.training.updates) == (0.125, 0)
+
+
+def test_a_recipe_leaves_nothing_to_choose(tmp_path, store_path):
+    options = ("--recipe=small", "--set=training.updates=0", "--threads=1")
+    result = call("train", store_path, tmp_path / "run", *options)
+    assert "chosen for" not in result.err
+    assert load_config(tmp_path / "run" / "config.toml").model.encoder_size == 256
