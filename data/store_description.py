@@ -46,6 +46,13 @@ class _Choice(StrictModel):
     altered_targets: float = Field(ge=0, le=1)
 
 
+class OutputPieces(StrictModel):
+    """The file with the ids of the pieces that a model may write."""
+
+    count: int = Field(ge=1)
+    sha256: str
+
+
 class StoreDescription(StrictModel):
     """Format versions 1 and 2."""
 
@@ -61,6 +68,7 @@ class StoreDescription(StrictModel):
     splits: _Splits
     corpora: list[_CorpusEntry] = Field(default=[], min_length=1)
     sha256: dict[str, str]
+    output_pieces: OutputPieces | None = Field(default=None)  # absent in stores of 0.1.0
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

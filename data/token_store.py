@@ -6,7 +6,9 @@ train.ids            every token: source 1, target 1, source 2, target 2, ...
 train.offsets        int64, where each of the 2n sentences begins, and the end
 train.lines          int64, line number (from 1) of each of the n pairs; those of further corpora
                      continue the count, in the order of meta.json
-valid.*              the same for the validation set, and its original text
+output.ids           int32, ids of the target pieces that a model may write; not in stores of 0.1.0,
+                     whose models may write any
+valid.*              ids, offsets and lines of the validation set, and its original text
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ import numpy.typing as npt
 from data.config import DataConfig
 from data.corpora import MAIN
 from data.corpus import read_lines
+from data.output_pieces import OUTPUT_IDS, read_output_ids
 from data.store_description import StoreDescription
-from data.tokenization import Tokenizer
+from data.tokenization import PieceIds, Tokenizer
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.system.files import read_json, sha256_of
 
@@ -146,6 +149,16 @@ class TokenStore:
         """The SentencePiece models' hashes by file name."""
         return {path.name: sha256_of(path) for path in self.path.glob("*.model")}
 
+    @property
+    def output_pieces(self) -> dict[str, Any] | None:
+        """Count and hash of the ids that a model may write; None: all of the target vocabulary."""
+        return self.meta.get("output_pieces")
+
+    @property
+    def output_ids(self) -> PieceIds | None:
+        """The ids that a model may write, ascending; None: all of the target vocabulary. [V']"""
+        return read_output_ids(self.path) if self.output_pieces else None
+
     def tokenizer(self, side: Side) -> Tokenizer:
         return Tokenizer.load(self.path / model_name(side, joint=self.joint))
 
@@ -187,6 +200,8 @@ class TokenStore:
     def verify(self) -> None:
         """Check every file against its hash; raises CorpusError for one that differs."""
         hashes = dict(self.meta["sha256"])
+        if self.output_pieces:
+            hashes[OUTPUT_IDS] = self.output_pieces["sha256"]
         for name, split in self.meta["splits"].items():
             hashes |= {f"{name}.{kind}": digest for kind, digest in split["sha256"].items()}
         for name, digest in hashes.items():

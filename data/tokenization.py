@@ -94,6 +94,11 @@ class Tokenizer:
             found[self._processor.IdToPiece(number)[1:-1]] = number
         return found
 
+    @cached_property
+    def byte_ids(self) -> list[int]:
+        """The ids of the bytes 0 to 255, which spell characters that have no piece."""
+        return [self._processor.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
+
     def encode(self, text: str) -> list[int]:
         """Ids without BOS and EOS."""
         return list(self._processor.EncodeAsIds(text))

@@ -13,6 +13,6 @@ Shapes stand in brackets, as in `keys [B, S, M]`, and `...` is any number of lea
     Z    width of the source's summary         P    positions of tokens, without padding
 
 In `seq2seq.search`, K is the beam, R the rows of a step (one for each unfinished hypothesis) and C
-the candidates that continue a row. S' are the positions that an encoder leaves of S. Formulas keep
-the letters of their papers.
+the candidates that continue a row. S' are the positions that an encoder leaves of S, V' the ids
+that an output layer has logits for. Formulas keep the letters of their papers.
 """

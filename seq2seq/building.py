@@ -1,5 +1,7 @@
 """A model as its configuration describes it, with fresh weights."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -33,11 +35,13 @@ def build_model(
     target_vocabulary: int,
     joint: bool,
     tags: int = 0,
+    output_ids: Sequence[int] | None = None,
 ) -> EncoderDecoder:
     """A model with weights drawn from torch's global generator.
 
-    The `tags` ids behind EOS are tags in front of a source, which word dropout never drops. Raises
-    ConfigError when all embeddings are to be tied but the vocabularies are separate.
+    The `tags` ids behind EOS are tags in front of a source, which word dropout never drops. Only
+    `output_ids`, ascending, have logits; None: all of the target vocabulary. Raises ConfigError
+    when all embeddings are to be tied but the vocabularies are separate.
     """
     if config.tie_embeddings == "all" and not joint:
         raise ConfigError(
@@ -57,6 +61,7 @@ def build_model(
         vocabulary=target_vocabulary,
         tied=None if config.tie_embeddings == "none" else target_embedding,
         bias=config.output_bias,
+        output_ids=output_ids,
     )
     return EncoderDecoder(
         encoder=encoder,

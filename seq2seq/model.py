@@ -1,8 +1,13 @@
 """The translation model: an encoder, a decoder and an output layer."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.batch import Batch, Source
+from seq2seq.batch import PAD, Batch, Source
 from seq2seq.decoders.contract import Decoder, Memory, UnrollOutput
 from seq2seq.encoder import Encoder
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
@@ -22,7 +27,14 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class OutputLayer(nn.Module):
-    """Readouts to logits; with tied embeddings of another width, by way of a linear map."""
+    """Readouts to logits; with tied embeddings of another width, by way of a linear map.
+
+    Only the V' output ids have logits: any other can never be right, so it is neither computed nor
+    competes. All ids have weights; for the others no gradient comes from here.
+    """
+
+    ids: Tensor  # [V'] the output ids, ascending: the id of each logit
+    columns: Tensor  # [V] the logit of each id; V' for an id that has none
 
     def __init__(
         self,
@@ -31,7 +43,9 @@ class OutputLayer(nn.Module):
         vocabulary: int,
         tied: nn.Embedding | None = None,
         bias: bool = True,
+        output_ids: Sequence[int] | None = None,
     ) -> None:
+        """output_ids: ascending; None for all of the vocabulary"""
         super().__init__()
         size = readout_size if tied is None else tied.embedding_dim
         self.narrow = nn.Linear(readout_size, size, bias=False) if size != readout_size else None
@@ -41,10 +55,22 @@ class OutputLayer(nn.Module):
             nn.init.zeros_(self.vocabulary.bias)
         if tied is not None:
             self.vocabulary.weight = tied.weight
+        self._selects = output_ids is not None
+        ids = torch.arange(vocabulary) if output_ids is None else torch.tensor(output_ids)
+        columns = torch.full((vocabulary,), len(ids))
+        columns[PAD] = 0  # any logit: where a label is padding, the loss is masked
+        columns[ids] = torch.arange(len(ids))
+        self.register_buffer("ids", ids, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, readouts: Tensor) -> Tensor:
-        """[..., O] -> [..., V]"""
-        return self.vocabulary(self._narrowed(readouts))  # type: ignore[no-any-return]
+        """[..., O] -> [..., V'], one for each of `ids`"""
+        return F.linear(self.narrowed(readouts), *self._rows())
+
+    def bind(self) -> "BoundOutputLayer":
+        """The layer for one search; the rows of the output ids are gathered here, not once a
+        step."""
+        return BoundOutputLayer(self, *self._rows(), self.ids.cpu())
 
     def loss(
         self,
@@ -54,20 +80,44 @@ class OutputLayer(nn.Module):
         smoothing: float = 0.0,
         mask: Tensor | None = None,
     ) -> CrossEntropy:
-        """Summed loss at P tokens; no logits are kept. readouts [P, O], labels [P], mask [P]"""
-        linear = self.vocabulary
+        """Summed loss at P tokens; no logits are kept. readouts [P, O], labels [P], mask [P]
+
+        Labels are output ids, and PAD where the mask is False.
+        """
+        weight, bias = self._rows()
         return linear_cross_entropy(
-            self._narrowed(readouts),
-            linear.weight,
-            linear.bias,
-            labels,
+            self.narrowed(readouts),
+            weight,
+            bias,
+            self.columns[labels],
             smoothing=smoothing,
             mask=mask,
         )
 
-    def _narrowed(self, readouts: Tensor) -> Tensor:
+    def narrowed(self, readouts: Tensor) -> Tensor:
         """[..., O] -> [..., E] with tied embeddings of another width, else unchanged"""
         return readouts if self.narrow is None else self.narrow(readouts)
+
+    def _rows(self) -> tuple[Tensor, Tensor | None]:
+        """Weight [V', E] and bias [V'] of the output ids."""
+        weight, bias = self.vocabulary.weight, self.vocabulary.bias
+        if not self._selects:
+            return weight, bias
+        return weight.index_select(0, self.ids), bias if bias is None else bias[self.ids]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOutputLayer:
+    """An output layer bound to its present weights."""
+
+    layer: OutputLayer
+    weight: Tensor  # [V', E]
+    bias: Tensor | None  # [V']
+    ids: Tensor  # [V'] the id of each logit, on the CPU
+
+    def logits(self, readouts: Tensor) -> Tensor:
+        """[..., O] -> [..., V']"""
+        return F.linear(self.layer.narrowed(readouts), self.weight, self.bias)
 
 
 class EncoderDecoder(nn.Module):
@@ -102,7 +152,7 @@ class EncoderDecoder(nn.Module):
         return self.decoder.unroll(batch.decoder_input, memory)
 
     def logits(self, readouts: Tensor) -> Tensor:
-        """[..., O] -> [..., V]"""
+        """[..., O] -> [..., V'], one for each of `output.ids`"""
         return self.output(readouts)  # type: ignore[no-any-return]
 
 

@@ -56,6 +56,7 @@ def _of_store(path: Path) -> dict[str, Any]:
         "target_language": store.languages[1],
         "source_vocabulary": store.meta["source_vocabulary"],
         "target_vocabulary": store.meta["target_vocabulary"],
+        "output_pieces": _output_pieces(store.meta),
         "splits": splits,
         "corpora": {
             corpus.name: {"pairs": len(corpus.pairs), "weight": corpus.weight, "tag": corpus.tag}
@@ -79,6 +80,9 @@ def _of_run(path: Path) -> dict[str, Any]:
         "path": str(path),
         "source_language": run.languages[0],
         "target_language": run.languages[1],
+        "source_vocabulary": run.provenance["source_vocabulary"],
+        "target_vocabulary": run.provenance["target_vocabulary"],
+        "output_pieces": _output_pieces(run.provenance),
         "parameters": count_parameters(run.build_model()),
         "checkpoints": checkpoints,
         "samples": len({line.sample.line for line in run.read_samples()}),
@@ -91,6 +95,12 @@ def _of_run(path: Path) -> dict[str, Any]:
         "inputs": run.provenance["inputs"],
         "config": run.config.model_dump(),
     }
+
+
+def _output_pieces(description: dict[str, Any]) -> int:
+    """How many pieces a model may write, by a store's meta.json or a run's provenance.json."""
+    pieces = description.get("output_pieces")
+    return int(pieces["count"] if pieces else description["target_vocabulary"])
 
 
 def _of_checkpoint(path: Path) -> dict[str, Any]:

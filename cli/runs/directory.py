@@ -1,9 +1,10 @@
 """A run directory: a trained model with everything that later commands need to use it.
 
 config.toml         every setting, resolved
-provenance.json     versions, command line, seed, languages, hashes of data and SentencePiece
-                    models, and the settings that were changed when the run was resumed
+provenance.json     versions, command line, seed, languages, hashes of data, SentencePiece models
+                    and output ids, and the settings that were changed when the run was resumed
 *.model             the SentencePiece models
+output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
 train.log           the progress of training, with times of day
@@ -23,8 +24,9 @@ from typing import Any, TypeVar
 from cli.runs.config import RunConfig, dump_config, load_config
 from cli.runs.history import HistoryLine, SampleLine, parse_history, parse_sample
 from cli.runs.provenance import new_provenance, read_provenance
+from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
 from data.token_store import Side, TokenStore, model_name
-from data.tokenization import Tokenizer
+from data.tokenization import PieceIds, Tokenizer
 from seq2seq.building import build_model
 from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, VerifiedCheckpoint, verify
 from seq2seq.checkpoints.folder import newest_whole, pointed
@@ -68,6 +70,8 @@ class RunDirectory:
                 for model in store.path.glob("*.model"):
                     shutil.copy(model, partial / model.name)
                 provenance = new_provenance(config, store, started_from=started_from)
+                if provenance["output_pieces"]:
+                    shutil.copy(store.path / OUTPUT_IDS, partial / OUTPUT_IDS)
                 write_json(partial / "provenance.json", provenance)
         except OSError as error:
             raise ResourceError(
@@ -132,11 +136,30 @@ class RunDirectory:
     def log(self) -> Path:
         return self.path / "train.log"
 
+    @cached_property
+    def output_ids(self) -> PieceIds | None:
+        """The ids that the model may write; None: all of the target vocabulary. [V']
+
+        Raises CheckpointError where they are not those that this run was trained with.
+        """
+        pieces = self.provenance.get("output_pieces")  # absent in runs of format version 1
+        if pieces is None:
+            return None
+        path = self.path / OUTPUT_IDS
+        if not path.is_file() or sha256_of(path) != pieces["sha256"]:
+            raise CheckpointError(f"{path} is missing or damaged", hint="restore the run directory")
+        return read_output_ids(self.path)
+
     def tokenizer(self, side: Side) -> Tokenizer:
-        """Raises CheckpointError when the model is not the one this run was trained with."""
+        """That of the target encodes text in output pieces.
+
+        Raises CheckpointError when the model is not the one this run was trained with.
+        """
         path = self.path / model_name(side, joint=self.config.data.joint)
         if not path.is_file() or sha256_of(path) != self.provenance["pieces_sha256"].get(path.name):
             raise CheckpointError(f"{path} is missing or damaged", hint="restore the run directory")
+        if side == "target" and self.output_ids is not None:
+            return OutputTokenizer(path.read_bytes(), self.output_ids, name=str(path))
         return Tokenizer.load(path)
 
     def build_model(self) -> EncoderDecoder:
@@ -149,6 +172,7 @@ class RunDirectory:
             # All tags of the tokenizer, of which the corpora may use fewer. Only word dropout needs
             # their number.
             tags=len(self.tokenizer("source").tags) if self.config.model.word_dropout else 0,
+            output_ids=None if self.output_ids is None else self.output_ids.tolist(),
         )
 
     def checkpoint(self, name: str = "best") -> Path:

@@ -10,12 +10,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cli.runs.config import RunConfig
-from data.store_description import StrictModel
+from data.store_description import OutputPieces, StrictModel
 from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import read_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1: without output pieces; a program that knows only that version would write others, too."""
+_READABLE = (1, FORMAT_VERSION)
 _PACKAGES = ("torch", "sentencepiece", "numpy", "safetensors")
 
 
@@ -46,6 +48,7 @@ class _Provenance(StrictModel):
     inputs: dict[str, Any]
     corpora: list[_Corpus] = Field(default=[])  # absent in runs of versions with one corpus only
     pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
+    output_pieces: OutputPieces | None = Field(default=None)
     started_from: _StartedFrom | None = Field(default=None)
     changes: list[dict[str, Any]] = Field(default=[])
 
@@ -54,16 +57,16 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """Raises CheckpointError if it is missing or damaged, or has another format version."""
     try:
         found = dict(read_json(path))
-        if found["format_version"] == FORMAT_VERSION:
+        if found["format_version"] in _READABLE:
             _Provenance.model_validate(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is missing or damaged", hint="restore the run directory"
         ) from error
-    if found["format_version"] != FORMAT_VERSION:
+    if found["format_version"] not in _READABLE:
         raise CheckpointError(
             f"{path.parent} has format version {found['format_version']}, this program reads "
-            f"{FORMAT_VERSION}",
+            f"{' and '.join(map(str, _READABLE))}",
             hint="use the version of seq2seq that wrote it",
         )
     return found
@@ -98,5 +101,7 @@ def new_provenance(
             for c in store.corpora(config.training.corpus_weights)
         ],
         "pieces_sha256": store.pieces_sha256,
+        # With other pieces in each epoch, any piece may occur in a target.
+        "output_pieces": None if config.training.target_subword_sampling else store.output_pieces,
         **({"started_from": started_from} if started_from else {}),
     }

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from cli.runs.contents import folder_type
 from cli.runs.directory import RunDirectory
+from data.output_pieces import OUTPUT_IDS
 from data.token_store import TokenStore
 from data.tokenization import check_model_file
 from seq2seq.checkpoints.checkpoint import verify
@@ -69,6 +70,9 @@ def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
         yield f"{name}, by its SHA-256", partial(_hash_problem, model, digest)
         if model.is_file():
             yield f"{name}, loaded in a separate process", partial(check_model_file, model)
+    if pieces := run.provenance.get("output_pieces"):
+        path = run.path / OUTPUT_IDS
+        yield f"{OUTPUT_IDS}, by its SHA-256", partial(_hash_problem, path, pieces["sha256"])
     for name in ("best", "last"):
         if (run.checkpoints / name).exists():
             yield f"checkpoints/{name}", partial(_pointer_problem, run, name)

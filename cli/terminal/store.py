@@ -36,6 +36,8 @@ def store_json(meta: dict[str, Any]) -> dict[str, Any]:
     keys = ("source_language", "target_language", "source_vocabulary", "target_vocabulary")
     report = {"schema_version": 1, **{key: meta[key] for key in keys}, "splits": meta["splits"]}
     report |= {"config": meta["config"], "choice": meta.get("choice", {})}
+    if "output_pieces" in meta:
+        report["output_pieces"] = meta["output_pieces"]["count"]
     return report | ({"corpora": meta["corpora"]} if "corpora" in meta else {})
 
 
@@ -61,6 +63,9 @@ def print_store(meta: dict[str, Any]) -> None:
         sizes += f" and {meta['target_vocabulary']:,}"
     kind = "joint" if meta["config"]["joint"] else "separate"
     console.print(f"vocabulary: {sizes} {kind} {meta['config']['piece_model']} pieces")
+    if "output_pieces" in meta:
+        count = f"{meta['output_pieces']['count']:,} of {meta['target_vocabulary']:,}"
+        console.print(f"output pieces: {count}, those of training targets and all bytes")
 
 
 def _parts(meta: dict[str, Any]) -> dict[str, dict[str, Any]]:

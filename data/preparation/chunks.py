@@ -11,7 +11,8 @@ from data.cleaning import CleaningReport, cleaning_rules, reason_to_drop
 from data.config import DataConfig
 from data.corpora import Corpus
 from data.corpus import SentencePair
-from data.tokenization import Tokenizer
+from data.output_pieces import OutputTokenizer
+from data.tokenization import PieceIds, Tokenizer
 
 CHUNK_PAIRS = 2000
 
@@ -33,6 +34,13 @@ class EncodedChunk(NamedTuple):
     lines: npt.NDArray[np.int64]  # [n] line numbers in the corpus
     report: CleaningReport
 
+    @property
+    def target_ids(self) -> npt.NDArray[np.int32]:
+        """The ids of all targets, concatenated."""
+        sides = np.arange(len(self.lengths)) % 2  # [2n] 0 for a source, 1 for a target
+        targets: npt.NDArray[np.int32] = self.ids[np.repeat(sides, self.lengths) == 1]
+        return targets
+
 
 def read_chunks(corpus: Corpus) -> Iterator[Chunk]:
     """A corpus in chunks of `CHUNK_PAIRS` lines."""
@@ -45,11 +53,20 @@ def read_chunks(corpus: Corpus) -> Iterator[Chunk]:
 
 
 class TextEncoder:
-    """Cleans chunks of text and encodes them as ids."""
+    """Cleans chunks of text and encodes them as ids, targets in output pieces if they are given."""
 
-    def __init__(self, source_model: bytes, target_model: bytes, config: DataConfig) -> None:
+    def __init__(
+        self,
+        source_model: bytes,
+        target_model: bytes,
+        config: DataConfig,
+        output_ids: PieceIds | None = None,
+    ) -> None:
         self._source = Tokenizer(source_model)
-        self._target = self._source if config.joint else Tokenizer(target_model)
+        if output_ids is not None:
+            self._target: Tokenizer = OutputTokenizer(target_model, output_ids)
+        else:
+            self._target = self._source if config.joint else Tokenizer(target_model)
         self._rules = cleaning_rules(config)
         self._max_pieces = config.max_pieces
 

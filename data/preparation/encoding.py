@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from data.cleaning import CleaningReport
 from data.config import DataConfig
@@ -13,7 +14,7 @@ from data.corpora import Corpus, CorpusFiles
 from data.preparation.chunks import EncodedChunk, TextEncoder, read_chunks
 from data.preparation.workers import encode_in_workers
 from data.token_store import model_name, writing_split
-from data.tokenization import Tokenizer
+from data.tokenization import PieceIds, Tokenizer
 from seq2seq.errors import CorpusError
 
 FEWEST_FOR_WORKERS = 20_000  # pairs; with fewer, worker processes cost more than they save
@@ -23,10 +24,11 @@ Progress = Callable[[str, int, int], None]
 
 
 class EncodedSplit(NamedTuple):
-    """The description of a split in meta.json."""
+    """The description of a split in meta.json, and which pieces its targets have."""
 
     summary: dict[str, Any]  # counts, hashes and cleaning report
     corpora: list[dict[str, Any]]  # of each corpus: name, weight, tag, counts, cleaning report
+    target_pieces: npt.NDArray[np.bool_]  # [V] whether an id occurs in a target
 
 
 class SplitEncoder:
@@ -52,20 +54,30 @@ class SplitEncoder:
         }
 
     def encode(
-        self, split: str, corpora: Sequence[Corpus], lines: Mapping[str, int], *, clean: bool
+        self,
+        split: str,
+        corpora: Sequence[Corpus],
+        lines: Mapping[str, int],
+        *,
+        clean: bool,
+        output_ids: PieceIds | None = None,
     ) -> EncodedSplit:
-        """Write a split. `lines` are the lines of each corpus, by name.
+        """Write a split, its targets in output pieces if they are given.
 
-        Raises CorpusError where no pair of a corpus is usable.
+        `lines` are the lines of each corpus, by name. Raises CorpusError where no pair of a corpus
+        is usable.
         """
         whole, summaries, before = CleaningReport(), list[dict[str, Any]](), 0
+        target_pieces = np.zeros(self._sizes[1], dtype=bool)
         dtype = np.dtype(self.describe_vocabulary()["dtype"])
         with writing_split(self._folder, split, dtype=dtype) as writer:
             for corpus in corpora:
                 report, pairs, tokens = CleaningReport(), writer.pairs, writer.tokens
                 # Closed at once: workers that outlive a signal print tracebacks.
-                with closing(self._encoded_chunks(corpus, lines[corpus.name], clean)) as chunks:
+                chunks = self._encoded_chunks(corpus, lines[corpus.name], clean, output_ids)
+                with closing(chunks):
                     for chunk in chunks:
+                        target_pieces[chunk.target_ids] = True
                         writer.append(chunk.ids, chunk.lengths, chunk.lines + before)
                         report.add(chunk.report)
                         self._progress(split, whole.read + report.read, sum(lines.values()))
@@ -85,18 +97,23 @@ class SplitEncoder:
                 whole.add(report.with_line_offset(before))
                 before += lines[corpus.name]
         counts = {"pairs": writer.pairs, "tokens": writer.tokens, "sha256": writer.hashes}
-        return EncodedSplit(counts | {"cleaning": whole.as_json()}, summaries)
+        return EncodedSplit(counts | {"cleaning": whole.as_json()}, summaries, target_pieces)
 
     def _encoded_chunks(
-        self, corpus: Corpus, lines: int, clean: bool
+        self, corpus: Corpus, lines: int, clean: bool, output_ids: PieceIds | None
     ) -> Generator[EncodedChunk, None, None]:
         chunks = read_chunks(corpus)
         if lines < FEWEST_FOR_WORKERS or self._processes == 1:
-            encoder = TextEncoder(*self._models, self._config)
+            encoder = TextEncoder(*self._models, self._config, output_ids)
             yield from (encoder.encode(chunk, clean=clean) for chunk in chunks)
         else:
             yield from encode_in_workers(
-                chunks, self._models, self._config, processes=self._processes, clean=clean
+                chunks,
+                self._models,
+                self._config,
+                output_ids,
+                processes=self._processes,
+                clean=clean,
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from data.config import DataConfig
 from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair, read_raw_lines
+from data.output_pieces import output_ids, write_output_ids
 from data.preparation.choice import choose_settings
 from data.preparation.encoding import Progress, SplitEncoder
 from data.preparation.inputs import SINGLE_CORPUS, PreparationInputs
@@ -21,7 +22,8 @@ from data.preparation.piece_models import (
 )
 from data.preparation.statistics import measure
 from data.preparation.working_folder import WorkingFolder, refuse_other_content, seal
-from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore
+from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore, model_name
+from data.tokenization import Tokenizer
 from seq2seq.errors import ConfigError
 from seq2seq.system.cores import usable_cores
 
@@ -93,8 +95,13 @@ def prepare(
         encoder = SplitEncoder(folder, config, processes or usable_cores(), progress)
         meta |= encoder.describe_vocabulary()
         train_split = encoder.encode("train", inputs.corpora, inputs.lines, clean=True)
+        target = Tokenizer.load(folder / model_name("target", joint=config.joint))
+        outputs = output_ids(target, train_split.target_pieces)
+        meta["output_pieces"] = write_output_ids(folder, outputs)
         held_out = Corpus(MAIN, valid, tag=manifest.tag)
-        valid_split = encoder.encode("valid", [held_out], inputs.valid_lines, clean=False)
+        valid_split = encoder.encode(
+            "valid", [held_out], inputs.valid_lines, clean=False, output_ids=outputs
+        )
         meta["splits"] = {"train": train_split.summary, "valid": valid_split.summary}
         if manifest != SINGLE_CORPUS:
             meta["corpora"] = train_split.corpora

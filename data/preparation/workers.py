@@ -12,6 +12,7 @@ from multiprocessing import get_context, parent_process, resource_tracker
 
 from data.config import DataConfig
 from data.preparation.chunks import Chunk, EncodedChunk, TextEncoder
+from data.tokenization import PieceIds
 from seq2seq.errors import ResourceError
 from seq2seq.system.signals import ENDING_SIGNALS
 
@@ -20,6 +21,7 @@ def encode_in_workers(
     chunks: Iterable[Chunk],
     models: tuple[bytes, bytes],
     config: DataConfig,
+    output_ids: PieceIds | None,
     *,
     processes: int,
     clean: bool,
@@ -32,7 +34,7 @@ def encode_in_workers(
         processes,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
-        initargs=(*models, config),
+        initargs=(*models, config, output_ids),
     ) as pool:
         try:
             window: deque[Future[EncodedChunk]] = deque()
@@ -71,7 +73,9 @@ def _signals_blocked() -> Iterator[None]:
 _encoder: TextEncoder  # set in worker processes only
 
 
-def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) -> None:
+def _start_worker(
+    source_model: bytes, target_model: bytes, config: DataConfig, output_ids: PieceIds | None
+) -> None:
     global _encoder
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(
@@ -79,7 +83,7 @@ def _start_worker(source_model: bytes, target_model: bytes, config: DataConfig) 
         )  # a terminal sends these to all processes; the parent decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _encoder = TextEncoder(source_model, target_model, config)
+    _encoder = TextEncoder(source_model, target_model, config, output_ids)
 
 
 def _exit_with_parent() -> None:

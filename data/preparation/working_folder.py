@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from data.output_pieces import OUTPUT_IDS
 from data.token_store import META
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.files import sha256_of, sync, write_json
@@ -52,7 +53,7 @@ def refuse_other_content(store: Path) -> None:
         raise ConfigError(
             f"{store} exists already and is not a token store", hint="choose another path"
         )
-    ours = ("meta.json", "pieces.model", "source.model", "target.model")
+    ours = (META, OUTPUT_IDS, "pieces.model", "source.model", "target.model")
     for path in store.iterdir():
         if path.name not in ours and not path.name.startswith(("train.", "valid.")):
             raise ConfigError(

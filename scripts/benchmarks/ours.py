@@ -75,6 +75,7 @@ def train(job: Job) -> dict[str, Any]:
         source_vocabulary=job.sizes.vocabulary,
         target_vocabulary=job.sizes.vocabulary,
         joint=store.joint,
+        output_ids=None if store.output_ids is None else store.output_ids.tolist(),
     ).to(device)
     timer = UpdateTimer(job.warmup, clock=synchronized_clock(device))
     batches = timer.watch(then_stop(_epochs(store, job)), count)

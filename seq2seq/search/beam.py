@@ -60,7 +60,9 @@ def beam_search(
     previous_ids = torch.full((rows,), bos, device=device)  # [B * K]
     while len(beams.sentences):
         output = step(previous_ids, state)
-        best = best_continuations(output.logits, count=beam + 1, forbidden=forbidden)
+        best = best_continuations(
+            output.logits, count=beam + 1, forbidden=forbidden, ids=output.ids
+        )
         totals = beams.extend(best)  # [B, K, C]
         dead_ends, cut = beams.dead_ends(totals)
         finished.add(dead_ends, cut, beams.sentences, length=beams.length)

@@ -17,20 +17,29 @@ class Continuations(NamedTuple):
     ids: Tensor  # [R, C] int64 on the CPU
 
 
-def best_continuations(logits: Tensor, *, count: int, forbidden: Sequence[int]) -> Continuations:
-    """logits [R, V] -> at least the `count` best ids of each row that are not forbidden, if any.
+def best_continuations(
+    logits: Tensor,
+    *,
+    count: int,
+    forbidden: Sequence[int],
+    ids: Tensor | None = None,
+) -> Continuations:
+    """logits [R, V'] -> at least the `count` best ids of each row that are not forbidden, if any.
+
+    `ids` [V'], ascending and on the CPU, are those of the logits; None: 0, 1, 2, ...
 
     Forbidden ids get -inf, and their probability is not redistributed: every log-probability is
-    the model's own, so scoring the same ids again gives the same number. No [R, V] table of
+    the model's own, so scoring the same ids again gives the same number. No [R, V'] table of
     log-probabilities is computed: only one log-sum-exp for each row.
 
     A row whose logits are no distribution (NaN, infinity, no mass at all) gets NaN.
     """
-    values, ids = _largest(logits, count + len(forbidden))
+    values, columns = _largest(logits, count + len(forbidden))
+    written = columns if ids is None else ids[columns]
     log_probabilities = values.double() - _log_sum_exp(logits, values[:, :1]).double()  # [R, C]
     for banned in forbidden:
-        log_probabilities = log_probabilities.masked_fill(ids == banned, float("-inf"))
-    return Continuations(log_probabilities, ids)
+        log_probabilities = log_probabilities.masked_fill(written == banned, float("-inf"))
+    return Continuations(log_probabilities, written)
 
 
 def refuse_nan(log_probabilities: Tensor) -> None:
@@ -40,42 +49,43 @@ def refuse_nan(log_probabilities: Tensor) -> None:
 
 
 def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The largest logits of each row and their ids, on the CPU: [R, C] each, C at most `count`.
+    """The largest logits of each row and their columns, on the CPU: [R, C] each, C at most `count`.
 
-    `torch.topk` may return any of several equal values; this returns those with the lowest ids.
+    `torch.topk` may return any of several equal values; this returns the first of them.
     """
     width = min(count + 1, logits.shape[1])  # one more than wanted, to notice ties with the last
-    values, ids = logits.topk(width, dim=1)  # [R, C + 1]
-    values, ids = values.cpu(), ids.cpu()
+    values, columns = logits.topk(width, dim=1)  # [R, C + 1]
+    values, columns = values.cpu(), columns.cpu()
     if bool((values[:, 1:] == values[:, :-1]).any()):
-        ids, by_id = ids.sort(dim=1)
-        values, by_value = values.gather(1, by_id).sort(dim=1, descending=True, stable=True)
-        ids = ids.gather(1, by_value)
+        columns, by_column = columns.sort(dim=1)
+        values, by_value = values.gather(1, by_column).sort(dim=1, descending=True, stable=True)
+        columns = columns.gather(1, by_value)
         last = values[:, -1:]  # [R, 1]
-        # Ids tied with the last value may be missing; among ids without probability any will do.
+        # Columns tied with the last value may be missing; among those of -inf any will do.
         tied = (values[:, -2:-1] == last) & (last > float("-inf"))  # [R, 1]
         rows = tied.squeeze(1).nonzero().squeeze(1)  # [R']
         if len(rows) and width < logits.shape[1]:
-            ids[rows] = _lowest_equal(logits, rows, values[rows], ids[rows])
-    return values[:, :count], ids[:, :count]
+            columns[rows] = _lowest_equal(logits, rows, values[rows], columns[rows])
+    return values[:, :count], columns[:, :count]
 
 
-def _lowest_equal(logits: Tensor, rows: Tensor, values: Tensor, ids: Tensor) -> Tensor:
-    """Put the lowest of all ids that equal the last of `values` [R', C] at the end of `ids`."""
+def _lowest_equal(logits: Tensor, rows: Tensor, values: Tensor, columns: Tensor) -> Tensor:
+    """End each row of `columns` [R', C] in the lowest whose logits equal the last of `values`."""
     width = values.shape[1]
     last = values[:, -1:].to(logits.device)  # [R', 1]
-    row, id_ = (logits[rows.to(logits.device)] == last).nonzero().cpu().unbind(dim=1)  # [n]
+    row, column = (logits[rows.to(logits.device)] == last).nonzero().cpu().unbind(dim=1)  # [n]
     counts = row.bincount(minlength=len(rows))  # [R']
     rank = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]  # [n] within its row
     first = rank < width
-    lowest = torch.zeros_like(ids).index_put((row[first], rank[first]), id_[first])  # [R', C]
+    lowest = torch.zeros_like(columns)  # [R', C]
+    lowest = lowest.index_put((row[first], rank[first]), column[first])
     larger = (values > values[:, -1:]).sum(dim=1, keepdim=True)  # [R', 1]
     position = torch.arange(width) - larger  # [R', C]
-    return ids.where(position < 0, lowest.gather(1, position.clamp(min=0)))
+    return columns.where(position < 0, lowest.gather(1, position.clamp(min=0)))
 
 
 def _log_sum_exp(logits: Tensor, largest: Tensor) -> Tensor:
-    """log sum exp over V, in float32 at least. logits [R, V], largest [R, 1] -> [R, 1] on the CPU.
+    """log sum exp of each row, in float32 at least. logits [R, V'], largest [R, 1] -> [R, 1], CPU.
 
     Never below `largest`, since exp(0) is in the sum: no log-probability is above 0.
     """

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.continuations import best_continuations, refuse_nan
-from seq2seq.search.hypothesis import Hypothesis, StateT, StepFunction, check_max_lengths
+from seq2seq.search.hypothesis import (
+    Hypothesis,
+    SearchStep,
+    StateT,
+    StepFunction,
+    check_max_lengths,
+)
 from seq2seq.search.penalties import check_alpha, length_divisor
 
 
@@ -42,7 +48,7 @@ def greedy_search(
     previous_ids = torch.full((rows,), bos, device=device)  # [R]
     while len(active):
         output = step(previous_ids, state)
-        gains, ids = _likeliest(output.logits, forbidden)  # [R]
+        gains, ids = _likeliest(output, forbidden)  # [R]
         writes = gains > float("-inf")  # [R]
         totals[active] += gains.where(writes, 0.0)
         lengths[active] += writes
@@ -59,9 +65,9 @@ def greedy_search(
     return _hypotheses(written, weights, lengths.tolist(), totals.tolist(), divisors)
 
 
-def _likeliest(logits: Tensor, forbidden: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """logits [R, V] -> log-probability [R] and id [R] of the likeliest id that is not forbidden."""
-    best = best_continuations(logits, count=1, forbidden=forbidden)
+def _likeliest(step: SearchStep[StateT], forbidden: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Log-probability [R] and id [R] of each row's likeliest id that is not forbidden."""
+    best = best_continuations(step.logits, count=1, forbidden=forbidden, ids=step.ids)
     refuse_nan(best.log_probabilities)
     gains, first = best.log_probabilities.max(dim=1, keepdim=True)  # [R, 1], first of equals
     return gains.squeeze(1), best.ids.gather(1, first).squeeze(1)

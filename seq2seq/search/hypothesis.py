@@ -21,9 +21,10 @@ StateT = TypeVar("StateT", bound=SearchState)
 class SearchStep(NamedTuple, Generic[StateT]):
     """What a model returns for the previous ids and the state of R hypotheses."""
 
-    logits: Tensor  # [R, V] unnormalised, or log-probabilities
+    logits: Tensor  # [R, V'] unnormalised, or log-probabilities
     weights: Tensor | None  # [R, S] attention of this step; None for a model without attention
     state: StateT  # R rows
+    ids: Tensor | None = None  # [V'] of each logit, ascending, on the CPU; None: 0, 1, 2, ...
 
 
 StepFunction = Callable[[Tensor, StateT], SearchStep[StateT]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seq2seq.batch import pad_sources
 from seq2seq.decoders.contract import DecoderState, Memory, StepFunctions
-from seq2seq.model import EncoderDecoder
+from seq2seq.model import BoundOutputLayer, EncoderDecoder
 from seq2seq.search.hypothesis import SearchStep, StateT
 
 
@@ -25,7 +25,7 @@ class Inference(Protocol[StateT]):
         ...
 
     def step(self, previous_ids: Tensor, state: StateT) -> SearchStep[StateT]:
-        """previous_ids [R] -> logits [R, V] and weights [R, S'] over what the encoder returns."""
+        """previous_ids [R] -> logits [R, V'] and weights [R, S'] over what the encoder returns."""
         ...
 
     def spread_weights(self, weights: Tensor, source: Sequence[int]) -> Tensor:
@@ -35,13 +35,15 @@ class Inference(Protocol[StateT]):
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """The state of one model's hypotheses: the decoder's, and the decoder bound to its sources."""
+    """The state of one model's hypotheses: the decoder's, the decoder bound to its sources, and
+    the output layer bound to its weights."""
 
     decoder: DecoderState
     bound: StepFunctions
+    output: BoundOutputLayer
 
     def select(self, rows: Tensor) -> "ModelState":
-        return ModelState(self.decoder.select(rows), self.bound.select(rows))
+        return ModelState(self.decoder.select(rows), self.bound.select(rows), self.output)
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,16 @@ class SingleModel:
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
         bound = self.model.decoder.bind(self.encode(sources))
-        return ModelState(bound.start(), bound)
+        return ModelState(bound.start(), bound, self.model.output.bind())
 
     def step(self, previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
         readout, weights, decoder = state.bound.step(previous_ids, state.decoder)
-        logits = self.model.logits(readout)  # [R, V]
-        return SearchStep(logits, self.head_weights(weights), replace(state, decoder=decoder))
+        return SearchStep(
+            state.output.logits(readout),
+            self.head_weights(weights),
+            replace(state, decoder=decoder),
+            state.output.ids,
+        )
 
     def head_weights(self, weights: Tensor | None) -> Tensor | None:
         """[R, N, ..., S'] -> [R, ..., S'] of the head, or the mean of all."""

@@ -42,15 +42,16 @@ def translate_ids(
 def force(single: SingleModel, source: Sequence[int], target: Sequence[int]) -> Hypothesis:
     """Forced decoding: the log-probability and weights of a given target.
 
-    source and target are ids without BOS and EOS; the hypothesis ends in EOS.
+    source and target are ids without BOS and EOS, those of the target output ids; the hypothesis
+    ends in EOS.
     """
     labels = [*target, EOS]
     with torch.inference_mode():
         memory = single.encode([source])
         decoder_input = torch.tensor([[BOS, *target]], device=single.device)
         readouts, weights = single.model.decoder.unroll(decoder_input, memory)
-        log_probabilities = single.model.logits(readouts)[0].log_softmax(-1)  # [T, V]
-        chosen = log_probabilities[range(len(labels)), labels]
+        log_probabilities = single.model.logits(readouts)[0].log_softmax(-1)  # [T, V']
+        chosen = log_probabilities[range(len(labels)), single.model.output.columns[labels]]
         weights = single.head_weights(weights)
     total = chosen.double().sum().item()
     forced = Hypothesis(tuple(labels), total, total, None if weights is None else weights[0].cpu())

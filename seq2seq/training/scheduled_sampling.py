@@ -25,14 +25,16 @@ def sample_decoder_input(
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V]
+        logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V']
     model.train(was_training)
-    logits[..., _NEVER_INPUT] = float("-inf")
-    inputs, predictions = batch.decoder_input, logits.argmax(-1)  # [B, T], [B, T-1]
+    ids = model.output.ids  # [V']
+    never = torch.isin(ids, torch.tensor(_NEVER_INPUT, device=ids.device))
+    predictions = ids[logits.masked_fill(never, float("-inf")).argmax(-1)]  # [B, T-1]
+    inputs = batch.decoder_input  # [B, T]
     drawn = torch.rand(predictions.shape, generator=generator).to(predictions.device) < probability
     replaced = drawn & (batch.labels[:, 1:] != PAD)  # inputs whose label is padding stay
-    ids = torch.cat([inputs[:, :1], predictions.where(replaced, inputs[:, 1:])], dim=1)
-    return replace(batch, decoder_input_ids=ids)
+    mixed = torch.cat([inputs[:, :1], predictions.where(replaced, inputs[:, 1:])], dim=1)
+    return replace(batch, decoder_input_ids=mixed)
 
 
 def sampling_generator(seed: int, update: int) -> torch.Generator:

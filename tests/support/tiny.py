@@ -81,12 +81,13 @@ def tiny_model(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     vocabulary: int = VOCABULARY,
+    output_ids: Ids | None = None,
     **changes: Any,
 ) -> EncoderDecoder:
     """A model drawn by `model_of`; every other seed has residual layers, from the second on."""
     changes = {"residual_from": 2 if seed % 2 == 1 else None} | changes
     config = tiny_config(kind, cell=cell, layers=layers, **changes)
-    return model_of(config, seed=seed, dtype=dtype, vocabulary=vocabulary)
+    return model_of(config, seed=seed, dtype=dtype, vocabulary=vocabulary, output_ids=output_ids)
 
 
 def model_of(
@@ -95,10 +96,15 @@ def model_of(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     vocabulary: int = VOCABULARY,
+    output_ids: Ids | None = None,
 ) -> EncoderDecoder:
     """In evaluation mode, with every weight and bias drawn, so that none can hide by being 0."""
     model = build_model(
-        config, source_vocabulary=vocabulary, target_vocabulary=vocabulary, joint=True
+        config,
+        source_vocabulary=vocabulary,
+        target_vocabulary=vocabulary,
+        joint=True,
+        output_ids=output_ids,
     )
     redraw(model, seed=seed)
     return model.to(dtype).eval()

@@ -13,10 +13,12 @@ from data.cleaning import cleaning_rules, reason_to_drop
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair
+from data.output_pieces import OutputTokenizer
 from data.preparation import chunks, encoding, piece_models
 from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from data.tokenization import train_tokenizer
+from seq2seq.batch import EOS
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 
 CONFIG = DataConfig(vocabulary_size=310, max_words=20)
@@ -82,12 +84,18 @@ def test_a_store_is_the_naive_encoding_of_the_clean_corpus(corpus, tmp_path, joi
     expected = [pair for pair in encoded if all(1 <= len(side) <= 18 for side in pair[1:])]
     assert 0 < len(expected) < len(clean) < len(lines)
     assert pairs_of(store, "train") == expected
+    occurring = {id_ for _, _, target in expected for id_ in target}
+    space = pieces[1].vocabulary().ids["▁"]
+    assert store.output_ids.tolist() == sorted({*occurring, EOS, *pieces[1].byte_ids, space})
+    outputs = OutputTokenizer(pieces[1].model, store.output_ids)
     held_out = [
-        (n, pieces[0].encode(s), pieces[1].encode(t))
+        (n, pieces[0].encode(s), outputs.encode(t))
         for n, (s, t) in enumerate(lines_of(corpus[1]), 1)
         if s.strip() and t.strip()
     ]
     assert pairs_of(store, "valid") == held_out  # never cleaned, but for what is blank
+    plain = [pieces[1].encode(t) for _, t in lines_of(corpus[1]) if t.strip()]
+    assert any(target not in plain for *_, target in held_out)  # some have pieces of no target
     assert store.valid_text("source") == [pair.source for pair in lines_of(corpus[1])]
     cleaning = store.meta["splits"]["train"]["cleaning"]
     assert cleaning["read"] == len(lines) and cleaning["kept"] == len(expected)

@@ -12,10 +12,22 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from searching import translate
-from tiny import BAHDANAU, CELLS, CONDITIONAL, EVERY_KIND, LUONG, model_of, padded, tiny_model
+from tiny import (
+    BAHDANAU,
+    CELLS,
+    CONDITIONAL,
+    EVERY_KIND,
+    LUONG,
+    REAL_IDS,
+    Ids,
+    model_of,
+    padded,
+    tiny_model,
+)
 from torch import Tensor
 
 from cli.runs.device import choose_device
+from seq2seq.batch import EOS
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.model import EncoderDecoder
 from seq2seq.training.events import TrainingState, Update, ValidationScores
@@ -94,11 +106,19 @@ def test_a_batch_goes_forward_and_backward_without_waiting(kind, cell):
         loss.objective.backward()
 
 
-def losses(device: str, *, kind=LUONG[4], dropout: float = 0.0, **choices: object) -> list[float]:
+def losses(
+    device: str,
+    *,
+    kind=LUONG[4],
+    dropout: float = 0.0,
+    output_ids: Ids | None = None,
+    **choices: object,
+) -> list[float]:
     """Losses of twelve updates from fixed weights, over batches of three shapes."""
     config = TrainingConfig(updates=12, validate_every=12, learning_rate=0.01, **choices)
     noise = {"dropout": dropout, "embedding_dropout": dropout}
-    model = tiny_model(kind, dtype=torch.float32 if dropout else torch.float64, **noise).to(device)
+    dtype = torch.float32 if dropout else torch.float64
+    model = tiny_model(kind, dtype=dtype, output_ids=output_ids, **noise).to(device)
     lines = [PAIRS, PAIRS * 3, [([4] * 9, [5] * 12)]]
     events = fit(
         model,
@@ -130,14 +150,24 @@ def test_a_recording_changes_no_bit(kind, monkeypatch):
     assert losses("cuda", kind=kind, dropout=0.3) == recorded
 
 
+@pytest.mark.parametrize("graphs", [True, False])
+def test_training_with_some_output_ids_has_the_same_losses(graphs):
+    choices = {"output_ids": [EOS, *REAL_IDS], "precision": "float32"}
+    on_gpu = losses("cuda", cuda_graphs=graphs, **choices)
+    assert on_gpu == pytest.approx(losses("cpu", **choices), rel=1e-8)
+    assert on_gpu != pytest.approx(losses("cpu", precision="float32"), rel=1e-8)
+
+
 def test_the_decoder_reads_its_own_words_on_a_gpu():
     assert len(losses("cuda", scheduled_sampling=0.5)) == 12
 
 
+@pytest.mark.parametrize("output_ids", [None, [EOS, 5, 7, 10]])
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
-def test_a_gpu_translates_the_same(kind, beam):
-    model, config = tiny_model(kind, layers=2), SearchConfig(beam=beam)
+def test_a_gpu_translates_the_same(kind, beam, output_ids):
+    model = tiny_model(kind, layers=2, output_ids=output_ids)
+    config = SearchConfig(beam=beam)
     on_cpu = translate(model, SOURCES, config)
     on_gpu = translate(model.to("cuda"), SOURCES, config, device="cuda")
     for expected, found in zip(on_cpu, on_gpu, strict=True):

@@ -177,7 +177,7 @@ def test_selecting_rows_selects_them_of_state_and_source():
     model = tiny_model(LUONG[4])
     with torch.no_grad():
         bound = model.decoder.bind(model.encode(pad_sources([[5, 6], [7]])))
-        state = ModelState(bound.start(), bound)
+        state = ModelState(bound.start(), bound, model.output.bind())
     selected = state.select(torch.tensor([1, 1, 0]))
     ours, theirs = (
         [*tensors_of(each.decoder), *tensors_of(each.bound.memory)] for each in (state, selected)
