@@ -16,8 +16,8 @@ from seq2seq.errors import CheckpointError
 from seq2seq.system.files import read_json
 
 FORMAT_VERSION = 2
-"""1: without output pieces; a program that knows only that version would write others, too."""
-_READABLE = (1, FORMAT_VERSION)
+"""Has output pieces, which a program that knows only version 1 would ignore."""
+READABLE_VERSIONS = (1, FORMAT_VERSION)
 _PACKAGES = ("torch", "sentencepiece", "numpy", "safetensors")
 
 
@@ -57,16 +57,16 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """Raises CheckpointError if it is missing or damaged, or has another format version."""
     try:
         found = dict(read_json(path))
-        if found["format_version"] in _READABLE:
+        if found["format_version"] in READABLE_VERSIONS:
             _Provenance.model_validate(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is missing or damaged", hint="restore the run directory"
         ) from error
-    if found["format_version"] not in _READABLE:
+    if found["format_version"] not in READABLE_VERSIONS:
         raise CheckpointError(
             f"{path.parent} has format version {found['format_version']}, this program reads "
-            f"{' and '.join(map(str, _READABLE))}",
+            f"{' and '.join(map(str, READABLE_VERSIONS))}",
             hint="use the version of seq2seq that wrote it",
         )
     return found

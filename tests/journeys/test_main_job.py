@@ -194,6 +194,9 @@ def test_describe_shows_store_run_and_checkpoint(run, prepared):
     for path in (prepared, run, last):
         assert call("describe", path).out
         assert json.loads(call("describe", path, "--json").out)["schema_version"] == 1
+    store, opened = (json.loads(call("describe", p, "--json").out) for p in (prepared, run))
+    assert 256 < store["output_pieces"] == opened["output_pieces"] < store["target_vocabulary"]
+    assert f"output pieces: {store['output_pieces']}\n" in call("describe", run).out
 
 
 def test_describe_shows_how_samples_were_translated_over_time(run, prepared):

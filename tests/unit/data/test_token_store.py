@@ -82,6 +82,7 @@ FILES = [
     "valid.ids",
     "valid.source.txt",
     "pieces.model",
+    "output.ids",
 ]
 
 
@@ -106,6 +107,16 @@ def test_another_format_version_is_refused(copy):
     (copy.path / META).write_text(json.dumps(copy.meta | {"format_version": 3}))
     with pytest.raises(CorpusError, match="format version 3, this program reads 1 and 2"):
         TokenStore.open(copy.path)
+
+
+def test_a_store_without_output_ids_is_one_of_the_whole_vocabulary(copy):
+    assert copy.output_pieces["count"] == len(copy.output_ids) < len(copy.tokenizer("target"))
+    del copy.meta["output_pieces"]
+    (copy.path / META).write_text(json.dumps(copy.meta))
+    (copy.path / "output.ids").unlink()
+    older = TokenStore.open(copy.path)
+    older.verify()
+    assert older.output_pieces is None and older.output_ids is None
 
 
 def test_a_folder_that_is_not_a_store_is_refused(tmp_path):

@@ -45,6 +45,37 @@ def test_a_run_has_all_that_a_later_command_needs(run, store):
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+def test_a_run_may_write_the_output_pieces_of_its_store(run, store):
+    assert run.output_ids.tolist() == store.output_ids.tolist()
+    assert run.build_model().output.ids.tolist() == store.output_ids.tolist()
+    assert run.build_model().logits(torch.zeros(8)).shape == store.output_ids.shape
+    text = "baba quince"  # has pieces that no target has
+    plain, ours = store.tokenizer("target").encode(text), run.tokenizer("target").encode(text)
+    assert {*ours} <= {*store.output_ids.tolist()} and not {*plain} <= {*ours}
+    assert run.tokenizer("target").decode(ours) == text
+    assert run.tokenizer("source").encode(text) == plain
+
+
+def test_a_run_may_write_any_piece_where_targets_are_sampled_or_the_store_is_old(store, tmp_path):
+    sampled = new_run(tmp_path / "sampled", store, training={"target_subword_sampling": 0.1})
+    del store.meta["output_pieces"]
+    for run in (sampled, new_run(tmp_path / "old", store)):
+        assert run.output_ids is None and not (run.path / "output.ids").exists()
+        assert len(run.build_model().output.ids) == store.meta["target_vocabulary"]
+        assert run.tokenizer("target").encode("qui") == store.tokenizer("target").encode("qui")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_other_output_ids_than_it_was_trained_with_are_refused(run, damage):
+    path = run.path / "output.ids"
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1
+    path.unlink() if damage == "gone" else path.write_bytes(content)
+    for use in (run.build_model, lambda: run.tokenizer("target")):
+        with pytest.raises(CheckpointError, match=r"output\.ids is missing or damaged"):
+            use()
+
+
 def test_a_run_has_the_languages_of_its_store(store, tmp_path):
     store.meta.update(source_language="de", target_language="en")
     assert new_run(tmp_path / "run", store).languages == ("de", "en")

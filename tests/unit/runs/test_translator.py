@@ -1,6 +1,7 @@
 """The translator in a user's own program: a few lines, and none of the command line's libraries."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -89,6 +90,13 @@ def test_a_given_translation_is_aligned(run):
     assert (aligned.source, aligned.text) == ("ba ce", "ce ba")
     assert aligned.alignment.source == found.alignment.source
     assert aligned.candidates[0].log_probability <= 0
+
+
+def test_a_translation_with_pieces_of_no_training_target_has_a_probability(run):
+    translator = Translator.load(run.path, device="cpu")
+    (candidate,) = translator.align("ba ce", "quince 日本").candidates
+    assert candidate.text == "quince 日本" and math.isfinite(candidate.log_probability)
+    assert "<0xE6>" in candidate.pieces
 
 
 def test_heads_are_counted_from_1(run):

@@ -83,7 +83,7 @@ def test_each_truncation_is_noticed(checkpoint):
 
 
 def test_every_part_of_an_undamaged_folder_is_reported_whole(run, store_path):
-    for path, parts in ((run.path, 8), (store_path, 2), (run.checkpoint(), 1)):
+    for path, parts in ((run.path, 9), (store_path, 2), (run.checkpoint(), 1)):
         result = call("describe", path, "--verify")
         assert result.code == 0, result.err
         assert len(result.lines) >= parts
@@ -92,7 +92,9 @@ def test_every_part_of_an_undamaged_folder_is_reported_whole(run, store_path):
         assert [each["problem"] for each in found["parts"]] == [None] * len(result.lines)
 
 
-@pytest.mark.parametrize("name", ["pieces.model", "checkpoints/{last}/state.json", "metrics.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["pieces.model", "output.ids", "checkpoints/{last}/state.json", "metrics.jsonl"]
+)
 def test_a_damaged_part_is_named_and_the_others_are_still_checked(run, name):
     path = run.path / name.format(last=run.checkpoint("last").name)
     whole = len(call("describe", run.path, "--verify").lines)
