@@ -59,6 +59,7 @@ class StoreDescription(StrictModel):
     key: str
     config: DataConfig
     choice: _Choice | None = None
+    overlap: int = Field(default=0, ge=0)
     inputs: dict[str, Any]
     source_language: str | None
     target_language: str | None

@@ -183,6 +183,14 @@ class TokenStore:
             )
         return corpora
 
+    def epoch_tokens(self, weights: Mapping[str, float] = MappingProxyType({})) -> float:
+        """Target tokens of an epoch, EOS included, with the weights of `corpora`."""
+        lengths = self.split("train").target_lengths + 1
+        return sum(
+            corpus.weight * float(lengths[corpus.pairs.start : corpus.pairs.stop].sum())
+            for corpus in self.corpora(weights)
+        )
+
     def split(self, name: str) -> TokenizedSplit:
         """ "train" or "valid"; raises CorpusError when its files do not fit the counts."""
         pairs, tokens = self.meta["splits"][name]["pairs"], self.meta["splits"][name]["tokens"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import options
-from cli.terminal.console import note, write_json
+from cli.terminal.console import note, warn, write_json
 
 SourceArgument = Annotated[
     Path,
@@ -96,7 +96,13 @@ def preprocess(
     from cli.runs.config import section_settings
     from cli.runs.preparation import prepare_store
     from cli.terminal.screen import PreparationProgress
-    from cli.terminal.store import choice_line, print_store, store_json
+    from cli.terminal.store import (
+        choice_line,
+        findings_json,
+        print_store,
+        store_json,
+    )
+    from data.health.sufficiency import store_findings
 
     settings = section_settings(set_, "data", note)
     settings |= {} if vocabulary_size is None else {"vocabulary_size": vocabulary_size}
@@ -114,8 +120,10 @@ def preprocess(
             overwrite=overwrite,
             progress=progress.show,
         )
+    findings = store_findings(prepared.store)
     if json:
-        write_json(store_json(prepared.store.meta) | {"stages_reused": prepared.stages_reused})
+        report = store_json(prepared.store.meta) | {"warnings": findings_json(findings)}
+        write_json(report | {"stages_reused": prepared.stages_reused})
     else:
         print_store(prepared.store.meta)
     if "ids" in prepared.stages_reused:
@@ -124,4 +132,6 @@ def preprocess(
         note("the pieces were learnt already and have been used again")
     if choice := choice_line(prepared.store.meta):
         note(choice)
+    for finding in findings:
+        warn(finding.sentence())
     note(f"next: seq2seq train {store} RUN")

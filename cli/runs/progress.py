@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from cli.runs.history import Sample
+from data.health.sufficiency import part_of_an_epoch
 from seq2seq.config import TrainingConfig
 from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.system.visible import visible
@@ -21,6 +22,8 @@ from seq2seq.training.events import (
 
 RECENT_UPDATES = 200
 """Updates averaged for the time estimate."""
+FORECAST_UPDATES = 20
+"""Updates that show the speed of a training."""
 SAMPLE_WORDS = 10
 """The sample that is shown at each validation is the one closest to this many source words."""
 
@@ -244,6 +247,36 @@ class TimeEstimate:
     def left(self, state: TrainingState) -> str:
         seconds = self.seconds_left(state)
         return "unknown" if seconds is None else clock_time(seconds)
+
+
+class EpochForecast:
+    """Warns once, after the first updates, of a training that ends before its first epoch does."""
+
+    def __init__(self, config: TrainingConfig, epoch_tokens: float) -> None:
+        """epoch_tokens: target tokens of an epoch, EOS included"""
+        self._config, self._epoch_tokens = config, epoch_tokens
+        self._first: TrainingState | None = None  # the state after the first update
+        self._updates = 0
+
+    def update(self, state: TrainingState) -> str | None:
+        """The warning, if it is due; `state` is that of the latest update."""
+        self._updates += 1
+        self._first = self._first or state
+        if self._updates != min(FORECAST_UPDATES, self._config.updates):
+            return None
+        finding = part_of_an_epoch(*self._limit(self._first, state))
+        return finding.sentence() if finding else None
+
+    def _limit(self, first: TrainingState, state: TrainingState) -> tuple[float, float | None]:
+        """Epochs at the end of the training, and its minutes if they are what ends it."""
+        by_updates = state.tokens / state.update * self._config.updates
+        tokens, seconds = state.tokens - first.tokens, state.seconds - first.seconds
+        if self._config.minutes is not None and seconds > 0:
+            left = 60 * self._config.minutes - state.seconds
+            by_minutes = state.tokens + tokens / seconds * left
+            if by_minutes < by_updates:
+                return by_minutes / self._epoch_tokens, self._config.minutes
+        return by_updates / self._epoch_tokens, None
 
 
 def clock_time(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Training into a run directory: records and reports the events of `fit`, and heeds signals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from cli.runs.directory import RunDirectory
 from cli.runs.disk_space import check_disk_space, explain_write_errors
 from cli.runs.interruption import Interrupted, stop_requests
-from cli.runs.progress import Reporter
+from cli.runs.progress import EpochForecast, Reporter
 from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
@@ -36,20 +36,36 @@ class Outcome:
     trained: bool  # False when there was nothing left to do
 
 
-def train_run(run: RunDirectory, store: TokenStore, *, device: str, reporter: Reporter) -> Outcome:
+def train_run(
+    run: RunDirectory,
+    store: TokenStore,
+    *,
+    device: str,
+    reporter: Reporter,
+    warnings: Sequence[str] = (),
+) -> Outcome:
     """Train a run to its end, from its last checkpoint or from the start.
+
+    `warnings` are reported when training begins, after all that may be refused was checked.
 
     A checkpoint is written after every validation, and at the first SIGINT, SIGTERM or SIGHUP,
     which then raises Interrupted. Raises DivergenceError at the first loss or gradient that is not
     finite, and ResourceError where another process trains the run or memory runs out.
     """
     with run.lock():  # before its last checkpoint is read: another process may be writing a new one
-        return _train(run, store, device=device, reporter=reporter)
+        return _train(run, store, device=device, reporter=reporter, warnings=warnings)
 
 
-def _train(run: RunDirectory, store: TokenStore, *, device: str, reporter: Reporter) -> Outcome:
+def _train(
+    run: RunDirectory,
+    store: TokenStore,
+    *,
+    device: str,
+    reporter: Reporter,
+    warnings: Sequence[str],
+) -> Outcome:
     config = run.config.training
-    objects, state, is_new, warnings = _starting_point(run, device)
+    objects, state, is_new, damages = _starting_point(run, device)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device)
     with stop_requests() as stop:
@@ -72,10 +88,12 @@ def _train(run: RunDirectory, store: TokenStore, *, device: str, reporter: Repor
             device=device,
         )
         needs, *disk_warnings = check_disk_space(run, objects.model)
+        forecast = EpochForecast(config, store.epoch_tokens(config.corpus_weights))
         recorder = Recorder(run, objects, state, is_new=is_new)
         try:
             reporter.start(objects.model, state)
-            for line in (*warnings, *([needs] if is_new else []), *disk_warnings):
+            said = [f"warning: {line}" for line in (*damages, *warnings)]
+            for line in (*said, *([needs] if is_new else []), *disk_warnings):
                 reporter.message(line)
             for event in events:
                 if stopwatch and not isinstance(event, Update) and event.state != state:
@@ -85,6 +103,8 @@ def _train(run: RunDirectory, store: TokenStore, *, device: str, reporter: Repor
                         with explain_write_errors(run):
                             recorder.update(event)
                         reporter.update(event)
+                        if warning := forecast.update(event.state):
+                            reporter.message(f"warning: {warning}")
                     case Validation():
                         with explain_write_errors(run):
                             recorder.validation(event, validator.samples)
@@ -116,15 +136,15 @@ class _StartingPoint(NamedTuple):
     objects: TrainingObjects
     state: TrainingState
     is_new: bool  # without a checkpoint yet
-    warnings: list[str]  # about checkpoints that were found damaged
+    damages: list[str]  # of checkpoints
 
 
 def _starting_point(run: RunDirectory, device: str) -> _StartingPoint:
     config = run.config.training
     torch.manual_seed(config.seed)
     model = run.build_model().to(device)
-    warnings: list[str] = []
-    checkpoint = recover(run.checkpoints, metric=config.metric, report=warnings.append)
+    damages: list[str] = []
+    checkpoint = recover(run.checkpoints, metric=config.metric, report=damages.append)
     if not checkpoint:
         load_origin(run, model)
     average = MovingAverage(model, decay=config.ema) if config.ema else None
@@ -132,7 +152,7 @@ def _starting_point(run: RunDirectory, device: str) -> _StartingPoint:
     if checkpoint:
         checkpoint.load_training(*objects)
     state = checkpoint.state if checkpoint else TrainingState()
-    return _StartingPoint(objects, state, not checkpoint, [f"warning: {w}" for w in warnings])
+    return _StartingPoint(objects, state, not checkpoint, damages)
 
 
 def _batches(

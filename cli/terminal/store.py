@@ -1,10 +1,17 @@
 """What a token store contains, as tables for people or as JSON values."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cli.terminal.screen import stdout_console, table
 from data.config import DataConfig
+from data.health.report import Finding
 from seq2seq.system.figures import percent
+
+
+def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    keys = ("code", "message", "count", "advice")
+    return [{key: getattr(finding, key) for key in keys} for finding in findings]
 
 
 def choice_line(meta: dict[str, Any]) -> str | None:

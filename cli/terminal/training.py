@@ -5,12 +5,16 @@ from cli.runs.training import train_run
 from cli.runs.training_job import TrainingJob
 from cli.terminal.console import note
 from cli.terminal.live import training_reporter
+from data.health.sufficiency import store_findings
 
 
 def train_and_report(job: TrainingJob) -> None:
     """Train to the end, then print how it went and what to try next, all on stderr."""
     run, store = job.run, job.store
-    outcome = train_run(run, store, device=job.device, reporter=training_reporter(run))
+    warnings = [finding.sentence() for finding in store_findings(store)] if job.is_new else []
+    outcome = train_run(
+        run, store, device=job.device, reporter=training_reporter(run), warnings=warnings
+    )
     if not outcome.trained:
         note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
     if outcome.state.validated and (outcome.trained or not run.report.is_file()):

@@ -7,6 +7,7 @@ from data.health.measures import Copies
 from data.health.report import SEVERITIES, Example, Finding, Severity
 from data.health.shifts import Stretch
 from data.health.side_scan import EXAMPLES, SideScan
+from data.health.sufficiency import few_pairs
 from seq2seq.system.figures import counted, percent, plural
 
 # Shares of all pairs above which a note becomes a warning.
@@ -14,7 +15,6 @@ MANY_DROPPED = 0.1
 MANY_REPEATED = 0.1
 MANY_IDENTICAL = 0.1
 MANY_SUSPECT_ENCODINGS = 0.001
-FEW_PAIRS = 1000
 LOWEST_CORRELATION = 0.1  # of line lengths, in at least ENOUGH_LINES lines
 ENOUGH_LINES = 200
 
@@ -42,7 +42,8 @@ def findings_of(
         *_dropped_pairs(cleaning, left, right),
         *_repetitions(copies, pairs),
         *_odd_characters(sides),
-        *_harmless_details(sides, cleaning.kept),
+        *_harmless_details(sides),
+        *filter(None, [few_pairs(cleaning.kept)]),
     ]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
@@ -305,7 +306,7 @@ def _odd_characters(sides: Sequence[SideScan]) -> Iterator[Finding]:
             )
 
 
-def _harmless_details(sides: Sequence[SideScan], usable: int) -> Iterator[Finding]:
+def _harmless_details(sides: Sequence[SideScan]) -> Iterator[Finding]:
     for side in sides:
         if side.has_bom:
             yield Finding(
@@ -323,11 +324,3 @@ def _harmless_details(sides: Sequence[SideScan], usable: int) -> Iterator[Findin
                 "as on Windows; the \\r is removed",
                 side.carriage_returns,
             )
-    if 0 < usable < FEW_PAIRS:
-        yield Finding(
-            "few-pairs",
-            "note",
-            f"{counted(usable, 'usable pair')}: enough to try things out, "
-            "too little to learn a language from",
-            usable,
-        )

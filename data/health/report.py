@@ -33,6 +33,10 @@ class Finding:
     advice: str = ""
     examples: tuple[Example, ...] = ()
 
+    def sentence(self) -> str:
+        """The message and the advice on one line."""
+        return f"{self.message}; {self.advice}" if self.advice else self.message
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:

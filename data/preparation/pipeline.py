@@ -12,6 +12,7 @@ from data.output_pieces import output_ids, write_output_ids
 from data.preparation.choice import choose_settings
 from data.preparation.encoding import Progress, SplitEncoder
 from data.preparation.inputs import SINGLE_CORPUS, PreparationInputs
+from data.preparation.overlap import count_overlap
 from data.preparation.piece_models import (
     copy_models,
     record_models,
@@ -90,6 +91,7 @@ def prepare(
             **languages,
             "config": config.model_dump(),
             **choice,
+            "overlap": count_overlap(valid, inputs.corpora),
             "inputs": inputs.as_json(),
         }
         encoder = SplitEncoder(folder, config, processes or usable_cores(), progress)

@@ -61,6 +61,12 @@ def test_preprocess_makes_a_store_once(corpus, prepared):
     assert report["stages_reused"] == ["pieces", "ids"]
     assert report["splits"]["train"]["pairs"] == 1000
     assert report["source_language"] == "en"
+    assert report["config"]["vocabulary_size"] == 350  # given; the other two are chosen
+    assert report["choice"]["settings"] == ["character_coverage", "normalization"]
+    assert again.err.split("\n")[1].startswith("chosen for this corpus: ")
+    codes = [warning["code"] for warning in report["warnings"]]
+    assert codes[0] == "few-pairs" and "small-validation" in codes
+    assert f"warning: {report['warnings'][0]['message']}; " in again.err
 
 
 def test_training_reports_progress_on_stderr_and_writes_a_run(training):
@@ -72,6 +78,7 @@ def test_training_reports_progress_on_stderr_and_writes_a_run(training):
     )
     assert result.err.count("  reference    ") == 1 and result.err.count("  translation  ") == 3
     assert f"all {UPDATES} updates are done" in result.err
+    assert "warning: 1,000 pairs: " in result.err
     assert (run / "report.txt").read_text() in result.err
     assert "\ntrend: " in result.err and "\ntry: " in result.err
     assert f"next: seq2seq translate {run} --interactive" in result.err

@@ -5,7 +5,9 @@ from reruns import Silent, interrupt, new_run, train
 
 from cli.runs.interruption import Interrupted
 from cli.runs.progress import (
+    FORECAST_UPDATES,
     RECENT_UPDATES,
+    EpochForecast,
     Reporters,
     TimeEstimate,
     clock_time,
@@ -114,3 +116,31 @@ def test_all_reporters_are_closed_even_where_one_fails():
     with pytest.raises(OSError, match="no space"):
         Reporters(reporters).close()
     assert closed == reporters
+
+
+def forecast_after(config: TrainingConfig, updates: int, *, epoch_tokens: int) -> list[str | None]:
+    """What a forecast says after each of so many updates of 100 tokens and 2 seconds."""
+    forecast = EpochForecast(config, epoch_tokens)
+    return [
+        forecast.update(TrainingState(update=n, tokens=100 * n, seconds=5 + 2.0 * n))
+        for n in range(1, updates + 1)
+    ]
+
+
+def test_minutes_too_few_for_an_epoch_are_noticed_once():
+    config = TrainingConfig(updates=100_000, minutes=1.5)
+    said = forecast_after(config, FORECAST_UPDATES + 30, epoch_tokens=8500)
+    # by hand: 2,000 tokens after 45 seconds, and 50 a second in the remaining 45: 4,250
+    assert said[FORECAST_UPDATES - 1] is not None
+    assert said[FORECAST_UPDATES - 1].startswith("at this speed 1.5 minutes are 0.5 ep")
+    assert [line for line in said if line] == [said[FORECAST_UPDATES - 1]]
+    assert not any(forecast_after(config, 50, epoch_tokens=4250))
+
+
+def test_updates_too_few_for_an_epoch_are_noticed():
+    said = forecast_after(TrainingConfig(updates=60), 60, epoch_tokens=7500)
+    assert [line for line in said if line] == [said[FORECAST_UPDATES - 1]]
+    assert "the updates are 0.8 epochs" in said[FORECAST_UPDATES - 1]
+    few = forecast_after(TrainingConfig(updates=3, minutes=9.0), 3, epoch_tokens=400)
+    assert few[:2] == [None, None] and "are 0.75 epochs" in few[2]
+    assert not any(forecast_after(TrainingConfig(updates=60), 60, epoch_tokens=6000))
