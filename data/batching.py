@@ -155,9 +155,11 @@ def _regroup(pool: TokenizedSplit, *, count: int) -> list[Indices]:
     return [order[begin:end] for begin, end in runs]
 
 
-def sorted_batches(split: TokenizedSplit, *, budget: int) -> Iterator[Batch]:
-    """Every pair once, shortest first: for validation."""
-    by_length = length_order(split, np.arange(len(split)))
+def sorted_batches(
+    split: TokenizedSplit, *, budget: int, first: int | None = None
+) -> Iterator[Batch]:
+    """Every pair, or each of the first ones, once, shortest first: for validation."""
+    by_length = length_order(split, np.arange(len(split))[:first])
     runs = split_by_budget(padded_lengths(split)[by_length], budget=budget)
     for number, (begin, end) in enumerate(runs):
         yield collate(split, by_length[begin:end], BatchPosition(1, number))

@@ -28,6 +28,7 @@ from cli.runs.progress import PlainReporter
 from cli.runs.recorder import Recorder
 from cli.runs.training import train_run
 from data.token_store import TokenStore
+from seq2seq.training.schedule import VALIDATIONS
 
 SAVES = 6
 WARM_UP = 20  # updates that are not timed
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 def measure(store: TokenStore, folder: Path, recipe: str, updates: int) -> None:
-    usual = resolve(read_recipe(recipe)).training.validate_every
+    usual = resolve(read_recipe(recipe)).training.updates // VALIDATIONS
     often = {"updates": updates, "validate_every": updates // SAVES, "validation_sentences": 10}
     config = resolve(read_recipe(recipe), {"data": store.meta["config"]}, {"training": often})
     run = RunDirectory.create(folder / "run", config, store)

@@ -425,16 +425,23 @@ class TrainingConfig(Section):
     """Decay per update, such as 0.999, of an exponential moving average of the weights, which then
     validates and translates (Polyak & Juditsky, 1992); its bias towards the first weights is
     corrected as that of Adam's moments is. 0: no average."""
-    validate_every: int = Field(default=500, ge=1)
-    """Updates between validations; each is followed by a checkpoint."""
+    validate_every: int | None = Field(default=None, ge=1)
+    """Updates between validations; each is followed by a checkpoint. Where it is left open, about
+    20 validations are done, or fewer if they would take more than 5 % of the time; a run limited by
+    minutes goes by the time that they take."""
     patience: int = Field(default=10, ge=0)
-    """Number of validations without a better `metric` after which training stops; 0: never."""
-    metric: Literal["perplexity", "bleu", "chrf"] = "perplexity"
+    """Number of validations without a new highest `metric` after which training stops; 0: never."""
+    metric: Literal["perplexity", "bleu", "chrf"] = "chrf"
     """What decides which checkpoint is best, and when to stop: validation perplexity, or BLEU
-    (Papineni et al., 2002) or chrF (Popovic, 2015) of greedy translations."""
-    validation_sentences: int = Field(default=500, ge=0)
+    (Papineni et al., 2002) or chrF (Popovic, 2015) of greedy translations. By BLEU or chrF the best
+    is the latest checkpoint within the noise of the highest score."""
+    validation_sentences: int | None = Field(default=None, ge=0)
     """Number of sentences, from the start of the validation set, that each validation translates
-    greedily and scores with BLEU and chrF; 0: none but the samples are translated."""
+    greedily and scores with BLEU and chrF; 0: none but the samples are translated. Where it is left
+    open it follows from what the translations cost, up to 500."""
+    perplexity_sentences: int | None = Field(default=None, ge=1)
+    """Number of sentences, from the start of the validation set, on which perplexity is measured.
+    Where it is left open these are all, or fewer if that would cost too much."""
     samples: int = Field(default=4, ge=0)
     """Number of validation sentences, spread evenly over the set, whose translations at each
     validation are kept in samples.jsonl."""
@@ -484,7 +491,7 @@ class TrainingConfig(Section):
 
 def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
     """A refusal of each pair of training settings that contradict each other."""
-    if config.metric != "perplexity" and not config.validation_sentences:
+    if config.metric != "perplexity" and config.validation_sentences == 0:
         yield ConfigError(
             f"training.metric is {config.metric}, but training.validation_sentences is 0",
             hint="give it sentences to translate, or use training.metric=perplexity",

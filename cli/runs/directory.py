@@ -35,6 +35,7 @@ from seq2seq.model import EncoderDecoder
 from seq2seq.system.files import replacing, replacing_directory, sha256_of, write_json
 from seq2seq.system.locks import exclusive_lock
 from seq2seq.training.events import TrainingState
+from seq2seq.training.schedule import with_validation_planned
 
 CONFIG = "config.toml"
 Line = TypeVar("Line")
@@ -57,11 +58,14 @@ class RunDirectory:
     ) -> "RunDirectory":
         """Create a run that is ready to be trained.
 
+        Settings of validation that are left open are chosen for the store, by their cost.
+
         started_from: the run whose weights it starts with, as in provenance.json
 
         Raises ConfigError if the path exists.
         """
         cls.refuse_existing(path)
+        config = _with_validation_planned(config, store)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing_directory(path) as partial:
@@ -241,6 +245,16 @@ class RunDirectory:
         """Remove the metrics and samples after `state`, which training will record again."""
         _rewind(self.metrics, parse_history, state)
         _rewind(self.samples, parse_sample, state)
+
+
+def _with_validation_planned(config: RunConfig, store: TokenStore) -> RunConfig:
+    valid = store.split("valid")
+    training = with_validation_planned(
+        config.training,
+        sentences=len(valid),
+        tokens=int(valid.target_lengths.sum()) + len(valid),  # with EOS
+    )
+    return config.model_copy(update={"training": training})
 
 
 def _read_lines(path: Path, parse: Callable[[str], Line]) -> list[Line]:

@@ -19,6 +19,7 @@ from seq2seq.training.events import (
     Validation,
     ValidationScores,
 )
+from seq2seq.training.schedule import VALIDATIONS
 
 RECENT_UPDATES = 200
 """Updates averaged for the time estimate."""
@@ -236,7 +237,8 @@ class TimeEstimate:
         """None before the first update."""
         if not self._updates:
             return None
-        every, end = self._config.validate_every, self._config.updates
+        end = self._config.updates
+        every = self._config.validate_every or max(1, end // VALIDATIONS)
         validations = -(-end // every) - state.validated // every  # with one at the very end
         mean = sum(self._updates) / len(self._updates)
         left = (end - state.update) * mean + validations * self._validation

@@ -145,7 +145,7 @@ class Recorder:
         path = folder / AVERAGED
         scores = load_state(path).measured
         assert scores is not None
-        better = self._state.is_beaten_by(scores, config.metric)
+        better = scores.value(config.metric) > self._state.best_value(config.metric)
         if better:
             point(folder, "best", path)
         self._write(AverageLine(updates=updates, scores=scores, better=better))

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -19,12 +19,12 @@ from seq2seq.batch import UNK
 from seq2seq.errors import ConfigError
 from seq2seq.system.figures import megabytes, percent
 from seq2seq.system.files import replacing
-from seq2seq.training.events import ValidationScores
+from seq2seq.training.events import METRIC_NAMES, ValidationScores
 
 History: TypeAlias = Sequence[HistoryLine]
 
-NOTICEABLE = 0.02
-"""Nats per token, or 2 % of perplexity: about as much as another seed changes."""
+NOTICEABLE = {"perplexity": 0.02, "bleu": 1.0, "chrf": 1.0}
+"""Nats per token, or points: about as much as another seed changes."""
 LAST_QUARTER = 0.75  # a run is still improving if its last quarter gained something noticeable
 MIN_VALIDATIONS = 4  # with fewer there is no trend
 SHORT, LONG = 0.9, 1.1
@@ -52,8 +52,8 @@ class RunSummary:
     unknown: float  # share of the validation set's pieces that are unknown
 
 
-class LossTrend(NamedTuple):
-    """How the validation loss developed, and since which update."""
+class Trend(NamedTuple):
+    """How validations developed by the metric that chooses the best one, and since which update."""
 
     name: Literal["short", "improving", "level", "overfitting", "worse"]
     since: int
@@ -83,52 +83,64 @@ def write_report(run: RunDirectory, store: TokenStore, outcome: Outcome) -> list
 def report_lines(history: History, config: RunConfig, summary: RunSummary) -> list[str]:
     """The trend, the result, the cost, and commands to try next."""
     return [
-        *_trend_lines(history, summary),
+        *_trend_lines(history, config.training.metric, summary),
         *_result_lines(history, config, summary),
         *_cost_lines(summary),
         *(f"try: {suggestion}" for suggestion in suggestions(history, config, summary)),
     ]
 
 
-def loss_trend(history: History) -> LossTrend:
-    """Whether the validation loss still fell at the end, had levelled off, or rose."""
-    validations = _validations(history)
-    if len(validations) < MIN_VALIDATIONS:
-        return LossTrend("short", 0)
-    nats = {line.update: line.scores.nats_per_token for line in validations}
-    end = validations[-1].update
-    best = min(nats, key=lambda update: nats[update])
-    if nats[end] - nats[best] > NOTICEABLE:
-        fall = _training_nats(history, best, nats) - _training_nats(history, end, nats)
-        return LossTrend("overfitting" if fall > 0 else "worse", best)
-    before = [update for update in nats if update <= LAST_QUARTER * end]
-    if before and nats[before[-1]] - nats[best] > NOTICEABLE:
-        return LossTrend("improving", best)
-    levelled = next(update for update in nats if nats[update] - nats[best] <= NOTICEABLE)
-    return LossTrend("level", levelled)
+def find_trend(history: History, metric: str) -> Trend:
+    """Whether validations by `metric` still improved at the end, had levelled off, or got worse."""
+    values = {line.update: line.scores.value(metric) for line in _validations(history)}
+    noticeable = NOTICEABLE[metric]
+    if len(values) < MIN_VALIDATIONS:
+        return Trend("short", 0)
+    end, best = max(values), max(values, key=lambda update: values[update])
+    if values[best] - values[end] > noticeable:
+        fall = _training_nats(history, best, values) - _training_nats(history, end, values)
+        return Trend("overfitting" if fall > 0 else "worse", best)
+    before = [update for update in values if update <= LAST_QUARTER * end]
+    if before and values[best] - values[before[-1]] > noticeable:
+        return Trend("improving", best)
+    levelled = next(update for update in values if values[best] - values[update] <= noticeable)
+    return Trend("level", levelled)
 
 
 def suggestions(history: History, config: RunConfig, summary: RunSummary) -> list[str]:
     """At most three commands to try, the most promising first."""
-    trend = loss_trend(history)
+    trend = find_trend(history, config.training.metric)
     found = [*_for_trend(trend, config, summary), *_for_architecture(config)]
     if trend.name not in ("short", "worse"):  # else its translations are not worth a look yet
         found += _for_translations(_best_scores(history, summary), config, summary)
     return found[:MAX_SUGGESTIONS]
 
 
-def _trend_lines(history: History, summary: RunSummary) -> list[str]:
-    name, since = loss_trend(history)
+def _trend_lines(history: History, metric: str, summary: RunSummary) -> list[str]:
+    name, since = find_trend(history, metric)
+    worse = "perplexity rose" if metric == "perplexity" else f"{METRIC_NAMES[metric]} fell"
     text = {
         "short": "too few validations to see a trend",
         "improving": "still improving at the end: more updates would help",
         "level": f"levelled off: no noticeable gain after update {since:,}",
         "overfitting": f"overfitting since update {since:,}: the training loss kept falling "
-        "while the validation loss rose",
+        f"while {worse} in validation",
         "worse": f"worse since update {since:,}, in training and validation: the learning rate "
         "may be too high",
     }[name]
-    return [f"trend: {text}", f"ended: {summary.reason}"]
+    return [f"trend: {text}", *_perplexity_lines(history, metric, name), f"ended: {summary.reason}"]
+
+
+def _perplexity_lines(history: History, metric: str, trend: str) -> list[str]:
+    """A word on perplexity where it got worse and the translations did not."""
+    loss, since = find_trend(history, "perplexity")
+    is_worse = loss in ("overfitting", "worse")
+    if metric == "perplexity" or trend not in ("improving", "level") or not is_worse:
+        return []
+    return [
+        f"perplexity: rose since update {since:,}, and {METRIC_NAMES[metric]} did not fall: "
+        "the model is surer of its mistakes, but its translations are no worse"
+    ]
 
 
 def _result_lines(history: History, config: RunConfig, summary: RunSummary) -> list[str]:
@@ -143,7 +155,8 @@ def _result_lines(history: History, config: RunConfig, summary: RunSummary) -> l
     values = f"perplexity {scores.perplexity:.3g}"
     if scores.bleu is not None and scores.chrf is not None:
         values += f", BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f} (greedy)"
-    lines = [f"best by {config.training.metric}: {where}, with {values} on the validation set"]
+    metric = METRIC_NAMES[config.training.metric]
+    lines = [f"best by {metric}: {where}, with {values} on the validation set"]
     if scores.length_ratio is not None and scores.copied is not None:
         lines.append(
             f"translations: {scores.length_ratio:.2f} times as long as the references; "
@@ -163,7 +176,7 @@ def _cost_lines(summary: RunSummary) -> list[str]:
     ]
 
 
-def _for_trend(trend: LossTrend, config: RunConfig, summary: RunSummary) -> list[str]:
+def _for_trend(trend: Trend, config: RunConfig, summary: RunSummary) -> list[str]:
     training, model = config.training, config.model
     if trend.name == "short":
         every = max(1, summary.updates // 10)
@@ -263,12 +276,12 @@ def _best_scores(history: History, summary: RunSummary) -> ValidationScores | No
     return next(found, None)
 
 
-def _training_nats(history: History, until: int, nats: dict[int, float]) -> float:
+def _training_nats(history: History, until: int, validated: Iterable[int]) -> float:
     """The mean training loss between the validation at `until` and the one before it.
 
-    nats: validation losses by their updates
+    validated: the updates after which there was a validation
     """
-    begin = max((update for update in nats if update < until), default=0)
+    begin = max((update for update in validated if update < until), default=0)
     losses = [
         line.nats_per_token
         for line in history

@@ -20,10 +20,18 @@ from seq2seq.batch import Batch
 from seq2seq.checkpoints.folder import recover
 from seq2seq.config import TrainingConfig
 from seq2seq.system.out_of_memory import explain_out_of_memory
-from seq2seq.training.events import Finished, TrainingState, Update, Validation, ValidationScores
+from seq2seq.training.events import (
+    METRIC_NAMES,
+    Finished,
+    TrainingState,
+    Update,
+    Validation,
+    ValidationScores,
+)
 from seq2seq.training.loop import check_memory, fit, refuse_non_finite_weights, stop_reason
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import build_optimizer
+from seq2seq.training.schedule import SHARE, VALIDATIONS
 from seq2seq.training.stopwatch import Stopwatch, untimed
 
 
@@ -93,7 +101,8 @@ def _train(
         try:
             reporter.start(objects.model, state)
             said = [f"warning: {line}" for line in (*damages, *warnings)]
-            for line in (*said, *([needs] if is_new else []), *disk_warnings):
+            news = [needs, _describe_validation(config)] if is_new else []
+            for line in (*said, *news, *disk_warnings):
                 reporter.message(line)
             for event in events:
                 if stopwatch and not isinstance(event, Update) and event.state != state:
@@ -183,6 +192,18 @@ def _batches(
         largest = largest_batch(train, plan, epoch=state.position.epoch)
         check_memory(objects.model, largest, config, device=device)
     return token_budget_batches(train, plan, start=state.position)
+
+
+def _describe_validation(config: TrainingConfig) -> str:
+    """For example "validation: every 600 updates, 500 sentences translated, best by chrF"."""
+    often = (
+        f"every {config.validate_every:,} updates"
+        if config.validate_every
+        else f"about {VALIDATIONS} times, fewer where it costs more than {SHARE:.0%} of the time"
+    )
+    count = config.validation_sentences
+    translated = "" if count is None else f", {count:,} sentences translated"
+    return f"validation: {often}{translated}, best by {METRIC_NAMES[config.metric]}"
 
 
 def _describe_plateau(state: TrainingState, config: TrainingConfig) -> str:

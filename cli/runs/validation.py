@@ -32,13 +32,15 @@ class Validator:
         self._tokenizer = run.tokenizer("target")
         self._device = device
         self._valid = store.split("valid")
-        self._scored = range(min(config.validation_sentences, len(self._valid)))
+        self._held_out = config.perplexity_sentences
+        self._scored = range(len(self._valid))[: config.validation_sentences]
         self._sampled = spread(len(self._valid), config.samples)
         self._sources, self._references = store.valid_text("source"), store.valid_text("target")
 
     def measure(self, model: EncoderDecoder, stop: StopRequest) -> ValidationScores:
         """Raises Interrupted between two batches when a stop was requested."""
-        held_out = stop.interruptible(sorted_batches(self._valid, budget=self._budget))
+        batches = sorted_batches(self._valid, budget=self._budget, first=self._held_out)
+        held_out = stop.interruptible(batches)
         nats = corpus_nats_per_token(model, held_out, device=self._device)
         if not isfinite(nats):
             return ValidationScores(nats)  # such a model cannot translate
@@ -53,9 +55,8 @@ class Validator:
         references = [self._reference(i) for i in self._scored]
         sources = [self._source(i) for i in self._scored]
         bleu, chrf, ratio = quick_quality(hypotheses, [references], self._language)
-        return ValidationScores(
-            nats, bleu, chrf, ratio, copied_share(sources, hypotheses, references)
-        )
+        copied = copied_share(sources, hypotheses, references)
+        return ValidationScores(nats, bleu, chrf, ratio, copied, sentences=len(self._scored))
 
     def _translate(
         self, model: EncoderDecoder, pairs: Sequence[int], stop: StopRequest

@@ -17,6 +17,7 @@ class ValidationScores:
     chrf: float | None = None  # 0 to 100
     length_ratio: float | None = None  # words of translations to words of references
     copied: float | None = None  # share of translated words: in the source, not in the reference
+    sentences: int | None = None  # that were translated
 
     @property
     def perplexity(self) -> float:
@@ -25,6 +26,11 @@ class ValidationScores:
     def score(self, metric: str) -> float | None:
         """BLEU or chrF where `metric` names one; None for perplexity."""
         return {"perplexity": None, "bleu": self.bleu, "chrf": self.chrf}[metric]
+
+    def value(self, metric: str) -> float:
+        """The score by which weights are compared, higher is better; minus the nats for
+        perplexity."""
+        return -self.nats_per_token if metric == "perplexity" else self.score(metric) or 0.0
 
     def rank_key(self, metric: str) -> tuple[float, float]:
         """Sorts scores, better ones higher: by the metric, then by likelihood."""
@@ -43,18 +49,25 @@ class TrainingState:
     best_update: int = 0  # 0 before the first validation
     best_nats: float | None = None  # per validation token; None before the first validation
     best_score: float | None = None  # BLEU or chrF of the best, where `metric` is one of them
-    stale: int = 0  # validations since the best one
-    waited: int = 0  # validations since the best one or, where that is later, the last plateau
+    highest: float | None = None  # `ValidationScores.value` of all validations
+    stale: int = 0  # validations since the one with the highest value
+    waited: int = 0  # the same or, where that is later, validations since the last plateau
     reductions: int = 0  # of the learning rate, on plateaus
     tokens: int = 0  # target tokens trained on, padding not counted
     validated: int = 0  # the update after which the last validation was done
+    validated_at: float = 0.0  # seconds trained at its end
+    validation_seconds: float = 0.0  # that it took
     measured: ValidationScores | None = None  # of the current weights; None once they are updated
 
-    def is_beaten_by(self, scores: ValidationScores, metric: str) -> bool:
-        """Whether weights with these scores are better than the best of the run so far."""
+    def best_value(self, metric: str) -> float:
+        """`ValidationScores.value` of the best weights so far; minus infinity without any."""
         if self.best_nats is None:
-            return True
-        return scores.rank_key(metric) > (self.best_score or 0.0, -self.best_nats)
+            return -math.inf
+        return -self.best_nats if metric == "perplexity" else self.best_score or 0.0
+
+    def highest_value(self, metric: str) -> float:
+        """The highest `ValidationScores.value` so far; minus infinity without any."""
+        return self.best_value(metric) if self.highest is None else self.highest  # None before 0.2
 
 
 @dataclass(frozen=True, slots=True)

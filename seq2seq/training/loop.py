@@ -27,6 +27,8 @@ from seq2seq.training.events import (
 )
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import set_learning_rate
+from seq2seq.training.ranking import ranked
+from seq2seq.training.schedule import validation_due
 from seq2seq.training.scheduled_sampling import sample_decoder_input, sampling_generator
 from seq2seq.training.stopwatch import Part, untimed
 
@@ -71,13 +73,15 @@ def fit(
     forward_backward = build_forward_backward(model, config, device=device, dtype=dtype, part=part)
     while True:
         reason = stop_reason(state, config)
-        due = reason or state.update % config.validate_every == 0
+        due = reason or validation_due(state, config)
         if due and state.validated < state.update:
             with part("validation"), average.swapped_in() if average else nullcontext():
                 refuse_non_finite_weights(model, state)
                 scores = validate()
             validation = _validation(scores, state, config, is_last=bool(reason))
             state = timed(validation.state)
+            took = state.seconds - validation.state.seconds
+            state = replace(state, validated_at=state.seconds, validation_seconds=took)
             if validation.reduced and restarts and restore_best is not None:
                 restore_best()
                 state = replace(state, measured=None)  # the scores are those of other weights
@@ -197,23 +201,8 @@ def _validation(
             f"the validation loss is {nats} after update {state.update:,}",
             hint="lower training.learning_rate; the checkpoints from before are intact",
         )
-    improved = state.is_beaten_by(scores, config.metric)
-    state = replace(
-        state,
-        validated=state.update,
-        stale=state.stale + 1,
-        waited=state.waited + 1,
-        measured=scores,
-    )
-    if improved:
-        state = replace(
-            state,
-            best_update=state.update,
-            best_nats=nats,
-            best_score=scores.score(config.metric),
-            stale=0,
-            waited=0,
-        )
+    state = ranked(state, scores, config.metric)
+    improved = state.best_update == state.update
     may_reduce = state.reductions < config.plateau_times and not is_last
     reduced = may_reduce and _is_on_plateau(state, config)
     if reduced:

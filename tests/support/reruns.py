@@ -35,6 +35,7 @@ TRAINING = {
     "learning_rate": 1e-2,
     "warmup": 4,
     "validate_every": 6,
+    "metric": "perplexity",
     "patience": 0,
     "log_every": 1,
 }
@@ -105,7 +106,7 @@ def remains(run: RunDirectory) -> dict[str, str]:
         if (path / part).exists()  # an average has no optimizer
     }
     state = json.loads((last / "state.json").read_text())
-    for clock in ("seconds", "processor_seconds"):
+    for clock in ("seconds", "processor_seconds", "validated_at", "validation_seconds"):
         state.pop(clock, None)
     for path in (run.metrics, run.samples):
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()

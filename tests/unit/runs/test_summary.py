@@ -15,13 +15,14 @@ from cli.runs.history import AverageLine, HistoryLine, UpdateLine, ValidationLin
 from cli.runs.summary import (
     MAX_SUGGESTIONS,
     RunSummary,
-    loss_trend,
+    find_trend,
     report_lines,
     suggestions,
     write_report,
 )
 from seq2seq.training.events import ValidationScores
 
+BY_PERPLEXITY = resolve({"training": {"metric": "perplexity"}})
 SUMMARY = RunSummary(
     run=Path("runs/a b"),
     store=Path("my store"),
@@ -82,17 +83,52 @@ RISING = [5.0, 4.0, 3.5, 3.2, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5]
     ],
 )
 def test_the_trend_follows_from_validation_and_training_loss(validation, training, trend):
-    assert loss_trend(history(validation, training)) == trend
+    assert find_trend(history(validation, training), "perplexity") == trend
+
+
+RISING_SCORES = [10.0, 20.0, 24.7, 26.0, 26.5, 26.9, 27.0, 27.1, 27.3, 27.4]
+
+
+def scored(chrf: list[float], nats: list[float], training: list[float]) -> list[HistoryLine]:
+    """`history` with a chrF for each validation."""
+    scores = iter(chrf)
+    return [
+        replace(line, scores=replace(line.scores, bleu=5.0, chrf=next(scores)))
+        if isinstance(line, ValidationLine)
+        else line
+        for line in history(nats, training)
+    ]
+
+
+@pytest.mark.parametrize("metric", ["chrf", "bleu"])
+def test_the_trend_is_that_of_the_metric_that_chooses_the_best(metric):
+    found = scored(RISING_SCORES, RISING, FALLING)
+    assert find_trend(found, "perplexity") == ("overfitting", 500)
+    assert find_trend(found, metric) == (("level", 500) if metric == "chrf" else ("level", 100))
+    found = scored(RISING_SCORES[::-1], RISING, FALLING)
+    assert find_trend(found, "chrf") == ("overfitting", 100)
+
+
+def test_a_perplexity_that_rises_while_translations_improve_is_no_overfitting():
+    report = report_lines(scored(RISING_SCORES, RISING, FALLING), RunConfig(), SUMMARY)
+    assert report[:2] == [
+        "trend: levelled off: no noticeable gain after update 500",
+        "perplexity: rose since update 500, and chrF did not fall: the model is surer of its "
+        "mistakes, but its translations are no worse",
+    ]
+    report = report_lines(scored(RISING_SCORES[::-1], RISING, FALLING), RunConfig(), SUMMARY)
+    assert report[0].endswith("the training loss kept falling while chrF fell in validation")
+    assert report[1].startswith("ended: ")
 
 
 def test_every_line_of_a_report():
     scores = {"bleu": 21.234, "chrf": 45.678, "length_ratio": 0.8567, "copied": 0.0613}
     report = report_lines(
-        history(RISING, FALLING, **scores), RunConfig(), replace(SUMMARY, best_update=500)
+        history(RISING, FALLING, **scores), BY_PERPLEXITY, replace(SUMMARY, best_update=500)
     )
     assert report == [
-        "trend: overfitting since update 500: the training loss kept falling while the "
-        "validation loss rose",
+        "trend: overfitting since update 500: the training loss kept falling while perplexity rose "
+        "in validation",
         "ended: all 1,000 updates are done",
         "best by perplexity: update 500 of 1,000, with perplexity 20.1, BLEU 21.2, chrF 45.7 "
         "(greedy) on the validation set",
@@ -114,23 +150,23 @@ def test_an_average_is_the_result_if_it_is_best():
     average = AverageLine(
         updates=[800, 900, 1000], scores=ValidationScores(math.log(18.174)), better=True
     )
-    report = report_lines([*events, average], RunConfig(), SUMMARY)
+    report = report_lines([*events, average], BY_PERPLEXITY, SUMMARY)
     assert "best by perplexity: the average of 3 checkpoints, with perplexity 18.2" in report[2]
-    report = report_lines([*events, replace(average, better=False)], RunConfig(), SUMMARY)
+    report = report_lines([*events, replace(average, better=False)], BY_PERPLEXITY, SUMMARY)
     assert "update 1,000 of 1,000" in report[2]
 
 
 def test_the_translations_of_a_failed_run_lead_to_no_suggestion():
     scores = {"bleu": 1.0, "chrf": 1.0, "length_ratio": 3.0, "copied": 0.5}
-    (lower,) = suggestions(history(RISING, **scores), RunConfig(), SUMMARY)
+    (lower,) = suggestions(history(RISING, **scores), BY_PERPLEXITY, SUMMARY)
     assert lower.endswith("--set training.learning_rate=0.001")
 
 
 def test_more_minutes_are_suggested_for_a_run_that_they_ended():
-    config = resolve({"training": {"minutes": 2.5}})
+    config = resolve({"training": {"minutes": 2.5, "metric": "perplexity"}})
     (longer, *_) = suggestions(history(FALLING), config, SUMMARY)
     assert longer.endswith("--minutes 5")
-    (longer, *_) = suggestions(history(FALLING), RunConfig(), SUMMARY)
+    (longer, *_) = suggestions(history(FALLING), BY_PERPLEXITY, SUMMARY)
     assert longer.endswith("--set training.updates=2000")
 
 
@@ -149,7 +185,7 @@ def test_more_minutes_are_suggested_for_a_run_that_they_ended():
 )
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
 def test_the_settings_of_every_suggestion_are_accepted(model, losses, ratio):
-    config = resolve({"model": model})
+    config = resolve({"model": model, "training": {"metric": "perplexity"}})
     events = history(*losses, bleu=1.0, chrf=1.0, length_ratio=ratio, copied=0.2)
     found = suggestions(events, config, replace(SUMMARY, unknown=0.01))
     assert 1 <= len(found) <= MAX_SUGGESTIONS

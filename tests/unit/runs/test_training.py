@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -95,9 +96,9 @@ def test_a_run_stopped_inside_a_validation_resumes_to_the_same_bytes(
     stop = {"signal": interrupt, "error": failing(RuntimeError), "crash": failing(Crash)}[how]
     validations = itertools.count(1)
 
-    def batches(split, *, budget: int) -> Iterator[Batch]:
+    def batches(split, **options: Any) -> Iterator[Batch]:
         now = next(validations)
-        for batch in sorted_batches(split, budget=budget):
+        for batch in sorted_batches(split, **options):
             if now == nth:
                 stop()
             yield batch

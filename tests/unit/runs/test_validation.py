@@ -2,23 +2,29 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from reruns import interrupt, new_run, remains, train
 from tiny import corpus_lines, write_corpus
 
+from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
 from cli.runs.interruption import Interrupted, StopRequest
 from cli.runs.progress import PlainReporter, sample_to_show
 from cli.runs.translator import Translator
 from cli.runs.validation import Validator, spread
+from data.batching import collate
 from data.config import DataConfig
 from data.corpora import CorpusFiles
 from data.preparation.pipeline import prepare
+from seq2seq.batch import FIRST_BATCH
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.training.events import TrainingState, Validation, ValidationScores
+from seq2seq.training.losses import corpus_nats_per_token
+from seq2seq.training.schedule import FEWEST, VALIDATIONS
 
 
 def validator_of(path, store, **training):
@@ -130,6 +136,49 @@ def test_a_run_ranked_by_bleu_or_chrf_resumes_to_the_same_bytes(tmp_path, store,
             train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
     train(run, store)
     assert remains(run) == remains(whole)
+
+
+OPEN = {"validate_every": None, "metric": "chrf", "batch_tokens": 170}
+
+
+def test_validation_that_is_left_open_is_settled_when_a_run_is_created(tmp_path, store):
+    run = new_run(tmp_path / "run", store, training=OPEN)
+    training = RunDirectory.open(run.path).config.training
+    assert training.validate_every == round(20 / FEWEST)
+    assert training.validation_sentences == len(store.split("valid")) == 12
+    limited = new_run(tmp_path / "limited", store, training=OPEN | {"minutes": 1.0})
+    assert RunDirectory.open(limited.path).config.training.validate_every is None
+
+
+def test_a_run_whose_validation_is_left_open_resumes_to_the_same_bytes(tmp_path, store):
+    whole = new_run(tmp_path / "whole", store, training=OPEN)
+    _, reporter = train(whole, store)
+    assert "validation: every 2 updates, 12 sentences translated, best by chrF" in reporter.messages
+    run = new_run(tmp_path / "run", store, training=OPEN)
+    for k in (1, 2, 13):
+        with pytest.raises(Interrupted):
+            train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
+    train(run, store)
+    assert remains(run) == remains(whole)
+
+
+def test_a_run_limited_by_minutes_is_validated_by_the_clock(tmp_path, store):
+    settings = OPEN | {"minutes": 0.04, "updates": 10**6}
+    run = new_run(tmp_path / "run", store, training=settings)
+    outcome, reporter = train(run, store)
+    validations = [e for e in reporter.events if isinstance(e, Validation)]
+    assert FEWEST <= len(validations) <= VALIDATIONS + 1
+    assert validations[0].state.seconds < 0.1 * 2.4 + validations[0].state.validation_seconds
+    assert outcome.state.validation_seconds > 0
+    assert outcome.state.validated_at == pytest.approx(outcome.state.seconds)
+
+
+def test_perplexity_is_that_of_the_first_sentences_alone(tmp_path, store):
+    _, validator, model = validator_of(tmp_path / "run", store, perplexity_sentences=5)
+    valid = store.split("valid")
+    batches = [collate(valid, np.arange(5), FIRST_BATCH)]
+    expected = corpus_nats_per_token(model, batches)
+    assert validator.measure(model, StopRequest()).nats_per_token == pytest.approx(expected)
 
 
 def test_bleu_as_metric_needs_sentences_to_translate():

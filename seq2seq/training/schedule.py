@@ -1,0 +1,89 @@
+"""When a run is validated, on how much, and what that costs.
+
+Costs are in units of a target token of training, forward and backward: that unit depends little on
+the model and the machine, and needs no clock, so that a run limited by updates can be repeated.
+"""
+
+import math
+
+from seq2seq.config import TrainingConfig
+from seq2seq.training.events import TrainingState
+
+VALIDATIONS = 20
+"""Validations of a run where nothing else is asked for and their cost allows it."""
+FEWEST = 8
+"""Validations of a run however much they cost: with fewer the best checkpoint may be missed."""
+SHARE = 0.05
+"""Of training that validation may cost."""
+
+_PERPLEXITY = 0.55  # cost of a token that is scored, in float32; training in bfloat16, on a CPU
+_TRANSLATION = 1.1  # cost of a token that is translated; early models write more than that
+_FILLED = 0.8  # target tokens of a batch, as a share of training.batch_tokens
+_TOKENS_PER_SECOND = 2000  # of training on one thread, for runs limited by minutes
+_LEAST_TOKENS, _MOST_SENTENCES = 3000, 500  # that are translated
+
+
+def validation_due(state: TrainingState, config: TrainingConfig) -> bool:
+    """Whether a run that has come this far is validated, if its weights are not yet.
+
+    Where `validate_every` is left open a run limited by minutes goes by what the last validation
+    cost: it may be SHARE of the time since then, but FEWEST validations are done in any case.
+    """
+    if config.validate_every is not None:
+        return state.update % config.validate_every == 0
+    done = (state.update - state.validated) / max(config.updates, 1)  # since the last validation
+    if config.minutes is None:
+        return done >= 1 / VALIDATIONS
+    seconds = state.seconds - state.validated_at
+    done = max(done, seconds / (60 * config.minutes))
+    is_paid = state.validation_seconds <= SHARE * seconds
+    return done >= (1 / VALIDATIONS if is_paid else 1 / FEWEST)
+
+
+def with_validation_planned(
+    config: TrainingConfig, *, sentences: int, tokens: int
+) -> TrainingConfig:
+    """The settings with those of validation that are left open chosen by their cost.
+
+    sentences, tokens: of the validation set, target tokens. `validate_every` stays open in a run
+    limited by minutes.
+    """
+    if not sentences:
+        return config
+    length = tokens / sentences
+    budget = SHARE * _tokens_of_training(config)
+    wanted = config.updates / config.validate_every if config.validate_every else VALIDATIONS
+    each = budget / max(wanted, 1)
+
+    scored, translated = config.perplexity_sentences, config.validation_sentences
+    every = config.validate_every
+    if scored is None and _PERPLEXITY * tokens > each / 2:
+        scored = _within(each / 2 / (_PERPLEXITY * length), length, sentences)
+    scoring = _PERPLEXITY * length * min(scored or sentences, sentences)
+    if translated is None:
+        affordable = (each - scoring) / (_TRANSLATION * length)
+        translated = _within(min(affordable, _MOST_SENTENCES), length, sentences)
+    if every is None and config.minutes is None:
+        cost = scoring + _TRANSLATION * length * min(translated, sentences)
+        count = min(max(budget / max(cost, 1), FEWEST), VALIDATIONS)
+        every = max(1, round(config.updates / count))
+    return config.model_copy(
+        update={
+            "perplexity_sentences": scored,
+            "validation_sentences": translated,
+            "validate_every": every,
+        }
+    )
+
+
+def _within(affordable: float, length: float, sentences: int) -> int:
+    """As many sentences as are affordable, but enough to choose by and no more than there are."""
+    return min(max(int(affordable), math.ceil(_LEAST_TOKENS / max(length, 1))), sentences)
+
+
+def _tokens_of_training(config: TrainingConfig) -> float:
+    """Target tokens that a run will train on, about."""
+    tokens = _FILLED * config.updates * config.accumulate * config.batch_tokens
+    if config.minutes is None:
+        return tokens
+    return min(tokens, 60 * config.minutes * _TOKENS_PER_SECOND)

@@ -1,0 +1,105 @@
+"""When validation is due, and how much of a run it costs."""
+
+import pytest
+
+from seq2seq.config import TrainingConfig
+from seq2seq.training.events import TrainingState
+from seq2seq.training.schedule import (
+    FEWEST,
+    SHARE,
+    VALIDATIONS,
+    validation_due,
+    with_validation_planned,
+)
+
+
+def planned(sentences: int, length: int, **training: object) -> TrainingConfig:
+    config = TrainingConfig(**training)
+    return with_validation_planned(config, sentences=sentences, tokens=sentences * length)
+
+
+def cost(config: TrainingConfig, sentences: int, length: int) -> float:
+    """Tokens of training that a validation is worth, where translating one costs as much as 1.1."""
+    scored = min(config.perplexity_sentences or sentences, sentences)
+    return length * (0.55 * scored + 1.1 * config.validation_sentences)
+
+
+@pytest.mark.parametrize("sentences", [100, 300, 1000, 5000])
+@pytest.mark.parametrize("length", [8, 15, 30])
+@pytest.mark.parametrize("updates", [2000, 12_000, 100_000])
+def test_validation_costs_its_share_of_a_run_limited_by_updates(sentences, length, updates):
+    config = planned(sentences, length, updates=updates, batch_tokens=750)
+    times = updates / config.validate_every
+    assert FEWEST <= round(times) <= VALIDATIONS
+    assert config.validation_sentences <= min(sentences, 500)
+    training = 0.8 * updates * 750
+    at_least = FEWEST * (0.55 + 1.1) * (3000 + length)  # too short a run pays for this much
+    assert times * cost(config, sentences, length) <= max(1.05 * SHARE * training, at_least)
+
+
+def test_a_long_run_translates_500_sentences_and_scores_all():
+    config = planned(1014, 15, updates=12_000, batch_tokens=750)
+    assert (config.validate_every, config.validation_sentences) == (600, 500)
+    assert config.perplexity_sentences is None
+
+
+def test_a_short_run_translates_fewer_and_scores_no_more_than_it_can_pay():
+    config = planned(5000, 15, updates=2000, batch_tokens=750)
+    assert config.validation_sentences == 200  # 3,000 tokens
+    assert 200 <= config.perplexity_sentences < 1000
+
+
+def test_what_was_asked_for_is_kept():
+    config = planned(
+        5000, 15, updates=100, validate_every=7, validation_sentences=900, perplexity_sentences=2000
+    )
+    assert config.validate_every == 7
+    assert (config.validation_sentences, config.perplexity_sentences) == (900, 2000)
+    assert planned(5000, 15, metric="perplexity", validation_sentences=0).validation_sentences == 0
+
+
+def test_minutes_bound_the_sentences_and_leave_the_interval_open():
+    short = planned(1000, 15, updates=10**6, minutes=5.0)
+    long = planned(1000, 15, updates=10**6, minutes=500.0)
+    assert short.validate_every is long.validate_every is None
+    assert short.validation_sentences < long.validation_sentences == 500
+
+
+def test_an_interval_that_was_asked_for_is_kept_to():
+    config = TrainingConfig(validate_every=3, minutes=1.0)
+    due = [n for n in range(1, 10) if validation_due(TrainingState(update=n), config)]
+    assert due == [3, 6, 9]
+
+
+def test_an_open_interval_is_a_share_of_the_updates():
+    due, state = [], TrainingState()
+    for update in range(1, 101):
+        state = TrainingState(update=update, seconds=1e9 * update, validated=state.validated)
+        if validation_due(state, TrainingConfig(updates=100)):
+            due.append(update)
+            state = TrainingState(update=update, validated=update)
+    assert due == list(range(5, 101, 5))
+
+
+@pytest.mark.parametrize(
+    ("took", "wait"),
+    [
+        (0.0, 60 / VALIDATIONS),
+        (0.1, 60 / VALIDATIONS),
+        (0.2, 0.2 / SHARE),
+        (60.0, 60 / FEWEST),
+    ],
+)
+def test_the_clock_waits_for_as_long_as_the_last_validation_must_be_paid_off(took, wait):
+    config = TrainingConfig(updates=10**9, minutes=1.0)
+    for passed, due in ((0.99 * wait, False), (1.01 * wait, True)):
+        state = TrainingState(
+            update=500, validated=100, seconds=10 + passed, validated_at=10, validation_seconds=took
+        )
+        assert validation_due(state, config) is due
+
+
+def test_a_run_whose_updates_end_before_its_minutes_is_validated_as_often():
+    config = TrainingConfig(updates=200, minutes=1000.0)
+    assert not validation_due(TrainingState(update=9, seconds=1.0), config)
+    assert validation_due(TrainingState(update=10, seconds=1.0), config)
