@@ -86,6 +86,7 @@ def measure(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
         settings |= {
             "training.updates": arguments.updates,
             "training.validate_every": max(1, arguments.updates // 6),
+            "training.metric": "perplexity",
         }
         chosen = set_options([f"{name}={value}" for name, value in settings.items()])
         seed, threads = ["--seed", str(arguments.seed)], ["--threads", "1"]

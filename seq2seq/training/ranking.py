@@ -13,7 +13,7 @@ from seq2seq.training.events import TrainingState, ValidationScores
 MARGIN = 3.0
 """Points of BLEU or chrF, to be divided by the square root of the number of sentences: a third of
 the standard error of the difference between two neighbouring checkpoints. That is 9 points on one
-sentence (a bootstrap over smart-home sentences, German to Polish). With a margin of the whole error
+sentence (bootstraps of Multi30k and of smart-home texts). With a margin of the whole error
 a score that falls slowly would be followed too far down."""
 
 
