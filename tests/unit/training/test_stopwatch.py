@@ -36,7 +36,7 @@ def test_a_profile_reports_every_part_and_changes_no_byte(tmp_path, store):
     train(plain, store)
     _, reporter = train(watched, store)
     assert remains(plain) == remains(watched)
-    assert len(reporter.messages) == 6  # what is kept, four validations and the end
+    assert len(reporter.messages) == 7  # what is kept and validated, four validations and the end
     for part in ("data", "loss", "backward", "optimizer", "validation"):
         assert f"{part} " in reporter.messages[-1]
     assert train(watched, store)[1].messages == []
