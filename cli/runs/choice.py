@@ -6,11 +6,12 @@ a straight line, and beyond the outer ones it stays as it is there.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from cli.runs.config import Values
-from data.token_store import TokenStore
+from data.token_store import StoredCorpus, TokenStore
 from seq2seq.system.figures import counted
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
@@ -26,11 +27,11 @@ class CorpusSize:
     joint: bool  # one vocabulary for both sides
 
     @classmethod
-    def of(cls, store: TokenStore) -> "CorpusSize":
+    def of(cls, store: TokenStore, corpora: Sequence[StoredCorpus]) -> "CorpusSize":
         """Count an epoch: a corpus of weight 2 has each of its pairs twice in it."""
         lengths = store.split("train").target_lengths
         pairs = tokens = 0.0
-        for corpus in store.corpora():
+        for corpus in corpora:
             part = lengths[corpus.pairs.start : corpus.pairs.stop]
             pairs += corpus.weight * len(part)
             tokens += corpus.weight * (int(part.sum()) + len(part))

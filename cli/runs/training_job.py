@@ -78,15 +78,16 @@ def new_job(
     _refuse_data_settings(layers)
     config = resolve(*layers)  # every setting is checked before the data is opened
     tokens = TokenStore.open(store)
+    corpora = tokens.corpora(config.training.corpus_weights)  # raises for one that the store lacks
+    tokens.verify()
+    choice = choose_settings(CorpusSize.of(tokens, corpora), minutes=config.training.minutes)
     if recipe is None:
-        choice = choose_settings(CorpusSize.of(tokens), minutes=config.training.minutes)
         config = resolve(choice.settings, *layers)
-        note(choice.reason)
     if origin:
         origin.check_fits(config, tokens)
-    tokens.corpora(config.training.corpus_weights)  # raises for a corpus that the store lacks
-    tokens.verify()
     chosen = choose_device(device, threads)
+    if recipe is None:
+        note(choice.reason)
     config = config.model_copy(update={"data": tokens.config})
     started_from = origin.provenance() if origin else None
     created = RunDirectory.create(run, config, tokens, started_from=started_from)

@@ -57,9 +57,8 @@ def test_with_minutes_the_time_ends_training_and_not_the_updates():
 
 
 def test_a_corpus_of_weight_2_counts_twice(store):
-    once = CorpusSize.of(store)
-    corpora = [{"name": "main", "pairs": once.pairs, "weight": 2.0, "tag": None}]
-    twice = CorpusSize.of(TokenStore(store.path, store.meta | {"corpora": corpora}))
+    once = CorpusSize.of(store, store.corpora())
+    twice = CorpusSize.of(store, store.corpora({"main": 2.0}))
     assert (twice.pairs, twice.target_tokens) == (2 * once.pairs, 2 * once.target_tokens)
 
 
@@ -68,7 +67,8 @@ def test_without_a_recipe_train_says_what_it_chose_and_options_win(tmp_path, sto
     result = call("train", store_path, tmp_path / "run", *options)
     assert result.code == 0 and "chosen for " in result.err
     config = load_config(tmp_path / "run" / "config.toml")
-    chosen = choose_settings(CorpusSize.of(TokenStore.open(store_path)), minutes=None).settings
+    opened = TokenStore.open(store_path)
+    chosen = choose_settings(CorpusSize.of(opened, opened.corpora()), minutes=None).settings
     assert config.model.encoder_size == chosen["model"]["encoder_size"]
     assert (config.model.dropout, config.training.updates) == (0.125, 0)
 
