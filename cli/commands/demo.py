@@ -57,8 +57,8 @@ def demo(
         },
     )
     splits = steps.write_corpus(plan)
-    store = steps.prepare(plan)
-    job = steps.create_job(plan, store, len(splits["train"]), threads=threads)
+    steps.prepare(plan)
+    job = steps.create_job(plan, threads=threads)
     test_sets = {name: pairs for name, pairs in splits.items() if name not in ("train", "valid")}
     watched = steps.choose_sentence(next(iter(test_sets.values())))
     with job.underway():

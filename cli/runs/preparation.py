@@ -1,5 +1,6 @@
 """Preparing a token store: text, settings, and perhaps pieces of an earlier store or run."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +99,12 @@ class LearntPieces(NamedTuple):
                 )
 
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")
+"""Codes such as de, grc, pt-BR and zh-Hans."""
+
+
 def _language_of(path: Path) -> str | None:
     """The ending of a file that looks like a language code: "de" for train.de and train.de.gz."""
     suffixes = [suffix[1:] for suffix in path.suffixes if suffix != ".gz"]
-    return suffixes[-1] if suffixes and 2 <= len(suffixes[-1]) <= 3 else None
+    ending = suffixes[-1] if suffixes else "txt"
+    return ending if ending != "txt" and _LANGUAGE.fullmatch(ending) else None

@@ -4,12 +4,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.runs.config import Values, build_section, read_recipe, resolve
-from cli.runs.device import choose_device
-from cli.runs.directory import RunDirectory
+from cli.runs.config import Values, build_section, resolve
 from cli.runs.preparation import prepare_store
 from cli.runs.training import train_run
-from cli.runs.training_job import TrainingJob
+from cli.runs.training_job import TrainingJob, new_job
 from cli.runs.translator import Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import heading, note, write_line
@@ -19,12 +17,10 @@ from cli.terminal.translations import translate_with_progress
 from data import catalogue
 from data.catalogue import Direction
 from data.corpus import SentencePair
-from data.token_store import TokenStore
 from seq2seq.evaluation.alignment import Alignment, merge_pieces
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder
 
-SMALL_CORPUS = 10_000  # pairs; a smaller corpus gets recipe `tiny`
 SHOWN = 5  # translations that are shown of each test set
 
 Splits = dict[str, list[SentencePair]]
@@ -77,7 +73,7 @@ def write_corpus(demo: Demo) -> Splits:
     return contents.splits
 
 
-def prepare(demo: Demo) -> TokenStore:
+def prepare(demo: Demo) -> None:
     """Clean the text, learn subword pieces and write the token store."""
     store = prepare_store(
         demo.text("train"), demo.text("valid"), demo.store, settings={}, languages=demo.languages
@@ -87,19 +83,23 @@ def prepare(demo: Demo) -> TokenStore:
         f"{store.meta['source_vocabulary']:,} pieces, shared by both languages; the training set "
         f"has {store.meta['splits']['train']['tokens']:,} tokens; written to {demo.store}"
     )
-    return store
 
 
-def create_job(
-    demo: Demo, store: TokenStore, training_pairs: int, *, threads: int | None
-) -> TrainingJob:
-    recipe = "tiny" if training_pairs < SMALL_CORPUS else "small"
-    config = resolve(read_recipe(recipe), demo.settings, {"data": store.meta["config"]})
-    device = choose_device("auto", threads)
-    run = RunDirectory.create(demo.run, config, store)
-    model = config.model
-    heading(f"3  Training: recipe {recipe}, attention {model.attention}, score {model.score}")
-    return TrainingJob(run, store, device, is_new=True)
+def create_job(demo: Demo, *, threads: int | None) -> TrainingJob:
+    """A run with the settings that `train` chooses for the corpus."""
+    model = demo.settings["model"]
+    heading(f"3  Training: attention {model['attention']}, score {model['score']}")
+    return new_job(
+        demo.run,
+        demo.store,
+        recipe=None,
+        preset={},
+        settings=demo.settings,
+        start_from=None,
+        device="auto",
+        threads=threads,
+        note=note,
+    )
 
 
 def choose_sentence(pairs: list[SentencePair]) -> SentencePair:
