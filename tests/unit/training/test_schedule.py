@@ -43,6 +43,13 @@ def test_a_long_run_translates_500_sentences_and_scores_all():
     assert config.perplexity_sentences is None
 
 
+def test_perplexity_and_translations_share_the_cost_of_a_validation():
+    config = planned(1014, 15, updates=6000, batch_tokens=750)
+    each = SHARE * 0.8 * 6000 * 750 / VALIDATIONS  # tokens of training
+    assert config.perplexity_sentences == int(each / 2 / (0.55 * 15))
+    assert config.validation_sentences == int(each / 2 / (1.1 * 15))
+
+
 def test_a_short_run_translates_fewer_and_scores_no_more_than_it_can_pay():
     config = planned(5000, 15, updates=2000, batch_tokens=750)
     assert config.validation_sentences == 200  # 3,000 tokens
