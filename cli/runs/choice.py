@@ -1,8 +1,8 @@
 """Settings of training that nobody gave, chosen from the corpus and the time there is.
 
-Every chosen setting is a continuous function of N, the target tokens of an epoch. Each anchor was
-tuned on a corpus of its size (docs/own-corpora.md); between two of them a setting follows log N on
-a straight line, and beyond the outer ones it stays as it is there.
+Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
+the recipes, tuned on corpora of their sizes (docs/experiments.md); between two of them a setting
+follows log N on a straight line, and beyond the outer ones it stays as it is there.
 """
 
 import math
