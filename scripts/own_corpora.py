@@ -28,6 +28,7 @@ from installed import run_program, set_options
 from results import add_page_arguments, measure_all, read_results, write_page
 
 from seq2seq.evaluation.alignment import alignment_error_rate, parse_pharaoh
+from seq2seq.system.figures import counted
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,8 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     first = results[0]
     yield ""
     yield (
-        f"{first['date']}, {first['machine']}; {first['threads']} thread each, {first['jobs']} "
-        "trainings at a time."
+        f"{first['date']}, {first['machine']}; {counted(first['jobs'], 'training')} at a time, "
+        f"{counted(first['threads'], 'thread')} each."
     )
     yield ""
     yield "| corpus | variant | minutes | BLEU | chrF | AER | behind the best | updates | size |"
