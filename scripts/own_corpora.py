@@ -1,6 +1,8 @@
 """Small corpora of several kinds, trained without any option but the minutes.
 
     python scripts/own_corpora.py run work --results results.jsonl --minutes 10 --jobs 2
+    python scripts/own_corpora.py run work --results results.jsonl --minutes 10 --variant tuned \
+        --option=--tune=100
     python scripts/own_corpora.py table results.jsonl --output docs/own-corpora.md
 
 The defaults were tuned on half of the corpora, and the others are only judged. Each is fetched,

@@ -54,6 +54,14 @@ StartFromOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Continue the training of RUN where it stopped.")
 ]
+TuneOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MINUTES",
+        help="First search the settings that matter most, for so many minutes; the trials are kept "
+        "in RUN.trials.",
+    ),
+]
 MinutesOption = Annotated[
     float | None, typer.Option(metavar="N", help="Stop after so many minutes of training.")
 ]
@@ -71,6 +79,7 @@ def train(
     start_from: StartFromOption = None,
     resume: ResumeOption = False,
     minutes: MinutesOption = None,
+    tune: TuneOption = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = "auto",
@@ -80,6 +89,10 @@ def train(
     Settings are chosen by the size of the corpus and the minutes, unless a recipe is named; then
     come --preset, --set and the other options, of which the later one wins. Ctrl-C saves a
     checkpoint and stops; --resume continues from there. A second Ctrl-C stops at once.
+
+    --tune searches around the settings that would be used without it; those that are given stay.
+    A trial takes as long as the run, but at most a tenth of MINUTES, and ends early where it falls
+    behind. After an interruption the same command continues the search.
 
     --start-from continues on other data: STORE must have the same subword pieces (`preprocess
     --pieces-of`), the model is that of the other run, and the recipe only gives the settings of
@@ -96,7 +109,11 @@ def train(
 
     if resume:
         _refuse_beside_resume(
-            recipe=recipe, preset=preset, paper_sizes=paper_sizes or None, start_from=start_from
+            recipe=recipe,
+            preset=preset,
+            paper_sizes=paper_sizes or None,
+            start_from=start_from,
+            tune=tune,
         )
         job = training_job.resume_job(run, store, settings=settings, device=device, threads=threads)
         if job.finished:
@@ -104,7 +121,7 @@ def train(
             note(f"next: seq2seq translate {run} --interactive")
             return
     else:
-        job = training_job.new_job(
+        new = training_job.new_run(
             run,
             store,
             recipe=recipe,
@@ -115,6 +132,11 @@ def train(
             threads=threads,
             note=note,
         )
+        if tune is not None:
+            from cli.terminal.tuning import tune_and_report
+
+            new = tune_and_report(new, tune)
+        job = new.create()
     with job.underway():
         from cli.terminal.training import train_and_report
 

@@ -91,6 +91,7 @@ def _of_run(path: Path) -> dict[str, Any]:
         "versions": run.provenance["versions"],
         "store": run.provenance["store"],
         "started_from": run.provenance.get("started_from") or {},
+        "tuned": run.provenance.get("tuned") or {},
         "tags": list(run.tokenizer("source").tags),
         "inputs": run.provenance["inputs"],
         "config": run.config.model_dump(),

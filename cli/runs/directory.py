@@ -55,12 +55,14 @@ class RunDirectory:
         store: TokenStore,
         *,
         started_from: dict[str, Any] | None = None,
+        tuned: dict[str, Any] | None = None,
     ) -> "RunDirectory":
         """Create a run that is ready to be trained.
 
         Settings of validation that are left open are chosen for the store, by their cost.
 
-        started_from: the run whose weights it starts with, as in provenance.json
+        started_from, tuned: the run whose weights it starts with, and the search that found its
+            settings, as in provenance.json
 
         Raises ConfigError if the path exists.
         """
@@ -73,7 +75,7 @@ class RunDirectory:
                 (partial / CONFIG).write_text(dump_config(config), encoding="utf-8")
                 for model in store.path.glob("*.model"):
                     shutil.copy(model, partial / model.name)
-                provenance = new_provenance(config, store, started_from=started_from)
+                provenance = new_provenance(config, store, started_from=started_from, tuned=tuned)
                 if provenance["output_pieces"]:
                     shutil.copy(store.path / OUTPUT_IDS, partial / OUTPUT_IDS)
                 write_json(partial / "provenance.json", provenance)

@@ -36,6 +36,13 @@ class _StartedFrom(StrictModel):
     model_sha256: str
 
 
+class _Tuned(StrictModel):
+    trials: str  # the folder of the search
+    count: int  # of trials, those that were ended early included
+    trial: int  # the best one
+    settings: dict[str, bool | int | float]
+
+
 class _Provenance(StrictModel):
     created: str
     command_line: list[str]
@@ -50,6 +57,7 @@ class _Provenance(StrictModel):
     pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
     output_pieces: OutputPieces | None = Field(default=None)
     started_from: _StartedFrom | None = Field(default=None)
+    tuned: _Tuned | None = Field(default=None)
     changes: list[dict[str, Any]] = Field(default=[])
 
 
@@ -73,11 +81,16 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def new_provenance(
-    config: RunConfig, store: TokenStore, *, started_from: dict[str, Any] | None = None
+    config: RunConfig,
+    store: TokenStore,
+    *,
+    started_from: dict[str, Any] | None = None,
+    tuned: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of provenance.json for a run that is created now.
 
     started_from: the run whose weights it starts with, if it does
+    tuned: the search that found its settings, if one did
     """
     return {
         "format_version": FORMAT_VERSION,
@@ -104,4 +117,5 @@ def new_provenance(
         # With other pieces in each epoch, any piece may occur in a target.
         "output_pieces": None if config.training.target_subword_sampling else store.output_pieces,
         **({"started_from": started_from} if started_from else {}),
+        **({"tuned": tuned} if tuned else {}),
     }

@@ -1,6 +1,6 @@
 """Training into a run directory: records and reports the events of `fit`, and heeds signals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,17 +51,26 @@ def train_run(
     device: str,
     reporter: Reporter,
     warnings: Sequence[str] = (),
+    ends_after: Callable[[Validation], str | None] = lambda event: None,
 ) -> Outcome:
     """Train a run to its end, from its last checkpoint or from the start.
 
     `warnings` are reported when training begins, after all that may be refused was checked.
+    `ends_after` may end it after a validation, by returning a reason.
 
     A checkpoint is written after every validation, and at the first SIGINT, SIGTERM or SIGHUP,
     which then raises Interrupted. Raises DivergenceError at the first loss or gradient that is not
     finite, and ResourceError where another process trains the run or memory runs out.
     """
     with run.lock():  # before its last checkpoint is read: another process may be writing a new one
-        return _train(run, store, device=device, reporter=reporter, warnings=warnings)
+        return _train(
+            run,
+            store,
+            device=device,
+            reporter=reporter,
+            warnings=warnings,
+            ends_after=ends_after,
+        )
 
 
 def _train(
@@ -71,6 +80,7 @@ def _train(
     device: str,
     reporter: Reporter,
     warnings: Sequence[str],
+    ends_after: Callable[[Validation], str | None],
 ) -> Outcome:
     config = run.config.training
     objects, state, is_new, damages = _starting_point(run, device)
@@ -120,6 +130,9 @@ def _train(
                         reporter.validation(event, validator.samples)
                         if event.reduced:
                             reporter.message(_describe_plateau(event.state, config))
+                        if reason := ends_after(event):
+                            reporter.finished(Finished(event.state, reason))
+                            return Outcome(reason, event.state, trained=True)
                     case Finished():
                         averaged = recorder.average(validate, reporter)
                         reporter.finished(event)

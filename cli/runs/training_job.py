@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cli.runs.choice import CorpusSize, choose_settings
-from cli.runs.config import Values, read_recipe, resolve
+from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
@@ -52,7 +53,34 @@ class TrainingJob:
         return f"interrupted; {saved} saved. Go on with: seq2seq train {store} {run} --resume"
 
 
-def new_job(
+@dataclass(frozen=True)
+class NewRun:
+    """A run that may be created: every setting and file is known to fit the others."""
+
+    path: Path
+    config: RunConfig
+    given: frozenset[str]
+    """Names of the settings that the user chose, by a preset or by options."""
+    store: TokenStore
+    device: str
+    started_from: dict[str, Any] | None = None
+    """The run whose weights it starts with, as in provenance.json."""
+    tuned: dict[str, Any] | None = None
+    """The search that found its settings, as in provenance.json."""
+
+    def create(self) -> TrainingJob:
+        """Create the run directory."""
+        run = RunDirectory.create(
+            self.path,
+            self.config,
+            self.store,
+            started_from=self.started_from,
+            tuned=self.tuned,
+        )
+        return TrainingJob(run, self.store, self.device, is_new=True)
+
+
+def new_run(
     run: Path,
     store: Path,
     *,
@@ -63,8 +91,8 @@ def new_job(
     device: str,
     threads: int | None,
     note: Callable[[str], None],
-) -> TrainingJob:
-    """Create a run directory, once every setting and file is known to fit the others.
+) -> NewRun:
+    """Resolve and check all that a new run is made of; nothing is written.
 
     recipe: settings to start from; without one they are chosen by the corpus and the minutes
     settings: of the command line; they win over the preset, and that over the recipe
@@ -73,8 +101,8 @@ def new_job(
     """
     RunDirectory.refuse_existing(run)
     origin = _origin(start_from, preset)
-    layers = [read_recipe(recipe, note) if recipe else {}, origin.settings if origin else preset]
-    layers.append(settings)
+    given = merge(origin.settings if origin else preset, settings)
+    layers = [read_recipe(recipe, note) if recipe else {}, given]
     _refuse_data_settings(layers)
     config = resolve(*layers)  # every setting is checked before the data is opened
     tokens = TokenStore.open(store)
@@ -88,10 +116,14 @@ def new_job(
     chosen = choose_device(device, threads)
     if recipe is None:
         note(choice.reason)
-    config = config.model_copy(update={"data": tokens.config})
-    started_from = origin.provenance() if origin else None
-    created = RunDirectory.create(run, config, tokens, started_from=started_from)
-    return TrainingJob(created, tokens, chosen, is_new=True)
+    return NewRun(
+        run,
+        config.model_copy(update={"data": tokens.config}),
+        frozenset(f"{section}.{name}" for section in given for name in given[section]),
+        tokens,
+        chosen,
+        started_from=origin.provenance() if origin else None,
+    )
 
 
 def resume_job(

@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.runs.config import Values, build_section, resolve
 from cli.runs.preparation import prepare_store
 from cli.runs.training import train_run
-from cli.runs.training_job import TrainingJob, new_job
+from cli.runs.training_job import TrainingJob, new_run
 from cli.runs.translator import Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import heading, note, write_line
@@ -89,7 +89,7 @@ def create_job(demo: Demo, *, threads: int | None) -> TrainingJob:
     """A run with the settings that `train` chooses for the corpus."""
     model = demo.settings["model"]
     heading(f"3  Training: attention {model['attention']}, score {model['score']}")
-    return new_job(
+    return new_run(
         demo.run,
         demo.store,
         recipe=None,
@@ -99,7 +99,7 @@ def create_job(demo: Demo, *, threads: int | None) -> TrainingJob:
         device="auto",
         threads=threads,
         note=note,
-    )
+    ).create()
 
 
 def choose_sentence(pairs: list[SentencePair]) -> SentencePair:

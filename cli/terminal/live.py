@@ -51,6 +51,14 @@ def training_reporter(run: RunDirectory, align_sentence: AlignSentence | None = 
     return Reporters([log_file, LiveReporter(config, align_sentence)])
 
 
+def trial_reporter(run: RunDirectory) -> Reporter:
+    """That of one of many trainings: where stderr is no terminal, the log file alone."""
+    log_file = PlainReporter(lambda line: None, run.log, run.config.training)
+    if not stderr_console().is_terminal:
+        return log_file
+    return Reporters([log_file, LiveReporter(run.config.training)])
+
+
 class LiveReporter:
     """Loss, speed, time left, a chart of the loss and an alignment, redrawn in place."""
 

@@ -91,7 +91,7 @@ def fit(
             yield Finished(state, reason)
             return
 
-        number, progress = state.update + 1, _progress(state, config)
+        number, progress = state.update + 1, share_done(state, config)
         with part("data"):
             group = [next(batches) for _ in range(config.accumulate)]
         if probability := config.scheduled_sampling * progress:
@@ -133,7 +133,7 @@ def fit(
             objective_per_token=objective,
             gradient_norm=norm,
             learning_rate=rate,
-            progress=_progress(state, config),
+            progress=share_done(state, config),
         )
 
 
@@ -214,7 +214,7 @@ def _is_on_plateau(state: TrainingState, config: TrainingConfig) -> bool:
     return config.decay == "plateau" and state.waited >= config.plateau_patience
 
 
-def _progress(state: TrainingState, config: TrainingConfig) -> float:
+def share_done(state: TrainingState, config: TrainingConfig) -> float:
     """The share of the run that is done, 0 to 1, by updates or minutes, whichever is further."""
     done = state.update / max(config.updates, 1)
     if config.minutes is not None:
