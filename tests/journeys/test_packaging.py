@@ -49,7 +49,7 @@ def test_seq2seq_does_not_import_the_data_package(tmp_path):
 
 SLOW_TO_IMPORT = {
     "torch", "numpy", "pydantic", "rich", "sacrebleu", "sentencepiece", "prompt_toolkit", "pooch",
-    "safetensors", "emoji", "psutil",
+    "safetensors", "emoji", "psutil", "optuna",
 }  # fmt: skip
 
 
