@@ -1,6 +1,6 @@
 """The settings of preparing a corpus, with their defaults."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,9 @@ class DataConfig(BaseModel):
     """Pairs, drawn at random, on which the SentencePiece model is trained."""
     seed: int = Field(default=1, ge=0)
     """Seed of that draw."""
+    unescape: bool = False
+    """Replace HTML entities such as &apos; &#39; and &amp;lt; by the characters they stand for, in
+    training and validation text; also where they are escaped twice."""
     max_words: int = Field(default=150, ge=1)
     """Training pairs with more words between spaces on either side are dropped."""
     max_characters: int = Field(default=1000, ge=1)
@@ -40,3 +43,7 @@ class DataConfig(BaseModel):
     max_ratio: float = Field(default=4.0, ge=1.0)
     """Training pairs are dropped when (longer + 10) / (shorter + 10), in characters, is greater;
     the 10 spares very short sentences."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as a store's meta.json has them; earlier versions know no `unescape`."""
+        return self.model_dump(exclude=None if self.unescape else {"unescape"})

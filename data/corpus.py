@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
+from seq2seq.system.plain_text import unescape
 
 STDIN = Path("-")
 _BLOCK = 1 << 20  # bytes
@@ -31,6 +32,10 @@ class SentencePair(NamedTuple):
 
     source: str
     target: str
+
+    def unescaped(self) -> "SentencePair":
+        """The pair with characters in place of HTML entities."""
+        return SentencePair(unescape(self.source), unescape(self.target))
 
 
 @dataclass(frozen=True, slots=True)

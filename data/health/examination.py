@@ -44,6 +44,8 @@ def examine(
     found = findings_of(
         left, right, stretches, correlation, copies, cleaning, same_file=_same_file(source, target)
     )
+    if config.unescape:
+        found = [finding for finding in found if finding.code != "escaped"]
     words = length_distributions(
         (left.words(), left.longest_words), (right.words(), right.longest_words)
     )
@@ -86,6 +88,7 @@ def _scan(
         invalid = bad_sources | bad_targets
         for index, pair in enumerate(map(SentencePair, sources, targets)):
             report.read += 1
+            pair = pair.unescaped() if config.unescape else pair
             reason = "not valid UTF-8" if index in invalid else reason_to_drop(pair, rules)
             if reason:
                 number = start + index + 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from data.corpus import open_bytes
 from data.health.report import Example
 from data.health.shifts import LineTraces, join_traces, trace_lines
+from seq2seq.system.plain_text import PlainTextScan
 
 EXAMPLES = 3  # of each finding
 _BLOCK = 1 << 18  # bytes read at a time
@@ -57,6 +58,7 @@ class SideScan:
         self.encoded_twice = LineIssues()
         self.line_breaks, self.control_characters = LineIssues(), LineIssues()
         self.nul = LineIssues()
+        self.plain_text = PlainTextScan()
         self.longest_words = self.longest_characters = 0
         self._hashes: list[NDArray[np.int64]] = []
         self._words: list[NDArray[np.uint16]] = []
@@ -90,6 +92,7 @@ class SideScan:
         # Python's hash has another key in each process, so that nobody can construct collisions
         self._hashes.append(np.fromiter(map(hash, lines), np.int64, len(lines)))
         self._traces.append(trace_lines(lines))
+        self.plain_text.add(lines)
         if not all(map(str.isprintable, lines)):
             self._count_odd_characters(lines, invalid)
         self._count_encoding_faults(lines, invalid)

@@ -68,7 +68,7 @@ class TextEncoder:
         else:
             self._target = self._source if config.joint else Tokenizer(target_model)
         self._rules = cleaning_rules(config)
-        self._max_pieces = config.max_pieces
+        self._max_pieces, self._unescape = config.max_pieces, config.unescape
 
     def encode(self, chunk: Chunk, *, clean: bool) -> EncodedChunk:
         """Without `clean`, as for validation, only pairs with a blank side are dropped."""
@@ -76,6 +76,7 @@ class TextEncoder:
         kept: list[tuple[int, SentencePair]] = []
         for line, pair in _numbered_pairs(chunk):
             report.read += 1
+            pair = pair.unescaped() if self._unescape else pair
             reason = reason_to_drop(pair, self._rules if clean else self._rules[:1])
             if reason:
                 report.drop(reason, line=line)

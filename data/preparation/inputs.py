@@ -17,7 +17,7 @@ SINGLE_CORPUS = Manifest()  # the main corpus alone, of weight 1 and without a t
 
 _PIECE_SETTINGS = {
     "vocabulary_size", "joint", "piece_model", "character_coverage", "normalization",
-    "sample_pairs", "seed", "max_words", "max_characters", "max_ratio",
+    "sample_pairs", "seed", "unescape", "max_words", "max_characters", "max_ratio",
 }  # fmt: skip
 
 
@@ -66,7 +66,8 @@ class PreparationInputs:
         texts = [sides for name, sides in self.as_json().items() if name != "valid"]
         learnt_from = [*texts, *([self.tags] if self.tags else [])]
         sources = [self.model_hashes] if self.model_hashes else learnt_from
-        return _key(*sources, config.model_dump(include=_PIECE_SETTINGS))
+        settings = {name: v for name, v in config.as_json().items() if name in _PIECE_SETTINGS}
+        return _key(*sources, settings)
 
     def store_key(self, config: DataConfig, languages: Mapping[str, str | None]) -> str:
         """Equal for inputs and settings that give equal stores."""
@@ -75,7 +76,7 @@ class PreparationInputs:
             *([] if self.manifest == SINGLE_CORPUS else [corpora]),
             *([self.model_hashes] if self.model_hashes else []),
         ]
-        return _key(self.as_json(), config.model_dump(), languages, *further)
+        return _key(self.as_json(), config.as_json(), languages, *further)
 
 
 def _survey_files(files: CorpusFiles) -> dict[str, Any]:

@@ -111,5 +111,6 @@ def _clean_pairs(inputs: PreparationInputs, config: DataConfig) -> Iterator[Sent
     for number, (source, target) in enumerate(every):
         if wanted is None or wanted[number]:
             pair = SentencePair(source.decode("utf-8"), target.decode("utf-8"))
+            pair = pair.unescaped() if config.unescape else pair
             if not reason_to_drop(pair, rules):
                 yield pair

@@ -27,6 +27,7 @@ from data.token_store import FORMAT_VERSION, PLAIN_VERSION, TokenStore, model_na
 from data.tokenization import Tokenizer
 from seq2seq.errors import ConfigError
 from seq2seq.system.cores import usable_cores
+from seq2seq.system.plain_text import unescape
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def prepare(
             "key": store_key,
             "piece_key": piece_key,
             **languages,
-            "config": config.model_dump(),
+            "config": config.as_json(),
             **choice,
             "overlap": count_overlap(valid, inputs.corpora),
             "inputs": inputs.as_json(),
@@ -107,7 +108,7 @@ def prepare(
         meta["splits"] = {"train": train_split.summary, "valid": valid_split.summary}
         if manifest != SINGLE_CORPUS:
             meta["corpora"] = train_split.corpora
-        _copy_text(folder, valid)
+        _copy_text(folder, valid, unescaped=config.unescape)
         seal(folder, store, meta)
     return PreparationResult(TokenStore.open(store), ("pieces",) if reused else ())
 
@@ -124,8 +125,9 @@ def _already_prepared(store: Path, key: str) -> PreparationResult:
     return PreparationResult(found, ("pieces", "ids"))
 
 
-def _copy_text(folder: Path, valid: CorpusFiles) -> None:
+def _copy_text(folder: Path, valid: CorpusFiles, *, unescaped: bool) -> None:
     """The validation set as text, for the scores of a validation."""
     for side, path in zip(("source", "target"), valid, strict=True):
         with (folder / f"valid.{side}.txt").open("wb") as stream:
-            stream.writelines(line + b"\n" for line in read_raw_lines(path))
+            for line in read_raw_lines(path):
+                stream.write((unescape(line.decode()).encode() if unescaped else line) + b"\n")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.system.plain_text import other_case, scan
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacreMetric
@@ -99,6 +100,7 @@ def score_corpus(
             *_tokenizer_notes(metric, references),
             *_length_notes(bleu),
             *_plain_text_notes(hypotheses, references),
+            *([] if lowercase else _case_notes(hypotheses, references)),
         ),
     )
 
@@ -142,11 +144,6 @@ def copied_share(
         words += len(own_words)
         copied += sum(word in untranslated for word in own_words)
     return copied / max(words, 1)
-
-
-def looks_like_pieces(line: str) -> bool:
-    """Whether a line is subword pieces (SentencePiece or subword-nmt) and not plain text."""
-    return "▁" in line or "@@ " in line or line.endswith("@@")
 
 
 def _comparable(
@@ -306,18 +303,24 @@ def _plain_text_notes(hypotheses: list[str], references: list[list[str]]) -> lis
         texts.append(
             (f"lines of reference {number}" if len(references) > 1 else "references", lines)
         )
-    notes = []
-    for name, lines in texts:
-        pieces = sum(map(looks_like_pieces, lines))
-        if pieces * 20 >= len(lines):
-            notes.append(
-                f"{pieces:,} of {len(lines):,} {name} look like subword pieces (▁ or @@): "
-                "BLEU is wrong on pieces, join them into plain text first"
-            )
-        spaced = sum(line.endswith((" .", " 。", " ?", " !")) for line in lines)
-        if spaced * 4 >= len(lines):
-            notes.append(
-                f"{spaced:,} of {len(lines):,} {name} end in a separate full stop: they look "
-                "tokenised, and BLEU is only comparable on detokenised text"
-            )
-    return notes
+    scans = [(name, scan(lines)) for name, lines in texts]
+    return [
+        f"{found.describe(sign, name)}: BLEU is only comparable on plain text; {sign.undo}"
+        for name, found in scans
+        for sign, _ in found.found()
+    ]
+
+
+def _case_notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:
+    """A note where only one of hypotheses and references has both cases."""
+    ours, theirs = scan(hypotheses), scan(references[0])
+    for name, left, right, other in (
+        ("hypotheses", ours, theirs, "references"),
+        ("references", theirs, ours, "hypotheses"),
+    ):
+        if case := other_case(left, right):
+            return [
+                f"the {name} are all {case} case, the {other} are not: no word of another case "
+                "counts; --lowercase ignores case"
+            ]
+    return []

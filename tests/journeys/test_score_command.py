@@ -134,7 +134,7 @@ def test_the_lines_for_a_paper_are_those_of_sacrebleu_at_any_width(tmp_path):
     ours = done.out.splitlines()
     assert ours[0] == "40 sentences, 1 reference each"
     assert ours[-3:] == [line.strip() for line in theirs.stdout.splitlines()]
-    assert done.err == ""
+    assert all("look tokenised" in line for line in done.err.splitlines())  # which they are
     assert "\x1b" not in done.out
 
 

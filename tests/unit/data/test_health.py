@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -220,6 +221,30 @@ def test_lost_characters_line_breaks_and_control_characters_are_counted(tmp_path
     ]
     assert found["control-characters"].count == 1
     assert health.pairs == 5
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("bpe-segmented", lambda text: re.sub(r"(\w{3})(\w)", r"\1@@ \2", text)),
+        ("sentencepiece-segmented", lambda text: "▁" + text.replace(" ", " ▁")),
+        ("tokenised", lambda text: text.removesuffix(".") + " ."),
+        ("escaped", lambda text: f"&quot;{text}&quot;"),
+        ("other-case", str.lower),
+    ],
+)
+def test_text_that_another_tool_changed_is_a_warning(tmp_path, code, change):
+    pairs = [(source, change(f"A Man: {target}")) for source, target in corpus_of(200)]
+    health = check(tmp_path, [(f"The {source}", target) for source, target in pairs])
+    (finding,) = (found for found in health.warnings if found.code == code)
+    assert "text.en" in finding.message and "`" in finding.advice
+    assert finding.count == 200 and len(finding.examples) == 3
+
+
+def test_one_escaped_line_of_a_thousand_is_a_note(tmp_path):
+    pairs = [*corpus_of(1000), ("Tom &amp; Anna", "Tom und Anna")]
+    (finding,) = (found for found in check(tmp_path, pairs).findings if found.code == "escaped")
+    assert (finding.severity, finding.examples[0].line) == ("note", 1001)
 
 
 def test_duplicates_and_ambiguous_sources_are_counted(tmp_path):

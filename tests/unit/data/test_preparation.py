@@ -105,6 +105,23 @@ def test_a_store_is_the_naive_encoding_of_the_clean_corpus(corpus, tmp_path, joi
     store.verify()
 
 
+def test_unescaping_gives_the_store_of_plain_text(corpus, tmp_path):
+    plain = prepared(corpus, tmp_path / "plain").store
+    escaped = []
+    for number, files in enumerate(corpus):
+        paths = tmp_path / f"{number}.a", tmp_path / f"{number}.b"
+        for path, old in zip(paths, files, strict=True):
+            path.write_bytes(old.read_bytes().replace(b"a", b"&#97;").replace(b"e", b"&amp;#x65;"))
+        escaped.append(CorpusFiles(*paths))
+    config = CONFIG.model_copy(update={"unescape": True})
+    store = prepared(escaped, tmp_path / "store", config).store
+    for name in ("pieces.model", "train.ids", "valid.ids", "valid.source.txt", "valid.target.txt"):
+        assert (store.path / name).read_bytes() == (plain.path / name).read_bytes(), name
+    assert store.config.unescape and "unescape" not in plain.meta["config"]
+    with pytest.raises(ConfigError):
+        prepared(escaped, tmp_path / "store")
+
+
 def test_worker_processes_write_the_same_bytes(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK_PAIRS", 17)
     alone = prepared(corpus, tmp_path / "alone").store

@@ -9,7 +9,6 @@ from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.evaluation import quality
 from seq2seq.evaluation.quality import (
     copied_share,
-    looks_like_pieces,
     quick_quality,
     score_corpus,
 )
@@ -210,16 +209,21 @@ def test_text_that_is_not_plain_is_noted():
         return " ".join(score_corpus(list(hypotheses), [list(references)]).notes)
 
     assert "subword pieces" in notes(["▁a ▁b ▁c ▁d"])
-    assert "hypotheses look like subword" in notes(["a@@ b c d"])
-    assert "references look like subword" in notes(["a b c d"], ["a@@ b c d"])
+    assert "1 of 1 hypotheses" in notes(["a@@ b c d"])
+    assert "1 of 1 references" in notes(["a b c d"], ["a@@ b c d"])
+    assert "escaped" in notes(["it&apos;s b c d"])
     assert "tokenised" in notes(["a b c d ."])
     assert "four tokens" in notes(["a b"])
     assert notes(["a b c d e"]) == ""
 
 
-def test_an_address_is_not_a_piece():
-    assert looks_like_pieces("un@@ known") and looks_like_pieces("un@@")
-    assert not looks_like_pieces("write to me@example.org, @@home or me")
+def test_hypotheses_in_lower_case_are_noted_unless_case_is_ignored():
+    references = [f"A Man and {n} dogs are here today." for n in range(30)]
+    lower = [line.lower() for line in references]
+    assert "--lowercase" in score_corpus(lower, [references]).notes[0]
+    assert score_corpus(lower, [references], lowercase=True).notes == ()
+    assert "references are all lower" in score_corpus(references, [lower]).notes[0]
+    assert score_corpus(lower, [lower]).notes == ()
 
 
 def test_importing_quality_does_not_import_sacrebleu():
