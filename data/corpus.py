@@ -2,17 +2,15 @@
 
 Nothing else ends a line: a lone carriage return, NEL or U+2028 stays inside it, so two files of
 equal `wc -l` stay aligned. A byte-order mark on line 1 and one trailing carriage return are
-removed; gzip is recognised by its first bytes, and "-" is standard input.
+removed; gzip, bzip2 and xz are recognised by their first bytes, and "-" is standard input.
 """
 
 import codecs
 import errno
-import gzip
 import hashlib
 import io
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from data.formats import decompressed, explain_damage
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.system.plain_text import unescape
 
@@ -49,7 +48,7 @@ class TextSurvey:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Open text for reading, through gzip where the file is compressed.
+    """Open text for reading, decompressed where it is gzip, bzip2 or xz.
 
     Raises CorpusError, naming the path as it was given, for what cannot be read.
     """
@@ -78,21 +77,11 @@ def _standard_input() -> io.BufferedReader:
         return cast(io.BufferedReader, sys.stdin.buffer)
 
 
-def _decompressed(stream: io.BufferedReader) -> BinaryIO:
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
-    return stream
-
-
 def _guarded(path: Path, stream: io.BufferedReader) -> Iterator[BinaryIO]:
     """Turn errors of the stream into CorpusError; the caller must do nothing but read."""
     try:
-        yield _decompressed(stream)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise CorpusError(
-            f"{display_name(path)} is damaged gzip: {error}",
-            hint="fetch or compress the file again",
-        ) from error
+        with explain_damage(display_name(path)):
+            yield decompressed(stream, display_name(path))
     except OSError as error:
         closed = path == STDIN and error.errno == errno.EBADF
         what = "is closed" if closed else f"cannot be read: {error.strerror or error}"
@@ -247,9 +236,10 @@ def _refuse_utf16(path: Path, start: bytes) -> None:
     zeros = max(head[::2].count(0), head[1::2].count(0))  # ASCII in UTF-16: every other byte
     marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if marked or (len(head) >= 8 and 4 * zeros > len(head)):
+        order = "" if marked else "BE" if head[::2].count(0) == zeros else "LE"
         raise CorpusError(
             f"{display_name(path)} looks like UTF-16, not UTF-8",
-            hint="convert it: `iconv -f UTF-16 -t UTF-8 FILE > NEW`",
+            hint=f"convert it with `iconv -f UTF-16{order} -t UTF-8`",
         )
 
 

@@ -16,7 +16,7 @@ def check(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="Text, one sentence per line; plain or gzip; - is standard input.",
+            help="Text, one sentence per line; plain, gzip, bzip2 or xz; - is standard input.",
         ),
     ],
     target: Annotated[

@@ -16,7 +16,7 @@ HypothesesArgument = Annotated[
     Path,
     typer.Argument(
         metavar="HYPOTHESES",
-        help="Translations, one per line; plain or gzip; - is standard input.",
+        help="Translations, one per line; plain, gzip, bzip2 or xz; - is standard input.",
     ),
 ]
 ReferencesArgument = Annotated[

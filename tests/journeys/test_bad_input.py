@@ -54,7 +54,7 @@ BAD_TEXT = {
     "UTF-16 without a mark": (TEXT.decode().encode("utf-16-le"), "looks like UTF-16"),
     "another number of lines": (TEXT, "lines but"),
     "nothing": (b"", "is empty"),
-    "half of a gzip file": (gzip.compress(TEXT * 99)[:-30], "is damaged gzip"),
+    "half of a gzip file": (gzip.compress(TEXT * 99)[:-30], "is a damaged compressed file"),
 }
 
 

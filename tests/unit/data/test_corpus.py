@@ -55,11 +55,7 @@ def test_any_lines_come_back_unchanged(tmp_path, lines, final_newline, compresse
 
 
 @here
-@given(
-    st.binary(max_size=60).filter(
-        lambda b: not b.startswith((b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff"))
-    )
-)
+@given(st.binary(max_size=60).map(lambda b: b"text" + b.replace(b"\0", b"\n")))  # no other format
 def test_a_file_has_as_many_lines_as_newlines_and_one_more_without_a_final_one(tmp_path, content):
     path = write(tmp_path / "text", content)
     expected = content.count(b"\n") + (content != b"" and not content.endswith(b"\n"))
@@ -148,14 +144,14 @@ def test_an_empty_file_is_refused(tmp_path):
 def test_truncated_gzip_is_refused(tmp_path, kept):
     path = write(tmp_path / "text.gz", gzip.compress(os.urandom(99).hex().encode())[:kept])
     for read in (lambda: list(read_raw_lines(path)), lambda: survey(path)):
-        with pytest.raises(CorpusError, match=r"text\.gz is damaged gzip"):
+        with pytest.raises(CorpusError, match=r"text\.gz is a damaged compressed file"):
             read()
 
 
 def test_damaged_gzip_is_refused(tmp_path):
     content = bytearray(gzip.compress(os.urandom(5000).hex().encode()))
     content[2000] ^= 0xFF
-    with pytest.raises(CorpusError, match="damaged gzip"):
+    with pytest.raises(CorpusError, match="damaged compressed file"):
         survey(write(tmp_path / "text.gz", bytes(content)))
 
 

@@ -310,7 +310,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         examine(source, tmp_path / "nowhere")
     packed = gzip.compress(source.read_bytes())[:-9]
     source.write_bytes(packed)
-    with pytest.raises(CorpusError, match=r"text\.de is damaged gzip"):
+    with pytest.raises(CorpusError, match=r"text\.de is a damaged compressed file"):
         examine(source, target)
 
 
