@@ -59,7 +59,7 @@ def decompressed(stream: io.BufferedReader, name: str) -> BinaryIO:
     elif head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):
         opened = cast(BinaryIO, bz2.BZ2File(stream))
     elif head.startswith(b"\xfd7zXZ\x00"):
-        opened = cast(BinaryIO, lzma.LZMAFile(stream))
+        opened = cast(BinaryIO, lzma.LZMAFile(stream))  # noqa: SIM115 - the caller's
     _refuse_foreign(cast(_Peekable, opened).peek(_HEAD), name)
     return opened
 

@@ -14,7 +14,8 @@ from seq2seq.errors import ConfigError
 FileArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", help="Text, one sentence per line; plain, gzip, bzip2 or xz; - is standard input."
+        metavar="FILE",
+        help="Text, one sentence per line; plain, gzip, bzip2 or xz; - is standard input.",
     ),
 ]
 InteractiveOption = Annotated[

@@ -83,7 +83,9 @@ def test_the_hint_on_utf_16_names_the_encoding_that_iconv_needs(order, tmp_path)
     assert f"`iconv -f UTF-16{order.upper()} -t UTF-8`" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("line", ["BZh9 is text", "PAR1", "PAR1\tx", "PK is text", "%PDF", "7z", ""])
+@pytest.mark.parametrize(
+    "line", ["BZh9 is text", "PAR1", "PAR1\tx", "PK is text", "%PDF", "7z", ""]
+)
 def test_text_that_only_begins_alike_is_text(line, tmp_path):
     path = tmp_path / "text"
     path.write_text(f"{line}\nsecond\n", encoding="utf-8")
