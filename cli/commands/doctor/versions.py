@@ -55,9 +55,13 @@ def dependency(name: str, wanted: str) -> Fact:
 
 
 def extras() -> Iterator[Fact]:
-    for extra, purpose in (("ja", "BLEU on Japanese words"), ("ko", "BLEU on Korean words")):
+    for distribution, extra, purpose in (
+        ("sacrebleu", "ja", "BLEU on Japanese words"),
+        ("sacrebleu", "ko", "BLEU on Korean words"),
+        (DISTRIBUTION, "tune", "a search for settings"),
+    ):
         missing = []
-        for name in _packages_of_extra(extra):
+        for name in _packages_of_extra(distribution, extra):
             try:
                 metadata.version(name)
             except metadata.PackageNotFoundError:
@@ -66,10 +70,10 @@ def extras() -> Iterator[Fact]:
         yield Fact(extra, not missing, f"{purpose} {needs if missing else 'is available'}")
 
 
-def _packages_of_extra(extra: str) -> list[str]:
-    """The packages that sacreBLEU needs to tokenise a language, from its metadata."""
+def _packages_of_extra(distribution: str, extra: str) -> list[str]:
+    """The packages that an extra of a distribution needs, from its metadata."""
     found = []
-    for text in _requirements("sacrebleu"):
+    for text in _requirements(distribution):
         requirement = _parsed(text)
         marker = requirement.marker
         if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
