@@ -513,8 +513,8 @@ def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
 class SearchConfig(Section):
     """Section `search`: how translations are searched; set at any command that translates."""
 
-    beam: int = Field(default=5, ge=1)
-    """Hypotheses kept at every step; 1 is greedy search."""
+    beam: int = Field(default=5, ge=1, le=1000)
+    """Hypotheses kept at every step, at most 1000; 1 is greedy search."""
     length_penalty: float = Field(default=1.0, ge=0)
     """alpha of Wu et al. (2016), equation 14; 0 turns it off."""
     max_length_factor: float = Field(default=2.0, gt=0)

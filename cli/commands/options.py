@@ -46,7 +46,10 @@ Checkpoint = Annotated[
 ]
 Beam = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Beam size; 1 is greedy search.  [as set in the run]"),
+    typer.Option(
+        metavar="N",
+        help="Beam size, 1 to 1000; 1 is greedy search.  [as set in the run]",
+    ),
 ]
 Tag = Annotated[
     str | None,

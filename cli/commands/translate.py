@@ -22,7 +22,7 @@ InteractiveOption = Annotated[
     bool, typer.Option("--interactive", "-i", help="Translate sentences as you type them.")
 ]
 NBestOption = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Translations to print for each line.")
+    int, typer.Option(metavar="N", help="Translations to print for each line, 1 to 1000.")
 ]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 AlignmentsOption = Annotated[
@@ -60,6 +60,7 @@ def translate(
             "--interactive reads what you type and prints it for you to read",
             hint="leave out FILE and --json",
         )
+    n_best = config.checked_n_best(n_best)
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,

@@ -93,7 +93,7 @@ def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
                 f"--set {setting!r} is not section.name=value",
                 hint="for example --set training.learning_rate=1e-3",
             )
-        values.setdefault(section, {})[name] = _toml_value(text.strip())
+        values.setdefault(section, {})[name] = toml_value(text.strip())
     return _checked_sections(values, where="--set", note=note)
 
 
@@ -144,14 +144,24 @@ def build_section(section: str, values: Mapping[str, Any]) -> Any:
     try:
         return SECTIONS[section](**values)
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"]))
+        name = ".".join(map(str, error.errors()[0]["loc"]))
         field = SECTIONS[section].model_fields.get(name.split(".")[0])
         raise ConfigError(
-            f"{section}.{name} is {problem['input']!r}: {_uncapitalized(problem['msg'])}",
+            _refusal(f"{section}.{name}", error),
             hint=f"{section}.{name}: {_one_line(field.description)}"
             if field and field.description
             else None,
+        ) from error
+
+
+def checked_n_best(count: object) -> int:
+    """Translations of each line: as many as search.beam may be. Raises ConfigError for others."""
+    try:
+        return SearchConfig.model_validate({"beam": count}).beam
+    except ValidationError as error:
+        raise ConfigError(
+            _refusal("n-best", error),
+            hint="n-best: translations to print for each line; the beam is made at least as wide",
         ) from error
 
 
@@ -261,11 +271,17 @@ def unknown(what: str, name: str, known: list[str]) -> ConfigError:
     return ConfigError(f"unknown {what}: {name}", hint="there are " + ", ".join(near))
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """The value of a setting as it is typed: TOML, or else a plain string."""
     try:
         return parse_toml(f"value = {text}")["value"]
     except ValueError:
         return text
+
+
+def _refusal(name: str, error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{name} is {problem['input']!r}: {_uncapitalized(problem['msg'])}"
 
 
 def _uncapitalized(message: str) -> str:

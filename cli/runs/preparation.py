@@ -105,6 +105,6 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")
 
 def _language_of(path: Path) -> str | None:
     """The ending of a file that looks like a language code: "de" for train.de and train.de.gz."""
-    suffixes = [suffix[1:] for suffix in path.suffixes if suffix != ".gz"]
+    suffixes = [suffix[1:] for suffix in path.suffixes if suffix not in (".gz", ".bz2", ".xz")]
     ending = suffixes[-1] if suffixes else "txt"
     return ending if ending != "txt" and _LANGUAGE.fullmatch(ending) else None

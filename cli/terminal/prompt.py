@@ -10,7 +10,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from cli.runs.config import build_section
+from cli.runs.config import build_section, checked_n_best, toml_value
 from cli.runs.translator import Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import note, write_line
@@ -25,7 +25,7 @@ a sentence        is translated
 /alignments on    draw the attention for each translation; also: pieces, off
 /force TEXT       draw the attention for TEXT as the translation of the last sentence
 /help             print this list
-/quit             leave, as does Ctrl-D; Ctrl-C clears the line
+/quit             leave, as does Ctrl-D; Ctrl-C clears the line or ends the search
 //...             a sentence that begins with a slash"""
 
 
@@ -54,6 +54,10 @@ def converse(translator: Translator, *, n_best: int = 1, alignments: bool = Fals
                 _print_translation(translator, settings, last)
         except UserError as error:
             note(f"{error.message}" + (f" ({error.hint})" if error.hint else ""))
+        except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
+            note("interrupted; /quit or Ctrl-D leaves")
         sys.stdout.flush()
 
 
@@ -76,11 +80,13 @@ def _obey(
         for row in HELP.split("\n"):
             write_line(row)
     elif command == "beam":
-        beam = _number(argument, translator.search.beam)
-        translator.search = build_section("search", translator.search.model_dump() | {"beam": beam})
+        if argument:
+            changed = translator.search.model_dump() | {"beam": toml_value(argument)}
+            translator.search = build_section("search", changed)
         note(f"beam {translator.search.beam}")
     elif command == "n-best":
-        settings = replace(settings, n_best=max(1, _number(argument, settings.n_best)))
+        if argument:
+            settings = replace(settings, n_best=checked_n_best(toml_value(argument)))
         note(f"n-best {settings.n_best}")
     elif command == "alignments":
         settings = _with_alignments(translator, settings, argument)
@@ -105,8 +111,11 @@ def _with_alignments(
 
 def _draw_forced(translator: Translator, settings: PromptSettings, last: str, target: str) -> None:
     """Draw the attention for a translation that was typed, and print its log-probability."""
-    if not last or not target:
-        note("type a sentence first, then /force and a translation of it")
+    if not last:
+        note("there is no sentence yet: type one, then /force and a translation of it")
+        return
+    if not target:
+        note("/force needs a translation of the last sentence, as in /force TEXT")
         return
     translator.require_attention()
     forced = translator.align(last, target)
@@ -119,14 +128,6 @@ def _draw_forced(translator: Translator, settings: PromptSettings, last: str, ta
 def _draw(alignment: Alignment | None, *, pieces: bool) -> None:
     assert alignment is not None, "alignments are refused for a model without attention"
     draw_on_terminal(alignment if pieces else merge_pieces(alignment))
-
-
-def _number(text: str, default: int) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        note(f"{text!r} is not a number")
-        return default
 
 
 def _typed_lines() -> Iterator[str]:
