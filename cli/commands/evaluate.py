@@ -8,7 +8,7 @@ import typer
 from cli.commands import options
 from cli.terminal.console import note, write_json
 from cli.terminal.quality import print_quality, quality_json, warn_about_scores
-from data.corpus import read_aligned
+from data.corpus import display_name, read_aligned
 from seq2seq.evaluation.quality import score_corpus
 
 ReferencesArgument = Annotated[
@@ -47,6 +47,7 @@ def evaluate(
     """
     from cli.runs import config, directory, translator
     from cli.runs.output import refuse_unwritable, write_lines
+    from cli.terminal.source_report import SourceReport
     from cli.terminal.translations import translate_with_progress
 
     opened = directory.RunDirectory.open(run)
@@ -61,7 +62,8 @@ def evaluate(
         threads=threads,
         device=device,
     )
-    hypotheses, seconds = translate_with_progress(model, sources)
+    report_on_sources = SourceReport(model, display_name(source))
+    hypotheses, seconds = translate_with_progress(model, sources, report_on_sources)
     if output is not None:
         write_lines(output, hypotheses)
     report = score_corpus(
@@ -71,10 +73,12 @@ def evaluate(
         lowercase=lowercase,
         confidence=True,
     )
+    report_on_sources.warn()
     warn_about_scores(report)
     if json:
         write_json(
             quality_json(report)
+            | {"sources": report_on_sources.as_json()}
             | {"run": str(run), **model.provenance, "seconds": round(seconds, 3)}
         )
         return

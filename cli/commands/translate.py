@@ -8,7 +8,7 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note
-from data.corpus import STDIN, read_lines
+from data.corpus import STDIN, display_name, read_lines
 from seq2seq.errors import ConfigError
 
 FileArgument = Annotated[
@@ -79,5 +79,10 @@ def translate(
     if file == STDIN and sys.stdin.isatty():
         note("type one sentence per line; Ctrl-D ends (see also --interactive)")
     translations.translate_lines(
-        model, read_lines(file), n_best=n_best, as_json=json, alignments=alignments
+        model,
+        read_lines(file),
+        name=display_name(file),
+        n_best=n_best,
+        as_json=json,
+        alignments=alignments,
     )

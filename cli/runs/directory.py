@@ -2,7 +2,8 @@
 
 config.toml         every setting, resolved
 provenance.json     versions, command line, seed, languages, hashes of data, SentencePiece models
-                    and output ids, and the settings that were changed when the run was resumed
+                    and output ids, counts of the pieces of the training sources, and the settings
+                    that were changed when the run was resumed
 *.model             the SentencePiece models
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
@@ -25,6 +26,7 @@ from cli.runs.config import RunConfig, dump_config, load_config
 from cli.runs.history import HistoryLine, SampleLine, parse_history, parse_sample
 from cli.runs.provenance import new_provenance, read_provenance
 from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
+from data.source_statistics import SourceStatistics
 from data.token_store import Side, TokenStore, model_name
 from data.tokenization import PieceIds, Tokenizer
 from seq2seq.building import build_model
@@ -141,6 +143,12 @@ class RunDirectory:
     @property
     def log(self) -> Path:
         return self.path / "train.log"
+
+    @property
+    def source_statistics(self) -> SourceStatistics | None:
+        """The pieces of the sources that it was trained on; None for runs of earlier versions."""
+        found = self.provenance.get("source_statistics")
+        return SourceStatistics.model_validate(found) if found else None
 
     @cached_property
     def output_ids(self) -> PieceIds | None:

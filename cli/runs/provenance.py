@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cli.runs.config import RunConfig
+from data.source_statistics import SourceStatistics
 from data.store_description import OutputPieces, StrictModel
 from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError
@@ -56,6 +57,7 @@ class _Provenance(StrictModel):
     corpora: list[_Corpus] = Field(default=[])  # absent in runs of versions with one corpus only
     pieces_sha256: dict[Literal["pieces.model", "source.model", "target.model"], str]
     output_pieces: OutputPieces | None = Field(default=None)
+    source_statistics: SourceStatistics | None = Field(default=None)  # absent in earlier runs
     started_from: _StartedFrom | None = Field(default=None)
     tuned: _Tuned | None = Field(default=None)
     changes: list[dict[str, Any]] = Field(default=[])
@@ -116,6 +118,20 @@ def new_provenance(
         "pieces_sha256": store.pieces_sha256,
         # With other pieces in each epoch, any piece may occur in a target.
         "output_pieces": None if config.training.target_subword_sampling else store.output_pieces,
+        "source_statistics": _source_statistics(config, store, started_from),
         **({"started_from": started_from} if started_from else {}),
         **({"tuned": tuned} if tuned else {}),
     }
+
+
+def _source_statistics(
+    config: RunConfig, store: TokenStore, started_from: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Of the store and, for a warm start, of the run before; None where those are not known."""
+    sampled = config.training.source_subword_sampling > 0
+    own = SourceStatistics.of(store, sampled=sampled)
+    if started_from is None:
+        return own.model_dump()
+    before = read_provenance(Path(started_from["run"]) / "provenance.json")
+    earlier = before.get("source_statistics")
+    return own.joined(SourceStatistics.model_validate(earlier)).model_dump() if earlier else None

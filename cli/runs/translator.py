@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cli.runs.config import build_section
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from data.corpora import NO_TAG
+from data.source_statistics import SourceComparison, SourceStatistics
 from data.tokenization import Tokenizer
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
@@ -43,6 +45,7 @@ class Translation:
     source: str
     candidates: tuple[Candidate, ...]
     truncated: bool  # whether the source was longer than search.max_source_pieces
+    source_ids: tuple[int, ...] = ()  # all pieces of the source, without a tag
 
     @property
     def text(self) -> str:
@@ -68,13 +71,17 @@ class Translator:
         tag: str | None = None,
         device: str = "cpu",
         checkpoint: VerifiedCheckpoint | None = None,
+        training: SourceStatistics | None = None,
     ) -> None:
-        """Raises ConfigError for a tag that the tokenizer does not have."""
+        """training: of the sources that the model was trained on, if it is known
+
+        Raises ConfigError for a tag that the tokenizer does not have.
+        """
         self.checkpoint = checkpoint  # from which the weights were loaded, if they were
         self.model, self.search = model, search
         self._source, self._target = source, target
         self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
-        self._device = device
+        self._device, self._training = device, training
 
     @classmethod
     def load(
@@ -112,7 +119,13 @@ class Translator:
             tag=run.main_tag if tag is None else None if tag == NO_TAG else tag,
             device=chosen,
             checkpoint=verified,
+            training=run.source_statistics,
         )
+
+    @cached_property
+    def comparison(self) -> SourceComparison:
+        """Compares sources with those that the model was trained on."""
+        return SourceComparison(self._source, self._training)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -164,7 +177,7 @@ class Translator:
             for i, hypotheses in zip(not_blank, found, strict=True)
         }
         return [
-            Translation(line, candidates.get(i, ()), truncated=len(ids[i]) > limit)
+            Translation(line, candidates.get(i, ()), len(ids[i]) > limit, tuple(ids[i]))
             for i, line in enumerate(lines)
         ]
 

@@ -1,5 +1,6 @@
 """Alignments of translations, drawn for the terminal or written as Pharaoh links or JSON."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,8 @@ from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, rereadable, survey_pair
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, pharaoh, to_json
 from seq2seq.rendering.text import CAUTION, draw_alignment
+
+LONGEST_SHOWN = 1000  # characters of a line above a drawing, on a terminal
 
 __all__ = ["CAUTION", "aligned_translations", "draw_on_terminal", "write_alignment"]
 
@@ -50,10 +53,17 @@ def write_alignment(
         value = {"schema_version": 1, "source": translation.source, "target": translation.text}
         write_json(value | {"alignment": to_json(alignment) if alignment else None})
     elif alignment is not None:
-        write_line(f"{number}  {translation.source}")
-        write_line(f"{' ' * len(str(number))}  {translation.text}")
+        write_line(f"{number}  {_shown(translation.source)}")
+        write_line(f"{' ' * len(str(number))}  {_shown(translation.text)}")
         draw_on_terminal(alignment, width=width, values=values)
         write_line("")
+
+
+def _shown(text: str) -> str:
+    """Text above a drawing, which is cut on a terminal where it would fill the screen."""
+    if len(text) <= LONGEST_SHOWN or not sys.stdout.isatty():
+        return text
+    return f"{text[:LONGEST_SHOWN]}… ({len(text):,} characters, cut here)"
 
 
 def draw_on_terminal(

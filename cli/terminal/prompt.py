@@ -15,6 +15,7 @@ from cli.runs.translator import Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import note, write_line
 from data.corpus import STDIN, read_lines
+from data.source_statistics import SourceSummary
 from seq2seq.errors import UserError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces
 
@@ -65,6 +66,10 @@ def _print_translation(translator: Translator, settings: PromptSettings, line: s
     (translation,) = translator.translate([line], n_best=settings.n_best)
     if translation.truncated:
         note("the sentence is longer than search.max_source_pieces and was cut")
+    summary = SourceSummary(translator.comparison)
+    summary.add(translation.source, translation.source_ids)
+    for finding in summary.findings(single=True):
+        note(finding)
     for candidate in translation.candidates:
         score = f"{candidate.score:8.3f}  " if settings.n_best > 1 else ""
         write_line(score + candidate.text)

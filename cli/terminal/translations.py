@@ -8,6 +8,7 @@ from typing import Any
 from cli.runs.translator import Candidate, Translation, Translator, available_chunks
 from cli.terminal.console import warn, write_json, write_line
 from cli.terminal.screen import progress
+from cli.terminal.source_report import SourceReport
 from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
 
 
@@ -15,18 +16,25 @@ def translate_lines(
     translator: Translator,
     lines: Iterator[str],
     *,
+    name: str = "standard input",
     n_best: int = 1,
     as_json: bool = False,
     alignments: bool = False,
 ) -> None:
-    """Translate lines as they come and write each translation to stdout, in order."""
+    """Translate lines as they come and write each translation to stdout, in order.
+
+    name: of the text, for a warning at its end if it is unlike that of the training
+    """
+    report = SourceReport(translator, name)
     for number, translation in enumerate(_translations(translator, lines, n_best)):
         warn_if_truncated(translation, line=number + 1)
+        report.add(translation)
         if as_json:
             write_json(translation_json(translation, alignments=alignments))
         else:
             for text in output_lines(translation, number, n_best=n_best, alignments=alignments):
                 write_line(text)
+    report.warn()
 
 
 def _translations(
@@ -39,15 +47,20 @@ def _translations(
 
 
 def translate_with_progress(
-    translator: Translator, lines: Sequence[str]
+    translator: Translator, lines: Sequence[str], report: SourceReport | None = None
 ) -> tuple[list[str], float]:
-    """The best translation of every line, and the seconds that it took; with a progress bar."""
+    """The best translation of every line, and the seconds that it took; with a progress bar.
+
+    report: to which the lines are added, if there is one
+    """
     started, texts, size = time.monotonic(), list[str](), 4 * translator.search.batch_sentences
     with progress() as bar:
         task = bar.add_task("translating", total=len(lines))
         for begin in range(0, len(lines), size):
             for translation in translator.translate(lines[begin : begin + size]):
                 texts.append(translation.text)
+                if report is not None:
+                    report.add(translation)
                 warn_if_truncated(translation, line=len(texts))
             bar.update(task, completed=len(texts))
     return texts, time.monotonic() - started
