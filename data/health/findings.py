@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from data.cleaning import CleaningReport
+from data.health.changed_text import not_plain_text, unequal_cases
 from data.health.measures import Copies
 from data.health.report import SEVERITIES, Example, Finding, Severity
 from data.health.shifts import Stretch
 from data.health.side_scan import EXAMPLES, SideScan
 from data.health.sufficiency import few_pairs
 from seq2seq.system.figures import counted, percent, plural
-from seq2seq.system.plain_text import SIGNS, other_case
 
 # Shares of all pairs above which a note becomes a warning.
 MANY_DROPPED = 0.1
@@ -40,8 +40,8 @@ def findings_of(
         *_unrelated(correlation, stretches, pairs),
         *_identical_sides(same_file, copies, pairs),
         *_suspect_encodings(sides),
-        *_not_plain_text(sides),
-        *_other_case(left, right),
+        *not_plain_text(sides),
+        *unequal_cases(left, right),
         *_dropped_pairs(cleaning, left, right),
         *_repetitions(copies, pairs),
         *_odd_characters(sides),
@@ -228,45 +228,6 @@ def _suspect_encodings(sides: Sequence[SideScan]) -> Iterator[Finding]:
 
 def _encoding_severity(lines: int, side: SideScan) -> Severity:
     return "warning" if lines > MANY_SUSPECT_ENCODINGS * side.lines else "note"
-
-
-def _not_plain_text(sides: Sequence[SideScan]) -> Iterator[Finding]:
-    """Text as another tool left it: a model writes what it was trained on."""
-    for side in sides:
-        worth_a_warning = {sign.code for sign, _ in side.plain_text.found()}
-        for sign in SIGNS:
-            counts = side.plain_text.counts[sign.code]
-            few = sign.code not in worth_a_warning
-            if not counts.count or (few and sign.code != "escaped"):
-                continue
-            unescape = "`preprocess --set data.unescape=true`, or " * (sign.code == "escaped")
-            yield Finding(
-                sign.code,
-                "note" if few else "warning",
-                side.plain_text.describe(sign, f"lines of {side.name}"),
-                counts.count,
-                f"a model reads and writes text like that of its training; {unescape}{sign.undo}",
-                tuple(
-                    Example(line, remark=f"{side.name}:{line}: “{excerpt}”")
-                    for line, excerpt in counts.examples
-                ),
-            )
-
-
-def _other_case(left: SideScan, right: SideScan) -> Iterator[Finding]:
-    """One side all in lower or upper case, where the other side has both cases."""
-    for side, other in ((left, right), (right, left)):
-        if case := other_case(side.plain_text, other.plain_text):
-            yield Finding(
-                "other-case",
-                "warning",
-                f"{side.name} is all {case} case, {other.name} is not",
-                side.plain_text.cased,
-                "get the text with both cases; else make both sides lower case, and evaluate with "
-                "--lowercase: `python3 -c 'import sys; sys.stdout.writelines(map(str.lower, "
-                "sys.stdin))' < FILE > NEW`",
-                tuple(Example(number) for number in range(1, EXAMPLES + 1)),
-            )
 
 
 def _dropped_pairs(cleaning: CleaningReport, left: SideScan, right: SideScan) -> Iterator[Finding]:

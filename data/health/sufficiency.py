@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from data.health.changed_text import changed_validation_text
 from data.health.report import Finding
 from data.token_store import TokenStore
 from data.words import count_words
@@ -23,10 +24,12 @@ def store_findings(store: TokenStore) -> list[Finding]:
     train, valid = store.split("train"), store.split("valid")
     longest = int(train.source_lengths.max())
     longer = int(np.count_nonzero(valid.source_lengths > longest))
+    texts = store.valid_text("source"), store.valid_text("target")
     found = [
+        *changed_validation_text(*texts),
         few_pairs(len(train)),
         training_pairs_in_validation(store.meta.get("overlap", 0), len(valid)),
-        small_validation(len(valid), count_words(store.valid_text("target"))),
+        small_validation(len(valid), count_words(texts[1])),
         long_sources_in_validation(longer, len(valid), longest),
     ]
     return [finding for finding in found if finding is not None]

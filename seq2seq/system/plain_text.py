@@ -17,6 +17,7 @@ _AROUND = 12  # characters shown on either side of a sign
 _ONLY, _MIXED = 0.99, 0.5  # shares of lines in one case, and of a side that has both cases
 _FEWEST_CASED = 20  # lines with letters of a script that has cases, on both sides
 
+_MOST_TIMES = 8  # that text is escaped; a line of &amp;amp;amp;... must not take for ever
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
 
 
@@ -162,12 +163,15 @@ def other_case(left: PlainTextScan, right: PlainTextScan) -> str | None:
 
 
 def unescape(text: str) -> str:
-    """Text with the characters that HTML entities stand for, also where they are escaped twice.
+    """Text with the characters that HTML entities stand for, also where they are escaped again.
 
     An entity has a semicolon: "AT&T" and "&copy" are text. One that stands for a control character,
     such as a line end, becomes a space.
     """
-    while (plain := _ENTITY.sub(_character, text)) != text:
+    for _ in range(_MOST_TIMES):
+        plain = _ENTITY.sub(_character, text)
+        if plain == text:
+            break
         text = plain
     return text
 

@@ -68,6 +68,10 @@ def test_escaped_text_is_found_and_unescaped(line, plain):
     assert codes([plain]) == []
 
 
+def test_text_that_is_escaped_again_and_again_takes_no_time():
+    assert unescape("&" + "amp;" * 200_000).startswith("&amp;")
+
+
 def test_the_command_that_is_given_unescapes():
     command = SIGNS[-1].undo.split("`")[1].removesuffix(" < FILE > NEW")
     done = subprocess.run(
