@@ -4,7 +4,7 @@
     tag = "2en"
 
     [back]                      # any name
-    source = "mono.back.de"     # paths are relative to this file
+    source = "mono.back.de"     # paths are relative to this file; - is standard input
     target = "mono.en"
     weight = 0.5                # half of its pairs in each epoch, drawn anew
     tag = "back"                # the symbol <back> before each of its sources
@@ -22,6 +22,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from data.corpus import read_raw_lines
+from data.inputs import STDIN, display_name, read_text
 from seq2seq.errors import ConfigError
 from seq2seq.system.files import parse_toml
 
@@ -94,9 +95,9 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Raises ConfigError, with the name of the corpus at fault, for a file that is not valid."""
     try:
-        tables = parse_toml(path.read_text(encoding="utf-8"))
+        tables = parse_toml(read_text(path))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", hint=_EXAMPLE) from error
+        raise ConfigError(f"{display_name(path)} cannot be read: {error}", hint=_EXAMPLE) from error
     for name, table in tables.items():
         if not isinstance(table, dict) or not _NAME.fullmatch(name):
             raise ConfigError(f"{path}: {name} is not a table of a corpus", hint=_EXAMPLE)
@@ -104,11 +105,16 @@ def read_manifest(path: Path) -> Manifest:
     further = []
     for name, table in tables.items():
         entry = _parse_table(_FurtherTable, table, path, name)
-        files = CorpusFiles(path.parent / entry.source, path.parent / entry.target)
+        files = CorpusFiles(_text_path(path, entry.source), _text_path(path, entry.target))
         further.append(Corpus(name, files, entry.weight, entry.tag))
     if not any(weight for weight in (main.weight, *(corpus.weight for corpus in further))):
         raise ConfigError(f"{path}: every weight is 0", hint="give one corpus a weight above 0")
     return Manifest(main.weight, main.tag, tuple(further))
+
+
+def _text_path(manifest: Path, text: Path) -> Path:
+    """Relative to the folder of the manifest; where that is a pipe, to the current folder."""
+    return manifest.parent / text if manifest.is_file() and text != STDIN else text
 
 
 _EXAMPLE = (

@@ -6,23 +6,19 @@ removed; gzip, bzip2 and xz are recognised by their first bytes, and "-" is stan
 """
 
 import codecs
-import errno
 import hashlib
-import io
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from data.formats import decompressed, explain_damage
-from seq2seq.errors import ConfigError, CorpusError, ResourceError
+from data.inputs import display_name, open_input, refuse_repeated
+from seq2seq.errors import CorpusError
 from seq2seq.system.plain_text import unescape
 
-STDIN = Path("-")
 _BLOCK = 1 << 20  # bytes
 
 
@@ -48,49 +44,12 @@ class TextSurvey:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Open text for reading, decompressed where it is gzip, bzip2 or xz.
+    """Open text for reading, decompressed where it is gzip, bzip2 or xz; the caller must only read.
 
     Raises CorpusError, naming the path as it was given, for what cannot be read.
     """
-    if path == STDIN:
-        yield from _guarded(path, _standard_input())
-        return
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError as error:
-        raise CorpusError(f"{path} does not exist", hint="check the path") from error
-    except IsADirectoryError as error:
-        raise CorpusError(f"{path} is a directory", hint="name a text file inside it") from error
-    except OSError as error:
-        raise CorpusError(
-            f"{path} cannot be read: {error.strerror}", hint="check the path and its permissions"
-        ) from error
-    with stream:
-        yield from _guarded(path, stream)
-
-
-def _standard_input() -> io.BufferedReader:
-    """Unlike `sys.stdin.buffer`, safe to leave: Python aborts at exit while a thread reads that."""
-    try:
-        return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
-    except io.UnsupportedOperation:  # it is in memory, as in a test
-        return cast(io.BufferedReader, sys.stdin.buffer)
-
-
-def _guarded(path: Path, stream: io.BufferedReader) -> Iterator[BinaryIO]:
-    """Turn errors of the stream into CorpusError; the caller must do nothing but read."""
-    try:
-        with explain_damage(display_name(path)):
-            yield decompressed(stream, display_name(path))
-    except OSError as error:
-        closed = path == STDIN and error.errno == errno.EBADF
-        what = "is closed" if closed else f"cannot be read: {error.strerror or error}"
-        raise CorpusError(f"{display_name(path)} {what}", hint="give a text file") from error
-
-
-def display_name(path: Path) -> str:
-    """A path as messages name it."""
-    return "standard input" if path == STDIN else str(path)
+    with open_input(path) as stream, explain_damage(display_name(path)):
+        yield decompressed(stream, display_name(path))
 
 
 def read_raw_lines(path: Path) -> Iterator[bytes]:
@@ -175,10 +134,9 @@ def read_aligned(paths: Sequence[Path]) -> list[list[str]]:
     """The lines of files that belong together line by line, such as hypotheses and references.
 
     Raises CorpusError where the first file is empty or another has more or fewer lines, and
-    ConfigError where standard input is named more than once.
+    ConfigError where standard input or a pipe is named more than once.
     """
-    if list(paths).count(STDIN) > 1:
-        raise ConfigError("standard input was given more than once", hint="name files instead")
+    refuse_repeated(paths)
     first, *others = paths
     columns = [list(read_lines(first))]
     if not columns[0]:
@@ -204,31 +162,6 @@ def _empty(path: Path) -> CorpusError:
     return CorpusError(
         f"{display_name(path)} is empty", hint="give a file with one sentence a line"
     )
-
-
-@contextmanager
-def rereadable(path: Path) -> Iterator[Path]:
-    """A path that can be read more than once: standard input is spooled to a temporary file."""
-    if path != STDIN:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="seq2seq-") as folder:
-        spool = Path(folder) / "standard input"  # the name that messages show
-        with open_bytes(path) as stream, spool.open("wb", buffering=0) as file:
-            while block := stream.read(_BLOCK):
-                _append(file, block)
-        yield spool
-
-
-def _append(file: io.FileIO, block: bytes) -> None:
-    try:
-        while block:
-            block = block[file.write(block) :]
-    except OSError as error:
-        raise ResourceError(
-            f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}",
-            hint="free space there, or name another folder in TMPDIR",
-        ) from error
 
 
 def _refuse_utf16(path: Path, start: bytes) -> None:

@@ -157,7 +157,7 @@ def score(training: Training, run: Path, weights: str, split: str) -> dict[str, 
     report = json.loads(
         run_program(
             "evaluate", str(run), f"{corpus}/{split}.{source}", str(expected), "--json",
-            "--checkpoint", weights, "--output", str(texts),
+            "--checkpoint", weights, "--output", str(texts), "--overwrite",
         )
     )  # fmt: skip
     hypotheses, references = (

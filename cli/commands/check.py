@@ -7,8 +7,6 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note, write_json
-from data.corpus import STDIN
-from seq2seq.errors import ConfigError
 
 
 def check(
@@ -34,10 +32,6 @@ def check(
     from cli.runs.config import data_config
     from cli.terminal.health import examine_with_progress, print_health
 
-    if source == target == STDIN:
-        raise ConfigError(
-            "source and target cannot both be standard input", hint="name a file for one of them"
-        )
     health = examine_with_progress(source, target, data_config(set_, note=note))
     if json:
         write_json(health.as_json())

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from cli.commands import options
-from cli.terminal.console import note, write_json
+from cli.terminal.console import note, write_json, write_line
 from cli.terminal.quality import print_quality, quality_json, warn_about_scores
-from data.corpus import display_name, read_aligned
+from data.corpus import read_aligned
+from data.inputs import display_name
+from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
 
 ReferencesArgument = Annotated[
@@ -21,7 +23,11 @@ ReferencesArgument = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Also write the translations to this file."),
+    typer.Option(
+        metavar="FILE",
+        help="Also write the translations to this file; - is standard output, and the scores then "
+        "go to standard error.",
+    ),
 ]
 
 
@@ -31,6 +37,7 @@ def evaluate(
     references: ReferencesArgument,
     beam: options.Beam = None,
     output: OutputOption = None,
+    overwrite: options.Overwrite = False,
     json: options.JsonOutput = False,
     target_language: options.ScoredLanguage = None,
     lowercase: options.Lowercase = False,
@@ -46,14 +53,21 @@ def evaluate(
     names another one.
     """
     from cli.runs import config, directory, translator
-    from cli.runs.output import refuse_unwritable, write_lines
+    from cli.runs.output import is_standard_output, refuse_output, write_lines
     from cli.terminal.source_report import SourceReport
     from cli.terminal.translations import translate_with_progress
 
     opened = directory.RunDirectory.open(run)
-    sources, *reference_texts = read_aligned([source, *references])
+    to_stdout = output is not None and is_standard_output(output)
     if output is not None:
-        refuse_unwritable(output)
+        if json and to_stdout:
+            raise ConfigError(
+                "--json and the translations would both go to standard output",
+                hint="name a file with --output",
+            )
+        inputs = [*opened.own_files, source, *references]
+        refuse_output(output, inputs=inputs, overwrite=overwrite)
+    sources, *reference_texts = read_aligned([source, *references])
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,
@@ -64,7 +78,10 @@ def evaluate(
     )
     report_on_sources = SourceReport(model, display_name(source))
     hypotheses, seconds = translate_with_progress(model, sources, report_on_sources)
-    if output is not None:
+    if to_stdout:
+        for hypothesis in hypotheses:
+            write_line(hypothesis)
+    elif output is not None:
         write_lines(output, hypotheses)
     report = score_corpus(
         hypotheses,
@@ -82,5 +99,5 @@ def evaluate(
             | {"run": str(run), **model.provenance, "seconds": round(seconds, 3)}
         )
         return
-    print_quality(report)
+    print_quality(report, note if to_stdout else write_line)
     note(f"{len(sources):,} sentences in {seconds:.1f} s, beam {model.search.beam}")

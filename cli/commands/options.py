@@ -122,4 +122,5 @@ ScoredLanguage = Annotated[
 Lowercase = Annotated[
     bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF, as TER always does.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists already.")]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -119,6 +119,7 @@ def preprocess(
             processes=threads,
             overwrite=overwrite,
             progress=progress.show,
+            note=note,
         )
     findings = store_findings(prepared.store)
     if json:

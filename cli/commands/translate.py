@@ -8,7 +8,8 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note
-from data.corpus import STDIN, display_name, read_lines
+from data.corpus import read_lines
+from data.inputs import STDIN, display_name
 from seq2seq.errors import ConfigError
 
 FileArgument = Annotated[

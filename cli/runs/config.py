@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.config import DataConfig
+from data.inputs import STDIN, display_name, read_text
 from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.system.files import parse_toml
@@ -69,12 +70,12 @@ def read_recipe(name: str, note: Note = _no_note) -> Values:
         text = (resources.files("cli.runs") / "recipes" / f"{name}.toml").read_text(
             encoding="utf-8"
         )
-    elif name.endswith(".toml") or "/" in name:
+    elif name == str(STDIN) or name.endswith(".toml") or "/" in name:
         try:
-            text = Path(name).read_text(encoding="utf-8")
+            text = read_text(Path(name))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"{name} cannot be read: {error}",
+                f"{display_name(Path(name))} cannot be read: {error}",
                 hint=f"give the path of a TOML file, or a recipe: {', '.join(recipe_names())}",
             ) from error
     else:

@@ -129,6 +129,13 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def own_files(self) -> list[Path]:
+        """Everything that training wrote: a user's files may lie beside it."""
+        files = [self.path / CONFIG, self.path / "provenance.json", self.path / OUTPUT_IDS]
+        written = [self.metrics, self.samples, self.report, self.log, self.path / "checkpoints"]
+        return [*files, *self.path.glob("*.model"), *written]
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 

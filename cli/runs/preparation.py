@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cli.runs.config import build_section
+from cli.runs.output import refuse_inputs
 from data.corpora import CorpusFiles, Manifest, read_manifest
-from data.corpus import rereadable
+from data.inputs import refuse_repeated, rereadable
 from data.preparation.choice import CHOSEN_SETTINGS
 from data.preparation.pipeline import PreparationResult, prepare
 from data.token_store import TokenStore
@@ -31,14 +32,16 @@ def prepare_store(
     processes: int | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> PreparationResult:
     """Write the token store of a corpus, or find it written already.
 
-    train, valid: source and target text, of which the training source may be standard input
+    train, valid: source and target text; any of them may be standard input or a pipe
     settings: of section `data`, as far as they are given; of the others some are chosen by the
         corpus, and the rest have their defaults
     languages: codes of source and target language; where one is None, the ending of its file
     corpora: a TOML file that names further corpora
+    note: is given a line about texts that can be read only once
     pieces_of: a store or run whose pieces are used again
     """
     models: list[Path] = []
@@ -47,10 +50,14 @@ def prepare_store(
         learnt.refuse_other_settings(settings)
         models, settings = learnt.models, settings | learnt.settings
     config = build_section("data", settings)
+    refuse_repeated([*train, *valid, *([corpora] if corpora else [])])
     manifest = read_manifest(corpora) if corpora else Manifest()
-    with rereadable(train[0]) as source:
+    texts = [*train, *valid, *(path for corpus in manifest.further for path in corpus.files)]
+    if overwrite:
+        refuse_inputs(store, [*texts, *models])
+    with rereadable(*texts, notify=note):
         return prepare(
-            CorpusFiles(source, train[1]),
+            CorpusFiles(*train),
             CorpusFiles(*valid),
             store,
             config,

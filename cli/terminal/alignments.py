@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from cli.runs.translator import Translation, Translator, available_chunks
-from cli.terminal.console import write_json, write_line
+from cli.terminal.console import note, write_json, write_line
 from cli.terminal.drawing import draw
 from cli.terminal.screen import stdout_console
 from cli.terminal.translations import warn_if_truncated
-from data.corpus import read_lines, read_pairs, rereadable, survey_pair
+from data.corpus import read_lines, read_pairs, survey_pair
+from data.inputs import rereadable
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, pharaoh, to_json
 from seq2seq.rendering.text import CAUTION, draw_alignment
 
@@ -27,9 +28,9 @@ def aligned_translations(
         for lines in available_chunks(read_lines(source)):
             yield from translator.translate(lines, head=head)
         return
-    with rereadable(source) as readable:
-        survey_pair(readable, target)  # unequal counts are refused before anything is written
-        for pair in read_pairs(readable, target):
+    with rereadable(source, target, notify=note):
+        survey_pair(source, target)  # unequal counts are refused before anything is written
+        for pair in read_pairs(source, target):
             yield translator.align(*pair, head=head)
 
 

@@ -3,14 +3,13 @@
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.text import Text
 
+from cli.terminal.console import note
 from cli.terminal.screen import progress, stdout_console
 from data.config import DataConfig
-from data.corpus import display_name, rereadable
 from data.health.examination import examine
 from data.health.report import (
     CorpusHealth,
@@ -20,6 +19,7 @@ from data.health.report import (
     Histogram,
     verdict,
 )
+from data.inputs import can_be_read_once, display_name, rereadable
 from seq2seq.system.figures import bars
 from seq2seq.system.visible import visible
 
@@ -30,14 +30,12 @@ _NEXT = "  next: "  # begins a line that is never wrapped, because it is meant t
 
 
 def examine_with_progress(source: Path, target: Path, config: DataConfig) -> CorpusHealth:
-    """Examine a corpus, either side of which may be standard input, with a progress bar."""
-    with ExitStack() as stack:
-        paths = [stack.enter_context(rereadable(path)) for path in (source, target)]
-        bar = stack.enter_context(progress())
+    """Examine a corpus, either side of which may be a pipe, with a progress bar."""
+    with rereadable(source, target, notify=note), progress() as bar:
         task = bar.add_task("reading", total=None)
         return examine(
-            paths[0],
-            paths[1],
+            source,
+            target,
             config,
             names=(display_name(source), display_name(target)),
             advance=lambda lines: bar.advance(task, lines),
@@ -198,4 +196,8 @@ def _heading(title: str, rest: str = "") -> Text:
 def _command(name: str, source: Path, target: Path) -> str:
     """The command to type next."""
     rest = " STORE --valid-source FILE --valid-target FILE" if name == "preprocess" else ""
-    return f"seq2seq {name} {shlex.quote(str(source))} {shlex.quote(str(target))}{rest}"
+    sides = [
+        label if can_be_read_once(path) else shlex.quote(str(path))
+        for label, path in (("SOURCE", source), ("TARGET", target))
+    ]
+    return f"seq2seq {name} {' '.join(sides)}{rest}"

@@ -14,7 +14,8 @@ from cli.runs.config import build_section, checked_n_best, toml_value
 from cli.runs.translator import Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import note, write_line
-from data.corpus import STDIN, read_lines
+from data.corpus import read_lines
+from data.inputs import STDIN
 from data.source_statistics import SourceSummary
 from seq2seq.errors import UserError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces

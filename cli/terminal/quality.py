@@ -1,6 +1,7 @@
 """Scores of translations: a table for people, the line that papers quote, JSON, and warnings."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -9,17 +10,17 @@ from seq2seq.evaluation.quality import Metric, QualityReport
 from seq2seq.system.figures import counted
 
 
-def print_quality(report: QualityReport) -> None:
+def print_quality(report: QualityReport, write: Callable[[str], None] = write_line) -> None:
     """A small table, then one line for each metric with its signature; no line is wrapped."""
     references = counted(report.references, "reference")
-    write_line(f"{counted(report.sentences, 'sentence')}, {references} each")
+    write(f"{counted(report.sentences, 'sentence')}, {references} each")
     for metric in report.metrics:
         better = "lower is better" if metric is report.ter else "higher is better"
         cells = [f"{metric.name:<6}", f"{metric.score:>7.2f}", _interval(metric), better]
-        write_line("  ".join(cell for cell in cells if cell))
-    write_line("")
+        write("  ".join(cell for cell in cells if cell))
+    write("")
     for metric in report.metrics:
-        write_line(f"{metric.name}|{metric.signature} = {metric.score:.1f}{_bleu_details(metric)}")
+        write(f"{metric.name}|{metric.signature} = {metric.score:.1f}{_bleu_details(metric)}")
 
 
 def quality_json(report: QualityReport) -> dict[str, Any]:

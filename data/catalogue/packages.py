@@ -101,7 +101,7 @@ def _local_wheel(wheel: Wheel, location: str) -> Path:
     path = path / wheel.filename if path.is_dir() else path
     if not path.is_file():
         raise CorpusError(
-            f"{path} does not exist",
+            f"{path} is not a file" if path.exists() else f"{path} does not exist",
             hint=f"--from takes {wheel.filename} or the folder that holds it",
         )
     return path

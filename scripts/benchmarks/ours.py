@@ -127,7 +127,7 @@ def translation(job: Job, run: Path, source: Path, references: Path, output: Pat
     """The command that translates with a run's best checkpoint and writes the translations."""
     return [
         _program(), "evaluate", str(run), str(source), str(references), "--beam", "5",
-        "--output", str(output), "--threads", str(job.threads),
+        "--output", str(output), "--overwrite", "--threads", str(job.threads),
     ]  # fmt: skip
 
 

@@ -172,7 +172,7 @@ def test_evaluate_scores_what_it_writes(run, corpus, tmp_path):
     assert shown.code == 0, shown.err
     assert shown.out.startswith("40 sentences, 1 reference each\n")
     assert re.search(r"^BLEU\|nrefs:1\|.*\|version:", shown.out, re.MULTILINE)
-    found = json.loads(call(*arguments, "--json").out)
+    found = json.loads(call(*arguments, "--json", "--overwrite").out)
     assert found["model_sha256"] == model_hash(run, "best")
     assert output.read_text().count("\n") == found["sentences"] == 40
     scored = json.loads(call("score", output, corpus.valid[1], "-t", "xx", "--json").out)

@@ -7,21 +7,7 @@ import subprocess
 
 import pytest
 from journey import train
-from program import ENVIRONMENT, PROGRAM
-
-
-def shell(command, *, environment=ENVIRONMENT):
-    """A line of bash in which `seq2seq` is the installed program."""
-    line = f'seq2seq() {{ {shlex.quote(str(PROGRAM))} "$@"; }}; set -o pipefail; {command}'
-    return subprocess.run(
-        ["bash", "-c", line],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=100,
-        encoding="utf-8",
-    )
+from program import ENVIRONMENT, PROGRAM, shell
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,6 +56,23 @@ def succeed(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> 
     result = seq2seq(*arguments, stdin=stdin, cwd=cwd)
     assert result.code == 0, result.err
     return result
+
+
+def shell(
+    command: str, *, environment: Mapping[str, str] = ENVIRONMENT, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A line of bash in which `seq2seq` is the installed program."""
+    line = f'seq2seq() {{ {shlex.quote(str(PROGRAM))} "$@"; }}; set -o pipefail; {command}'
+    return subprocess.run(
+        ["bash", "-c", line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cwd,
+        timeout=100,
+        encoding="utf-8",
+    )
 
 
 def call(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> ProgramResult:
