@@ -89,12 +89,13 @@ def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -
         projection=config.encoder_projection,
         self_attention=nn.ModuleList(
             SelfAttention(
-                size=config.memory_size,
+                size=config.states_size,
                 heads=config.self_attention_heads,
                 dropout=config.dropout,
             )
             for _ in range(config.encoder_self_attention)
         ),
+        append_embeddings=config.memory_embeddings,
         summary=config.summary,
         tags=tags,
         dropout=DropoutRates(

@@ -53,6 +53,10 @@ class ModelConfig(Section):
     projection."""
     encoder_self_attention: int = Field(default=0, ge=0)
     """Number of self-attention layers on top of the recurrent encoder."""
+    memory_embeddings: bool = False
+    """Append the embedding of each source piece to the encoder's state in memory, so that attention
+    compares and sums words beside their contexts. Gehring et al. (2017, section 3.4) add it to the
+    values."""
     source_order: Literal["forward", "reversed"] = "forward"
     """Order in which the source is encoded; reversed as in Sutskever et al. (2014) and Luong et al.
     (2015). Alignments are shown in the order of the sentence either way."""
@@ -176,6 +180,11 @@ class ModelConfig(Section):
     @property
     def memory_size(self) -> int:
         """M, the width of the encoder's output at one source position."""
+        return self.states_size + (self.embedding_size if self.memory_embeddings else 0)
+
+    @property
+    def states_size(self) -> int:
+        """The part of M that the encoder's layers compute."""
         return self.encoder_projection or self.top_directions * self.encoder_size
 
     @property
@@ -232,6 +241,11 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
         yield ConfigError(
             "a pyramid encoder joins pairs of neighbours and cannot encode in reverse order",
             hint="use model.source_order=forward, or another encoder",
+        )
+    if config.encoder == "pyramid" and config.memory_embeddings:
+        yield ConfigError(
+            "a state of a pyramid encoder spans several pieces: memory has no one embedding for it",
+            hint="use model.memory_embeddings=false, or another encoder",
         )
     yield from _bridge_problems(config)
 
@@ -290,8 +304,8 @@ def _self_attention_problems(config: ModelConfig) -> Iterator[ConfigError]:
         )
     if config.decoder_self_attention and config.decoder_size % heads:
         yield _indivisible("self_attention_heads", heads, config.decoder_size)
-    if config.encoder_self_attention and config.memory_size % heads:
-        yield _indivisible("self_attention_heads", heads, config.memory_size)
+    if config.encoder_self_attention and config.states_size % heads:
+        yield _indivisible("self_attention_heads", heads, config.states_size)
 
 
 def _readout_problems(config: ModelConfig) -> Iterator[ConfigError]:

@@ -42,7 +42,9 @@ class Encoder(nn.Module):
     positions of their words. Without `encode_eos` that symbol is not encoded, and not part of
     memory. From layer `residual_from` on (the lowest is 1), the input of a layer is added to its
     output, after dropout, wherever both are equally wide. `projection` is the width of a linear map
-    of the top states (Chen et al., 2018, RNMT+), and `self_attention` are layers after it.
+    of the top states (Chen et al., 2018, RNMT+), and `self_attention` are layers after it. With
+    `append_embeddings` the memory of a piece is its state followed by its embedding (Gehring et
+    al., 2017, section 3.4, add it to the values of attention).
 
     The `tags` ids behind EOS are tags, such as a source's language: word dropout never drops them.
 
@@ -63,6 +65,7 @@ class Encoder(nn.Module):
         residual_from: int | None = None,
         projection: int | None = None,
         self_attention: nn.ModuleList | None = None,
+        append_embeddings: bool = False,
         summary: SummaryKind = "last",
         tags: int = 0,
         dropout: DropoutRates = NO_DROPOUT,
@@ -70,6 +73,8 @@ class Encoder(nn.Module):
         super().__init__()
         if kind == "pyramid" and reverse_source:
             raise ValueError("a pyramid's states span pairs of words: its source is not reversed")
+        if kind == "pyramid" and append_embeddings:
+            raise ValueError("a pyramid's states span pairs of words: none has one embedding")
         directions = [_num_directions(kind, layer) for layer in range(1, layers + 1)]
         self.final_sizes = tuple(each * spec.hidden_size for each in directions)
         self.joins_pairs = kind == "pyramid"
@@ -90,12 +95,14 @@ class Encoder(nn.Module):
             for size, each in zip(input_sizes, directions, strict=True)
         )
         top = self.final_sizes[-1]
-        self.memory_size = top if projection is None else projection
+        states_size = top if projection is None else projection
+        self.append_embeddings = append_embeddings
+        self.memory_size = states_size + (embedding.embedding_dim if append_embeddings else 0)
         self.projection = (
             None if projection is None else nn.Linear(top, projection, bias=spec.biases)
         )
         self.self_attention = nn.ModuleList() if self_attention is None else self_attention
-        sizes = {"last": top, "backward": spec.hidden_size, "mean": self.memory_size}
+        sizes = {"last": top, "backward": spec.hidden_size, "mean": states_size}
         self.summary_size = sizes[summary]
 
     def encode(self, source: Source) -> EncoderOutput:
@@ -108,25 +115,31 @@ class Encoder(nn.Module):
             ids = ids[:, : int(lengths.max())]
         width, lengths = ids.shape[1], lengths.to(ids.device, non_blocking=True)
         encoded = lengths if self.encode_eos else lengths - 1  # [B], how many pieces
-        if self.reverse_source:
-            order = word_reversal_index(lengths, width)  # [B, S]
-            states, final_states = self._encode_layers(ids.gather(1, order), encoded)
+        order = word_reversal_index(lengths, width) if self.reverse_source else None  # [B, S]
+        embedded = self._embed(ids if order is None else ids.gather(1, order), encoded)
+        states, final_states = self._encode_layers(embedded, encoded)
+        if order is not None:
             states = states.take_along_dim(order.unsqueeze(-1), dim=1)  # [B, S, M]
-        else:
-            states, final_states = self._encode_layers(ids, encoded)
+            embedded = embedded.take_along_dim(order.unsqueeze(-1), dim=1)
         counts = (encoded + self.stride - 1) // self.stride  # [B], how many states
         mask = length_mask(counts, states.shape[1])  # [B, S']
         states = self._refine(states, mask)
         summary = self._summarise(states, mask, final_states[-1])
+        if self.append_embeddings:
+            states = torch.cat([states, embedded], dim=-1)
         return EncoderOutput(states, mask, summary, final_states, self.stride)
 
-    def _encode_layers(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[CellState, ...]]:
-        """The top layer's states [B, S', M], 0 where there is padding, and all final states."""
+    def _embed(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """[B, S] -> [B, S, E], 0 where there is padding."""
         nonpad = length_mask(lengths, ids.shape[1]).unsqueeze(-1)  # [B, S, 1]
-        outputs = self.embedding_dropout(
-            self.embedding(ids), self._is_tag(ids) if self.tags else None
-        )
-        outputs = outputs * nonpad  # [B, S, E]
+        is_tag = self._is_tag(ids) if self.tags else None
+        return self.embedding_dropout(self.embedding(ids), is_tag) * nonpad  # type: ignore[no-any-return]
+
+    def _encode_layers(
+        self, outputs: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, tuple[CellState, ...]]:
+        """Embeddings [B, S, E] -> the top layer's states [B, S', M], 0 where there is padding, and
+        all final states."""
         final_states = []
         for number, layer in enumerate(self.layers, start=1):
             if self.joins_pairs and number > 1:

@@ -319,6 +319,7 @@ AXES: list[dict[str, Any]] = [
     {"attend_eos": False},
     {"encode_eos": False},
     {"encode_eos": False, "source_order": "reversed", "encoder_layers": 2},
+    {"memory_embeddings": True, "encoder_self_attention": 1, "summary": "mean"},
     *({"attention": "none", "context": context} for context in ("state", "input")),
     *({"attention": "bahdanau", "score": score} for score in SCORES),
     *({"attention": "luong", "score": score} for score in SCORES),

@@ -126,6 +126,27 @@ def test_states_of_a_reversed_source_are_at_the_positions_of_their_words(cell, k
         assert_is(last[-1].hidden[row], [each for end in ends[-1] for each in end.hidden])
 
 
+@mark.parametrize("reverses", [False, True])
+@mark.parametrize("encode_eos", [False, True])
+def test_memory_may_have_the_embedding_of_each_piece_beside_its_state(reverses, encode_eos):
+    how = {"reverse_source": reverses, "encode_eos": encode_eos, "layers": 2}
+    encoder, plain = encoder_of(**how, append_embeddings=True), encoder_of(**how)
+    states, mask, summary, _, _ = encoded(encoder)
+    assert states.shape[-1] == encoder.memory_size == 2 * HIDDEN + EMBEDDING
+    torch.testing.assert_close(states[..., : 2 * HIDDEN], encoded(plain).states, **EXACT)
+    torch.testing.assert_close(summary, encoded(plain).summary, **EXACT)
+    rows = encoder.embedding.weight.detach().numpy()
+    for row, ids in enumerate(SENTENCES):
+        count = len(ids) if encode_eos else len(ids) - 1
+        assert_is(states[row, :count, 2 * HIDDEN :], rows[ids[:count]])
+        assert not states[row, count:].any() and int(mask[row].sum()) == count
+
+
+def test_a_pyramid_has_no_embedding_for_a_state():
+    with raises(ValueError, match="pyramid"):
+        encoder_of(kind="pyramid", layers=2, append_embeddings=True)
+
+
 def test_a_pyramid_is_not_reversed():
     with raises(ValueError, match="pyramid"):
         encoder_of(kind="pyramid", layers=2, reverse_source=True)

@@ -19,9 +19,11 @@ def one_of(*values: Any) -> st.SearchStrategy[Any]:
 def settings_of_source(draw: st.DrawFn) -> dict[str, Any]:
     """The settings of embeddings and encoder; every width of another size."""
     encoder = draw(one_of("bidirectional", "unidirectional", "gnmt", "pyramid"))
-    reverses = encoder != "pyramid"  # whose states span pairs of neighbours
+    by_piece = encoder != "pyramid"  # whose states span pairs of neighbours
+    appends = by_piece and draw(flags)
     return {
-        "embedding_size": 5,
+        "embedding_size": 12 if appends else 5,  # even, so that two heads divide memory
+        "memory_embeddings": appends,
         "scale_embeddings": draw(flags),
         "tie_embeddings": draw(one_of("none", "decoder", "all")),
         "cell": draw(st.sampled_from(CELLS)),
@@ -32,7 +34,7 @@ def settings_of_source(draw: st.DrawFn) -> dict[str, Any]:
         "encoder_projection": draw(one_of(None, None, 6)),
         "encoder_self_attention": draw(one_of(0, 0, 1, 2)),
         "self_attention_heads": draw(one_of(1, 2)),
-        "source_order": draw(one_of("forward", "reversed")) if reverses else "forward",
+        "source_order": draw(one_of("forward", "reversed")) if by_piece else "forward",
         "encode_eos": draw(flags),
         "summary": draw(one_of("last", "backward", "mean")),
         "residual_from": draw(one_of(None, 2, 3)),

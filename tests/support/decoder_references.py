@@ -89,8 +89,12 @@ class SlowModel:
         attended = len(encoded) if config.attend_eos else len(ids)
         top = [state.hidden for state in final_states[-1]]
         summary = {"last": join(*top), "backward": top[-1], "mean": rr.mean(states)}
+        memory = states
+        if config.memory_embeddings:
+            embeddings = (self.embedded(encoder, piece) for piece in encoded)
+            memory = [join(*both) for both in zip(states, embeddings, strict=True)]
         return Source(
-            np.array(states),
+            np.array(memory),
             [position * stride < attended for position in range(len(states))],
             summary[config.summary],
             [joined_state(directions) for directions in final_states],
