@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO, TypeAlias
 
 import typer
@@ -101,12 +102,25 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def program(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print versions."),
     ] = False,
 ) -> None:
     """Train RNN encoder-decoder translation models with selectable attention."""
+    if context.invoked_subcommand != "doctor" and not {"-h", "--help"} & {*sys.argv}:
+        _refuse_deleted_folder()
+
+
+def _refuse_deleted_folder() -> None:
+    """Where the current directory was deleted, torch ends the process by itself."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ResourceError(
+            "the current directory was deleted", hint="change to a directory that exists: cd"
+        ) from error
 
 
 def main() -> NoReturn:
@@ -162,11 +176,20 @@ def exit_code_of(error: BaseException) -> int:
             return _interruption_code(error)
         case BrokenPipeError():
             return _reader_has_left()
-        case OSError():
+        case OSError() if not _torch_failed_to_load(error):
             if interruption := _interruption_behind(error):  # its terminal could not be written to
                 return _interruption_code(interruption)
             report_error(_resource_error(error))
             return EXIT_CODES[ResourceError]
+    if _torch_failed_to_load(error):
+        report_error(
+            ResourceError(
+                f"torch cannot be loaded: {' '.join(str(error).split())}",
+                hint="install it again, with `pip install --force-reinstall torch`; "
+                "`seq2seq doctor` shows which one this is",
+            )
+        )
+        return EXIT_CODES[ResourceError]
     if is_out_of_memory(error):
         report_error(
             ResourceError(
@@ -190,6 +213,16 @@ def _interruption_code(error: Interruption) -> int:
         case KeyboardInterrupt():
             note("interrupted")
     return 128 + signal_number_of(error)
+
+
+def _torch_failed_to_load(error: BaseException) -> bool:
+    """Whether an import of torch raised this, as where a library of it is missing."""
+    if not isinstance(error, ImportError | OSError):
+        return False
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "torch":
+        return True
+    files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(file.parts[-2:] == ("torch", "__init__.py") for file in files)
 
 
 def _interruption_behind(error: BaseException) -> Interruption | None:
@@ -230,9 +263,11 @@ def _discard(stream: TextIO) -> None:
 
 
 def _resource_error(error: OSError, *, name: str = "writing failed") -> ResourceError:
+    if error.errno == errno.EBADF and error.filename is None:
+        return ResourceError(
+            "standard output is closed", hint="leave out >&-, or send the output into a file"
+        )
     name = str(error.filename or name)
-    if error.errno == errno.EBADF:
-        return ResourceError(f"{name} is closed", hint="name a file or a pipe to write to")
     return ResourceError(
         f"{name}: {error.strerror or error}", hint="check free space, permissions and the path"
     )

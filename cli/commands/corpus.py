@@ -1,6 +1,5 @@
 """`seq2seq corpus`: parallel corpora by name, ready for `check` and `preprocess`."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from cli.commands import options
 from cli.terminal.console import note, write_json, write_line
 from seq2seq.system.figures import megabytes
 from seq2seq.system.files import read_json
+from seq2seq.system.shell import command
 
 app = typer.Typer(
     help="List corpora by name, or write one as text files.",
@@ -87,11 +87,8 @@ def get_corpus(
 
 def _suggest_next(directory: Path, source: str, target: str) -> None:
     """Print the commands that come next, ready to be pasted."""
-    train = shlex.join(str(directory / f"train.{language}") for language in (source, target))
-    store = shlex.quote(f"{directory}-store")
-    valid = [shlex.quote(str(directory / f"valid.{language}")) for language in (source, target)]
-    note(f"next: seq2seq check {train}")
-    note(
-        f"then: seq2seq preprocess {train} {store} "
-        f"--valid-source {valid[0]} --valid-target {valid[1]}"
-    )
+    train = [directory / f"train.{language}" for language in (source, target)]
+    valid = [directory / f"valid.{language}" for language in (source, target)]
+    options_ = ("--valid-source", valid[0], "--valid-target", valid[1])
+    note("next: " + command("check", *train))
+    note("then: " + command("preprocess", *train, Path(f"{directory}-store"), *options_))

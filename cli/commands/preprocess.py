@@ -7,6 +7,7 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note, warn, write_json
+from seq2seq.system.shell import command
 
 SourceArgument = Annotated[
     Path,
@@ -135,4 +136,4 @@ def preprocess(
         note(choice)
     for finding in findings:
         warn(finding.sentence())
-    note(f"next: seq2seq train {store} RUN")
+    note("next: " + command("train", store, "RUN"))

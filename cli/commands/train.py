@@ -8,6 +8,7 @@ import typer
 from cli.commands import options
 from cli.terminal.console import note
 from seq2seq.errors import ConfigError
+from seq2seq.system.shell import command
 
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="STORE", help="A token store, written by `preprocess`.")
@@ -118,7 +119,7 @@ def train(
         job = training_job.resume_job(run, store, settings=settings, device=device, threads=threads)
         if job.finished:
             note(f"{run} is finished already: {job.finished}; nothing was done")
-            note(f"next: seq2seq translate {run} --interactive")
+            note("next: " + command("translate", run, "--interactive"))
             return
     else:
         new = training_job.new_run(

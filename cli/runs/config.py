@@ -260,16 +260,26 @@ def _setting_names() -> list[str]:
     return [f"{section}.{name}" for section, t in SECTIONS.items() for name in t.model_fields]
 
 
+_FEW = 9  # names that an error lists
+
+
 def unknown(what: str, name: str, known: list[str]) -> ConfigError:
-    """An error whose hint names the most similar known name, or else all of them."""
-    setting = name[name.index(".") :] if "." in name else name
-    nearest = [key for key in known if key.endswith(setting)][:1]  # right name, wrong section
-    nearest = nearest or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if nearest:
-        return ConfigError(f"unknown {what}: {name}", hint=f"did you mean {nearest[0]}?")
-    section = name.partition(".")[0]
-    near = [key for key in known if key.startswith(section + ".")] or known
-    return ConfigError(f"unknown {what}: {name}", hint="there are " + ", ".join(near))
+    """An error whose hint names the most similar known name, or else says which there are."""
+    section, dot, setting = name.rpartition(".")
+    in_section = [key for key in known if key.startswith(section + dot)]
+    same_name = [key for key in known if dot and key.endswith(dot + setting)]
+    for near in (same_name, in_section, known):
+        found = difflib.get_close_matches(setting, [k.rpartition(".")[2] for k in near], n=1)
+        if found:
+            nearest = next(key for key in near if key.rpartition(".")[2] == found[0])
+            return ConfigError(f"unknown {what}: {name}", hint=f"did you mean {nearest}?")
+    if len(known) <= _FEW or not dot:
+        return ConfigError(f"unknown {what}: {name}", hint="there are " + ", ".join(known))
+    return ConfigError(
+        f"unknown {what}: {name}",
+        hint=f"{section} has {len(in_section)} settings, such as {', '.join(in_section[:3])}; "
+        "docs/settings.md lists them",
+    )
 
 
 def toml_value(text: str) -> Any:

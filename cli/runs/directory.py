@@ -90,7 +90,11 @@ class RunDirectory:
 
     @staticmethod
     def refuse_existing(path: Path) -> None:
-        if path.exists() or path.is_symlink():
+        if (path.exists() or path.is_symlink()) and not (path / CONFIG).is_file():
+            raise ConfigError(
+                f"{path} exists already and is not a run directory", hint="choose another path"
+            )
+        if path.exists():
             raise ConfigError(
                 f"{path} exists already", hint="continue it with --resume, or choose another path"
             )

@@ -1,15 +1,18 @@
 """Resuming a run: which settings may be changed then, what is recorded of it, what is refused."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cli.runs.config import RunConfig, Values, removed_settings, resolve
 from cli.runs.directory import CONFIG, RunDirectory
 from cli.runs.history import AverageLine
-from data.token_store import TokenStore
+from data.token_store import META, TokenStore
 from seq2seq.checkpoints.checkpoint import load_state
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.system.shell import command
 from seq2seq.training.loop import stop_reason
 
 UNRECORDED = ("training.log_every", "training.profile")
@@ -34,10 +37,7 @@ its data and its random numbers, or what a checkpoint contains."""
 def check_resumable(run: RunDirectory, store: TokenStore) -> None:
     """Raises ConfigError for another token store, or a setting that this version no longer has."""
     if run.provenance["store"]["sha256"] != store.sha256:
-        raise ConfigError(
-            f"{run.path} was trained on another token store than {store.path}",
-            hint=f"resume with {run.provenance['store']['path']}",
-        )
+        raise _other_store(run, store)
     _ = run.config  # raises CheckpointError if it is damaged
     for name in removed_settings(run.path / CONFIG):
         raise ConfigError(
@@ -45,6 +45,50 @@ def check_resumable(run: RunDirectory, store: TokenStore) -> None:
             hint="resume it with the version in its provenance.json, or train a new run; it can "
             "still translate",
         )
+
+
+def _other_store(run: RunDirectory, store: TokenStore) -> ConfigError:
+    """The error for a store that is not the run's: another one, or its own with other contents."""
+    own = Path(run.provenance["store"]["path"])
+    same_pieces = run.provenance["pieces_sha256"] == store.pieces_sha256
+    start = ("--start-from", run.path) if same_pieces else ()
+    anew = command("train", store.path, "NEW_RUN", *start)
+    if store.path.resolve() == own.resolve():
+        return ConfigError(
+            f"{store.path} was made anew after {run.path} was trained on it, and has "
+            f"{_store_differences(run, store)}",
+            hint=f"make it again from the text and with the settings that it had, or train a new "
+            f"run: {anew}",
+        )
+    message = f"{run.path} was trained on another token store than {store.path}"
+    if (own / META).is_file() and TokenStore.open(own).sha256 == run.provenance["store"]["sha256"]:
+        return ConfigError(message, hint=command("train", own, run.path, "--resume"))
+    return ConfigError(
+        f"{message}: on {own}, which is no longer there or has other contents",
+        hint=f"find that store again, or train a new run: {anew}",
+    )
+
+
+def _store_differences(run: RunDirectory, store: TokenStore) -> str:
+    """In words, in what a store differs from the one that the run was trained on."""
+    old, new = _text_hashes(run.provenance["inputs"]), _text_hashes(store.meta["inputs"])
+    texts = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    data, now = run.config.data.model_dump(), store.config.model_dump()
+    settings = [f"data.{name} {now[name]!r}" for name in now if now[name] != data[name]]
+    pieces = run.provenance["pieces_sha256"] != store.pieces_sha256
+    found = [f"other text ({', '.join(texts)})"] * bool(texts) + settings
+    return ", ".join([*found, *["other subword pieces"] * pieces]) or "another meta.json"
+
+
+def _text_hashes(inputs: Mapping[str, Any], name: str = "") -> dict[str, str]:
+    """The hash of each text in a description of inputs, by a name such as "train source"."""
+    if "sha256" in inputs:
+        return {name: inputs["sha256"]}
+    found: dict[str, str] = {}
+    for key, value in inputs.items():
+        if isinstance(value, Mapping):
+            found |= _text_hashes(value, f"{name} {key}".strip())
+    return found
 
 
 def change_settings(run: RunDirectory, changes: Values) -> None:

@@ -1,7 +1,6 @@
 """report.txt: how a training went, in plain words, and commands to try next."""
 
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ from cli.runs.training import Outcome
 from data.token_store import TokenStore
 from seq2seq.batch import UNK
 from seq2seq.errors import ConfigError
+from seq2seq.evaluation.quality import bleu_problem
 from seq2seq.system.figures import megabytes, percent
 from seq2seq.system.files import replacing
+from seq2seq.system.shell import command
 from seq2seq.training.events import METRIC_NAMES, ValidationScores
 
 History: TypeAlias = Sequence[HistoryLine]
@@ -50,6 +51,7 @@ class RunSummary:
     processor_seconds: float  # of all threads
     checkpoint_bytes: int
     unknown: float  # share of the validation set's pieces that are unknown
+    bleu_problem: str | None = None  # why BLEU cannot choose the best weights, if it is to
 
 
 class Trend(NamedTuple):
@@ -73,6 +75,9 @@ def write_report(run: RunDirectory, store: TokenStore, outcome: Outcome) -> list
         processor_seconds=outcome.state.processor_seconds,
         checkpoint_bytes=sum(f.stat().st_size for f in run.checkpoint("best").iterdir()),
         unknown=_unknown_share(store),
+        bleu_problem=bleu_problem(store.valid_text("target"), run.languages[1])
+        if run.config.training.metric == "bleu"
+        else None,
     )
     lines = report_lines(run.read_metrics(), run.config, summary)
     with replacing(run.report) as partial:
@@ -157,6 +162,8 @@ def _result_lines(history: History, config: RunConfig, summary: RunSummary) -> l
         values += f", BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f} (greedy)"
     metric = METRIC_NAMES[config.training.metric]
     lines = [f"best by {metric}: {where}, with {values} on the validation set"]
+    if summary.bleu_problem:
+        lines.append(f"metric: {summary.bleu_problem} (training.metric=chrf)")
     if scores.length_ratio is not None and scores.copied is not None:
         lines.append(
             f"translations: {scores.length_ratio:.2f} times as long as the references; "
@@ -239,8 +246,8 @@ def _for_translations(
     if ratio < SHORT:
         alpha = config.search.length_penalty + 0.5
         found.append(
-            "translations are short, favour longer ones: seq2seq translate "
-            f"{shlex.quote(str(summary.run))} FILE --set search.length_penalty={alpha:g}"
+            "translations are short, favour longer ones: "
+            + command("translate", summary.run, "FILE", "--set", f"search.length_penalty={alpha:g}")
         )
     if ratio > LONG and config.model.attention != "none" and config.model.coverage == "none":
         why = "translations are long, use coverage against repetitions"
@@ -255,7 +262,7 @@ def _for_translations(
 
 
 def _retraining(summary: RunSummary, why: str, options: str) -> str:
-    return f"{why}: seq2seq train {shlex.quote(str(summary.store))} NEW_RUN ... {options}"
+    return f"{why}: {command('train', summary.store, 'NEW_RUN', '...')} {options}"
 
 
 def _validations(history: History) -> list[ValidationLine]:

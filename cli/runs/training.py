@@ -110,6 +110,8 @@ def _train(
         recorder = Recorder(run, objects, state, is_new=is_new)
         try:
             reporter.start(objects.model, state)
+            if problem := validator.metric_problem():
+                warnings = [*warnings, f"{problem} (training.metric=chrf)"]
             said = [f"warning: {line}" for line in (*damages, *warnings)]
             news = [needs, _describe_validation(config)] if is_new else []
             for line in (*said, *news, *disk_warnings):

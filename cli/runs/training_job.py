@@ -1,6 +1,5 @@
 """Training jobs: a new run directory, or one to resume, once its settings are checked."""
 
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from cli.runs.resumption import change_settings, check_resumable, reason_finishe
 from cli.runs.warm_start import Origin
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
+from seq2seq.system.shell import command
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class TrainingJob:
             raise
 
     def _how_to_resume(self, saved: str) -> str:
-        store, run = (shlex.quote(str(path)) for path in (self.store.path, self.run.path))
-        return f"interrupted; {saved} saved. Go on with: seq2seq train {store} {run} --resume"
+        again = command("train", self.store.path, self.run.path, "--resume")
+        return f"interrupted; {saved} saved. Go on with: {again}"
 
 
 @dataclass(frozen=True)

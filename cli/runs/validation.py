@@ -8,7 +8,7 @@ from cli.runs.history import Sample
 from cli.runs.interruption import StopRequest
 from data.batching import sorted_batches
 from data.token_store import TokenStore
-from seq2seq.evaluation.quality import copied_share, quick_quality
+from seq2seq.evaluation.quality import bleu_problem, copied_share, quick_quality
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import translate_ids
@@ -26,6 +26,7 @@ class Validator:
     def __init__(self, run: RunDirectory, store: TokenStore, *, device: str = "cpu") -> None:
         config = run.config.training
         self.samples: tuple[Sample, ...] = ()
+        self._metric = config.metric
         self._budget = 2 * config.batch_tokens
         self._search = run.config.search.model_copy(update={"beam": 1})
         self._language = run.languages[1]
@@ -36,6 +37,12 @@ class Validator:
         self._scored = range(len(self._valid))[: config.validation_sentences]
         self._sampled = spread(len(self._valid), config.samples)
         self._sources, self._references = store.valid_text("source"), store.valid_text("target")
+
+    def metric_problem(self) -> str | None:
+        """Why the metric that is to choose the best weights cannot; None where it can."""
+        if self._metric != "bleu":
+            return None
+        return bleu_problem([self._reference(i) for i in self._scored], self._language)
 
     def measure(self, model: EncoderDecoder, stop: StopRequest) -> ValidationScores:
         """Raises Interrupted between two batches when a stop was requested."""

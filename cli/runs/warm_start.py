@@ -12,6 +12,7 @@ from cli.runs.directory import RunDirectory
 from data.token_store import TokenStore
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.system.shell import command
 
 CHANGEABLE = (
     "embedding_dropout", "word_dropout", "target_word_dropout", "dropout", "readout_dropout",
@@ -46,7 +47,8 @@ class Origin:
             path = self.run.path
             raise ConfigError(
                 f"{path} was trained with other pieces than those of {store.path}",
-                hint=f"prepare the data with its pieces: seq2seq preprocess ... --pieces-of {path}",
+                hint="prepare the data with its pieces: "
+                + command("preprocess", "...", "--pieces-of", path),
             )
         origin, new = self.run.config.model.model_dump(), config.model.model_dump()
         for name in new:

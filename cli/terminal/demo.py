@@ -1,6 +1,5 @@
 """The steps of `seq2seq demo`: headings and progress go to stderr, results to stdout."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from data.corpus import SentencePair
 from seq2seq.evaluation.alignment import Alignment, merge_pieces
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder
+from seq2seq.system.shell import command
 
 SHOWN = 5  # translations that are shown of each test set
 
@@ -180,13 +180,12 @@ def show_attention(translator: Translator, pair: SentencePair) -> None:
 
 def suggest_next(demo: Demo, test_set: str) -> None:
     heading("Try next")
-    run, store, folder = (shlex.quote(str(path)) for path in (demo.run, demo.store, demo.folder))
     source, _ = demo.text(test_set)
-    note(f"seq2seq translate {run} --interactive")
-    note(f"seq2seq align {run} {shlex.quote(str(source))} | head -60")
+    note(command("translate", demo.run, "--interactive"))
+    note(command("align", demo.run, source) + " | head -60")
     note(
-        f"seq2seq train {store} {folder}/bahdanau "
-        "--recipe tiny --attention bahdanau --score additive --minutes 2"
+        command("train", demo.store, demo.folder / "bahdanau")
+        + " --recipe tiny --attention bahdanau --score additive --minutes 2"
     )
 
 

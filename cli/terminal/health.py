@@ -1,6 +1,5 @@
 """The report of `seq2seq check` on the health of a parallel corpus, as lines of text."""
 
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from data.health.report import (
 )
 from data.inputs import can_be_read_once, display_name, rereadable
 from seq2seq.system.figures import bars
+from seq2seq.system.shell import command
 from seq2seq.system.visible import visible
 
 NARROWEST = 40  # columns; a narrower terminal wraps the lines itself
@@ -197,7 +197,7 @@ def _command(name: str, source: Path, target: Path) -> str:
     """The command to type next."""
     rest = " STORE --valid-source FILE --valid-target FILE" if name == "preprocess" else ""
     sides = [
-        label if can_be_read_once(path) else shlex.quote(str(path))
+        label if can_be_read_once(path) else path
         for label, path in (("SOURCE", source), ("TARGET", target))
     ]
-    return f"seq2seq {name} {' '.join(sides)}{rest}"
+    return command(name, *sides) + rest

@@ -6,6 +6,7 @@ from cli.runs.training_job import TrainingJob
 from cli.terminal.console import note
 from cli.terminal.live import training_reporter
 from data.health.sufficiency import store_findings
+from seq2seq.system.shell import command
 
 
 def train_and_report(job: TrainingJob) -> None:
@@ -20,4 +21,4 @@ def train_and_report(job: TrainingJob) -> None:
     if outcome.state.validated and (outcome.trained or not run.report.is_file()):
         for line in summary.write_report(run, store, outcome):
             note(line)
-    note(f"next: seq2seq translate {run.path} --interactive")
+    note("next: " + command("translate", run.path, "--interactive"))

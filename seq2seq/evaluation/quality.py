@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.system.figures import counted
 from seq2seq.system.plain_text import other_case, scan
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def score_corpus(
             *notes,
             *_tokenizer_notes(metric, references),
             *_length_notes(bleu),
+            *_blank_reference_notes(references),
             *_plain_text_notes(hypotheses, references),
             *([] if lowercase else _case_notes(hypotheses, references)),
         ),
@@ -294,6 +296,26 @@ def _length_notes(bleu: Metric) -> list[str]:
     if bleu.score == 0 and precisions[0] > 0 and precisions[3] == 0 and length:
         return ["BLEU is 0 because no hypothesis is four tokens long: trust chrF"]
     return []
+
+
+def bleu_problem(references: Sequence[str], target_language: str | None = None) -> str | None:
+    """Why BLEU must be 0 for any translation that is no longer than its reference; or None."""
+    metric, _ = _bleu_metric(target_language, None, lowercase=False)
+    if any(len(metric.tokenizer(line).split()) >= 4 for line in references):
+        return None
+    return "BLEU stays 0 because no reference is four tokens long: trust chrF"
+
+
+def _blank_reference_notes(references: list[list[str]]) -> list[str]:
+    """A note on sentences that have no reference at all."""
+    sentences = len(references[0])
+    blank = sum(not any(lines) for lines in zip(*references, strict=True))
+    if not blank:
+        return []
+    return [
+        f"{blank:,} of {counted(sentences, 'sentence')} {'has' if blank == 1 else 'have'} a blank "
+        "reference: whatever is translated there counts as wrong"
+    ]
 
 
 def _plain_text_notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:

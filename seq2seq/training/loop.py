@@ -177,7 +177,9 @@ def seed_update(seed: int, number: int) -> None:
 
 def stop_reason(state: TrainingState, config: TrainingConfig) -> str | None:
     """Why training ends at this state, in words; None while it goes on."""
-    if state.update >= config.updates:
+    if state.update > config.updates:
+        return f"{state.update:,} updates are done, and training.updates is {config.updates:,}"
+    if state.update == config.updates:
         return f"all {config.updates:,} updates are done"
     if config.minutes is not None and state.seconds >= 60 * config.minutes:
         return f"the {config.minutes:g} minutes are over"

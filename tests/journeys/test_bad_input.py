@@ -125,7 +125,7 @@ def test_existing_files_are_never_overwritten(corpus, prepared, run, tmp_path):
     for path in (folder, folder / "file"):
         for options in ((), ("--overwrite",)):
             refused(preprocess(corpus, path, *options), 2, "exists already", "another path")
-        refused(call(*train(prepared, path)), 2, "exists already", "--resume")
+        refused(call(*train(prepared, path)), 2, "exists already", "another path")
     assert (folder / "file").read_text() == "precious"
     refused(call(*train(prepared, run)), 2, f"{run} exists already", "--resume")
 

@@ -95,8 +95,12 @@ def test_an_existing_path_is_never_touched(tmp_path, store):
     for name in ("file", "link", "folder"):
         with pytest.raises(ConfigError, match="exists already") as caught:
             new_run(tmp_path / name, store)
-        assert "--resume" in caught.value.hint
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "link"]
+        assert caught.value.hint == "choose another path"  # there is nothing to resume
+    new_run(tmp_path / "run", store)
+    with pytest.raises(ConfigError, match="exists already") as caught:
+        new_run(tmp_path / "run", store)
+    assert "--resume" in caught.value.hint
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "link", "run"]
 
 
 def test_a_run_directory_is_created_complete_or_not_at_all(tmp_path, store, monkeypatch):

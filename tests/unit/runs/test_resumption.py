@@ -58,7 +58,7 @@ def test_a_run_of_zero_updates_writes_no_checkpoint(tmp_path, store):
 def test_another_store_is_refused(tmp_path, store):
     run = new_run(tmp_path / "run", store)
     check_resumable(run, store)
-    other = SimpleNamespace(sha256="0" * 64, path=tmp_path / "other")
+    other = SimpleNamespace(sha256="0" * 64, path=tmp_path / "other", pieces_sha256={})
     with pytest.raises(ConfigError, match="another token store"):
         check_resumable(run, other)
 
