@@ -30,6 +30,7 @@ from cli.runs.preset import read_preset
 from cli.terminal.prompt import converse
 from data.corpora import read_manifest
 from data.corpus import read_lines, survey
+from data.source_statistics import PieceCounts
 from data.token_store import TokenStore
 from data.tokenization import check_model_file
 from seq2seq.checkpoints.checkpoint import MANIFEST, verify
@@ -273,10 +274,19 @@ class Echo:
     """A translator whose model is a mirror."""
 
     search = SearchConfig()
+    comparison = SimpleNamespace(
+        training=None,
+        most_unknown=0.0,
+        count=lambda ids: PieceCounts(),
+        is_finer=lambda counts: False,
+        is_far_longer=lambda counts: False,
+    )
 
     def translate(self, lines, *, n_best=1):
         candidates = [SimpleNamespace(text=lines[0], score=-1.0, alignment=None)] * n_best
-        return [SimpleNamespace(truncated=False, candidates=candidates)]
+        return [
+            SimpleNamespace(source=lines[0], source_ids=(), truncated=False, candidates=candidates)
+        ]
 
     def force(self, source, target):
         return SimpleNamespace(candidates=[])
