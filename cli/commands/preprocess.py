@@ -83,11 +83,11 @@ def preprocess(
 ) -> None:
     """Clean a parallel corpus and cut it into subword pieces.
 
-    Writes a token store, the input of `seq2seq train`. Text files may be gzip, bzip2 or xz files; -
-    as SOURCE is standard input. A language that is not given is taken from the file's ending. The
-    size of the vocabulary, the share of characters with a piece and the normalization are chosen by
-    the corpus unless they are given. Work that was done before for the same files and settings is
-    not done again.
+    Writes a token store, the input of `seq2seq train`. A text may be a gzip, bzip2 or xz file or a
+    pipe, and one of them may be -, standard input. A language that is not given is taken from the
+    file's ending. The size of the vocabulary, the share of characters with a piece and the
+    normalization are chosen by the corpus unless they are given. Work that was done before for the
+    same files and settings is not done again.
 
     The file of --corpora has one table for each further corpus, for example [back], with the
     entries source, target, weight (how often an epoch uses each pair) and tag (a symbol put before
