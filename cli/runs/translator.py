@@ -177,7 +177,12 @@ class Translator:
             for i, hypotheses in zip(not_blank, found, strict=True)
         }
         return [
-            Translation(line, candidates.get(i, ()), len(ids[i]) > limit, tuple(ids[i]))
+            Translation(
+                line,
+                candidates.get(i, ()),
+                truncated=len(ids[i]) > limit,
+                source_ids=tuple(ids[i]),
+            )
             for i, line in enumerate(lines)
         ]
 
