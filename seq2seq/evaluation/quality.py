@@ -299,11 +299,11 @@ def _length_notes(bleu: Metric) -> list[str]:
 
 
 def bleu_problem(references: Sequence[str], target_language: str | None = None) -> str | None:
-    """Why BLEU must be 0 for any translation that is no longer than its reference; or None."""
+    """Why BLEU is 0, or nearly, for good and bad translations of these references; or None."""
     metric, _ = _bleu_metric(target_language, None, lowercase=False)
     if any(len(metric.tokenizer(line).split()) >= 4 for line in references):
         return None
-    return "BLEU stays 0 because no reference is four tokens long: trust chrF"
+    return "BLEU cannot rank translations because no reference is four tokens long: trust chrF"
 
 
 def _blank_reference_notes(references: list[list[str]]) -> list[str]:

@@ -12,6 +12,8 @@ from cli.runs.preparation import _language_of
     [
         ("train.de", "de"),
         ("train.grc.gz", "grc"),
+        ("train.de.xz", "de"),
+        ("train.de.bz2", "de"),
         ("train.zh-Hans", "zh-Hans"),
         ("train.pt-BR", "pt-BR"),
         ("train.txt", None),
