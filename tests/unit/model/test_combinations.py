@@ -93,6 +93,10 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         ["pyramid", "model.source_order=forward"],
     ),
     (
+        {"encoder": "pyramid", "memory_embeddings": True},
+        ["pyramid", "model.memory_embeddings=false"],
+    ),
+    (
         {"bridge": "copy", "encoder_layers": 2},
         ["model.bridge copy", "2 encoder layers", "1 decoder layers", "model.bridge=tanh"],
     ),
@@ -164,6 +168,7 @@ free = st.fixed_dictionaries(
             "decoder_layers": [2, 3],
             "encoder_projection": [6, 8],
             "encoder_self_attention": [1],
+            "memory_embeddings": [True],
             "decoder_self_attention": [True],
             "self_attention_heads": [2, 3],
             "source_order": ["reversed"],
