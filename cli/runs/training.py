@@ -19,6 +19,7 @@ from data.token_store import TokenStore
 from seq2seq.batch import Batch
 from seq2seq.checkpoints.folder import recover
 from seq2seq.config import TrainingConfig
+from seq2seq.system.figures import percent
 from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import (
     METRIC_NAMES,
@@ -214,7 +215,7 @@ def _describe_validation(config: TrainingConfig) -> str:
     often = (
         f"every {config.validate_every:,} updates"
         if config.validate_every
-        else f"about {VALIDATIONS} times, fewer where it costs more than {SHARE:.0%} of the time"
+        else f"about {VALIDATIONS} times, fewer where it takes over {percent(SHARE)} of the time"
     )
     count = config.validation_sentences
     translated = "" if count is None else f", {count:,} sentences translated"
