@@ -90,7 +90,7 @@ def _refuse_foreign(head: bytes, name: str) -> None:
 
 
 def _foreign_format(head: bytes) -> tuple[str, str] | None:
-    """What a file is that is no text, and what to do; None for one that may be text."""
+    """The name of a format that is not text, and a hint; None for a file that may be text."""
     if head[:4] == b"PAR1" and head[4:5] < b" " and head[4:5] not in (b"", b"\t", b"\n", b"\r"):
         return "a Parquet file", _COLUMNS
     if head[257:262] == b"ustar":

@@ -97,7 +97,7 @@ def refuse_repeated(paths: Sequence[Path]) -> None:
 
 
 def _identities(path: Path) -> Iterator[object]:
-    """What two names of one pipe, or of standard input, have in common; nothing for a file."""
+    """Keys that are equal for two names of one pipe or of standard input; none for a file."""
     if path == STDIN:
         yield STDIN
     with suppress(OSError):  # it is missing, closed, or in memory

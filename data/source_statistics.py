@@ -50,7 +50,7 @@ class PieceCounts(NamedTuple):
 
     @property
     def pieces_per_character(self) -> float:
-        """Of the pieces that are no bytes."""
+        """Pieces that are not bytes, per character of their text."""
         return self.plain / max(self.characters, 1)
 
 
@@ -95,8 +95,8 @@ class SourceStatistics(StrictModel):
         """The statistics of a model that was trained on both, with pieces of one vocabulary."""
         used = None
         if self.used is not None and other.used is not None:
-            bits = (np.frombuffer(base64.b64decode(s.used or ""), np.uint8) for s in (self, other))
-            left, right = bits
+            packed = (self.used, other.used)
+            left, right = (np.frombuffer(base64.b64decode(each), np.uint8) for each in packed)
             used = base64.b64encode((left | right).tobytes()).decode()
         return SourceStatistics(
             pieces=self.pieces + other.pieces,
@@ -120,7 +120,7 @@ class SourceStatistics(StrictModel):
 
     @property
     def pieces_per_character(self) -> float:
-        """Of the pieces that are no bytes."""
+        """Pieces that are not bytes, per character of their text."""
         return (self.pieces - self.byte_pieces) / max(self.characters, 1)
 
 

@@ -127,7 +127,10 @@ def new_provenance(
 def _source_statistics(
     config: RunConfig, store: TokenStore, started_from: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """Of the store and, for a warm start, of the run before; None where those are not known."""
+    """Statistics of the store's sources, joined for a warm start with those of the run before.
+
+    None where the run before has none.
+    """
     sampled = config.training.source_subword_sampling > 0
     own = SourceStatistics.of(store, sampled=sampled)
     if started_from is None:

@@ -108,13 +108,15 @@ def new_run(
     tokens = TokenStore.open(store)
     corpora = tokens.corpora(config.training.corpus_weights)  # raises for one that the store lacks
     tokens.verify()
-    choice = choose_settings(CorpusSize.of(tokens, corpora), minutes=config.training.minutes)
+    choice = None
     if recipe is None:
+        size = CorpusSize.of(tokens, corpora)
+        choice = choose_settings(size, minutes=config.training.minutes)
         config = resolve(choice.settings, *layers)
     if origin:
         origin.check_fits(config, tokens)
     chosen = choose_device(device, threads)
-    if recipe is None:
+    if choice:
         note(choice.reason)
     return NewRun(
         run,

@@ -20,7 +20,7 @@ _MORE_PAIRS = (
 
 
 def store_findings(store: TokenStore) -> list[Finding]:
-    """What is worth a warning before a model is trained on a store."""
+    """Warnings about a store, before a model is trained on it."""
     train, valid = store.split("train"), store.split("valid")
     longest = int(train.source_lengths.max())
     longer = int(np.count_nonzero(valid.source_lengths > longest))
