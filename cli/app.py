@@ -25,6 +25,7 @@ from cli.commands import (
     evaluate,
     preprocess,
     score,
+    score_pairs,
     train,
     translate,
 )
@@ -86,6 +87,7 @@ app.command()(train.train)
 app.command()(translate.translate)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
+app.command()(score_pairs.score_pairs)
 app.command()(align.align)
 app.command()(describe.describe)
 app.command()(doctor.doctor)

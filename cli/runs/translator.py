@@ -1,19 +1,22 @@
 """Translates text with a trained run: `Translator.load(run).translate(lines)`, in any program."""
 
+import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cli.runs.config import build_section
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from data.corpora import NO_TAG
+from data.corpus import SentencePair
 from data.source_statistics import SourceComparison, SourceStatistics
 from data.tokenization import Tokenizer
+from seq2seq.batch import EOS
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
@@ -21,10 +24,12 @@ from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
+from seq2seq.search.scoring import score_ids
 from seq2seq.search.translation import force, translate_ids
 from seq2seq.system.figures import counted
 
 CHUNK = 512  # lines translated together, if so many are available
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,24 @@ class Translation:
     def alignment(self) -> Alignment | None:
         """The attention of the best translation; None without attention or for a blank line."""
         return self.candidates[0].alignment if self.candidates else None
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """The probability that the model gives to a translation of a line; none if the line is blank.
+
+    Logarithms are natural ones.
+    """
+
+    pair: SentencePair
+    pieces: tuple[str, ...]  # of the target, with the end-of-sentence symbol
+    log_probabilities: tuple[float, ...]  # of each of `pieces`
+    truncated: bool  # whether the source was longer than search.max_source_pieces
+
+    @property
+    def log_probability(self) -> float:
+        """Of the whole target."""
+        return math.fsum(self.log_probabilities)
 
 
 class Translator:
@@ -200,6 +223,30 @@ class Translator:
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
 
+    def score_pairs(self, pairs: Sequence[SentencePair]) -> list[PairScore]:
+        """The log-probability of each target, piece by piece; the results are in the same order.
+
+        A target is split into pieces as training does it, so a translation of the model's own has
+        the log-probability that the search reported unless the model wrote it in other pieces. A
+        blank target is scored as a translation without words.
+        """
+        ids = [self._source.encode(pair.source) for pair in pairs]
+        limit = self.search.max_source_pieces
+        scored = [i for i, source in enumerate(ids) if source]
+        targets = {i: self._target.encode(pairs[i].target) for i in scored}
+        sources = [[*self._tag_ids, *ids[i][:limit]] for i in scored]
+        found = score_ids(self._inference(None), sources, list(targets.values()))
+        log_probabilities = dict(zip(scored, found, strict=True))
+        return [
+            PairScore(
+                pair,
+                tuple(self._target.pieces([*targets[i], EOS])) if i in targets else (),
+                tuple(log_probabilities.get(i, ())),
+                truncated=len(ids[i]) > limit,
+            )
+            for i, pair in enumerate(pairs)
+        ]
+
     def _inference(self, head: int | None) -> SingleModel:
         """The model for search, with the attention of one head (from 1) or the mean of all."""
         return SingleModel(
@@ -235,13 +282,13 @@ def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
     )
 
 
-def available_chunks(lines: Iterator[str], *, size: int = CHUNK) -> Iterator[list[str]]:
-    """Lines in chunks of up to `size`: those that are available, without waiting for more.
+def available_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
+    """Lines, or pairs of lines, in chunks of up to `size`: those that are available, without waiting for more.
 
     A file is then translated in large batches, while a program that writes a single line into a
     pipe gets its translation at once.
     """
-    waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=4 * size)
+    waiting: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=4 * size)
 
     def read() -> None:
         try:
@@ -254,7 +301,7 @@ def available_chunks(lines: Iterator[str], *, size: int = CHUNK) -> Iterator[lis
     threading.Thread(target=read, daemon=True).start()
     ended = False
     while not ended:
-        chunk: list[str] = []
+        chunk: list[Item] = []
         problem: BaseException | None = None
         while len(chunk) < size:
             try:

@@ -59,7 +59,7 @@ def print_styled(parts: Sequence[tuple[str, str]]) -> None:
     stderr_console().print(line, soft_wrap=True)
 
 
-def progress() -> Progress:
+def progress(*, disable: bool = False) -> Progress:
     """Progress bars on a terminal's stderr; nothing where stderr is not a terminal."""
     console = stderr_console()
     return Progress(
@@ -70,7 +70,7 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=disable or not console.is_terminal,
     )
 
 

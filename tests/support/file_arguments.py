@@ -41,6 +41,7 @@ OPTIONS: dict[str, Sequence[str]] = {
     "train": ("--threads", "1", "--set", "training.updates=2"),
     "align": ("--format", "json", "--threads", "1"),
     "evaluate": ("--threads", "1",),
+    "score-pairs": ("--threads", "1",),
     "translate": ("--threads", "1",),
     "demo": ("--minutes", "0.01"),
 }  # fmt: skip

@@ -1,0 +1,85 @@
+"""Log-probabilities of given translations, in batches: forced decoding without its alignments."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from seq2seq.batch import BOS, EOS, PAD
+from seq2seq.search.inference import SingleModel
+
+_BATCH_TOKENS = 4096  # of the padded sources and targets of a batch together
+_MAX_LOGITS = 2**23  # logits made at once: 32 MiB of float32
+
+Ids = Sequence[int]
+
+
+def score_ids(
+    single: SingleModel,
+    sources: Sequence[Ids],
+    targets: Sequence[Ids],
+    *,
+    batch_tokens: int = _BATCH_TOKENS,
+) -> list[list[float]]:
+    """Log-probabilities, in nats, of the ids of each target and then of its EOS, in their order.
+
+    Sources and targets are ids without BOS and EOS, no source is empty, and targets are output ids
+    of the model. Pairs of similar lengths are scored together, up to `batch_tokens` at once; the
+    result does not depend on it. A source may occur any number of times, as where the hypotheses
+    of one sentence are rescored.
+    """
+    found: list[list[float]] = [[] for _ in sources]
+    with torch.inference_mode():
+        for chosen in _batches(sources, targets, batch_tokens):
+            scores = _score_batch(
+                single, [sources[i] for i in chosen], [targets[i] for i in chosen]
+            )
+            for i, values in zip(chosen, scores, strict=True):
+                found[i] = values
+    return found
+
+
+def _batches(
+    sources: Sequence[Ids], targets: Sequence[Ids], batch_tokens: int
+) -> Iterator[list[int]]:
+    """Indices of pairs of similar lengths, whose padded ids stay within the budget if they can."""
+    sizes = [(len(t) + 1, len(s) + 1) for s, t in zip(sources, targets, strict=True)]
+    batch: list[int] = []
+    widest = 0  # ids of the longest source
+    for i in sorted(range(len(sizes)), key=sizes.__getitem__):
+        target_length, source_length = sizes[i]
+        widest = max(widest, source_length)
+        if batch and (len(batch) + 1) * (target_length + widest) > batch_tokens:
+            yield batch
+            batch, widest = [], source_length
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _score_batch(
+    single: SingleModel, sources: Sequence[Ids], targets: Sequence[Ids]
+) -> list[list[float]]:
+    labels = [[*target, EOS] for target in targets]
+    width = max(map(len, labels))
+    inputs = [[BOS, *row[:-1], *[PAD] * (width - len(row))] for row in labels]
+    memory = single.encode(sources)
+    readouts, _ = single.model.decoder.unroll(torch.tensor(inputs, device=single.device), memory)
+    lengths = torch.tensor([len(row) for row in labels])
+    real = (torch.arange(width) < lengths.unsqueeze(1)).to(readouts.device)  # [B, T]
+    flat = torch.tensor([number for row in labels for number in row], device=readouts.device)
+    scores = _log_probabilities(single, readouts[real], flat)  # [P] on the CPU
+    return [part.tolist() for part in scores.split(lengths.tolist())]
+
+
+def _log_probabilities(single: SingleModel, readouts: Tensor, labels: Tensor) -> Tensor:
+    """Of each label under the readout that predicts it. readouts [P, O], labels [P] -> [P]"""
+    output = single.model.output.bind()
+    columns = single.model.output.columns[labels].unsqueeze(1)  # [P, 1]
+    rows = max(1, _MAX_LOGITS // len(output.ids))
+    found = []
+    for part, chosen in zip(readouts.split(rows), columns.split(rows), strict=True):
+        logits = output.logits(part)  # [n, V']
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        found.append(logits.gather(1, chosen).squeeze(1).double() - logits.logsumexp(1).double())
+    return torch.cat(found).cpu()

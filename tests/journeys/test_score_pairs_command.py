@@ -1,0 +1,69 @@
+"""`seq2seq score-pairs` from the shell, beside the scores that `translate` reports."""
+
+import json
+import math
+
+import pytest
+from program import call
+
+
+def write(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def scores(run, source, target, *options):
+    done = call("score-pairs", run, source, target, "--threads", "1", *options)
+    assert done.code == 0, done.err
+    return done
+
+
+def test_translations_have_the_scores_that_translate_reported(run, corpus, tmp_path):
+    source = corpus.valid[0]
+    done = call("translate", run, source, "--json", "--threads", "1")
+    reported = [json.loads(line)["candidates"][0] for line in done.out.splitlines()]
+    target = write(tmp_path / "target", [each["text"] for each in reported])
+    plain = scores(run, source, target)
+    objects = [json.loads(line) for line in scores(run, source, target, "--json").out.splitlines()]
+    assert len(objects) == len(plain.out.splitlines()) == len(reported)
+    same = 0
+    for each, line, candidate in zip(objects, plain.out.splitlines(), reported, strict=True):
+        assert each["schema_version"] == 1 and not each["truncated"]
+        total, count = math.fsum(each["log_probabilities"]), len(each["pieces"])
+        assert each["log_probability"] == pytest.approx(total)
+        assert each["tokens"] == count == len(each["log_probabilities"])
+        assert each["log_probability_per_token"] == pytest.approx(total / count)
+        assert each["perplexity"] == pytest.approx(math.exp(-total / count))
+        in_columns = [float(value) for value in line.split("\t")]
+        expected = [total, count, total / count, math.exp(-total / count)]
+        assert in_columns == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        if each["pieces"] == candidate["pieces"]:
+            assert total == pytest.approx(candidate["log_probability"], abs=1e-5)
+            same += 1
+    assert same > len(reported) / 2
+    tokens = sum(each["tokens"] for each in objects)
+    mean = sum(each["log_probability"] for each in objects) / tokens
+    assert f"{tokens:,} target tokens, log-probability {mean:.4f} a token" in plain.err
+
+
+def test_blank_lines_stay_in_their_places(run, tmp_path):
+    source = write(tmp_path / "source", ["ba ce", "", "di"])
+    target = write(tmp_path / "target", ["ec ab", "ec", ""])
+    done = scores(run, source, target)
+    first, blank, empty = done.out.splitlines()
+    assert len(first.split("\t")) == 4 and blank == "" and empty.split("\t")[1] == "1"
+    assert "warning: 1 source line blank" in done.err
+    blank = json.loads(scores(run, source, target, "--json").out.splitlines()[1])
+    assert blank["log_probability"] is blank["perplexity"] is None and blank["tokens"] == 0
+
+
+def test_a_long_source_is_cut_with_a_warning(run, tmp_path):
+    source, target = write(tmp_path / "s", ["ba ce di"]), write(tmp_path / "t", ["id ec ab"])
+    done = scores(run, source, target, "--json", "--set", "search.max_source_pieces=1")
+    assert json.loads(done.out)["truncated"] and "warning: line 1 is longer" in done.err
+
+
+def test_files_of_unequal_length_are_refused_before_any_output(run, tmp_path):
+    source, target = write(tmp_path / "s", ["ba", "ce"]), write(tmp_path / "t", ["ab"])
+    done = call("score-pairs", run, source, target)
+    assert done.code == 3 and done.out == "" and "has 2 lines but" in done.err
