@@ -283,7 +283,7 @@ def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
 
 
 def available_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
-    """Lines, or pairs of lines, in chunks of up to `size`: those that are available, without waiting for more.
+    """Lines or pairs in chunks of up to `size`: those that are available, without waiting for more.
 
     A file is then translated in large batches, while a program that writes a single line into a
     pipe gets its translation at once.

@@ -1,4 +1,4 @@
-"""Scores of given pairs: a line of columns or a JSON object for each, and the corpus's on stderr."""
+"""Scores of given pairs: columns or a JSON object for each, and those of the corpus on stderr."""
 
 import math
 import sys
@@ -77,7 +77,7 @@ def pair_score_json(score: PairScore) -> dict[str, Any]:
 
 
 def perplexity(log_probability: float, tokens: int) -> float:
-    """exp of the mean negative log-probability of a token; the largest number where that is more."""
+    """exp of the mean negative log-probability of a token, up to the largest number there is."""
     try:
         return math.exp(-log_probability / tokens)
     except OverflowError:

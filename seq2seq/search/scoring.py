@@ -69,7 +69,7 @@ def _score_batch(
     real = (torch.arange(width) < lengths.unsqueeze(1)).to(readouts.device)  # [B, T]
     flat = torch.tensor([number for row in labels for number in row], device=readouts.device)
     scores = _log_probabilities(single, readouts[real], flat)  # [P] on the CPU
-    return [part.tolist() for part in scores.split(lengths.tolist())]
+    return [part.tolist() for part in torch.split(scores, lengths.tolist())]
 
 
 def _log_probabilities(single: SingleModel, readouts: Tensor, labels: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def _log_probabilities(single: SingleModel, readouts: Tensor, labels: Tensor) ->
     columns = single.model.output.columns[labels].unsqueeze(1)  # [P, 1]
     rows = max(1, _MAX_LOGITS // len(output.ids))
     found = []
-    for part, chosen in zip(readouts.split(rows), columns.split(rows), strict=True):
+    for part, chosen in zip(torch.split(readouts, rows), torch.split(columns, rows), strict=True):
         logits = output.logits(part)  # [n, V']
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         found.append(logits.gather(1, chosen).squeeze(1).double() - logits.logsumexp(1).double())

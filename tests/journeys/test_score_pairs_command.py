@@ -46,7 +46,7 @@ def test_translations_have_the_scores_that_translate_reported(run, corpus, tmp_p
     assert f"{tokens:,} target tokens, log-probability {mean:.4f} a token" in plain.err
 
 
-def test_blank_lines_stay_in_their_places(run, tmp_path):
+def test_blank_lines_stay_blank(run, tmp_path):
     source = write(tmp_path / "source", ["ba ce", "", "di"])
     target = write(tmp_path / "target", ["ec ab", "ec", ""])
     done = scores(run, source, target)
