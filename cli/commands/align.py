@@ -36,13 +36,7 @@ FormatOption = Annotated[
 PiecesOption = Annotated[
     bool, typer.Option("--pieces", help="Show subword pieces instead of words.")
 ]
-ValuesOption = Annotated[
-    bool, typer.Option("--values", help="Also print the weights, in hundredths.")
-]
-WidthOption = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
-]
+ValuesOption = Annotated[bool, typer.Option("--values", help="Short for --style values.")]
 HeadOption = Annotated[
     int | None,
     typer.Option(
@@ -60,7 +54,9 @@ def align(
     format_: FormatOption = Format.TABLE,
     pieces: PiecesOption = False,
     values: ValuesOption = False,
-    width: WidthOption = None,
+    style: options.Style = options.StyleChoice.AUTO,
+    theme: options.Theme = options.ThemeChoice.AUTO,
+    width: options.Width = None,
     head: HeadOption = None,
     beam: options.Beam = None,
     tag: options.Tag = None,
@@ -93,7 +89,13 @@ def align(
         alignments.aligned_translations(model, source, target, head=head), start=1
     ):
         alignments.write_alignment(
-            translation, number, format_.value, pieces=pieces, values=values, width=width
+            translation,
+            number,
+            format_.value,
+            pieces=pieces,
+            width=width,
+            style="values" if values else style.value,
+            theme=theme.value,
         )
     if format_ is Format.TABLE:
         note(alignments.CAUTION)
