@@ -7,12 +7,13 @@ be spelled: in shorter pieces, and in bytes where no piece has a character.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from data.tokenization import WORD_START, PieceIds, Tokenizer
+from data.tokenization import WORD_START, PieceIds, Tokenizer, WordNumbers
 from seq2seq.batch import EOS
 from seq2seq.system.files import sha256_of
 
@@ -56,6 +57,15 @@ class OutputTokenizer(Tokenizer):
         """The output ids of many texts, faster than one by one."""
         found = super().encode_all(texts)
         return [np.array(self._in_output_pieces(ids.tolist()), np.int32) for ids in found]
+
+    def encode_with_words(self, texts: Sequence[str]) -> list[tuple[PieceIds, WordNumbers]]:
+        """The output ids of texts, and the number of the word between spaces that each spells."""
+        respelled = []
+        for ids, words in super().encode_with_words(texts):
+            parts = [self._in_output_pieces([id_]) for id_ in ids.tolist()]
+            repeated = np.repeat(words, [len(part) for part in parts])
+            respelled.append((np.array([*chain(*parts)], np.int32), repeated))
+        return respelled
 
     def _in_output_pieces(self, ids: list[int]) -> list[int]:
         return [

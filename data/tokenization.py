@@ -15,10 +15,12 @@ import numpy.typing as npt
 import sentencepiece
 
 from data.config import DataConfig
+from data.words import word_numbers
 from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.errors import CheckpointError, CorpusError
 
 PieceIds = npt.NDArray[np.int32]
+WordNumbers = npt.NDArray[np.int32]
 WORD_START = "\u2581"
 """SentencePiece's symbol for a space: the first character of a piece, or not in it."""
 _LONGEST_LINE = 4192  # bytes; SentencePiece's trainer ignores longer lines
@@ -106,6 +108,17 @@ class Tokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[PieceIds]:
         """The ids of many texts, faster than one by one."""
         return list(self._processor.EncodeAsNumpy(list(texts)))
+
+    def encode_with_words(self, texts: Sequence[str]) -> list[tuple[PieceIds, WordNumbers]]:
+        """The ids of texts, and the number of the word between spaces that each of them spells."""
+        found = self._processor.EncodeAsOffsetMapping(list(texts))
+        return [
+            (
+                np.array(each["ids"], np.int32),
+                np.array(word_numbers(text, each["offsets"]), np.int32),
+            )
+            for text, each in zip(texts, found, strict=True)
+        ]
 
     def vocabulary(self) -> Vocabulary:
         """The pieces with their ids and scores."""

@@ -1,9 +1,10 @@
-"""Counting words so that scripts with and without spaces between words can be compared."""
+"""Words of a text: counted so that scripts with and without spaces can be compared, and which
+pieces spell which word."""
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 CHARACTERS_PER_WORD = {
@@ -34,6 +35,23 @@ def words_of(tokens: int, characters: Counter[str]) -> int:
     unspaced = sum(characters[c] for c in fractions)
     spaced_share = 1 - unspaced / max(characters.total(), 1)
     return round(tokens * spaced_share + sum(n * characters[c] for c, n in fractions.items()))
+
+
+def word_numbers(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The number of the word between spaces, from 0, that each piece of a text spells.
+
+    spans: the characters [begin, end) of each piece. A piece may have a space before its word in
+    its span, or be one of several pieces of one character, all but the last with an empty span.
+    """
+    word_of, word, inside = list[int](), -1, False  # a space has the number of the word after it
+    for character in text:
+        if character.isspace():
+            inside = False
+        elif not inside:
+            word, inside = word + 1, True
+        word_of.append(word if inside else word + 1)
+    last = len(text) - 1
+    return [min(word_of[min(max(end - 1, begin), last)], word) for begin, end in spans]
 
 
 @cache

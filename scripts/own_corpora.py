@@ -28,7 +28,8 @@ import torch
 from installed import run_program, set_options
 from results import add_page_arguments, measure_all, read_results, write_page
 
-from seq2seq.evaluation.alignment import alignment_error_rate, parse_pharaoh
+from seq2seq.evaluation.alignment import parse_pharaoh
+from seq2seq.evaluation.link_quality import alignment_error_rate
 from seq2seq.system.figures import counted
 
 

@@ -36,7 +36,13 @@ FormatOption = Annotated[
 PiecesOption = Annotated[
     bool, typer.Option("--pieces", help="Show subword pieces instead of words.")
 ]
-ValuesOption = Annotated[bool, typer.Option("--values", help="Short for --style values.")]
+ValuesOption = Annotated[
+    bool, typer.Option("--values", help="Also print the weights, in hundredths.")
+]
+WidthOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
+]
 HeadOption = Annotated[
     int | None,
     typer.Option(
@@ -54,10 +60,15 @@ def align(
     format_: FormatOption = Format.TABLE,
     pieces: PiecesOption = False,
     values: ValuesOption = False,
-    style: options.Style = options.StyleChoice.AUTO,
-    theme: options.Theme = options.ThemeChoice.AUTO,
-    width: options.Width = None,
+    width: WidthOption = None,
     head: HeadOption = None,
+    shift: options.Shift = options.ShiftChoice.SAME,
+    threshold: options.Threshold = None,
+    with_reverse: options.WithReverse = None,
+    symmetrize: options.SymmetrizationOption = options.SymmetrizationChoice.INTERSECTION,
+    reference: options.Reference = None,
+    reference_base: options.ReferenceBase = None,
+    json: options.JsonOutput = False,
     beam: options.Beam = None,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
@@ -71,11 +82,23 @@ def align(
     wrote that word. Without TARGET the model translates SOURCE; with it, the given translations
     are aligned. Weights of subword pieces are merged into weights of words; ⏎ stands for the end
     of the sentence. Pharaoh format links each target word to the source word with the largest
-    weight, and has one line for each input line.
+    weight, and has one line for each input line. With --gold, the links are measured instead of
+    shown; with it and with --with-reverse, words are what stands between spaces.
     """
     from cli.runs import config, translator
-    from cli.terminal import alignments
+    from cli.terminal import alignments, word_links
 
+    asked = word_links.LinkRequest(
+        shift=None if shift is options.ShiftChoice.AUTO else int(shift),
+        threshold=threshold,
+        head=head,
+        with_reverse=with_reverse,
+        symmetrization=symmetrize.value,
+        reference=reference,
+        reference_base=reference_base,
+        as_json=json,
+    )
+    asked.refuse_contradictions(format_.value, target)
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,
@@ -85,17 +108,22 @@ def align(
         device=device,
     )
     model.require_attention(head)
+    if asked.reference is not None or asked.with_reverse is not None:
+        word_links.link_words(asked, model, run, source, target)
+        return
+    rows = asked.fixed_shift(run, note)
     for number, translation in enumerate(
         alignments.aligned_translations(model, source, target, head=head), start=1
     ):
+        translation = translation.shifted(rows)
         alignments.write_alignment(
             translation,
             number,
             format_.value,
             pieces=pieces,
+            values=values,
             width=width,
-            style="values" if values else style.value,
-            theme=theme.value,
+            threshold=threshold,
         )
     if format_ is Format.TABLE:
         note(alignments.CAUTION)

@@ -28,23 +28,21 @@ class ScoreChoice(StrEnum):
     LOCATION = "location"
 
 
-class StyleChoice(StrEnum):
-    """How weights are laid out as text."""
+class ShiftChoice(StrEnum):
+    """The step whose weights a target piece is given, relative to the step that wrote it."""
 
     AUTO = "auto"
-    GRID = "grid"
-    COMPACT = "compact"
-    HALF = "half"
-    VALUES = "values"
-    LIST = "list"
+    BEFORE = "-1"
+    SAME = "0"
+    AFTER = "1"
 
 
-class ThemeChoice(StrEnum):
-    """The background that the colours of weights are for."""
+class SymmetrizationChoice(StrEnum):
+    """How links of two directions become one set."""
 
-    AUTO = "auto"
-    DARK = "dark"
-    LIGHT = "light"
+    INTERSECTION = "intersection"
+    UNION = "union"
+    GROW_DIAG_FINAL_AND = "grow-diag-final-and"
 
 
 Run = Annotated[
@@ -103,22 +101,54 @@ Device = Annotated[
     typer.Option(metavar="NAME", help="cpu, cuda, or auto, which uses a GPU where there is one."),
 ]
 
-Style = Annotated[
-    StyleChoice,
+Reference = Annotated[
+    Path | None,
     typer.Option(
-        help="How weights are drawn: as a map of two terminal cells a source word (grid), one cell "
-        "(compact), one cell with two target words a line (half), or with hundredths (values); or "
-        "as a list of the largest weights, which suits screen readers and any script. auto: the "
-        "widest of grid, compact and list that fits, or half where the screen is too low."
+        "--gold",
+        metavar="FILE",
+        help="Compare the links with those that people drew between SOURCE and TARGET, in "
+        "Pharaoh's format (0-0 sure, 1?2 or 1p2 possible) or NAACL's (1 1 1 S): AER, precision, "
+        "recall, F1.",
     ),
 ]
-Theme = Annotated[
-    ThemeChoice,
-    typer.Option(help="The background that colours are for; auto goes by COLORFGBG, else dark."),
-]
-Width = Annotated[
+ReferenceBase = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
+    typer.Option(
+        "--gold-base",
+        min=0,
+        max=1,
+        metavar="N",
+        help="Number of the first word in --gold.  [0 in Pharaoh's format, 1 in NAACL's]",
+    ),
+]
+Shift = Annotated[
+    ShiftChoice,
+    typer.Option(
+        help="Give a target piece the weights of the step that wrote it (0), of the next one, "
+        "whose input it is (1), or of the one before (-1). auto: the one with the lowest AER with "
+        "--gold, else the one that follows from the order of attention."
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="X",
+        help="Link a target word to every source word of at least this weight.  [to the one with "
+        "the largest weight]",
+    ),
+]
+WithReverse = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="A run that translates the other way, whose links are combined with those of RUN.",
+    ),
+]
+SymmetrizationOption = Annotated[
+    SymmetrizationChoice,
+    typer.Option("--symmetrize", help="How the links of both directions are combined."),
 ]
 
 Attention = Annotated[

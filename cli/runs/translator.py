@@ -4,7 +4,7 @@ import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from seq2seq.batch import EOS
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment
+from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, shift_rows
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
@@ -42,11 +42,6 @@ class Candidate:
     pieces: tuple[str, ...]  # with the end-of-sentence symbol, unless the search was cut off
     alignment: Alignment | None  # of subword pieces; None for a model without attention
 
-    @property
-    def piece_probability(self) -> float:
-        """The geometric mean of the probabilities of its pieces."""
-        return math.exp(self.log_probability / max(1, len(self.pieces)))
-
 
 @dataclass(frozen=True)
 class Translation:
@@ -66,6 +61,18 @@ class Translation:
     def alignment(self) -> Alignment | None:
         """The attention of the best translation; None without attention or for a blank line."""
         return self.candidates[0].alignment if self.candidates else None
+
+    def shifted(self, rows: int) -> "Translation":
+        """The translation with the weights of other steps: see `shift_rows`."""
+        if not rows:
+            return self
+        candidates = tuple(
+            each
+            if each.alignment is None
+            else replace(each, alignment=shift_rows(each.alignment, rows))
+            for each in self.candidates
+        )
+        return replace(self, candidates=candidates)
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,10 @@ class Translator:
         }
 
     @property
+    def device(self) -> str:
+        return self._device
+
+    @property
     def has_attention(self) -> bool:
         return self.heads > 0
 
@@ -251,6 +262,13 @@ class Translator:
             )
             for i, pair in enumerate(pairs)
         ]
+
+    def words(self, source: str, target: str) -> tuple[WordPieces, WordPieces]:
+        """The words between spaces of a pair, and which piece of it spells which."""
+        found = zip((source, target), (self._source, self._target), strict=True)
+        pairs = [(text.split(), each.encode_with_words([text])) for text, each in found]
+        left, right = (WordPieces(tuple(w), tuple(e[0][1].tolist())) for w, e in pairs)
+        return left, right
 
     def _inference(self, head: int | None) -> SingleModel:
         """The model for search, with the attention of one head (from 1) or the mean of all."""

@@ -7,13 +7,12 @@ from typing import Literal
 
 from cli.runs.translator import Translation, Translator, available_chunks
 from cli.terminal.console import note, write_json, write_line
-from cli.terminal.drawing import Theme, draw, has_shades
+from cli.terminal.drawing import draw
 from cli.terminal.screen import stdout_console
 from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, survey_pair
 from data.inputs import rereadable
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, pharaoh, to_json
-from seq2seq.rendering.drawing import Style
 from seq2seq.rendering.text import CAUTION, draw_alignment
 
 LONGEST_SHOWN = 1000  # characters of a line above a drawing, on a terminal
@@ -41,9 +40,9 @@ def write_alignment(
     form: Literal["table", "pharaoh", "json"],
     *,
     pieces: bool,
+    values: bool,
     width: int | None,
-    style: Style,
-    theme: Theme,
+    threshold: float | None = None,
 ) -> None:
     """Write the alignment of one translation to stdout; `number` counts lines from 1."""
     warn_if_truncated(translation, line=number)
@@ -51,15 +50,14 @@ def write_alignment(
     if alignment is not None and not pieces:
         alignment = merge_pieces(alignment)
     if form == "pharaoh":
-        write_line(pharaoh(alignment) if alignment else "")
+        write_line(pharaoh(alignment, threshold=threshold) if alignment else "")
     elif form == "json":
         value = {"schema_version": 1, "source": translation.source, "target": translation.text}
         write_json(value | {"alignment": to_json(alignment) if alignment else None})
     elif alignment is not None:
         write_line(f"{number}  {_shown(translation.source)}")
         write_line(f"{' ' * len(str(number))}  {_shown(translation.text)}")
-        probability = translation.candidates[0].piece_probability
-        draw_on_terminal(alignment, width=width, style=style, theme=theme, probability=probability)
+        draw_on_terminal(alignment, width=width, values=values)
         write_line("")
 
 
@@ -74,20 +72,12 @@ def draw_on_terminal(
     alignment: Alignment,
     *,
     width: int | None = None,
-    style: Style = "auto",
-    theme: Theme = "auto",
-    probability: float | None = None,
+    values: bool = False,
     caution: bool = False,
 ) -> None:
     """Draw attention weights on stdout, as wide as the terminal unless a width is given."""
     console = stdout_console()
     drawing = draw_alignment(
-        alignment,
-        width=width or console.width,
-        style=style,
-        height=console.height if console.is_terminal and has_shades(console) else None,
-        summarised=True,
-        probability=probability,
-        note=CAUTION if caution else None,
+        alignment, width=width or console.width, values=values, caution=caution
     )
-    draw(drawing, console, theme=theme)
+    draw(drawing, console)

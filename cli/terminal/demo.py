@@ -172,10 +172,9 @@ def show_attention(translator: Translator, pair: SentencePair) -> None:
     (translation,) = translator.translate([pair.source])
     _write_translation(pair, translation.text)
     write_line("")
-    best = translation.candidates[0]
-    if best.alignment is not None:
-        words = merge_pieces(best.alignment)
-        draw_on_terminal(words, probability=best.piece_probability, caution=True)
+    alignment = translation.candidates[0].alignment
+    if alignment is not None:
+        draw_on_terminal(merge_pieces(alignment), caution=True)
         write_line("")
 
 

@@ -1,8 +1,8 @@
-"""Alignments as values: merging pieces into words, links, statistics, error rate against gold."""
+"""Alignments as values: merging pieces into words, links, statistics."""
 
 import re
 import unicodedata
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -41,12 +41,11 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True)
-class AlignmentQuality:
-    """Links compared with those of people; all three from 0 to 1, a lower error rate is better."""
+class WordPieces:
+    """Words of a sentence, and the number of the word, from 0, that each of its pieces spells."""
 
-    aer: float
-    precision: float
-    recall: float
+    words: tuple[str, ...]
+    numbers: tuple[int, ...]
 
 
 def merge_pieces(alignment: Alignment) -> Alignment:
@@ -70,6 +69,37 @@ def merge_pieces(alignment: Alignment) -> Alignment:
     )
 
 
+def merge_words(alignment: Alignment, source: WordPieces, target: WordPieces) -> Alignment:
+    """Merge pieces into the words between spaces, whatever the script, as links of files count
+    them; weights are summed over the pieces of a source word and averaged over those of a target
+    word.
+
+    A word of which the model has no piece, because normalisation removed it or the sentence was
+    cut, gets no weight.
+    """
+    columns = _word_matrix(source, alignment.source)  # [words, pieces]
+    rows = _word_matrix(target, alignment.target)
+    rows /= np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    return Alignment(
+        (*source.words, END_MARK)[: len(columns)],
+        (*target.words, END_MARK)[: len(rows)],
+        rows @ alignment.weights @ columns.T,
+    )
+
+
+def shift_rows(alignment: Alignment, shift: int) -> Alignment:
+    """Give each target piece the weights of the step `shift` after the one that wrote it.
+
+    With 1 these are the weights of the step that has the piece as its input. Beyond an end of the
+    sentence the weights of its last or first step are taken again.
+    """
+    if not shift or not alignment.target:
+        return alignment
+    steps = np.arange(len(alignment.target)) + shift
+    weights = alignment.weights[np.clip(steps, 0, len(alignment.target) - 1)]
+    return Alignment(alignment.source, alignment.target, weights)
+
+
 def word_links(alignment: Alignment, *, threshold: float | None = None) -> set[Link]:
     """Every target word with the source word of its largest weight, as (source, target) from 0.
 
@@ -84,13 +114,17 @@ def word_links(alignment: Alignment, *, threshold: float | None = None) -> set[L
     if not n_source:
         return set()
     best = [int(weights[j].argmax()) for j in range(n_target)]
-    return {(i, j) for j, i in enumerate(best) if i < n_source}
+    return {(i, j) for j, i in enumerate(best) if i < n_source and weights[j, i] > 0}
 
 
 def pharaoh(alignment: Alignment, *, threshold: float | None = None) -> str:
     """The links as Pharaoh's `i-j` (source-target, from 0), in the order of the target."""
-    found = word_links(alignment, threshold=threshold)
-    return " ".join(f"{i}-{j}" for i, j in sorted(found, key=lambda link: (link[1], link[0])))
+    return pharaoh_line(word_links(alignment, threshold=threshold))
+
+
+def pharaoh_line(links: Set[Link]) -> str:
+    """Links as Pharaoh's `i-j`, in the order of the target."""
+    return " ".join(f"{i}-{j}" for i, j in sorted(links, key=lambda link: (link[1], link[0])))
 
 
 def parse_pharaoh(line: str) -> set[Link]:
@@ -105,30 +139,6 @@ def parse_pharaoh(line: str) -> set[Link]:
             )
         found.add((int(match[1]), int(match[2])))
     return found
-
-
-def alignment_error_rate(
-    links: Sequence[Set[Link]], sure: Sequence[Set[Link]], possible: Sequence[Set[Link]]
-) -> AlignmentQuality:
-    """Compare links A, one set for each sentence, with people's sure links S and possible links P.
-
-    precision = |A & P| / |A|, recall = |A & S| / |S|,
-    AER = 1 - (|A & S| + |A & P|) / (|A| + |S|), Och and Ney (2003), section 5.
-
-    A sure link counts as possible too. Counts are summed over the corpus before any division; with
-    nothing to count, precision and recall are 1 and AER is 0.
-    """
-    n_links = n_sure = hits_sure = hits_possible = 0
-    for found, sure_here, possible_here in zip(links, sure, possible, strict=True):
-        n_links += len(found)
-        n_sure += len(sure_here)
-        hits_sure += len(found & sure_here)
-        hits_possible += len(found & (sure_here | possible_here))
-    return AlignmentQuality(
-        aer=1 - (hits_sure + hits_possible) / (n_links + n_sure) if n_links + n_sure else 0.0,
-        precision=hits_possible / n_links if n_links else 1.0,
-        recall=hits_sure / n_sure if n_sure else 1.0,
-    )
 
 
 def row_entropy(alignment: Alignment) -> FloatArray:
@@ -157,6 +167,20 @@ def to_json(alignment: Alignment) -> dict[str, Any]:
 def display_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Labels with `END_MARK` in place of the end-of-sentence symbol."""
     return (*labels[:-1], END_MARK) if labels[-1:] == (END_OF_SENTENCE,) else labels
+
+
+def _word_matrix(words: WordPieces, pieces: tuple[str, ...]) -> FloatArray:
+    """1 where a piece spells a word; the end of the sentence is a word of its own. [words, pieces]
+
+    There may be fewer pieces than numbers of them, where the sentence was cut.
+    """
+    end = _count_words(pieces)
+    has_end = end < len(pieces)
+    matrix = np.zeros((len(words.words) + has_end, len(pieces)))
+    matrix[list(words.numbers[:end]), np.arange(end)] = 1
+    if has_end:
+        matrix[-1, -1] = 1
+    return matrix
 
 
 def _count_words(labels: tuple[str, ...]) -> int:

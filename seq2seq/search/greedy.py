@@ -59,8 +59,7 @@ def greedy_search(
         kept = unfinished.nonzero().squeeze(1)  # [R']
         state = output.state
         if 0 < len(kept) < len(active):
-            rows_kept = kept.to(output.logits.device)
-            state = state.select(rows_kept, rows_kept)
+            state = state.select(kept.to(output.logits.device))
         active, previous_ids = active[kept], ids[kept].to(output.logits.device)
     divisors = [length_divisor(length, alpha=length_penalty) for length in lengths.tolist()]
     return _hypotheses(written, weights, lengths.tolist(), totals.tolist(), divisors)

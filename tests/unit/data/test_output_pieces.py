@@ -87,3 +87,13 @@ def test_output_ids_come_back_as_they_were_written(tmp_path):
     assert pieces == {"count": 3, "sha256": sha256_of(tmp_path / "output.ids")}
     assert (tmp_path / "output.ids").stat().st_size == 12
     assert read_output_ids(tmp_path).tolist() == [3, 4, 70_000]
+
+
+def test_pieces_that_are_respelled_belong_to_the_word_that_they_belonged_to():
+    tokenizer = TOKENIZERS["bpe", "identity"]
+    kept = outputs(tokenizer, {*tokenizer.encode("ba")})
+    ((ids, words),) = kept.encode_with_words(["ba 日本 ba"])
+    assert ids.tolist() == kept.encode("ba 日本 ba")
+    assert len(ids) > len(tokenizer.encode("ba 日本 ba"))  # in bytes
+    assert kept.decode(ids[words == 1].tolist()).strip() == "日本"
+    assert ids[words == 0].tolist() == ids[words == 2].tolist() == kept.encode("ba")

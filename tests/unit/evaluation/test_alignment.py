@@ -9,12 +9,14 @@ import pytest
 from seq2seq.errors import CorpusError
 from seq2seq.evaluation.alignment import (
     Alignment,
-    alignment_error_rate,
+    WordPieces,
     coverage,
     merge_pieces,
+    merge_words,
     parse_pharaoh,
     pharaoh,
     row_entropy,
+    shift_rows,
     to_json,
     word_links,
 )
@@ -133,33 +135,34 @@ def test_parse_pharaoh_refuses_anything_else(entry):
         parse_pharaoh(f"0-0 {entry}")
 
 
-def test_error_rate_by_hand():
-    found = [{(0, 0), (1, 1), (2, 1), (3, 3)}]
-    sure = [{(0, 0), (1, 1), (2, 2)}]
-    possible = [{(2, 1)}]
-    quality = alignment_error_rate(found, sure, possible)
-    # A & S = 2, A & P = 3 of |A| = 4, |S| = 3: AER = 1 - 5 / 7
-    assert quality.precision == pytest.approx(3 / 4)
-    assert quality.recall == pytest.approx(2 / 3)
-    assert quality.aer == pytest.approx(2 / 7)
-
-
-def test_error_rate_of_a_corpus_sums_before_it_divides():
-    quality = alignment_error_rate(
-        [{(0, 0)}, {(0, 0), (1, 0), (2, 0)}], [{(0, 0)}, {(0, 1)}], [set(), set()]
+def test_words_between_spaces_are_merged_whatever_the_script():
+    pieces = attention(
+        "▁日 本 ▁語 </s>",
+        "▁c at </s>",
+        [[0.5, 0.3, 0.1, 0.1], [0.2, 0.2, 0.5, 0.1], [0.0, 0.1, 0.1, 0.8]],
     )
-    # 1 - (1 + 1) / (4 + 2), not the mean of the sentences' 0 and 1
-    assert quality.aer == pytest.approx(2 / 3)
+    words = WordPieces(("日本", "語"), (0, 0, 1)), WordPieces(("cat",), (0, 0))
+    merged = merge_words(pieces, *words)
+    assert (merged.source, merged.target) == (("日本", "語", "⏎"), ("cat", "⏎"))
+    # by hand: 日本 (0.5 + 0.3 + 0.2 + 0.2) / 2, 語 (0.1 + 0.5) / 2, end (0.1 + 0.1) / 2
+    np.testing.assert_allclose(merged.weights, [[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
 
 
-def test_nothing_linked_and_nothing_to_link_is_no_error():
-    quality = alignment_error_rate([set()], [set()], [set()])
-    assert (quality.aer, quality.precision, quality.recall) == (0.0, 1.0, 1.0)
+def test_a_word_without_pieces_gets_no_weight_and_no_link():
+    pieces = attention("▁a </s>", "▁c", [[1.0, 0.0]])
+    cut = WordPieces(("a", "b"), (0, 1)), WordPieces(("c", "\x01"), (0,))
+    merged = merge_words(pieces, *cut)
+    np.testing.assert_array_equal(merged.weights, [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert word_links(merged) == {(0, 0)}
 
 
-def test_error_rate_refuses_corpora_of_unequal_length():
-    with pytest.raises(ValueError, match="shorter"):
-        alignment_error_rate([set()], [], [])
+@pytest.mark.parametrize(
+    ("shift", "rows"), [(0, [0, 1, 2]), (1, [1, 2, 2]), (-1, [0, 0, 1]), (5, [2, 2, 2])]
+)
+def test_a_shift_takes_the_weights_of_a_later_step(shift, rows):
+    weights = np.eye(3)
+    shifted = shift_rows(Alignment(("a", "b", "c"), ("d", "e", "f"), weights), shift)
+    np.testing.assert_array_equal(shifted.weights, weights[rows])
 
 
 def test_entropy_is_in_nats_and_coverage_sums_columns():

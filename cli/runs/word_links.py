@@ -1,0 +1,127 @@
+"""Word links by the attention of trained runs: shifted, symmetrised, and compared with those of
+people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cli.runs.translator import Translator
+from data.corpus import SentencePair
+from seq2seq.config import ModelConfig
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.alignment import (
+    Alignment,
+    Link,
+    merge_words,
+    shift_rows,
+    word_links,
+)
+from seq2seq.evaluation.link_quality import (
+    BOOTSTRAP_SAMPLES,
+    AlignmentQuality,
+    alignment_error_rate,
+)
+from seq2seq.evaluation.links import ReferenceLinks
+
+SHIFTS = (0, 1, -1)
+"""The shifts among which one is chosen; of equally good ones the first."""
+
+LinksByShift = Mapping[int, set[Link]]
+"""The links of one sentence, as (source word, target word), for each shift."""
+
+
+class Shift(NamedTuple):
+    """The step whose weights a target piece is given, relative to the step that wrote it."""
+
+    rows: int
+    reason: str  # why it is this one, in words
+    error_rates: Mapping[int, float] = {}  # AER of each shift, where it was chosen by links
+
+
+def shift_of_order(config: ModelConfig) -> Shift:
+    """The shift that follows from how a model computes: to the piece that a context helps to write.
+
+    With the context in the readout this is the piece of its own step, in every order of attention.
+    Where it enters the recurrent layers alone, it is so too if they run after attention and the
+    readout is that of the new state; otherwise the context helps to write the next piece first.
+    """
+    if config.readout_has_context or (config.context_to_upper and config.readout_state == "new"):
+        return Shift(0, "the context of a step is part of its readout")
+    if config.attention != "luong" and config.readout_state == "new":
+        return Shift(0, f"in the order {config.attention} the context precedes the readout's state")
+    return Shift(-1, "the context of a step is first used in the readout of the next one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linker:
+    """Links the words between spaces of sentence pairs, by the attention of one run."""
+
+    translator: Translator
+    backward: bool = False  # whether the run translates target to source
+    head: int | None = None  # from 1; None: the mean of all
+    threshold: float | None = None  # None: each target word is linked to its largest weight
+
+    def alignment(self, source: str, target: str, *, shift: int = 0) -> Alignment | None:
+        """Weights of words, in the run's own direction; None where a side has no piece."""
+        return self._merged(source, target, [shift]).get(shift)
+
+    def links(self, source: str, target: str, shifts: Iterable[int]) -> LinksByShift:
+        """The links of a pair as (source, target), whatever the run's direction."""
+        merged = self._merged(source, target, shifts)
+        found = {shift: set[Link]() for shift in shifts} | {
+            shift: word_links(each, threshold=self.threshold) for shift, each in merged.items()
+        }
+        if not self.backward:
+            return found
+        return {shift: {(i, j) for j, i in links} for shift, links in found.items()}
+
+    def _merged(self, source: str, target: str, shifts: Iterable[int]) -> dict[int, Alignment]:
+        pair = (target, source) if self.backward else (source, target)
+        found = self.translator.align(*pair, head=self.head).alignment
+        if found is None:
+            return {}
+        words = self.translator.words(*pair)
+        return {shift: merge_words(shift_rows(found, shift), *words) for shift in shifts}
+
+
+def word_counts(pairs: Iterable[SentencePair]) -> list[tuple[int, int]]:
+    """Words between spaces of source and target."""
+    return [(len(pair.source.split()), len(pair.target.split())) for pair in pairs]
+
+
+def refuse_equal_direction(
+    forward: tuple[str | None, str | None], backward: tuple[str | None, str | None]
+) -> None:
+    """Raises ConfigError where the languages of two runs are known not to be opposite."""
+    known = None not in (*forward, *backward)
+    if known and forward != backward[::-1]:
+        raise ConfigError(
+            f"the run of --with-reverse translates {backward[0]} to {backward[1]}, and RUN "
+            f"{forward[0]} to {forward[1]}: they are not two directions of one pair of languages",
+            hint=f"name a run that translates {forward[1]} to {forward[0]}",
+        )
+
+
+def choose_shift(found: Sequence[LinksByShift], references: Sequence[ReferenceLinks]) -> Shift:
+    """The shift with the lowest AER against the links of people."""
+    rates = {
+        shift: measure([links[shift] for links in found], references, bootstrap_samples=0).aer
+        for shift in SHIFTS
+    }
+    best = min(SHIFTS, key=lambda shift: rates[shift])
+    return Shift(best, "it has the lowest AER of these links", rates)
+
+
+def measure(
+    found: Sequence[set[Link]],
+    references: Sequence[ReferenceLinks],
+    *,
+    bootstrap_samples: int = BOOTSTRAP_SAMPLES,
+) -> AlignmentQuality:
+    """Links compared with those of people."""
+    return alignment_error_rate(
+        found,
+        [each.sure for each in references],
+        [each.possible for each in references],
+        bootstrap_samples=bootstrap_samples,
+    )

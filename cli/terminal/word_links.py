@@ -1,0 +1,286 @@
+"""Word links on stdout, and their error rate against the links of people as a table or JSON."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.runs.directory import RunDirectory
+from cli.runs.translator import Translator, available_chunks
+from cli.runs.word_links import (
+    SHIFTS,
+    Linker,
+    LinksByShift,
+    Shift,
+    choose_shift,
+    measure,
+    refuse_equal_direction,
+    shift_of_order,
+    word_counts,
+)
+from cli.terminal.console import note, write_json, write_line
+from cli.terminal.screen import progress
+from data.corpus import SentencePair, read_aligned, read_lines, read_pairs, survey_pair
+from data.inputs import display_name, refuse_repeated, rereadable
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.alignment import Link, pharaoh_line
+from seq2seq.evaluation.link_quality import MEASURES, AlignmentQuality
+from seq2seq.evaluation.links import (
+    ReferenceLinks,
+    Symmetrization,
+    parse_reference_links,
+    refuse_links_beyond,
+    symmetrize,
+)
+from seq2seq.system.figures import counted
+
+_NAMES = {"aer": "AER", "precision": "precision", "recall": "recall", "f1": "F1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkRequest:
+    """The options of `align` that are about links of words."""
+
+    shift: int | None  # None: chosen
+    threshold: float | None
+    head: int | None
+    with_reverse: Path | None
+    symmetrization: Symmetrization
+    reference: Path | None
+    reference_base: int | None
+    as_json: bool
+
+    def refuse_contradictions(self, form: str, target: Path | None) -> None:
+        """Raises ConfigError for options that would have no effect, or cannot be used together."""
+        if self.reference is not None:
+            if target is None:
+                raise ConfigError(
+                    "--gold has links between SOURCE and TARGET, and TARGET is not given",
+                    hint="name the file of translations that the links were drawn in",
+                )
+            if form != "table":
+                raise ConfigError(
+                    f"--gold measures links, and --format {form} writes alignments",
+                    hint="leave one of them out; `align` can be run twice",
+                )
+        elif self.as_json:
+            raise ConfigError(
+                "--json is for the measures of --gold",
+                hint="write alignments as JSON with --format json",
+            )
+        elif self.with_reverse is not None and form != "pharaoh":
+            raise ConfigError(
+                "--with-reverse combines links of words",
+                hint="write them with --format pharaoh, or measure them with --gold",
+            )
+        elif self.threshold is not None and form != "pharaoh":
+            raise ConfigError(
+                "--threshold is for links of words",
+                hint="write them with --format pharaoh, or measure them with --gold",
+            )
+
+    def fixed_shift(self, run: Path, note: Callable[[str], None]) -> int:
+        """The shift that is given, or that of the order of attention, which is noted."""
+        if self.shift is not None:
+            return self.shift
+        found = shift_of_order(RunDirectory.open(run).config.model)
+        note(f"shift {describe_shift(found)}")
+        return found.rows
+
+    def shift_for(self, run: Path) -> Shift | None:
+        """None where the links of people choose it."""
+        if self.shift is not None:
+            return Shift(self.shift, "as it was given")
+        if self.reference is not None:
+            return None
+        return shift_of_order(RunDirectory.open(run).config.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction:
+    """A run that links words, and its shift; None where the links of people are to choose it."""
+
+    linker: Linker
+    shift: Shift | None
+
+    @property
+    def shifts(self) -> tuple[int, ...]:
+        return SHIFTS if self.shift is None else (self.shift.rows,)
+
+    def find(self, pairs: Sequence[SentencePair]) -> list[LinksByShift]:
+        """The links of all pairs, with a progress bar."""
+        with progress() as bar:
+            task = bar.add_task("aligning", total=len(pairs))
+            found = []
+            for pair in pairs:
+                found.append(self.linker.links(*pair, self.shifts))
+                bar.advance(task)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredLinks:
+    """The quality of links, and how they were found."""
+
+    quality: AlignmentQuality
+    shifts: tuple[Shift, ...]  # of each direction
+    symmetrization: Symmetrization | None
+
+
+def link_words(
+    asked: LinkRequest, model: Translator, run: Path, source: Path, target: Path | None
+) -> None:
+    """Measure links against those of people, or write those of two directions."""
+    forward = Direction(
+        linker=Linker(translator=model, head=asked.head, threshold=asked.threshold),
+        shift=asked.shift_for(run),
+    )
+    directions = [forward]
+    if asked.with_reverse is not None:
+        directions.append(_reverse_direction(asked, model, run, asked.with_reverse))
+    if asked.reference is None:
+        _write_symmetrized(asked, model, directions, source, target)
+        return
+    assert target is not None
+    refuse_repeated([source, target, asked.reference])
+    pairs = [SentencePair(*lines) for lines in zip(*read_aligned([source, target]), strict=True)]
+    references = _read_reference_links(asked.reference, pairs, base=asked.reference_base)
+    measured = measure_links(pairs, references, directions, asked.symmetrization)
+    if asked.as_json:
+        write_json(links_quality_json(measured) | {"run": str(run), **model.provenance})
+    else:
+        print_links_quality(measured)
+
+
+def _reverse_direction(
+    asked: LinkRequest, model: Translator, run: Path, reverse: Path
+) -> Direction:
+    refuse_equal_direction(RunDirectory.open(run).languages, RunDirectory.open(reverse).languages)
+    other = Translator.load(reverse, device=model.device)
+    other.require_attention()
+    return Direction(
+        linker=Linker(translator=other, backward=True, threshold=asked.threshold),
+        shift=asked.shift_for(reverse),
+    )
+
+
+def _write_symmetrized(
+    asked: LinkRequest,
+    model: Translator,
+    directions: Sequence[Direction],
+    source: Path,
+    target: Path | None,
+) -> None:
+    for direction, name in zip(directions, ("RUN", "--with-reverse"), strict=True):
+        if asked.shift is None and direction.shift is not None:
+            note(f"shift of {name} {describe_shift(direction.shift)}")
+    forward, backward = directions
+    if target is None:
+        for lines in available_chunks(read_lines(source)):
+            translations = model.translate(lines)
+            pairs = [SentencePair(each.source, each.text) for each in translations]
+            _write_links(iter(pairs), forward, backward, asked.symmetrization)
+        return
+    with rereadable(source, target, notify=note):
+        survey_pair(source, target)  # unequal counts are refused before anything is written
+        _write_links(read_pairs(source, target), forward, backward, asked.symmetrization)
+
+
+def _write_links(
+    pairs: Iterator[SentencePair],
+    forward: Direction,
+    backward: Direction,
+    method: Symmetrization,
+) -> None:
+    """One line of Pharaoh links for each pair; the shift of both directions must be known."""
+    assert forward.shift is not None and backward.shift is not None
+    for pair in pairs:
+        there = forward.linker.links(*pair, forward.shifts)[forward.shift.rows]
+        back = backward.linker.links(*pair, backward.shifts)[backward.shift.rows]
+        write_line(pharaoh_line(symmetrize(there, back, method)))
+
+
+def _read_reference_links(
+    path: Path, pairs: Sequence[SentencePair], *, base: int | None
+) -> list[ReferenceLinks]:
+    """Raises CorpusError for a file that does not fit the pairs."""
+    name = display_name(path)
+    found = parse_reference_links(
+        list(read_lines(path)), name=name, sentences=len(pairs), base=base
+    )
+    refuse_links_beyond(found, word_counts(pairs), name=name)
+    return found
+
+
+def measure_links(
+    pairs: Sequence[SentencePair],
+    references: Sequence[ReferenceLinks],
+    directions: Sequence[Direction],
+    method: Symmetrization,
+) -> MeasuredLinks:
+    """The links of one direction, or of two symmetrised, against those of people."""
+    chosen, links = list[Shift](), list[list[set[Link]]]()
+    for direction in directions:
+        found = direction.find(pairs)
+        shift = direction.shift or choose_shift(found, references)
+        chosen.append(shift)
+        links.append([each[shift.rows] for each in found])
+    one_set = (
+        links[0]
+        if len(links) == 1
+        else [symmetrize(there, back, method) for there, back in zip(*links, strict=True)]
+    )
+    return MeasuredLinks(
+        quality=measure(one_set, references),
+        shifts=tuple(chosen),
+        symmetrization=None if len(links) == 1 else method,
+    )
+
+
+def print_links_quality(measured: MeasuredLinks, write: Callable[[str], None] = write_line) -> None:
+    """A small table; no line is wrapped."""
+    quality, counts = measured.quality, measured.quality.counts
+    for name in MEASURES:
+        better = "lower is better" if name == "aer" else "higher is better"
+        value, interval = getattr(quality, name), quality.intervals[name]
+        cells = f"{_NAMES[name]:<9}  {value:.3f}  95 %: {interval.low:.3f} to {interval.high:.3f}"
+        write(f"{cells}  {better}")
+    write("")
+    write(
+        f"{counted(quality.sentences, 'sentence')}, {counted(counts.links, 'link')}; "
+        f"{counts.sure_hits:,} of {counts.sure:,} sure links found, "
+        f"{counts.possible_hits:,} links sure or possible"
+    )
+    for shift, name in zip(measured.shifts, ("shift", "shift of --with-reverse"), strict=False):
+        write(f"{name}: {describe_shift(shift)}")
+    if measured.symmetrization:
+        write(f"both directions: {measured.symmetrization}")
+
+
+def describe_shift(shift: Shift) -> str:
+    """For example "0: it has the lowest AER of these links (0: 0.612, 1: 0.770, -1: 0.781)"."""
+    rates = ", ".join(f"{rows}: {rate:.3f}" for rows, rate in shift.error_rates.items())
+    return f"{shift.rows}: {shift.reason}" + (f" ({rates})" if rates else "")
+
+
+def links_quality_json(measured: MeasuredLinks) -> dict[str, Any]:
+    """The measures as JSON values that are not rounded."""
+    quality = measured.quality
+    return {
+        "schema_version": 1,
+        "sentences": quality.sentences,
+        **{
+            name: {"value": getattr(quality, name), **quality.intervals[name]._asdict()}
+            for name in MEASURES
+        },
+        "counts": quality.counts._asdict(),
+        "shifts": [
+            {
+                "rows": shift.rows,
+                "reason": shift.reason,
+                "aer": {str(rows): rate for rows, rate in shift.error_rates.items()} or None,
+            }
+            for shift in measured.shifts
+        ],
+        "symmetrization": measured.symmetrization,
+    }
