@@ -63,9 +63,7 @@ def test_the_measures_are_those_of_the_links_that_are_written(run, corpus, refer
     assert f"of {expected.counts.sure} sure links found" in table.out
 
 
-def test_naacl_and_pharaoh_files_of_the_same_links_give_the_same(
-    run, corpus, reference, tmp_path
-):
+def test_naacl_and_pharaoh_files_of_the_same_links_give_the_same(run, corpus, reference, tmp_path):
     lines = []
     for sentence, line in enumerate(reference.read_text().splitlines(), start=1):
         for entry in line.split():

@@ -48,9 +48,7 @@ def test_the_scores_are_those_of_the_shared_tasks_own_program():
 
 def test_the_error_rate_of_sure_links_is_that_of_the_documentation_of_nltk():
     """The example of nltk.translate.metrics.alignment_error_rate: 0.6666666666666667."""
-    quality = alignment_error_rate(
-        [{(0, 0), (1, 2), (2, 1)}], [{(0, 0), (1, 1), (2, 2)}], [set()]
-    )
+    quality = alignment_error_rate([{(0, 0), (1, 2), (2, 1)}], [{(0, 0), (1, 1), (2, 2)}], [set()])
     assert quality.aer == pytest.approx(0.6666666666666667, abs=1e-15)
     assert quality.f1 == pytest.approx(1 - quality.aer)  # where every link is sure
 
