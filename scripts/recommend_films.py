@@ -260,7 +260,7 @@ def show(report: Report, arguments: argparse.Namespace) -> None:
         f"Attention of users in world {seeds[0]} ({arguments.score[0]}), in hundredths of a row"
     )
     write_line(f"over {len(report.world.titles)} films; films rated in training get exactly 0")
-    draw(draw_matrix(users, films, weights, width=width, values=True), console)
+    draw(draw_matrix(users, films, weights, width=width, style="values"), console)
 
     write_line("")
     title = "Nearest to each context vector; * is held out, and liked"

@@ -36,13 +36,7 @@ FormatOption = Annotated[
 PiecesOption = Annotated[
     bool, typer.Option("--pieces", help="Show subword pieces instead of words.")
 ]
-ValuesOption = Annotated[
-    bool, typer.Option("--values", help="Also print the weights, in hundredths.")
-]
-WidthOption = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
-]
+ValuesOption = Annotated[bool, typer.Option("--values", help="Short for --style values.")]
 HeadOption = Annotated[
     int | None,
     typer.Option(
@@ -60,7 +54,9 @@ def align(
     format_: FormatOption = Format.TABLE,
     pieces: PiecesOption = False,
     values: ValuesOption = False,
-    width: WidthOption = None,
+    style: options.Style = options.StyleChoice.AUTO,
+    theme: options.Theme = options.ThemeChoice.AUTO,
+    width: options.Width = None,
     head: HeadOption = None,
     shift: options.Shift = options.ShiftChoice.SAME,
     threshold: options.Threshold = None,
@@ -121,8 +117,9 @@ def align(
             number,
             format_.value,
             pieces=pieces,
-            values=values,
             width=width,
+            style="values" if values else style.value,
+            theme=theme.value,
             threshold=threshold,
         )
     if format_ is Format.TABLE:

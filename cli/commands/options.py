@@ -28,6 +28,25 @@ class ScoreChoice(StrEnum):
     LOCATION = "location"
 
 
+class StyleChoice(StrEnum):
+    """How weights are laid out as text."""
+
+    AUTO = "auto"
+    GRID = "grid"
+    COMPACT = "compact"
+    HALF = "half"
+    VALUES = "values"
+    LIST = "list"
+
+
+class ThemeChoice(StrEnum):
+    """The background that the colours of weights are for."""
+
+    AUTO = "auto"
+    DARK = "dark"
+    LIGHT = "light"
+
+
 class ShiftChoice(StrEnum):
     """The step whose weights a target piece is given, relative to the step that wrote it."""
 
@@ -101,6 +120,23 @@ Device = Annotated[
     typer.Option(metavar="NAME", help="cpu, cuda, or auto, which uses a GPU where there is one."),
 ]
 
+Style = Annotated[
+    StyleChoice,
+    typer.Option(
+        help="How weights are drawn: as a map of two terminal cells a source word (grid), one cell "
+        "(compact), one cell with two target words a line (half), or with hundredths (values); or "
+        "as a list of the largest weights, which suits screen readers and any script. auto: the "
+        "widest of grid, compact and list that fits, or half where the screen is too low."
+    ),
+]
+Theme = Annotated[
+    ThemeChoice,
+    typer.Option(help="The background that colours are for; auto goes by COLORFGBG, else dark."),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
+]
 Reference = Annotated[
     Path | None,
     typer.Option(

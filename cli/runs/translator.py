@@ -42,6 +42,11 @@ class Candidate:
     pieces: tuple[str, ...]  # with the end-of-sentence symbol, unless the search was cut off
     alignment: Alignment | None  # of subword pieces; None for a model without attention
 
+    @property
+    def piece_probability(self) -> float:
+        """The geometric mean of the probabilities of its pieces."""
+        return math.exp(self.log_probability / max(1, len(self.pieces)))
+
 
 @dataclass(frozen=True)
 class Translation:

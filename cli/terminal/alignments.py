@@ -7,12 +7,13 @@ from typing import Literal
 
 from cli.runs.translator import Translation, Translator, available_chunks
 from cli.terminal.console import note, write_json, write_line
-from cli.terminal.drawing import draw
+from cli.terminal.drawing import Theme, draw, has_shades
 from cli.terminal.screen import stdout_console
 from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, survey_pair
 from data.inputs import rereadable
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, pharaoh, to_json
+from seq2seq.rendering.drawing import Style
 from seq2seq.rendering.text import CAUTION, draw_alignment
 
 LONGEST_SHOWN = 1000  # characters of a line above a drawing, on a terminal
@@ -40,8 +41,9 @@ def write_alignment(
     form: Literal["table", "pharaoh", "json"],
     *,
     pieces: bool,
-    values: bool,
     width: int | None,
+    style: Style,
+    theme: Theme,
     threshold: float | None = None,
 ) -> None:
     """Write the alignment of one translation to stdout; `number` counts lines from 1."""
@@ -57,7 +59,8 @@ def write_alignment(
     elif alignment is not None:
         write_line(f"{number}  {_shown(translation.source)}")
         write_line(f"{' ' * len(str(number))}  {_shown(translation.text)}")
-        draw_on_terminal(alignment, width=width, values=values)
+        probability = translation.candidates[0].piece_probability
+        draw_on_terminal(alignment, width=width, style=style, theme=theme, probability=probability)
         write_line("")
 
 
@@ -72,12 +75,20 @@ def draw_on_terminal(
     alignment: Alignment,
     *,
     width: int | None = None,
-    values: bool = False,
+    style: Style = "auto",
+    theme: Theme = "auto",
+    probability: float | None = None,
     caution: bool = False,
 ) -> None:
     """Draw attention weights on stdout, as wide as the terminal unless a width is given."""
     console = stdout_console()
     drawing = draw_alignment(
-        alignment, width=width or console.width, values=values, caution=caution
+        alignment,
+        width=width or console.width,
+        style=style,
+        height=console.height if console.is_terminal and has_shades(console) else None,
+        summarised=True,
+        probability=probability,
+        note=CAUTION if caution else None,
     )
-    draw(drawing, console)
+    draw(drawing, console, theme=theme)

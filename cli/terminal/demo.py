@@ -172,9 +172,10 @@ def show_attention(translator: Translator, pair: SentencePair) -> None:
     (translation,) = translator.translate([pair.source])
     _write_translation(pair, translation.text)
     write_line("")
-    alignment = translation.candidates[0].alignment
-    if alignment is not None:
-        draw_on_terminal(merge_pieces(alignment), caution=True)
+    best = translation.candidates[0]
+    if best.alignment is not None:
+        words = merge_pieces(best.alignment)
+        draw_on_terminal(words, probability=best.piece_probability, caution=True)
         write_line("")
 
 

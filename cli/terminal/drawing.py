@@ -1,6 +1,7 @@
 """Prints a drawing on a console: weights as shades of a colour, or as characters ░▒▓█."""
 
 import os
+from typing import Literal, TypeAlias
 
 from rich.color import Color
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -8,7 +9,9 @@ from rich.measure import Measurement
 from rich.style import Style
 from rich.text import Text
 
-from seq2seq.rendering.text import Drawing, Span, cell_width, glyphs
+from seq2seq.rendering.drawing import Drawing, Span, glyphs
+
+Theme: TypeAlias = Literal["auto", "dark", "light"]
 
 # From weight 0 to the largest: one hue (245 degrees in OKLCH) in even steps of lightness, and the
 # nearest of the 256 colours. Every cell has a background, also at weight 0, so the drawing is right
@@ -20,56 +23,62 @@ _LIGHT_256 = tuple(f"color({number})" for number in (231, 189, 152, 110, 74, 31,
 _LIGHT_BACKGROUNDS = ("7", "15")  # the last number in COLORFGBG
 
 
-def draw(drawing: Drawing, console: Console) -> None:
+def draw(drawing: Drawing, console: Console, *, theme: Theme = "auto") -> None:
     """Print a drawing as it is laid out: never wrapped, cropped or read as markup."""
-    console.print(renderable(drawing), soft_wrap=True)
+    console.print(renderable(drawing, theme=theme), soft_wrap=True)
 
 
-def renderable(drawing: Drawing) -> RenderableType:
+def renderable(drawing: Drawing, *, theme: Theme = "auto") -> RenderableType:
     """The drawing for a live view or a table; the console that prints it decides on colours."""
-    return _RenderableDrawing(drawing)
+    return _RenderableDrawing(drawing, theme)
+
+
+def has_shades(console: Console) -> bool:
+    """Whether the console has a colour for every shade: of 16 colours, three would differ."""
+    return console.color_system in ("truecolor", "256") and not console.no_color
 
 
 class _RenderableDrawing:
-    def __init__(self, drawing: Drawing) -> None:
-        self.drawing = drawing
+    def __init__(self, drawing: Drawing, theme: Theme) -> None:
+        self.drawing, self.theme = drawing, theme
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        ramp = _ramp(console) if _has_colours(console) else None
+        ramp = _ramp(console, self.theme) if has_shades(console) else None
         for line in self.drawing.lines:
             text = Text(no_wrap=True, overflow="ignore")
             for span in line:
-                if ramp is None:
-                    text.append(glyphs(span), Style(bold=span.strong or None))
+                if ramp is None or span.shade is None:
+                    style = Style(bold=span.strong or None, dim=span.quiet or None)
+                    text.append(glyphs(span), style)
                 else:
-                    text.append(span.text, _style(span, ramp))
+                    text.append(span.text, _shaded(span, ramp))
             if ramp is None:
                 text.rstrip()
             yield text
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        widths = [sum(cell_width(span.text) for span in line) for line in self.drawing.lines]
-        return Measurement(max(widths, default=0), max(widths, default=0))
+        return Measurement(self.drawing.width, self.drawing.width)
 
 
-def _has_colours(console: Console) -> bool:
-    """Whether the console has all shades: of 16 colours, only three would be different."""
-    return console.color_system in ("truecolor", "256") and not console.no_color
-
-
-def _ramp(console: Console) -> tuple[str, ...]:
+def _ramp(console: Console, theme: Theme) -> tuple[str, ...]:
     """The colours from weight 0 to the largest weight."""
-    light = os.environ.get("COLORFGBG", "").rpartition(";")[2] in _LIGHT_BACKGROUNDS
+    named = os.environ.get("COLORFGBG", "").rpartition(";")[2]
+    light = named in _LIGHT_BACKGROUNDS if theme == "auto" else theme == "light"
     if console.color_system == "truecolor":
         return _LIGHT if light else _DARK
     return _LIGHT_256 if light else _DARK_256
 
 
-def _style(span: Span, ramp: tuple[str, ...]) -> Style:
-    if span.shade is None:
-        return Style(bold=span.strong or None)
-    background = ramp[round(span.shade * (len(ramp) - 1))]
+def _shaded(span: Span, ramp: tuple[str, ...]) -> Style:
+    assert span.shade is not None
+    background = _colour(span.shade, ramp)
+    if span.upper is not None:
+        return Style(color=_colour(span.upper, ramp), bgcolor=background)
     red, green, blue = Color.parse(background).get_truecolor()
     luma = 0.299 * red + 0.587 * green + 0.114 * blue  # 0 to 255
     text_colour = "#000000" if luma > 128 else "#ffffff"
     return Style(color=text_colour, bgcolor=background, bold=span.strong or None)
+
+
+def _colour(shade: float, ramp: tuple[str, ...]) -> str:
+    return ramp[round(shade * (len(ramp) - 1))]

@@ -23,7 +23,7 @@ from cli.runs.progress import (
     sample_to_show,
 )
 from cli.terminal.console import note
-from cli.terminal.drawing import renderable
+from cli.terminal.drawing import has_shades, renderable
 from cli.terminal.screen import stderr_console
 from seq2seq.config import TrainingConfig
 from seq2seq.evaluation.alignment import Alignment
@@ -153,5 +153,7 @@ class LiveReporter:
         if self._alignment is not None:
             width = max(self._console.width - 1, 1)
             view.add_row(Text())
-            view.add_row(renderable(draw_alignment(self._alignment, width=width)))
+            height = max(self._console.height - 5, 1) if has_shades(self._console) else None
+            drawing = draw_alignment(self._alignment, width=width, height=height)
+            view.add_row(renderable(drawing))
         return view

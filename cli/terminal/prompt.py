@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 from platformdirs import user_state_path
 from prompt_toolkit import PromptSession
@@ -11,20 +12,22 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from cli.runs.config import build_section, checked_n_best, toml_value
-from cli.runs.translator import Translator
+from cli.runs.translator import Candidate, Translator
 from cli.terminal.alignments import draw_on_terminal
 from cli.terminal.console import note, write_line
 from data.corpus import read_lines
 from data.inputs import STDIN
 from data.source_statistics import SourceSummary
 from seq2seq.errors import UserError
-from seq2seq.evaluation.alignment import Alignment, merge_pieces
+from seq2seq.evaluation.alignment import merge_pieces
+from seq2seq.rendering.drawing import Mode, Style
 
 HELP = """\
 a sentence        is translated
 /beam 8           use beam size 8 (1 is greedy search)
 /n-best 3         print the 3 best translations
 /alignments on    draw the attention for each translation; also: pieces, off
+/style half       how it is drawn: auto, grid, compact, half, values or list
 /force TEXT       draw the attention for TEXT as the translation of the last sentence
 /help             print this list
 /quit             leave, as does Ctrl-D; Ctrl-C clears the line or ends the search
@@ -37,6 +40,7 @@ class PromptSettings:
 
     n_best: int = 1
     alignments: str = "off"  # off, on (words), pieces
+    style: Style = "auto"  # of their drawings
 
 
 def converse(translator: Translator, *, n_best: int = 1, alignments: bool = False) -> None:
@@ -75,7 +79,7 @@ def _print_translation(translator: Translator, settings: PromptSettings, line: s
         score = f"{candidate.score:8.3f}  " if settings.n_best > 1 else ""
         write_line(score + candidate.text)
     if settings.alignments != "off" and translation.candidates:
-        _draw(translation.candidates[0].alignment, pieces=settings.alignments == "pieces")
+        _draw(translation.candidates[0], settings)
 
 
 def _obey(
@@ -96,6 +100,8 @@ def _obey(
         note(f"n-best {settings.n_best}")
     elif command == "alignments":
         settings = _with_alignments(translator, settings, argument)
+    elif command == "style":
+        settings = _with_style(settings, argument)
     elif command == "force":
         _draw_forced(translator, settings, last, argument)
     else:
@@ -115,6 +121,16 @@ def _with_alignments(
     return replace(settings, alignments=chosen)
 
 
+def _with_style(settings: PromptSettings, argument: str) -> PromptSettings:
+    styles = ("auto", *get_args(Mode))
+    if argument and argument not in styles:
+        note(f"/style takes {', '.join(styles)}")
+        return settings
+    settings = replace(settings, style=cast(Style, argument) if argument else settings.style)
+    note(f"style {settings.style}")
+    return settings
+
+
 def _draw_forced(translator: Translator, settings: PromptSettings, last: str, target: str) -> None:
     """Draw the attention for a translation that was typed, and print its log-probability."""
     if not last:
@@ -128,12 +144,17 @@ def _draw_forced(translator: Translator, settings: PromptSettings, last: str, ta
     if forced.candidates:
         candidate = forced.candidates[0]
         note(f"log-probability {candidate.log_probability:.3f}")
-        _draw(candidate.alignment, pieces=settings.alignments == "pieces")
+        _draw(candidate, settings)
 
 
-def _draw(alignment: Alignment | None, *, pieces: bool) -> None:
+def _draw(candidate: Candidate, settings: PromptSettings) -> None:
+    alignment = candidate.alignment
     assert alignment is not None, "alignments are refused for a model without attention"
-    draw_on_terminal(alignment if pieces else merge_pieces(alignment))
+    draw_on_terminal(
+        alignment if settings.alignments == "pieces" else merge_pieces(alignment),
+        style=settings.style,
+        probability=candidate.piece_probability,
+    )
 
 
 def _typed_lines() -> Iterator[str]:

@@ -101,7 +101,8 @@ class MemoryAttention(nn.Module, ABC):
         """Attend to projected memory: query [..., L, D_q] -> [..., L, M], [..., N, L, S].
 
         steps [..., L] numbers the queries from 1, for a scope that depends on it (default: 1 to L);
-        key_bias [..., N, S, D_p] is added to the projected keys, as coverage does.
+        key_bias [..., L, N, S, D_p] (or 1 for L) is added to the projected keys, as coverage does:
+        each query then has keys of its own.
         """
 
 
@@ -163,8 +164,7 @@ class Attention(MemoryAttention):
         key_bias: Tensor | None = None,
     ) -> AttentionOutput:
         """Queries [..., N, L, D], each head with its own -> contexts [..., N, L, D_v]."""
-        keys = memory.keys if key_bias is None else memory.keys + key_bias
-        scores = self.score(query, keys)  # [..., N, L, S]
+        scores = self._scores(query, memory.keys, key_bias)  # [..., N, L, S]
         bias, allowed = AttentionMask.of(mask).split(scores, heads=True)
         if bias is not None:
             scores = scores + bias
@@ -175,6 +175,14 @@ class Attention(MemoryAttention):
         if prior is not None:
             weights = weights * prior
         return AttentionOutput(self.dropout(weights) @ memory.values, weights)
+
+    def _scores(self, query: Tensor, keys: Tensor, key_bias: Tensor | None) -> Tensor:
+        """query [..., N, L, D], keys [..., N, S, D_p] -> [..., N, L, S]"""
+        if key_bias is None:
+            return self.score(query, keys)  # type: ignore[no-any-return]
+        each = query.transpose(-2, -3).unsqueeze(-2)  # [..., L, N, 1, D]
+        scores = self.score(each, keys.unsqueeze(-4) + key_bias)  # [..., L, N, 1, S]
+        return scores.squeeze(-2).transpose(-2, -3)  # type: ignore[no-any-return]
 
     def _in_scope(
         self, query: Tensor, scores: Tensor, allowed: Tensor | None, steps: Tensor | None

@@ -4,24 +4,15 @@ Tu et al. (2016), "Modeling coverage for neural machine translation", section 3.
 every source position enters the score beside its key: v^T tanh(W s + U h_j + V C_j). V C_j is added
 to the projected key, which is that same sum for "additive" and "concat", and carries it over to
 every other score that uses keys.
+
+The vectors C [..., S, F] belong to one target, and are 0 at its start. `project_memory` computes
+what depends on the source alone, once for all targets.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True, slots=True)
-class CoverageState:
-    """The attention that each of S positions of B sentences has received so far."""
-
-    vectors: Tensor  # C [B, S, F]; 0 at the start
-    memory_terms: Tensor  # [B, S, ?], the part of every update that depends on memory alone
-
-    def select(self, rows: Tensor) -> "CoverageState":
-        return CoverageState(self.vectors[rows], self.memory_terms[rows])
 
 
 class Coverage(nn.Module, ABC):
@@ -33,20 +24,25 @@ class Coverage(nn.Module, ABC):
         self.heads = heads
         self.key = nn.Linear(size, heads * projected_size, bias=False)  # V
 
-    @abstractmethod
-    def start(self, values: Tensor) -> CoverageState:
-        """The coverage before the first step. values [B, S, M]"""
+    def start(self, values: Tensor) -> Tensor:
+        """The vectors before the first step. values [..., S, M] -> [..., S, F]"""
+        return values.new_zeros(*values.shape[:-1], self.size)
 
     @abstractmethod
-    def update(self, state: CoverageState, weights: Tensor, query: Tensor) -> CoverageState:
-        """The coverage after a step with these weights [B, S] (the mean of all heads) and query.
+    def project_memory(self, values: Tensor) -> Tensor:
+        """The part of every update that depends on memory alone. [..., S, M] -> [..., S, ?]"""
 
-        query [B, H]
+    @abstractmethod
+    def update(self, vectors: Tensor, projected: Tensor, weights: Tensor, query: Tensor) -> Tensor:
+        """The vectors [..., S, F] after a step with these weights and this query.
+
+        projected [..., S, ?] as `project_memory` returns it; weights [..., S], the mean of all
+        heads; query [..., H]
         """
 
-    def key_bias(self, state: CoverageState) -> Tensor:
-        """V C_j, which is added to the projected keys. -> [B, N, S, D_p]"""
-        bias: Tensor = self.key(state.vectors)  # [B, S, N * D_p]
+    def key_bias(self, vectors: Tensor) -> Tensor:
+        """V C_j, which is added to the projected keys. [..., S, F] -> [..., N, S, D_p]"""
+        bias: Tensor = self.key(vectors)  # [..., S, N * D_p]
         return bias.reshape(*bias.shape[:-1], self.heads, -1).transpose(-2, -3)
 
 
@@ -68,13 +64,12 @@ class LinearCoverage(Coverage):
         self.max_fertility = max_fertility  # N
         self.fertility = nn.Linear(memory_size, 1, bias=False)  # U_f
 
-    def start(self, values: Tensor) -> CoverageState:
-        fertility = self.max_fertility * torch.sigmoid(self.fertility(values))  # Phi [B, S, 1]
-        return CoverageState(torch.zeros_like(fertility), fertility)
+    def project_memory(self, values: Tensor) -> Tensor:
+        """Phi [..., S, 1]"""
+        return self.max_fertility * torch.sigmoid(self.fertility(values))
 
-    def update(self, state: CoverageState, weights: Tensor, query: Tensor) -> CoverageState:
-        fertility = state.memory_terms
-        return CoverageState(state.vectors + weights.unsqueeze(-1) / fertility, fertility)
+    def update(self, vectors: Tensor, projected: Tensor, weights: Tensor, query: Tensor) -> Tensor:
+        return vectors + weights.unsqueeze(-1) / projected
 
 
 class GRUCoverage(Coverage):
@@ -98,16 +93,15 @@ class GRUCoverage(Coverage):
         self.query = nn.Linear(query_size, 3 * size, bias=False)  # of s
         self.recurrent = nn.Linear(size, 3 * size)  # of C_{i-1,j}
 
-    def start(self, values: Tensor) -> CoverageState:
-        zeros = values.new_zeros(*values.shape[:-1], self.size)
-        return CoverageState(zeros, self.memory(values))
+    def project_memory(self, values: Tensor) -> Tensor:
+        return self.memory(values)  # type: ignore[no-any-return]
 
-    def update(self, state: CoverageState, weights: Tensor, query: Tensor) -> CoverageState:
+    def update(self, vectors: Tensor, projected: Tensor, weights: Tensor, query: Tensor) -> Tensor:
         from_inputs = (
-            state.memory_terms + self.weight(weights.unsqueeze(-1)) + self.query(query).unsqueeze(1)
-        )  # [B, S, 3F]
-        reset_x, update_x, new_x = from_inputs.chunk(3, dim=-1)  # [B, S, F] each
-        reset_h, update_h, new_h = self.recurrent(state.vectors).chunk(3, dim=-1)
+            projected + self.weight(weights.unsqueeze(-1)) + self.query(query).unsqueeze(-2)
+        )  # [..., S, 3F]
+        reset_x, update_x, new_x = from_inputs.chunk(3, dim=-1)  # [..., S, F] each
+        reset_h, update_h, new_h = self.recurrent(vectors).chunk(3, dim=-1)
         update = torch.sigmoid(update_x + update_h)
         new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        return CoverageState(new + update * (state.vectors - new), state.memory_terms)
+        return new + update * (vectors - new)

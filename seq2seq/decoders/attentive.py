@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import MemoryAttention, ProjectedMemory
-from seq2seq.attention.coverage import Coverage, CoverageState
+from seq2seq.attention.coverage import Coverage
 from seq2seq.attention.masks import AttentionMask
 from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
 from seq2seq.kernels.dropout import Dropout
@@ -38,18 +38,18 @@ class AttentionParts:
 
 
 class StepAttention(NamedTuple):
-    """What attention returns for one query a sentence."""
+    """What attention returns for one query of each hypothesis."""
 
-    context: Tensor  # [B, M]
-    weights: Tensor  # [B, N, S]
-    coverage: CoverageState | None  # of the next step
+    context: Tensor  # [R, M]
+    weights: Tensor  # [R, N, S]
+    coverage: Tensor | None  # [R, S, F] of the next step
 
 
 class RecurrentOutput(NamedTuple):
     """What the recurrent layers and attention return for one step."""
 
     layers: tuple[CellState, ...]  # the next states, lowest first
-    output: Tensor  # [B, H], of the top layer, after self-attention
+    output: Tensor  # [R, H], of the top layer, after self-attention
     past: ProjectedMemory | None  # for self-attention at the next step
     attended: StepAttention
 
@@ -85,6 +85,10 @@ class AttentiveDecoder(nn.Module, ABC):
 
     @abstractmethod
     def bind(self, memory: Memory) -> "AttentiveStep": ...
+
+    def project_coverage(self, memory: Memory) -> Tensor | None:
+        """The part of coverage that depends on memory alone: [B, S, ?]; None without coverage."""
+        return None if self.coverage is None else self.coverage.project_memory(memory.values)
 
     def project_memory(self, values: Tensor) -> ProjectedMemory:
         return self.attention.project_memory(values, self.context_dropout(values))
@@ -122,15 +126,20 @@ class AttentiveDecoder(nn.Module, ABC):
 
 @dataclass(frozen=True, slots=True)
 class AttentiveStep(ABC):
-    """A decoder's steps, bound to B memories; an order of attention is an `advance` of its own."""
+    """A decoder's steps, bound to B memories; an order of attention is an `advance` of its own.
+
+    A step has R rows, R / B consecutive ones for each memory: all queries of a sentence are
+    compared with the same keys, which are never repeated.
+    """
 
     decoder: AttentiveDecoder
     memory: Memory
     cells: CellStack  # the weights of the decoder's layers, sliced once
+    coverage_memory: Tensor | None  # [B, S, ?] of `project_coverage`
 
     @abstractmethod
     def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
-        """The recurrent layers and attention, in the order of the decoder. projected [B, G]"""
+        """The recurrent layers and attention, in the order of the decoder. projected [R, G]"""
 
     def project(self, embedded: Tensor) -> Tensor:
         """The part of the lowest gates that depends on the embeddings. [..., E] -> [..., G]"""
@@ -148,51 +157,76 @@ class AttentiveStep(ABC):
 
     def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
         decoder = self.decoder
-        embedded = decoder.embed(previous_ids)  # [B, E]
+        embedded = decoder.embed(previous_ids)  # [R, E]
         result = self.advance(self.project(embedded), state)
         context, weights, _ = result.attended
         readout = decoder.readout(
             self.state_for_readout(result, state), context, embedded
-        )  # [B, O]
+        )  # [R, O]
         return StepOutput(
             decoder.dropout(readout), weights, self.next_state(state, result, readout)
         )
 
     def select(self, rows: Tensor) -> Self:
-        return replace(self, memory=self.memory.select(rows))
+        coverage = self.coverage_memory
+        return replace(
+            self,
+            memory=self.memory.select(rows),
+            coverage_memory=None if coverage is None else coverage[rows],
+        )
 
     def attend(self, query: Tensor, state: DecoderState) -> StepAttention:
-        """Attend to the memories with one query a sentence. query [B, H]"""
-        memory, coverage = self.memory, self.decoder.coverage
+        """Attend to the memories with one query of each hypothesis. query [R, H]
+
+        The L queries of a sentence are the R / B hypotheses that it has.
+        """
+        memory = self.memory
         assert memory.projected is not None and state.step_index is not None
-        key_bias = None
-        if coverage is not None:
-            assert state.coverage is not None
-            key_bias = coverage.key_bias(state.coverage)  # [B, N, S, D_p]
+        queries = self._by_sentence(query)  # [B, L, H]
+        coverage = None if state.coverage is None else self._by_sentence(state.coverage)
         context, weights = self.decoder.attention.attend(
-            query.unsqueeze(1),
+            queries,
             memory.projected,
             AttentionMask.padding(memory.mask),
-            steps=state.step_index.unsqueeze(1),
-            key_bias=key_bias,
-        )  # [B, 1, M], [B, N, 1, S]
-        weights = weights.squeeze(2)  # [B, N, S]
-        covered = None
-        if coverage is not None:
-            assert state.coverage is not None
-            covered = coverage.update(state.coverage, weights.mean(1), query)
-        return StepAttention(context.squeeze(1), weights, covered)
+            steps=self._by_sentence(state.step_index),
+            key_bias=self._key_bias(coverage),
+        )  # [B, L, M], [B, N, L, S]
+        weights = weights.transpose(1, 2)  # [B, L, N, S]
+        covered = self._next_coverage(coverage, weights, queries)
+        return StepAttention(context.flatten(0, 1), weights.flatten(0, 1), covered)
+
+    def _by_sentence(self, rows: Tensor) -> Tensor:
+        """[R, ...] -> [B, L, ...]"""
+        return rows.reshape(len(self.memory.mask), -1, *rows.shape[1:])
+
+    def _key_bias(self, coverage: Tensor | None) -> Tensor | None:
+        """[B, L, S, F] -> [B, L, N, S, D_p]"""
+        if self.decoder.coverage is None or coverage is None:
+            return None
+        return self.decoder.coverage.key_bias(coverage)
+
+    def _next_coverage(
+        self, coverage: Tensor | None, weights: Tensor, queries: Tensor
+    ) -> Tensor | None:
+        """[B, L, S, F], [B, L, N, S] and [B, L, H] -> [R, S, F]"""
+        if self.decoder.coverage is None or coverage is None:
+            return None
+        assert self.coverage_memory is not None
+        projected = self.coverage_memory.unsqueeze(1)  # [B, 1, S, ?]
+        return self.decoder.coverage.update(coverage, projected, weights.mean(2), queries).flatten(
+            0, 1
+        )
 
     def self_attend(
         self, output: Tensor, past: ProjectedMemory | None
     ) -> tuple[Tensor, ProjectedMemory | None]:
-        """Attend to the decoder's own states, this one included. output [B, H] -> [B, H]"""
+        """Attend to the decoder's own states, this one included. output [R, H] -> [R, H]"""
         if self.decoder.self_attention is None:
             return output, None
         return self.decoder.self_attention.step(output, past)
 
     def state_for_readout(self, result: RecurrentOutput, state: DecoderState) -> Tensor:
-        """The state that the readout is computed from. -> [B, H]"""
+        """The state that the readout is computed from. -> [R, H]"""
         if self.decoder.readout_state == "previous":
             return state.layers[-1].hidden
         return result.output
@@ -200,7 +234,7 @@ class AttentiveStep(ABC):
     def next_state(
         self, state: DecoderState, result: RecurrentOutput, readout: Tensor | None
     ) -> DecoderState:
-        """The state of the next step. readout [B, O], needed only if it is fed back"""
+        """The state of the next step. readout [R, O], needed only if it is fed back"""
         assert state.step_index is not None
         feedback = {"readout": readout, "context": result.attended.context, None: None}
         return DecoderState(

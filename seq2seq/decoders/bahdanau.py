@@ -16,14 +16,14 @@ class BahdanauDecoder(AttentiveDecoder):
     """
 
     def bind(self, memory: Memory) -> "BahdanauStep":
-        return BahdanauStep(self, memory, self.stack.cells())
+        return BahdanauStep(self, memory, self.stack.cells(), self.project_coverage(memory))
 
 
 class BahdanauStep(AttentiveStep):
     def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
         previous = state.layers[-1 if self.decoder.query_layer == "top" else 0]
         attended = self.attend(previous.hidden, state)
-        context = attended.context  # c_t [B, M]
+        context = attended.context  # c_t [R, M]
         extra = context if state.feedback is None else torch.cat([context, state.feedback], dim=-1)
         layers, output = self.cells.step(
             projected, state.layers, extra, self.decoder.upper_input(context)

@@ -35,7 +35,8 @@ class ConditionalDecoder(AttentiveDecoder):
         self.first = first
 
     def bind(self, memory: Memory) -> "ConditionalStep":
-        return ConditionalStep(self, memory, self.stack.cells(), self.first.cell())
+        coverage = self.project_coverage(memory)
+        return ConditionalStep(self, memory, self.stack.cells(), coverage, self.first.cell())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class ConditionalStep(AttentiveStep):
     def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
         between = self.first.step(projected, state.layers[0], state.feedback)  # s'_t
         attended = self.attend(between.hidden, state)
-        context = attended.context  # c_t [B, M]
+        context = attended.context  # c_t [R, M]
         lowest = self.cells.step_lowest(self.cells.project(context), between)
         upper, output = self.cells.step_upper(
             lowest.hidden, state.layers[1:], self.decoder.upper_input(context)

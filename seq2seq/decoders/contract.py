@@ -6,7 +6,6 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import ProjectedMemory
-from seq2seq.attention.coverage import CoverageState
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.decoders.readout import Readout
 from seq2seq.kernels.dropout import NO_DROPOUT, DropoutRates
@@ -36,20 +35,24 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class DecoderState:
-    """Everything that one step passes to the next; what a decoder does not use is None."""
+    """Everything that one step passes to the next; what a decoder does not use is None.
+
+    It has R rows, one for each hypothesis: R / B consecutive ones for each of the B sentences of
+    the memory, which all of these share.
+    """
 
     layers: tuple[CellState, ...]  # lowest first
-    feedback: Tensor | None = None  # [B, O] or [B, M]: the last readout or context
-    coverage: CoverageState | None = None
+    feedback: Tensor | None = None  # [R, O] or [R, M]: the last readout or context
+    coverage: Tensor | None = None  # [R, S, F], the vectors of `Coverage`
     past: ProjectedMemory | None = None  # the decoder's own states so far, for self-attention
-    step_index: Tensor | None = None  # [B], of the next step, from 1, for local attention
+    step_index: Tensor | None = None  # [R], of the next step, from 1, for local attention
 
     def select(self, rows: Tensor) -> "DecoderState":
         return replace(
             self,
             layers=tuple(layer.select(rows) for layer in self.layers),
             feedback=None if self.feedback is None else self.feedback[rows],
-            coverage=None if self.coverage is None else self.coverage.select(rows),
+            coverage=None if self.coverage is None else self.coverage[rows],
             past=None if self.past is None else self.past.select(rows),
             step_index=None if self.step_index is None else self.step_index[rows],
         )
@@ -63,10 +66,10 @@ class UnrollOutput(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """One step of a batch whose targets are being written."""
+    """One step of R targets that are being written."""
 
-    readout: Tensor  # [B, O]
-    weights: Tensor | None  # [B, N, S]; None without attention
+    readout: Tensor  # [R, O]
+    weights: Tensor | None  # [R, N, S]; None without attention
     state: DecoderState  # of the next step
 
 
@@ -74,15 +77,15 @@ class StepFunctions(Protocol):
     """A decoder bound to B memories and to its present weights."""
 
     def start(self) -> DecoderState:
-        """The state of the first step."""
+        """The state of the first step, with one row for each memory."""
         ...
 
     def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
-        """previous_ids [B], BOS at the first step"""
+        """previous_ids [R], BOS at the first step; R / B consecutive rows for each memory"""
         ...
 
     def select(self, rows: Tensor) -> "StepFunctions":
-        """The decoder bound to these rows of the memories. rows [B'] int64"""
+        """The decoder bound to these of the B memories. rows [B'] int64"""
         ...
 
 

@@ -17,7 +17,7 @@ class LuongDecoder(AttentiveDecoder):
     """
 
     def bind(self, memory: Memory) -> "LuongStep":
-        return LuongStep(self, memory, self.stack.cells())
+        return LuongStep(self, memory, self.stack.cells(), self.project_coverage(memory))
 
     def unroll(self, decoder_input: Tensor, memory: Memory) -> UnrollOutput:
         if self.feedback or self.coverage is not None or self.readout_state == "previous":

@@ -75,13 +75,14 @@ class PlainStep:
 
     def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
         decoder, summary, past = self.decoder, self.memory.summary, state.past
-        embedded = decoder.embed(previous_ids)  # [B, E]
+        embedded = decoder.embed(previous_ids)  # [R, E]
+        summary = summary.repeat_interleave(len(embedded) // len(summary), dim=0)  # [R, Z]
         layers, output = self.cells.step(
             self.cells.project(embedded), state.layers, decoder.extra_input(summary)
         )
         if decoder.self_attention is not None:
             output, past = decoder.self_attention.step(output, past)
-        readout = decoder.dropout(decoder.readout(output, summary, embedded))  # [B, O]
+        readout = decoder.dropout(decoder.readout(output, summary, embedded))  # [R, O]
         return StepOutput(readout, None, DecoderState(layers, past=past))
 
     def select(self, rows: Tensor) -> "PlainStep":

@@ -1,77 +1,86 @@
-"""Attention weights as lines of text of a given width; cli/terminal/drawing.py colours them.
+"""Tables of weights as lines of text of a given width; cli/terminal/drawing.py colours them.
 
-A map has a row for each target word and a column for each source word. It is drawn as a `grid`
-(two terminal cells a column), or if that is too wide `compact` (one cell), or else as a `list` of
-the largest weights. Widths are measured in terminal cells. No line is ever wider than `width`, and
-a shortened label ends in "…". Terminals disagree on the width of joined and stacked scripts and on
-the order of right-to-left ones, so such labels are put at the end of their lines.
+A map has a row for each target word and a column for each source word. The styles:
+
+    grid     two terminal cells a column
+    compact  one cell a column
+    half     one cell a column, two rows a line; columns are numbered
+    values   three cells a column, with the weight in hundredths
+    list     for each row the largest weights with bars; no map
+
+`auto` takes the first of grid, compact and list that fits, or `half` where only that fits the
+height. Widths are measured in terminal cells. No line is ever wider than `width`, and a shortened
+label ends in "…". A map that was asked for and is too wide is drawn in parts. Labels that are not
+plain (see `labels`) are put at the end of their lines.
 """
 
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
-from typing import Literal, TypeAlias
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import ArrayLike
-from wcwidth import iter_graphemes, wcswidth
 
 from seq2seq.evaluation.alignment import Alignment, FloatArray, display_labels
-from seq2seq.system.visible import visible
+from seq2seq.rendering.drawing import MARK, UPPER_HALF, Drawing, Mode, Span, Spans, Style, clip
+from seq2seq.rendering.labels import (
+    cell_width,
+    graphemes_of,
+    is_plain,
+    left_justified,
+    numbers,
+    packed,
+    printable,
+    right_justified,
+    shorten,
+    widest,
+    written_downwards,
+)
+from seq2seq.rendering.summary import summary
+from seq2seq.system.figures import counted
 
 CAUTION = (
     "attention is not word alignment: it shows which words the decoder attended to, "
     "and recurrent decoders are often one word off"
 )
-MARK = "•"
-"""Marks the largest weight of a row, so that colour is never the only sign of it."""
 
 _GAMMA = 0.6  # makes small weights visible: a shade is (weight / largest) ** _GAMMA
-_GLYPH_SHADES = (0.15, 0.4, 0.7)  # the lowest shades drawn as ░, ▒ and ▓
-_ROW_LABEL_WIDTH = 10  # cells that row labels keep, if need be by a narrower mode
-_HEADER_HEIGHT = 14  # graphemes; a longer column label is shortened
+_ROW_LABEL_WIDTH = 10  # cells that row labels keep, if need be by a narrower style
+_COLUMN_WIDTH: dict[Mode, int] = {"grid": 2, "compact": 1, "half": 1, "values": 3}
 _BAR_WIDTH = 8  # cells of a bar for weight 1
 _LIST_LENGTH, _LIST_THRESHOLD = 3, 0.02  # weights listed in a row, at most and from
 
-Mode: TypeAlias = Literal["grid", "compact", "list"]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A run of text in one style."""
-
-    text: str
-    shade: float | None = None
-    """How strongly to shade the background, from 0 to 1; None for text outside the map."""
-    strong: bool = False
-    """Part of the largest weight of its row."""
-
-
-Spans: TypeAlias = tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A table of weights, laid out as lines of styled text."""
-
-    lines: tuple[Spans, ...]
-    mode: Mode
-
 
 def draw_alignment(
-    alignment: Alignment, *, width: int, values: bool = False, caution: bool = False
+    alignment: Alignment,
+    *,
+    width: int,
+    style: Style = "auto",
+    height: int | None = None,
+    summarised: bool = False,
+    probability: float | None = None,
+    note: str | None = None,
 ) -> Drawing:
-    """Lay out an alignment, target words as rows and source words as columns, in `width` cells."""
-    return draw_matrix(
+    """Lay out an alignment, target words as rows and source words as columns, in `width` cells.
+
+    height: lines of the screen, for `auto`; None where it does not matter
+    summarised: whether entropy, coverage and source words with little of it are put below
+    probability: of a target piece, the geometric mean; named in the summary
+    note: put below all of it
+    """
+    drawing = draw_matrix(
         display_labels(alignment.target),
         display_labels(alignment.source),
         alignment.weights,
         width=width,
-        values=values,
-        note=CAUTION if caution else None,
+        style=style,
+        height=height,
     )
+    lines = drawing.lines
+    if summarised:
+        lines += summary(alignment, width=max(1, width), probability=probability)
+    return Drawing((*lines, *_note_lines(note, width)), drawing.mode)
 
 
 def draw_matrix(
@@ -80,57 +89,31 @@ def draw_matrix(
     weights: ArrayLike,
     *,
     width: int,
-    values: bool = False,
+    style: Style = "auto",
+    height: int | None = None,
     note: str | None = None,
 ) -> Drawing:
     """Lay out any table of weights [rows, columns], such as users by films, in `width` cells.
 
-    Each row is shaded from zero to its own largest weight; with `values` every cell also shows its
-    weight in hundredths. NaN and infinity are drawn as "?". The note is put below.
+    Each row is shaded from zero to its own largest weight. NaN and infinity are drawn as "?", in
+    the style `half` as 0. The note is put below.
+
+    height: lines of the screen, for `auto`; None where it does not matter
     """
     matrix = np.asarray(weights, np.float64).reshape(len(rows), len(columns))
-    table = _Table(list(map(_printable, rows)), list(map(_printable, columns)), matrix)
+    table = _Table(list(map(printable, rows)), list(map(printable, columns)), matrix)
     width = max(1, width)
-    mode = _choose_mode(table, width, values=values)
-    if mode == "list":
-        lines = _draw_list(table, width)
-    else:
-        lines = _draw_map(table, width, mode, values=values)
-    if note:
-        lines += [(Span(part),) for part in textwrap.wrap(_printable(note), width)]
-    return Drawing(tuple(_clip(line, width) for line in lines), mode)
+    mode, reason = _choose_mode(table, width, style, height)
+    lines = _draw_list(table, width) if mode == "list" else _draw_map(table, width, mode)
+    if reason:
+        lines += [(Span(part, quiet=True),) for part in textwrap.wrap(reason, width)]
+    lines += _note_lines(note, width)
+    return Drawing(tuple(clip(line, width) for line in lines), mode)
 
 
-def plain_text(drawing: Drawing) -> str:
-    """The drawing without colours, shaded by ` ░▒▓█`; every line ends in "\\n"."""
-    return "".join("".join(map(glyphs, line)).rstrip() + "\n" for line in drawing.lines)
-
-
-def glyphs(span: Span) -> str:
-    """The text of a span without colours; only the largest weight of a row is drawn as █."""
-    if span.shade is None or span.text.strip(f" {MARK}"):
-        return span.text
-    if span.strong:
-        return "█" * len(span.text)
-    level = sum(span.shade >= lowest for lowest in _GLYPH_SHADES)
-    return " ░▒▓"[level] * len(span.text)
-
-
-def cell_width(text: str) -> int:
-    """Terminal cells that this text takes, after `visible`."""
-    return max(0, wcswidth(text))
-
-
-def shorten(text: str, width: int) -> str:
-    """The text, or as much of its start as fits in `width` cells with "…" after it."""
-    if cell_width(text) <= width:
-        return text
-    kept = ""
-    for grapheme in iter_graphemes(text):
-        if cell_width(f"{kept}{grapheme}…") > width:  # a joiner may merge with what follows
-            break
-        kept += grapheme
-    return kept + "…" if width > 0 else ""
+def _note_lines(note: str | None, width: int) -> list[Spans]:
+    lines = textwrap.wrap(printable(note), max(1, width)) if note else []
+    return [clip((Span(line, quiet=True),), max(1, width)) for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,110 +125,132 @@ class _Table:
     @property
     def labels_at_end(self) -> bool:
         """Whether row labels go to the end of their lines, where their width does not matter."""
-        return not all(map(_is_plain, self.rows))
+        return not all(map(is_plain, self.rows))
 
-    @property
-    def needs_legend(self) -> bool:
+    def label_width(self, mode: Mode) -> int:
+        """Cells that everything beside the cells of a map needs at least."""
+        longest = min(widest(self.rows), _ROW_LABEL_WIDTH)
+        if mode != "half":
+            return longest + 1
+        number = len(str(len(self.columns))) + 1  # on either side
+        return 2 * (max(len(str(len(self.rows))), longest) + 1 + number)
+
+    def numbered(self, mode: Mode) -> bool:
         """Whether columns are numbered, because some labels cannot be written downwards."""
-        return not all(map(_is_plain, self.columns))
+        if mode == "half" or not all(map(is_plain, self.columns)):
+            return True
+        return any(cell_width(each) > _COLUMN_WIDTH[mode] for each in graphemes_of(self.columns))
 
 
-def _printable(label: str) -> str:
-    """A label safe to print: in composed form, without control characters, never blank."""
-    text = unicodedata.normalize("NFC", visible(label))
-    if not text.strip():
-        return "␣"
-    return f"◌{text}" if unicodedata.category(text[0])[0] == "M" else text
+def _choose_mode(
+    table: _Table, width: int, style: Style, height: int | None
+) -> tuple[Mode, str | None]:
+    """The mode to draw in, and why it is none of those that were to be expected."""
+    count = len(table.columns)
+
+    def columns_in(mode: Mode) -> int:
+        return max(0, width - table.label_width(mode)) // _COLUMN_WIDTH[mode]
+
+    if style == "list":
+        return "list", None
+    if style != "auto":
+        if columns_in(style) or not count:
+            return style, None
+        return "list", f"a list: no column of {style} fits in {counted(width, 'cell')}"
+    if columns_in("compact") < count:
+        return "list", f"a list: {counted(count, 'column')} do not fit in {width} cells"
+    wide: Mode = "grid" if columns_in("grid") >= count else "compact"
+    too_high = height is not None and _map_height(table, wide, width) > height
+    if too_high and columns_in("half") >= count:
+        return "half", "two rows a line, to fit the height of the screen; maxima are numbered"
+    return wide, None
 
 
-# Scripts whose characters are neither joined nor stacked nor written from right to left.
-_PLAIN = (
-    (0x0020, 0x058F),  # Latin, combining marks, Greek, Cyrillic, Armenian
-    (0x10A0, 0x10FF),  # Georgian
-    (0x13A0, 0x13FF),  # Cherokee
-    (0x1C80, 0x1CBF),  # Cyrillic and Georgian extensions
-    (0x1D00, 0x1FFF),  # phonetic, Latin and Greek extensions
-    (0x2010, 0x2E7F),  # punctuation, letterlike and other symbols, more Latin and Cyrillic
-    (0x2E80, 0xA4CF),  # CJK, Kana, Bopomofo, Yi
-    (0xA640, 0xA69F),  # Cyrillic
-    (0xA700, 0xA7FF),  # Latin
-    (0xAB30, 0xAB6F),  # Latin
-    (0xAC00, 0xD7A3),  # Hangul syllables
-    (0xF900, 0xFAFF),  # CJK compatibility
-    (0xFE30, 0xFE4F),  # CJK compatibility
-    (0xFF01, 0xFFEE),  # fullwidth and halfwidth forms
-    (0xFFFD, 0xFFFD),  # the replacement character
-    (0x1D400, 0x1D7FF),  # mathematical letters
-    (0x1F000, 0x1F1E5),  # symbols, up to the letters of flags
-    (0x1F200, 0x1FAFF),  # emoji
-    (0x20000, 0x3FFFF),  # CJK
-)
+def _map_height(table: _Table, mode: Mode, width: int) -> int:
+    """Lines of a map that is not drawn in parts."""
+    if not table.numbered(mode):
+        return len(written_downwards(table.columns)) + len(table.rows)
+    names = _numbered(table.columns, range(len(table.columns)))
+    return len(str(len(names))) + len(table.rows) + len(packed(names, width))
 
 
-def _is_plain(label: str) -> bool:
-    """Whether all terminals agree on the width of this label, and of its characters one by one."""
-    return label.isascii() or all(map(_is_plain_grapheme, iter_graphemes(label)))
+def _draw_map(table: _Table, width: int, mode: Mode) -> list[Spans]:
+    """The map, in parts of as many columns as fit in the width."""
+    count = len(table.columns)
+    size = max(1, (width - table.label_width(mode)) // _COLUMN_WIDTH[mode])
+    if count <= size:
+        return _draw_part(table, range(count), width, mode)
+    lines: list[Spans] = []
+    for first in range(0, count, size):
+        part = range(first, min(first + size, count))
+        title = f"{first + 1}–{part[-1] + 1} of {count}"
+        longer = f"columns {title}"
+        lines.append((Span(longer if cell_width(longer) <= width else title, quiet=True),))
+        lines += _draw_part(table, part, width, mode)
+    return lines
 
 
-def _is_plain_grapheme(grapheme: str) -> bool:
-    first, marks = grapheme[0], grapheme[1:]
-    return (
-        any(low <= ord(first) <= high for low, high in _PLAIN)
-        and unicodedata.category(first) not in ("Mn", "Mc", "Me", "Cf", "Cn")
-        and all("\u0300" <= mark <= "\u036f" for mark in marks)
-    )
-
-
-def _is_right_to_left(label: str) -> bool:
-    return any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in label)
-
-
-def _choose_mode(table: _Table, width: int, *, values: bool) -> Mode:
-    """The widest form of map that fits beside the row labels, or else a list."""
-    longest = max(map(cell_width, table.rows), default=0)
-    available = width - 1 - min(longest, _ROW_LABEL_WIDTH)
-    if _column_width("grid", values=values) * len(table.columns) <= available:
-        return "grid"
-    return "compact" if len(table.columns) <= available and not values else "list"
-
-
-def _column_width(mode: Mode, *, values: bool) -> int:
-    return 1 if mode == "compact" else 3 if values else 2
-
-
-def _draw_map(table: _Table, width: int, mode: Mode, *, values: bool) -> list[Spans]:
-    """Column labels written downwards, a line of cells for each row, and a legend if needed."""
-    column = _column_width(mode, values=values)
-    longest = max(map(cell_width, table.rows), default=0)
-    label_width = min(longest, width - 1 - column * len(table.columns))
-    labels = [shorten(label, label_width) for label in table.rows]
-
-    parts = (part for label in table.columns for part in iter_graphemes(label))
-    numbered = table.needs_legend or any(cell_width(part) > column for part in parts)
-    names = _numbers(len(table.columns)) if numbered else table.columns
-    margin = "" if table.labels_at_end else " " * (label_width + 1)
+def _draw_part(table: _Table, part: range, width: int, mode: Mode) -> list[Spans]:
+    """Column labels written downwards, lines of cells, and a legend if needed."""
+    numbered = table.numbered(mode)
+    names = numbers(len(table.columns)) if numbered else table.columns
+    draw = _half_lines if mode == "half" else _row_lines
+    margin, cells = draw(table, part, width, mode)
+    column = _COLUMN_WIDTH[mode]
     lines: list[Spans] = [
-        (Span((margin + "".join(_in_column(part, column) for part in row)).rstrip()),)
-        for row in _stacked(names)
+        (Span((" " * margin + "".join(_in_column(each, column) for each in row)).rstrip()),)
+        for row in written_downwards([names[index] for index in part])
     ]
-    for label, weights in zip(labels, table.weights, strict=True):
-        cells = _cells(weights, column, values=values)
+    lines += cells
+    if numbered:
+        lines += _legend(table.columns, part, width)
+    return lines
+
+
+def _row_lines(table: _Table, part: range, width: int, mode: Mode) -> tuple[int, list[Spans]]:
+    """A line for each row, and the cells in front of the first column."""
+    column = _COLUMN_WIDTH[mode]
+    label_width = min(widest(table.rows), width - 1 - column * len(part))
+    lines: list[Spans] = []
+    for label, weights in zip(table.rows, table.weights, strict=True):
+        text = shorten(label, label_width)
+        cells = _cells(weights, part, column, values=mode == "values")
         if table.labels_at_end:
-            lines.append((*cells, Span(f" {label}")))
+            lines.append((*cells, Span(f" {text}")))
         else:
-            lines.append((Span(_rjust(label, label_width) + " "), *cells))
-    return lines + (_legend(table.columns, width) if numbered else [])
+            lines.append((Span(right_justified(text, label_width) + " "), *cells))
+    return (0 if table.labels_at_end else label_width + 1), lines
 
 
-def _stacked(labels: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    """Labels written downwards, all ending on the last line: a tuple of graphemes for each line."""
-    stacks = [list(iter_graphemes(label)) for label in labels]
-    stacks = [
-        stack if len(stack) <= _HEADER_HEIGHT else [*stack[: _HEADER_HEIGHT - 1], "…"]
-        for stack in stacks
-    ]
-    upwards = zip_longest(*(reversed(stack) for stack in stacks), fillvalue="")
-    return reversed(list(upwards))
+def _half_lines(table: _Table, part: range, width: int, mode: Mode) -> tuple[int, list[Spans]]:
+    """Two rows a line, with the number of each one's largest weight beside its label.
+
+    The upper row has its label on the left, the lower one on the right.
+    """
+    number = len(str(len(table.columns)))
+    available = (width - len(part)) // 2 - number - 2  # cells of a label
+    names = numbers(len(table.rows)) if table.labels_at_end else table.rows
+    label_width = min(widest(names), available)
+    lines: list[Spans] = []
+    for first in range(0, len(table.rows), 2):
+        shown = [*_shades(table.weights[first : first + 2]), np.zeros(len(table.columns))][:2]
+        best = [_best(row) for row in table.weights[first : first + 2]]
+        found = [
+            (shorten(name, label_width), "" if index is None else str(index + 1))
+            for name, index in zip(names[first : first + 2], best, strict=True)
+        ]
+        left = right_justified(found[0][0], label_width) + f" {found[0][1]:>{number}} "
+        cells = (
+            Span(UPPER_HALF * len(list(alike)), lower, upper=upper)
+            for (upper, lower), alike in groupby(
+                zip(*(row[part.start : part.stop].tolist() for row in shown), strict=True)
+            )
+        )
+        right = f" {found[1][1]:<{number}} {found[1][0]}".rstrip() if len(found) > 1 else ""
+        lines.append((Span(left), *cells, *((Span(right),) if right else ())))
+    if table.labels_at_end:
+        lines += _legend(table.rows, range(len(table.rows)), width)
+    return label_width + number + 2, lines
 
 
 def _in_column(text: str, column: int) -> str:
@@ -254,30 +259,22 @@ def _in_column(text: str, column: int) -> str:
     return text + " " * (column - cell_width(text))
 
 
-def _numbers(count: int) -> list[str]:
-    return [str(number) for number in range(1, count + 1)]
+def _numbered(labels: Sequence[str], part: range) -> list[str]:
+    return [f"{index + 1} {labels[index]}" for index in part]
 
 
-def _legend(labels: Sequence[str], width: int) -> list[Spans]:
+def _legend(labels: Sequence[str], part: range, width: int) -> list[Spans]:
     """The labels of numbered columns: side by side, or one a line if any runs right to left."""
-    entries = [f"{number} {label}" for number, label in enumerate(labels, start=1)]
-    if any(map(_is_right_to_left, labels)):
-        return [(Span(entry),) for entry in entries]
-    lines: list[str] = []
-    for entry in entries:
-        if lines and cell_width(f"{lines[-1]}   {entry}") <= width:
-            lines[-1] += f"   {entry}"
-        else:
-            lines.append(entry)
-    return [(Span(line),) for line in lines]
+    return [(Span(line),) for line in packed(_numbered(labels, part), width)]
 
 
-def _cells(weights: FloatArray, column: int, *, values: bool) -> list[Span]:
+def _cells(weights: FloatArray, part: range, column: int, *, values: bool) -> list[Span]:
     """The cells of one row; adjacent cells of the same style become one span."""
     best = _best(weights)
-    shades = _shades(weights)
+    shown = weights[part.start : part.stop].tolist()
+    shades = _shades(weights)[part.start : part.stop].tolist()
     spans = []
-    for index, (weight, shade) in enumerate(zip(weights.tolist(), shades.tolist(), strict=True)):
+    for index, weight, shade in zip(part, shown, shades, strict=True):
         mark = MARK if index == best else ""
         if not np.isfinite(weight):
             text = "? ".rjust(column)
@@ -305,21 +302,20 @@ def _best(weights: FloatArray) -> int | None:
 
 
 def _shades(weights: FloatArray) -> FloatArray:
-    """(weight / the row's largest) ** _GAMMA, rounded to hundredths: 0 to 1."""
+    """(weight / the row's largest) ** _GAMMA, rounded to hundredths: 0 to 1. [..., S]"""
     finite = np.where(np.isfinite(weights), np.maximum(weights, 0.0), 0.0)
-    largest = finite.max(initial=0.0)
-    if largest <= 0:
-        return np.zeros(weights.shape)
-    shades: FloatArray = np.round((finite / largest) ** _GAMMA, 2)
+    largest = finite.max(axis=-1, initial=0.0, keepdims=True)
+    shares = np.divide(finite, largest, out=np.zeros(finite.shape), where=largest > 0)
+    shades: FloatArray = np.round(shares**_GAMMA, 2)
     return shades
 
 
 def _draw_list(table: _Table, width: int) -> list[Spans]:
     """The largest weights of each row with their columns; on one line if the labels allow it."""
-    label_width = min(max(map(cell_width, table.rows), default=0), max(4, width // 3))
+    label_width = min(widest(table.rows), max(4, width // 3))
     best_width = width - (label_width + len(" ← ") + len(" 0.93 ") + _BAR_WIDTH)
-    longest = max(map(cell_width, table.columns), default=0)
-    if table.labels_at_end or table.needs_legend or best_width < min(longest, 8):
+    plain = all(map(is_plain, (*table.rows, *table.columns)))
+    if not plain or best_width < min(widest(table.columns), 8):
         return [
             line for index in range(len(table.rows)) for line in _entry_lines(table, index, width)
         ]
@@ -330,7 +326,7 @@ def _draw_list(table: _Table, width: int) -> list[Spans]:
 
 def _list_line(table: _Table, row: int, label_width: int, best_width: int, width: int) -> Spans:
     """`cat ← Katze 0.93 ▇▇▇▇▇▇▇ · die 0.04`, with as many columns as fit."""
-    label = _ljust(shorten(table.rows[row], label_width), label_width)
+    label = left_justified(shorten(table.rows[row], label_width), label_width)
     strongest = _strongest(table.weights[row])
     if not strongest:
         return (Span(label),)
@@ -377,17 +373,3 @@ def _strongest(weights: FloatArray) -> list[int]:
 
 def _bar(weight: float) -> str:
     return "▇" * round(_BAR_WIDTH * min(max(weight, 0.0), 1.0))
-
-
-def _ljust(text: str, width: int) -> str:
-    return text + " " * (width - cell_width(text))
-
-
-def _rjust(text: str, width: int) -> str:
-    return " " * (width - cell_width(text)) + text
-
-
-def _clip(line: Spans, width: int) -> Spans:
-    """The line, shortened with "…" if even its narrowest form is too wide."""
-    text = "".join(span.text for span in line)
-    return line if cell_width(text) <= width else (Span(shorten(text, width)),)

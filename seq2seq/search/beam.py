@@ -72,11 +72,13 @@ def beam_search(
         ends, continues = _split_finished(candidates, eos=eos, beam=beam, last=last)
         finished.add(ends, candidates, beams.sentences, length=beams.length + 1)
 
-        beams, parents, ids = beams.advance(candidates, continues, finished)
+        beams, left, parents, ids = beams.advance(candidates, continues, finished)
         history.add(parents, ids, output.weights)
         if len(beams.sentences):
-            state = output.state.select(parents.to(output.logits.device))
-            previous_ids = ids.to(output.logits.device)
+            device = output.logits.device
+            kept = None if bool(left.all()) else left.nonzero().squeeze(1).to(device)
+            state = output.state.select(parents.to(device), kept)
+            previous_ids = ids.to(device)
     return history.hypotheses(finished.kept)
 
 
@@ -141,9 +143,10 @@ class _Beams:
 
     def advance(
         self, candidates: _Candidates, continues: Tensor, finished: "_FinishedHypotheses"
-    ) -> tuple["_Beams", Tensor, Tensor]:
-        """The beams of the next step, with parent [B' * K] and last id [B' * K] of every row.
+    ) -> tuple["_Beams", Tensor, Tensor, Tensor]:
+        """The beams of the next step, which sentences they are of [B], parents and last ids.
 
+        The row that each of the next rows continues, and the id that it ends in: [B' * K] each.
         Sentences whose best hypothesis can no longer become better than the finished ones are
         dropped, as are those with no hypothesis that `continues` [B, C].
         """
@@ -160,7 +163,7 @@ class _Beams:
             self.length + 1,
         )
         parents = candidates.parents.gather(1, columns)[searched].flatten()
-        return beams, parents, candidates.ids.gather(1, columns)[searched].flatten()
+        return beams, searched, parents, candidates.ids.gather(1, columns)[searched].flatten()
 
 
 def _split_finished(

@@ -59,7 +59,8 @@ def greedy_search(
         kept = unfinished.nonzero().squeeze(1)  # [R']
         state = output.state
         if 0 < len(kept) < len(active):
-            state = state.select(kept.to(output.logits.device))
+            rows_kept = kept.to(output.logits.device)
+            state = state.select(rows_kept, rows_kept)
         active, previous_ids = active[kept], ids[kept].to(output.logits.device)
     divisors = [length_divisor(length, alpha=length_penalty) for length in lengths.tolist()]
     return _hypotheses(written, weights, lengths.tolist(), totals.tolist(), divisors)

@@ -8,10 +8,17 @@ from torch import Tensor
 
 
 class SearchState(Protocol):
-    """What a model carries from one step to the next, with one row for each hypothesis."""
+    """What a model carries from one step to the next, with one row for each hypothesis.
 
-    def select(self, rows: Tensor) -> Self:
-        """Keep, reorder or repeat rows. rows [R'] int64 -> a state of R' rows."""
+    The rows of a sentence are consecutive, and every sentence has as many.
+    """
+
+    def select(self, rows: Tensor, sentences: Tensor | None) -> Self:
+        """Keep, reorder or repeat rows. rows [R'] int64 -> a state of R' rows.
+
+        sentences [B'] int64: which sentences, of those that the state has, are left; None: all. The
+        rows of one stay those of one: what belongs to a source need not be repeated for its rows.
+        """
         ...
 
 

@@ -21,7 +21,7 @@ class Inference(Protocol[StateT]):
     def device(self) -> str: ...
 
     def start(self, sources: Sequence[Sequence[int]]) -> StateT:
-        """Encode R sources: the state of R hypotheses without ids."""
+        """Encode B sources: the state of B hypotheses without ids."""
         ...
 
     def step(self, previous_ids: Tensor, state: StateT) -> SearchStep[StateT]:
@@ -35,15 +35,16 @@ class Inference(Protocol[StateT]):
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """The state of one model's hypotheses: the decoder's, the decoder bound to its sources, and
-    the output layer bound to its weights."""
+    """The state of one model's hypotheses: the decoder's, of R rows, the decoder bound to its B
+    sources, and the output layer bound to its weights."""
 
     decoder: DecoderState
     bound: StepFunctions
     output: BoundOutputLayer
 
-    def select(self, rows: Tensor) -> "ModelState":
-        return ModelState(self.decoder.select(rows), self.bound.select(rows), self.output)
+    def select(self, rows: Tensor, sentences: Tensor | None) -> "ModelState":
+        bound = self.bound if sentences is None else self.bound.select(sentences)
+        return ModelState(self.decoder.select(rows), bound, self.output)
 
 
 @dataclass(frozen=True)

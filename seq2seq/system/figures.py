@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def megabytes(size: int) -> str:
@@ -45,11 +45,11 @@ def sparkline(values: Sequence[float], *, width: int) -> str:
     if not values:
         return ""
     low, high = min(values), max(values)
-    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BLOCKS[round((value - low) * scale)] for value in values)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((value - low) * scale)] for value in values)
 
 
 def bars(counts: Sequence[int]) -> str:
     """A histogram in eighths of its greatest count; a count above 0 gets at least one eighth."""
     top = max(counts)
-    return "".join((" " + _BLOCKS)[-(-8 * count // top) if top else 0] for count in counts)
+    return "".join((" " + BLOCKS)[-(-8 * count // top) if top else 0] for count in counts)

@@ -1,7 +1,8 @@
 """Drawings compared with kept ones, for every script, width and type of terminal.
 
-The files under `drawings/` hold what this program drew; on a real screen (tmux, 80 and 200 columns)
-the columns were seen to line up. After an intended change, write them again and read the diff:
+The files under `drawings/` hold what this program drew; that columns line up on a real screen is
+checked in tests/journeys/test_real_screen.py. After an intended change, write them again and read
+the diff:
 
     python tests/golden/test_alignment_drawings.py
 """
@@ -16,10 +17,15 @@ from rich.console import Console
 
 from cli.terminal.drawing import draw
 from seq2seq.evaluation.alignment import Alignment
-from seq2seq.rendering.text import draw_alignment
+from seq2seq.rendering.drawing import Style
+from seq2seq.rendering.text import CAUTION, draw_alignment
 
 DRAWINGS = Path(__file__).parent / "drawings"
 WIDTHS = (20, 40, 80, 200)
+CAPTURED: list[tuple[str | None, Style]] = [
+    *((None, style) for style in ("auto", "values", "half", "list")),
+    *((system, style) for system in ("standard", "256", "truecolor") for style in ("auto", "half")),
+]
 SENTENCES = {
     "latin": (
         "Der Donaudampfschifffahrtskapitän grüßt zwei junge Männer , die im Freien stehen .",
@@ -44,24 +50,30 @@ def sentence(name: str) -> Alignment:
 
 def captures(name: str) -> str:
     """Every style of one sentence; widths that give the same drawing share one capture."""
-    styles = [("plain", None, False), ("plain with values", None, True), ("colour", "256", False)]
     parts = []
-    for style, colours, values in styles:
-        drawn = [(width, _drawn(name, width, colours, values)) for width in WIDTHS]
+    for system, style in CAPTURED:
+        drawn = [(width, _drawn(name, width, system, style)) for width in WIDTHS]
         for text, alike in groupby(drawn, key=lambda pair: pair[1]):
             widths = ", ".join(str(width) for width, _ in alike)
-            parts.append(f"== {style}, {widths} columns\n{text}")
+            parts.append(f"== {system or 'no colours'}, {style}, {widths} columns\n{text}")
     return "\n".join(parts)
 
 
-def _drawn(name: str, width: int, colours: str | None, values: bool) -> str:
+def _drawn(name: str, width: int, system: str | None, style: Style) -> str:
     stream = io.StringIO()
     console = Console(
-        file=stream, width=width, force_terminal=bool(colours), color_system=colours, no_color=False
+        file=stream, width=width, force_terminal=bool(system), color_system=system, no_color=False
     )
-    draw(
-        draw_alignment(sentence(name), width=width, values=values, caution=name == "latin"), console
+    plain = system is None
+    drawing = draw_alignment(
+        sentence(name),
+        width=width,
+        style=style,
+        summarised=plain and style == "auto",
+        probability=0.9,
+        note=CAUTION if plain and name == "latin" else None,
     )
+    draw(drawing, console)
     return stream.getvalue().replace("\x1b", "␛")
 
 

@@ -8,7 +8,7 @@ from recurrent_references import CellWeights
 from tiny import redraw
 
 from seq2seq.attention.attention import Attention, MultiHeadAttention
-from seq2seq.attention.coverage import Coverage, CoverageState, GRUCoverage, LinearCoverage
+from seq2seq.attention.coverage import Coverage, GRUCoverage, LinearCoverage
 from seq2seq.attention.masks import AttentionMask
 from seq2seq.attention.scores import SCORES, ScoreSizes, build_score
 from seq2seq.kernels.padding import length_mask
@@ -53,15 +53,13 @@ def gru_weights(coverage: GRUCoverage) -> CellWeights:
     )
 
 
-def coverage_after(kind: str, coverage: Coverage) -> tuple[CoverageState, list[torch.Tensor]]:
-    """The coverage after T steps, and its vectors [B, S, F] before each step and at the end."""
+def coverage_after(kind: str, coverage: Coverage) -> list[torch.Tensor]:
+    """The vectors [B, S, F] before each of T steps, and at the end."""
     values, queries = drawn(B, S, M, seed=1), drawn(T, B, H, seed=2)
-    state = coverage.start(values)
-    vectors = [state.vectors]
+    projected, vectors = coverage.project_memory(values), [coverage.start(values)]
     for weights, query in zip(weights_of_steps(seed=3), queries, strict=True):
-        state = coverage.update(state, weights, query)
-        vectors.append(state.vectors)
-    return state, vectors
+        vectors.append(coverage.update(vectors[-1], projected, weights, query))
+    return vectors
 
 
 def referenced(kind: str, coverage: Coverage) -> list[np.ndarray]:
@@ -87,7 +85,7 @@ def referenced(kind: str, coverage: Coverage) -> list[np.ndarray]:
 def test_coverage_grows_as_the_paper_says(kind):
     coverage = coverage_of(kind)
     with torch.no_grad():
-        _, vectors = coverage_after(kind, coverage)
+        vectors = coverage_after(kind, coverage)
     assert not vectors[0].any()
     for ours, theirs in zip(vectors, referenced(kind, coverage), strict=True):
         torch.testing.assert_close(ours, torch.tensor(theirs), **EXACT)
@@ -98,12 +96,15 @@ def test_linear_coverage_worked_out_by_hand():
     with torch.no_grad():
         coverage.fertility.weight.fill_(1.0)
         coverage.key.weight.fill_(10.0)
-    state = coverage.start(torch.zeros(1, 2, 1))  # sig(0) = 1/2: fertility 2
+    values = torch.zeros(1, 2, 1)
+    vectors, projected = coverage.start(values), coverage.project_memory(values)
+    assert projected.tolist() == [[[2.0], [2.0]]]  # sig(0) = 1/2: fertility 2
     for _ in range(2):
-        state = coverage.update(state, torch.tensor([[0.5, 0.25]]), torch.zeros(1, 9))
+        weights = torch.tensor([[0.5, 0.25]])
+        vectors = coverage.update(vectors, projected, weights, torch.zeros(1, 9))
     # twice .5 / 2 and twice .25 / 2; V = 10
-    assert state.vectors.tolist() == [[[0.5], [0.25]]]
-    assert coverage.key_bias(state).tolist() == [[[[5.0], [2.5]]]]
+    assert vectors.tolist() == [[[0.5], [0.25]]]
+    assert coverage.key_bias(vectors).tolist() == [[[[5.0], [2.5]]]]
 
 
 def test_gru_coverage_is_the_librarys_cell():
@@ -119,24 +120,13 @@ def test_gru_coverage_is_the_librarys_cell():
             drawn(B, H, seed=2),
             weights_of_steps(seed=3)[0],
         )
-        state = coverage.update(coverage.start(values), weights, query)
-        state = coverage.update(state, weights, query)
+        projected = coverage.project_memory(values)
+        vectors = coverage.update(coverage.start(values), projected, weights, query)
+        vectors = coverage.update(vectors, projected, weights, query)
         joined = torch.cat([weights.unsqueeze(-1), values, query.unsqueeze(1).expand(B, S, H)], -1)
         flat = joined.flatten(0, 1)
         expected = cell(flat, cell(flat)).reshape(B, S, 2)
-    torch.testing.assert_close(state.vectors, expected, **EXACT)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_selecting_rows_selects_all_of_a_coverage(kind):
-    coverage, rows = coverage_of(kind), torch.tensor([2, 0, 0])
-    with torch.no_grad():
-        state, _ = coverage_after(kind, coverage)
-        weights, query = weights_of_steps(seed=3)[0], drawn(B, H, seed=4)
-        late = coverage.update(state, weights, query).select(rows)
-        early = coverage.update(state.select(rows), weights[rows], query[rows])
-    torch.testing.assert_close(late.vectors, early.vectors, **EXACT)
-    torch.testing.assert_close(coverage.key_bias(late), coverage.key_bias(early), **EXACT)
+    torch.testing.assert_close(vectors, expected, **EXACT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,11 +140,10 @@ def test_coverage_enters_the_score_beside_the_mapped_key(name, kind):
     mask = length_mask(LENGTHS, S)
     padding = AttentionMask.padding(mask)
     with torch.no_grad():
-        state, vectors = coverage_after(kind, coverage)
+        vectors = coverage_after(kind, coverage)
         memory = attention.project_memory(values, values)
-        context, weights = attention.attend(
-            query, memory, padding, key_bias=coverage.key_bias(state)
-        )
+        bias = coverage.key_bias(vectors[-1]).unsqueeze(1)  # of all queries
+        context, weights = attention.attend(query, memory, padding, key_bias=bias)
         plain = attention.attend(query, memory, padding).weights
     assert (weights - plain).abs().max() > 1e-6  # it does reach the score
     named = {key: value.detach().numpy() for key, value in score.named_parameters()}
@@ -182,11 +171,10 @@ def test_coverage_reaches_every_head_through_rows_of_its_own(name):
     mask = length_mask(LENGTHS, S)
     padding = AttentionMask.padding(mask)
     with torch.no_grad():
-        state, vectors = coverage_after("gru", coverage)
+        vectors = coverage_after("gru", coverage)
         memory = attention.project_memory(values, values)
-        weights = attention.attend(
-            query, memory, padding, key_bias=coverage.key_bias(state)
-        ).weights
+        bias = coverage.key_bias(vectors[-1]).unsqueeze(1)  # of all queries
+        weights = attention.attend(query, memory, padding, key_bias=bias).weights
     named = {k: v.detach().numpy() for k, v in attention.attention.score.named_parameters()}
     split = coverage.key.weight.detach().numpy().reshape(heads, width, 2)  # V [P, C] a head
     w = ar.head_weights(attention, heads)
@@ -215,10 +203,10 @@ def test_the_gradient_of_coverage_is_right(kind, heads):
     queries = drawn(2, 2, H, seed=3).requires_grad_()
 
     def key_bias(values, weights, queries, *_):
-        state = coverage.start(values)
+        vectors, projected = coverage.start(values), coverage.project_memory(values)
         for step in range(2):
-            state = coverage.update(state, weights[:, step], queries[:, step])
-        return coverage.key_bias(state)
+            vectors = coverage.update(vectors, projected, weights[:, step], queries[:, step])
+        return coverage.key_bias(vectors)
 
     inputs = (values, weights, queries, *coverage.parameters())
     assert torch.autograd.gradcheck(key_bias, inputs)

@@ -90,7 +90,7 @@ def assert_state_after(model: EncoderDecoder, source: Ids, ids: Ids, expected: A
         torch.testing.assert_close(state.feedback[0], tensor(expected.feedback), **EXACT)
     assert (state.coverage is None) == (expected.coverage is None)
     if state.coverage is not None:
-        coverage = state.coverage.vectors[0, : len(expected.coverage)]
+        coverage = state.coverage[0, : len(expected.coverage)]
         torch.testing.assert_close(coverage, tensor(expected.coverage), **EXACT)
     if state.step_index is not None:
         assert state.step_index.tolist() == [len(ids) + 1]

@@ -196,6 +196,23 @@ def test_align_draws_links_and_gives_json(run, corpus):
     assert len(found) == 40
 
 
+def test_align_draws_in_the_style_that_is_asked_for(run):
+    line = b"red dog sees the small cat\n"
+
+    def drawn(*options: object) -> str:
+        result = call("align", run, "-", *options, stdin=line)
+        assert result.code == 0, result.err
+        assert all(len(each) <= 40 for each in result.lines[2:])
+        return result.out
+
+    assert "123456" in drawn("--style", "half", "--width", 40)
+    assert " 0." in drawn("--style", "list", "--width", 40)
+    assert drawn("--values", "--width", 40) == drawn("--style", "values", "--width", 40)
+    assert "•" in drawn("--values", "--width", 40)
+    for figure in ("entropy", "coverage", "confidence 0."):
+        assert figure in drawn("--width", 40)
+
+
 def test_describe_shows_store_run_and_checkpoint(run, prepared):
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
     for path in (prepared, run, last):

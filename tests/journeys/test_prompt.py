@@ -99,6 +99,19 @@ def test_a_value_that_is_no_number_is_refused(typist):
         typist.until(f"{name} is 'many': input should be a valid integer")
 
 
+def test_a_drawing_has_the_style_that_was_chosen(typist):
+    typist.type("/style spiral")
+    typist.until("/style takes auto, grid, compact, half, values, list")
+    typist.type("/style list")
+    typist.until(r"\nstyle list\r")
+    typist.type("red dog")
+    typist.until(r"\n[a-z ]+\r\n")
+    typist.type("/force der god")
+    typist.until(r" ← .* 0\.\d\d ▇")
+    typist.type("/style")
+    typist.until(r"\nstyle list\r")
+
+
 def test_ctrl_c_ends_the_search_and_comes_back_to_the_prompt(typist):
     typist.type("/beam 1000")
     typist.until(r"\nbeam 1000")

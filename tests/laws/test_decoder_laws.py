@@ -25,7 +25,7 @@ from tiny import (
     tiny_model,
 )
 
-from seq2seq.batch import EOS, PAD
+from seq2seq.batch import BOS, EOS, PAD
 from seq2seq.config import ModelConfig, SearchConfig
 from seq2seq.decoders.contract import UnrollOutput
 from seq2seq.model import EncoderDecoder
@@ -232,13 +232,35 @@ def test_select_selects_everything_a_step_needs(kind, data, pairs):
     assert len(tensors_of(state)) == (
         config.decoder_layers * cells
         + (attends and config.uses_input_feeding)
-        + 2 * (config.coverage != "none")  # the vectors, and the terms of memory alone
+        + (config.coverage != "none")
         + 2 * config.decoder_self_attention  # keys and values
         + attends  # the index of the step
     )
     for value in (state, memory):
         for ours, theirs in zip(tensors_of(value), tensors_of(value.select(rows)), strict=True):
             assert len(ours) == len(pairs) and torch.equal(ours[rows], theirs)
+
+
+@every_kind
+@some
+@given(anything, st.lists(st.tuples(sentences, sentences), min_size=1, max_size=3))
+def test_the_hypotheses_of_a_sentence_share_its_memory(kind, data, pairs):
+    """Rows that share a memory step like rows that each have a copy of it."""
+    _, model = drawn_model(data, kind)
+    count = data.draw(st.integers(1, 3))  # of hypotheses
+    rows = torch.arange(len(pairs)).repeat_interleave(count)
+    drawn = st.lists(st.sampled_from(REAL_IDS), min_size=len(rows), max_size=len(rows))
+    with torch.no_grad():
+        bound = model.decoder.bind(model.encode(padded(pairs).source))
+        first = bound.step(torch.full((len(pairs),), BOS), bound.start()).state
+        shared = copied = first.select(rows)
+        copies = bound.select(rows)
+        for _ in range(2):
+            previous = torch.tensor(data.draw(drawn))
+            ours, theirs = bound.step(previous, shared), copies.step(previous, copied)
+            for one, other in zip(tensors_of(ours), tensors_of(theirs), strict=True):
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+            shared, copied = ours.state, theirs.state
 
 
 @every_kind

@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
-from cli.terminal.drawing import draw
+from cli.terminal.drawing import Theme, draw
 from seq2seq.evaluation.alignment import (
     Alignment,
     coverage,
@@ -20,7 +21,9 @@ from seq2seq.evaluation.alignment import (
     pharaoh,
     word_links,
 )
-from seq2seq.rendering.text import cell_width, draw_matrix, plain_text
+from seq2seq.rendering.drawing import Drawing, Mode, plain_text
+from seq2seq.rendering.labels import cell_width
+from seq2seq.rendering.text import draw_alignment, draw_matrix
 from seq2seq.system.visible import visible
 
 anything = st.text(st.characters(), max_size=12)  # lone surrogates and control characters too
@@ -31,8 +34,8 @@ pieces = st.lists(
     | anything,
     max_size=10,
 ).map(tuple)
-colour_systems = st.sampled_from(["truecolor", "256", None])
-notes = st.none() | anything
+colour_systems = st.sampled_from(["truecolor", "256", "standard", None])
+styles = st.sampled_from(["auto", *get_args(Mode)])
 any_float = st.floats()  # NaN and infinity too
 
 
@@ -50,54 +53,96 @@ def alignments(draw_from):
     return Alignment(source, target, raw / raw.sum(axis=1, keepdims=True))
 
 
-@example(table=(["\u200d0\u094d0"], [], np.empty((1, 0))), width=0, values=False, note=None)
+@example(
+    table=(["\u200d0\u094d0"], [], np.empty((1, 0))),
+    width=0,
+    style="auto",
+    height=None,
+    note=None,
+)
 @given(
     table=tables(any_float),
     width=st.integers(-1, 120),
-    values=st.booleans(),
+    style=styles,
+    height=st.none() | st.integers(-1, 40),
     note=st.none() | anything,
 )
-def test_no_line_is_wider_than_the_width_or_has_control_characters(table, width, values, note):
+def test_no_line_is_wider_than_the_width_or_has_control_characters(
+    table, width, style, height, note
+):
     rows, columns, weights = table
-    drawing = draw_matrix(rows, columns, weights, width=width, values=values, note=note)
+    drawing = draw_matrix(
+        rows, columns, weights, width=width, style=style, height=height, note=note
+    )
+    assert_safe(drawing, max(1, width))
+    assert drawing.mode in (("list",) if style == "list" else get_args(Mode))
+
+
+@given(
+    alignment=alignments(),
+    width=st.integers(1, 120),
+    style=styles,
+    probability=st.none() | st.floats(0, 1),
+)
+def test_no_line_of_a_summary_is_wider_either(alignment, width, style, probability):
+    for each in (alignment, merge_pieces(alignment)):
+        drawing = draw_alignment(
+            each, width=width, style=style, summarised=True, probability=probability
+        )
+        assert_safe(drawing, width)
+
+
+def assert_safe(drawing: Drawing, width: int) -> None:
     for line in drawing.lines:
         text = "".join(span.text for span in line)
-        assert cell_width(text) <= max(1, width)
+        assert cell_width(text) <= width
         assert visible(text) == text
     assert plain_text(drawing).count("\n") == len(drawing.lines)
 
 
-@examples(40)
+@examples(60)
 @given(
     table=tables(any_float),
     width=st.integers(1, 60),
+    style=styles,
     system=colour_systems,
+    theme=st.sampled_from(get_args(Theme)),
 )
-def test_colouring_changes_no_text(table, width, system):
-    drawing = draw_matrix(*table, width=width)
+def test_colouring_changes_no_text(table, width, style, system, theme):
+    drawing = draw_matrix(*table, width=width, style=style)
     stream = io.StringIO(newline="\n")
     console = Console(file=stream, force_terminal=bool(system), color_system=system, no_color=False)
-    draw(drawing, console)
+    draw(drawing, console, theme=theme)
     coloured = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).split("\n")[:-1]
     assert all(visible(line) == line for line in coloured)
     expected = (
         ["".join(span.text for span in line) for line in drawing.lines]
-        if system
+        if system in ("truecolor", "256")
         else plain_text(drawing).split("\n")[:-1]
     )
     assert coloured == expected
 
 
-@given(table=tables(st.floats(0, 1)), width=st.integers(1, 120))
-def test_every_row_of_a_map_marks_its_largest_weight_once(table, width):
+@given(
+    table=tables(st.floats(0, 1)),
+    width=st.integers(1, 120),
+    style=st.sampled_from(["auto", "grid", "compact", "values"]),
+)
+def test_every_row_of_a_map_marks_its_largest_weight_once(table, width, style):
     rows, columns, weights = table
-    drawing = draw_matrix(rows, columns, weights, width=width)
-    if drawing.mode == "list":
+    drawing = draw_matrix(rows, columns, weights, width=width, style=style)
+    if drawing.mode == "list" or not len(columns):
         return
     maps = [line for line in drawing.lines if any(span.shade is not None for span in line)]
-    for line, row in zip(maps, weights if len(columns) else [], strict=True):
-        marked = [span.shade for span in line if span.strong]
-        assert marked == ([1.0] if row.max() > 0 else [])
+    parts = len(maps) // max(1, len(rows))
+    for row, row_weights in enumerate(weights):
+        marked = [
+            span.shade
+            for part in range(parts)
+            for span in maps[part * len(rows) + row]
+            if span.strong
+        ]
+        assert marked == ([1.0] if row_weights.max() > 0 else [])
 
 
 @given(alignments())

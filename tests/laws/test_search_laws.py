@@ -35,8 +35,12 @@ class Prefixes:
     sentences: Tensor  # [R]
     ids: Tensor  # [R, t] the previous ids of all steps before, BOS first
 
-    def select(self, rows: Tensor) -> "Prefixes":
-        return Prefixes(self.sentences[rows], self.ids[rows])
+    def select(self, rows: Tensor, sentences: Tensor | None) -> "Prefixes":
+        groups = self.sentences.unique_consecutive()
+        left = groups if sentences is None else groups[sentences]
+        selected = self.sentences[rows]  # each sentence that is left has as many rows
+        assert torch.equal(selected, left.repeat_interleave(len(rows) // len(left)))
+        return Prefixes(selected, self.ids[rows])
 
 
 @dataclass

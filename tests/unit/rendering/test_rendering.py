@@ -1,6 +1,7 @@
 """Drawings of alignments: modes, labels, marks and colours."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,18 +10,12 @@ from rich.panel import Panel
 
 from cli.terminal.drawing import draw, renderable
 from seq2seq.evaluation.alignment import Alignment
-from seq2seq.rendering.text import (
-    CAUTION,
-    Drawing,
-    cell_width,
-    draw_alignment,
-    draw_matrix,
-    plain_text,
-    shorten,
-)
+from seq2seq.rendering.drawing import Drawing, beside, plain_text
+from seq2seq.rendering.labels import cell_width, shorten
+from seq2seq.rendering.text import CAUTION, draw_alignment, draw_matrix
 
 
-def diagonal(rows: str, columns: str, width: int = 80, **options: bool) -> Drawing:
+def diagonal(rows: str, columns: str, width: int = 80, **options: Any) -> Drawing:
     names, heads = rows.split(), columns.split()
     return draw_matrix(names, heads, np.eye(len(names), len(heads)), width=width, **options)
 
@@ -48,9 +43,9 @@ def test_a_grid_has_target_words_as_rows_and_source_words_as_columns():
 
 
 def test_values_show_hundredths_and_mark_the_largest():
-    drawing = draw_matrix(["a"], ["x", "y", "z"], [[0.004, 0.93, 0.066]], width=80, values=True)
+    drawing = draw_matrix(["a"], ["x", "y", "z"], [[0.004, 0.93, 0.066]], width=80, style="values")
     assert plain_text(drawing).splitlines()[-1] == "a    •93  7"
-    one = draw_matrix(["a"], ["x", "y"], [[1.0, 0.0]], width=80, values=True)
+    one = draw_matrix(["a"], ["x", "y"], [[1.0, 0.0]], width=80, style="values")
     assert plain_text(one).splitlines()[-1] == "a 100"
 
 
@@ -66,22 +61,99 @@ def test_thirty_source_words_fit_as_a_grid_on_80_columns():
     assert diagonal("international " * 5, "word " * 30).mode == "grid"
 
 
-def test_values_that_do_not_fit_a_map_are_shown_in_a_list():
-    heads = " ".join("abcdefghij")
-    assert diagonal(heads, heads, width=21, values=True).mode == "list"
+def test_a_map_that_was_asked_for_is_drawn_in_parts_where_it_is_too_wide():
+    weights = [[0.0, 0.2, 0.1, 0.7], [0.6, 0.0, 0.3, 0.1]]
+    drawing = draw_matrix(["x", "y"], list("abcd"), weights, width=10, style="values")
+    assert (drawing.mode, plain_text(drawing).splitlines()) == (
+        "values",
+        [
+            "1–2 of 4",
+            "   a  b",
+            "x     20",
+            "y •60",
+            "3–4 of 4",
+            "   c  d",
+            "x  10•70",
+            "y  30 10",
+        ],
+    )
+    half = draw_matrix(["x", "y"], ["年"] * 12, np.eye(2, 12), width=16, style="half")
+    lines = plain_text(half).splitlines()
+    assert (lines[0], lines[1]) == ("1–6 of 12", "     123456")
+    assert lines[-1] == "11 年   12 年"
 
 
-def test_a_list_names_the_strongest_words():
+def test_a_style_of_which_no_column_fits_becomes_a_list_and_says_so():
+    drawing = draw_matrix(["abc"], ["d"], [[1.0]], width=6, style="values")
+    assert drawing.mode == "list"
+    assert " ".join(plain_text(drawing).split()).endswith(
+        "a list: no column of values fits in 6 cells"
+    )
+
+
+def test_a_list_names_the_strongest_words_and_says_why_it_is_one():
     weights = np.full((1, 40), 0.001)
     weights[0, :2] = 0.93, 0.04
     heads = ["Katze", "die", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL"]
     lines = plain_text(draw_matrix(["cat"], heads, weights, width=40)).splitlines()
-    assert lines == ["cat ← Katze 0.93 ▇▇▇▇▇▇▇ · die 0.04"]
+    assert lines == [
+        "cat ← Katze 0.93 ▇▇▇▇▇▇▇ · die 0.04",
+        "a list: 40 columns do not fit in 40",
+        "cells",
+    ]
+    chosen = draw_matrix(["cat"], heads, weights, width=40, style="list")
+    assert plain_text(chosen).splitlines() == lines[:1]
 
 
 def test_a_list_puts_right_to_left_words_last_on_their_line():
-    lines = plain_text(diagonal("كتاب", "book " * 40, width=30)).splitlines()
+    lines = plain_text(diagonal("كتاب", "book " * 40, width=30, style="list")).splitlines()
     assert lines == ["كتاب", "  1.00 ▇▇▇▇▇▇▇▇ book"]
+
+
+def test_half_has_two_rows_a_line_and_numbers_the_largest_weights():
+    weights = [[0.0, 0.2, 0.8], [0.9, 0.1, 0.0], [0.4, 0.3, 0.3]]
+    drawing = draw_matrix(["a", "bb", "c"], ["x", "y", "z"], weights, width=40, style="half")
+    assert plain_text(drawing).splitlines() == [
+        "     123",
+        " a 3 ▄ ▀ 1 bb",
+        " c 1 ▀▀▀",
+        "1 x   2 y   3 z",
+    ]
+    upper = [(span.upper, span.shade) for span in drawing.lines[1] if span.shade is not None]
+    assert upper == [(0.0, 1.0), (0.44, 0.27), (1.0, 0.0)]  # (0.2 / 0.8) ** 0.6 = 0.435
+
+
+def test_half_numbers_rows_that_run_right_to_left():
+    lines = plain_text(diagonal("كتاب b", "c d", style="half")).splitlines()
+    assert lines == ["    12", "1 1 ▀▄ 2 2", "1 كتاب", "2 b", "1 c   2 d"]
+
+
+def test_a_map_that_is_higher_than_the_screen_is_halved():
+    words = " ".join(f"w{number}" for number in range(20))
+    assert diagonal(words, words, height=22).mode == "half"
+    assert diagonal(words, words, height=23).mode == "grid"  # headers of 3 lines, 20 rows
+    assert diagonal(words, words, width=30, height=9).mode == "compact"  # too narrow for half
+
+
+def test_an_alignment_is_summarised_below():
+    weights = np.array([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    words = Alignment(("a", "b", "c", "</s>"), ("x", "y", "</s>"), weights)
+    drawing = draw_alignment(words, width=80, summarised=True, probability=0.5)
+    assert plain_text(drawing).splitlines()[4:] == [
+        "entropy  ▅▁▁  mean 0.23 nats, highest 0.69: x",  # log 2, half of log 4
+        "coverage █▃▁▆  highest 1.50: a",
+        "coverage under 0.1:   c",
+        "confidence 0.50: the mean probability of a target piece",
+    ]
+    assert all(span.quiet for line in drawing.lines[4:] for span in line)
+    lines = plain_text(draw_alignment(words, width=16, summarised=True)).splitlines()
+    assert lines[4:8] == ["entropy:", "mean 0.23 nats,", "highest 0.69: x", "▅▁▁"]
+
+
+def test_drawings_side_by_side_line_up_below_their_titles():
+    left, right = diagonal("a b", "年 d"), diagonal("a", "cd")
+    lines = plain_text(beside([left, right], ["one", "another"])).splitlines()
+    assert lines == ["one      another", "  年d      c", "a ██       d", "b   ██   a ██"]
 
 
 def test_compact_columns_number_what_is_wider_than_a_cell():
@@ -141,7 +213,7 @@ def test_nan_and_infinity_are_drawn_as_question_marks():
 
 def test_the_caution_is_one_line_below_the_map():
     words = Alignment(("a",), ("b",), np.ones((1, 1)))
-    assert plain_text(draw_alignment(words, width=200, caution=True)).splitlines()[-1] == CAUTION
+    assert plain_text(draw_alignment(words, width=200, note=CAUTION)).splitlines()[-1] == CAUTION
     assert CAUTION.startswith("attention is not word alignment")
 
 

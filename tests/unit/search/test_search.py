@@ -20,7 +20,7 @@ BOS, EOS, A, B = range(4)
 class Rows:
     count: int
 
-    def select(self, rows: Tensor) -> "Rows":
+    def select(self, rows: Tensor, sentences: Tensor | None) -> "Rows":
         assert rows.dtype == torch.int64
         return Rows(len(rows))
 

@@ -173,17 +173,20 @@ def test_the_probabilities_of_all_targets_sum_to_one():
     assert total + float(rest) == pytest.approx(1.0)
 
 
-def test_selecting_rows_selects_them_of_state_and_source():
+def test_selecting_rows_and_sentences_selects_them_of_state_and_source():
     model = tiny_model(LUONG[4])
     with torch.no_grad():
         bound = model.decoder.bind(model.encode(pad_sources([[5, 6], [7]])))
         state = ModelState(bound.start(), bound, model.output.bind())
-    selected = state.select(torch.tensor([1, 1, 0]))
+    assert state.select(torch.tensor([0, 0, 1, 1]), None).bound is bound  # nothing is repeated
+    selected = state.select(torch.tensor([1, 1]), torch.tensor([1]))
     ours, theirs = (
         [*tensors_of(each.decoder), *tensors_of(each.bound.memory)] for each in (state, selected)
     )
     # the state: hidden, cell, feedback, step index; the memory: values, mask, summary, the final
     # hidden state and cell, projected keys and values
     assert len(ours) == len(theirs) == 4 + 7
-    for before, after in zip(ours, theirs, strict=True):
-        assert torch.equal(after, before[[1, 1, 0]])
+    for before, after in zip(ours[:4], theirs[:4], strict=True):
+        assert torch.equal(after, before[[1, 1]])
+    for before, after in zip(ours[4:], theirs[4:], strict=True):
+        assert torch.equal(after, before[[1]])
