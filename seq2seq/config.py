@@ -537,3 +537,9 @@ class SearchConfig(Section):
     """Longer sources are cut to this many pieces, with a warning and `"truncated": true`."""
     batch_sentences: int = Field(default=64, ge=1)
     """Sentences searched at once; it affects the speed alone."""
+    ensemble: Literal["linear", "log_linear"] = "linear"
+    """How the probabilities of several runs (`--with`) are combined: linear, their weighted mean;
+    or log_linear, their weighted geometric mean, normalised again."""
+    ensemble_weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Weight of each run of an ensemble, in the order in which they are named, as in [2, 1, 1];
+    []: all equal. Only their proportions matter."""

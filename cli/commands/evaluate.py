@@ -41,6 +41,7 @@ def evaluate(
     json: options.JsonOutput = False,
     target_language: options.ScoredLanguage = None,
     lowercase: options.Lowercase = False,
+    with_: options.With = None,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,
@@ -65,11 +66,14 @@ def evaluate(
                 "--json and the translations would both go to standard output",
                 hint="name a file with --output",
             )
-        inputs = [*opened.own_files, source, *references]
+        members = map(directory.RunDirectory.open, with_ or ())
+        own_files = [file for each in (opened, *members) for file in each.own_files]
+        inputs = [*own_files, source, *references]
         refuse_output(output, inputs=inputs, overwrite=overwrite)
     sources, *reference_texts = read_aligned([source, *references])
     model = translator.Translator.load(
         run,
+        with_=with_ or (),
         checkpoint=checkpoint,
         search=config.search_settings(set_, beam=beam, note=note),
         tag=tag,

@@ -80,6 +80,15 @@ Checkpoint = Annotated[
         metavar="NAME", help="Which weights to use: best, last, or the name of a checkpoint folder."
     ),
 ]
+With = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        metavar="RUN",
+        help="Another run with the same pieces, to translate with both as an ensemble; again for "
+        "more.",
+    ),
+]
 Beam = Annotated[
     int | None,
     typer.Option(

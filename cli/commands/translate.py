@@ -39,6 +39,7 @@ def translate(
     n_best: NBestOption = 1,
     json: JsonLinesOption = False,
     alignments: AlignmentsOption = False,
+    with_: options.With = None,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,
@@ -64,6 +65,7 @@ def translate(
     n_best = config.checked_n_best(n_best)
     model = translator.Translator.load(
         run,
+        with_=with_ or (),
         checkpoint=checkpoint,
         search=config.search_settings(set_, beam=beam, note=note),
         tag=tag,

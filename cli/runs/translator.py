@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from cli.runs.config import build_section
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
+from cli.runs.ensemble import Member, require_same_pieces, require_weights
 from data.corpora import NO_TAG
 from data.corpus import SentencePair
 from data.source_statistics import SourceComparison, SourceStatistics
@@ -23,7 +24,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, shift_rows
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
-from seq2seq.search.inference import SingleModel
+from seq2seq.search.inference import Ensemble, Inference, SingleModel
 from seq2seq.search.scoring import score_ids
 from seq2seq.search.translation import force, translate_ids
 from seq2seq.system.figures import counted
@@ -112,16 +113,21 @@ class Translator:
         device: str = "cpu",
         checkpoint: VerifiedCheckpoint | None = None,
         training: SourceStatistics | None = None,
+        others: Sequence[Member] = (),
     ) -> None:
         """training: of the sources that the model was trained on, if it is known
+        others: models with the same pieces, which translate with this one as an ensemble
 
-        Raises ConfigError for a tag that the tokenizer does not have.
+        Raises ConfigError for a tag that the tokenizer does not have, and for weights of an
+        ensemble that are not as many as its models.
         """
+        require_weights(search, 1 + len(others))
         self.checkpoint = checkpoint  # from which the weights were loaded, if they were
         self.model, self.search = model, search
         self._source, self._target = source, target
         self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
         self._device, self._training = device, training
+        self._others = others
 
     @classmethod
     def load(
@@ -133,6 +139,7 @@ class Translator:
         tag: str | None = None,
         device: str = "auto",
         threads: int | None = None,
+        with_: Sequence[Path | str] = (),
     ) -> "Translator":
         """The model of a run directory.
 
@@ -141,9 +148,11 @@ class Translator:
         tag: of the sources, or "none"; None for that of the main corpus
         device: "auto", "cpu" or "cuda"
         threads: that torch uses; None leaves their number as it is
+        with_: further runs with the same pieces, which translate with it as an ensemble; each with
+            its "last" checkpoint, if that is the one that was asked for, else its "best"
 
         Raises CheckpointError for a run that is damaged or has no checkpoint yet, and ConfigError
-        for a tag that it does not have.
+        for a tag that it does not have, or where runs have other pieces.
         """
         run = RunDirectory.open(Path(path))
         settings = build_section("search", run.config.search.model_dump() | (search or {}))
@@ -151,6 +160,10 @@ class Translator:
         chosen = choose_device(device, threads)
         model = run.build_model()
         verified.load_weights(model)
+        others = [RunDirectory.open(Path(each)) for each in with_]
+        for other in others:
+            require_same_pieces(run, other)
+        name = checkpoint if checkpoint == "last" else "best"
         return cls(
             model.to(chosen),
             run.tokenizer("source"),
@@ -160,6 +173,7 @@ class Translator:
             device=chosen,
             checkpoint=verified,
             training=run.source_statistics,
+            others=[Member.load(each, name, chosen) for each in others],
         )
 
     @cached_property
@@ -171,9 +185,11 @@ class Translator:
     def provenance(self) -> dict[str, Any]:
         """The checkpoint that was loaded and the search settings, as JSON values."""
         assert self.checkpoint is not None, "only of a loaded translator"
+        ensemble = [each.provenance for each in self._others]
         return {
             "checkpoint": self.checkpoint.path.name,
             "model_sha256": self.checkpoint.hashes[MODEL],
+            **({"ensemble": ensemble} if ensemble else {}),
             "search": self.search.model_dump(),
         }
 
@@ -183,7 +199,8 @@ class Translator:
 
     @property
     def has_attention(self) -> bool:
-        return self.heads > 0
+        models = (self.model, *(each.model for each in self._others))
+        return any(model.decoder.heads for model in models)
 
     @property
     def heads(self) -> int:
@@ -256,7 +273,7 @@ class Translator:
         scored = [i for i, source in enumerate(ids) if source]
         targets = {i: self._target.encode(pairs[i].target) for i in scored}
         sources = [[*self._tag_ids, *ids[i][:limit]] for i in scored]
-        found = score_ids(self._inference(None), sources, list(targets.values()))
+        found = score_ids(self._single(self.model), sources, list(targets.values()))
         log_probabilities = dict(zip(scored, found, strict=True))
         return [
             PairScore(
@@ -275,14 +292,21 @@ class Translator:
         left, right = (WordPieces(tuple(w), tuple(e[0][1].tolist())) for w, e in pairs)
         return left, right
 
-    def _inference(self, head: int | None) -> SingleModel:
-        """The model for search, with the attention of one head (from 1) or the mean of all."""
+    def _single(self, model: EncoderDecoder, head: int | None = None) -> SingleModel:
+        """A model for search, with the attention of one head (from 1) or the mean of all."""
         return SingleModel(
-            self.model,
+            model,
             head=None if head is None else head - 1,
             tags=len(self._tag_ids),
             device=self._device,
         )
+
+    def _inference(self, head: int | None) -> Inference[Any]:
+        first = self._single(self.model, head)
+        if not self._others:
+            return first
+        others = (self._single(each.model) for each in self._others)
+        return Ensemble((first, *others), self.search.ensemble_weights, self.search.ensemble)
 
     def _candidate(self, source: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         alignment = None

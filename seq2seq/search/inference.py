@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seq2seq.batch import pad_sources
+from seq2seq.batch import BOS, pad_sources
 from seq2seq.decoders.contract import DecoderState, Memory, StepFunctions
 from seq2seq.model import BoundOutputLayer, EncoderDecoder
 from seq2seq.search.hypothesis import SearchStep, StateT
@@ -26,6 +26,18 @@ class Inference(Protocol[StateT]):
 
     def step(self, previous_ids: Tensor, state: StateT) -> SearchStep[StateT]:
         """previous_ids [R] -> logits [R, V'] and weights [R, S'] over what the encoder returns."""
+        ...
+
+    def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """What the steps return if the ids of a target are the previous ids, one after the other.
+
+        target [T - 1], without BOS and EOS -> logits [T, V'] and weights [T, S']
+        """
+        ...
+
+    @property
+    def columns(self) -> Tensor:
+        """The column in the logits of each id that has one. [V]"""
         ...
 
     def spread_weights(self, weights: Tensor, source: Sequence[int]) -> Tensor:
@@ -74,6 +86,17 @@ class SingleModel:
             state.output.ids,
         )
 
+    def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        memory = self.encode([source])
+        decoder_input = torch.tensor([[BOS, *target]], device=self.device)
+        readouts, weights = self.model.decoder.unroll(decoder_input, memory)
+        weights = self.head_weights(weights)
+        return self.model.logits(readouts)[0], None if weights is None else weights[0]
+
+    @property
+    def columns(self) -> Tensor:
+        return self.model.output.columns
+
     def head_weights(self, weights: Tensor | None) -> Tensor | None:
         """[R, N, ..., S'] -> [R, ..., S'] of the head, or the mean of all."""
         if weights is None:
@@ -99,3 +122,90 @@ class SingleModel:
         tags, words = weights[:, : self.tags], weights[:, self.tags :].clone()
         words[:, -1] += tags.sum(dim=1)
         return words
+
+
+Combination = Literal["linear", "log_linear"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleState:
+    """The states of all members, with the same rows."""
+
+    members: tuple[ModelState, ...]
+
+    def select(self, rows: Tensor, sentences: Tensor | None) -> "EnsembleState":
+        return EnsembleState(tuple(each.select(rows, sentences) for each in self.members))
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models that search as one, with probabilities p_m and weights w_m that sum to 1.
+
+    linear: p(y) = sum_m w_m p_m(y). log_linear: p(y) is proportional to prod_m p_m(y) ** w_m. The
+    attention is the mean of that of the members that have any, over the source's pieces. Raises
+    ValueError unless all have the same output ids, on one device.
+    """
+
+    members: tuple[SingleModel, ...]
+    weights: tuple[float, ...] = ()  # any positive numbers, one for each member; (): equal ones
+    combination: Combination = "linear"
+
+    def __post_init__(self) -> None:
+        first, *others = self.members
+        if not all(torch.equal(each.model.output.ids, first.model.output.ids) for each in others):
+            raise ValueError("the models of an ensemble have other output ids")
+        if self.weights and (len(self.weights) != len(self.members) or min(self.weights) <= 0):
+            raise ValueError(f"weights {self.weights} for {len(self.members)} models")
+
+    @property
+    def device(self) -> str:
+        return self.members[0].device
+
+    def start(self, sources: Sequence[Sequence[int]]) -> EnsembleState:
+        return EnsembleState(tuple(each.start(sources) for each in self.members))
+
+    def step(self, previous_ids: Tensor, state: EnsembleState) -> SearchStep[EnsembleState]:
+        """The weights [R, M S'] of the M members that attend stand beside each other, all as wide
+        as the widest."""
+        steps = [
+            member.step(previous_ids, own)
+            for member, own in zip(self.members, state.members, strict=True)
+        ]
+        members = EnsembleState(tuple(step.state for step in steps))
+        logits = self._combined([step.logits for step in steps])
+        return SearchStep(logits, _beside([step.weights for step in steps]), members, steps[0].ids)
+
+    def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        logits, weights = zip(*(each.unroll(source, target) for each in self.members), strict=True)
+        return self._combined(list(logits)), _beside(list(weights))
+
+    @property
+    def columns(self) -> Tensor:
+        return self.members[0].columns
+
+    def spread_weights(self, weights: Tensor, source: Sequence[int]) -> Tensor:
+        attending = [each for each in self.members if each.model.decoder.heads]
+        spread = [
+            member.spread_weights(own, source)
+            for member, own in zip(attending, weights.chunk(len(attending), dim=1), strict=True)
+        ]
+        return torch.stack(spread).mean(0)
+
+    def _combined(self, logits: list[Tensor]) -> Tensor:
+        """Logits [R, V'] of each member -> log-probabilities [R, V'], in float32 at least"""
+        dtype = torch.promote_types(logits[0].dtype, torch.float32)
+        each = torch.stack([one.to(dtype).log_softmax(-1) for one in logits])  # [M, R, V']
+        weights = each.new_tensor(self.weights or [1.0] * len(logits)).reshape(-1, 1, 1)
+        weights = weights / weights.sum()
+        if self.combination == "log_linear":
+            return (weights * each).sum(0)  # a constant short of log-probabilities
+        return (weights.log() + each).logsumexp(0)
+
+
+def _beside(weights: list[Tensor | None]) -> Tensor | None:
+    """[R, S'_m] of each member that attends -> [R, M S'], padded with 0"""
+    attending = [each for each in weights if each is not None]
+    if not attending:
+        return None
+    width = max(each.shape[1] for each in attending)
+    return torch.cat([F.pad(each, (0, width - each.shape[1])) for each in attending], dim=1)

@@ -10,7 +10,7 @@ from seq2seq.config import SearchConfig
 from seq2seq.search.beam import beam_search
 from seq2seq.search.greedy import greedy_search
 from seq2seq.search.hypothesis import Hypothesis, StateT
-from seq2seq.search.inference import Inference, SingleModel
+from seq2seq.search.inference import Inference
 
 _EXTRA_LENGTH = 20  # ids that a translation may have beyond search.max_length_factor
 _FORBIDDEN = (PAD, UNK, BOS)
@@ -39,7 +39,7 @@ def translate_ids(
     return found
 
 
-def force(single: SingleModel, source: Sequence[int], target: Sequence[int]) -> Hypothesis:
+def force(inference: Inference[StateT], source: Sequence[int], target: Sequence[int]) -> Hypothesis:
     """Forced decoding: the log-probability and weights of a given target.
 
     source and target are ids without BOS and EOS, those of the target output ids; the hypothesis
@@ -47,15 +47,12 @@ def force(single: SingleModel, source: Sequence[int], target: Sequence[int]) -> 
     """
     labels = [*target, EOS]
     with torch.inference_mode():
-        memory = single.encode([source])
-        decoder_input = torch.tensor([[BOS, *target]], device=single.device)
-        readouts, weights = single.model.decoder.unroll(decoder_input, memory)
-        log_probabilities = single.model.logits(readouts)[0].log_softmax(-1)  # [T, V']
-        chosen = log_probabilities[range(len(labels)), single.model.output.columns[labels]]
-        weights = single.head_weights(weights)
+        logits, weights = inference.unroll(source, target)
+        log_probabilities = logits.log_softmax(-1)  # [T, V']
+        chosen = log_probabilities[range(len(labels)), inference.columns[labels]]
     total = chosen.double().sum().item()
-    forced = Hypothesis(tuple(labels), total, total, None if weights is None else weights[0].cpu())
-    return _with_spread_weights(forced, single, source)
+    forced = Hypothesis(tuple(labels), total, total, None if weights is None else weights.cpu())
+    return _with_spread_weights(forced, inference, source)
 
 
 def _search(

@@ -29,7 +29,7 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "hypotheses": "valid.xx", "valid_source": "valid.en", "valid_target": "valid.xx",
     "corpora": "corpora.toml", "recipe": "recipe.toml",
     "store": "store", "pieces_of": "store",
-    "run": "run", "start_from": "run", "path": "run", "location": "folder",
+    "run": "run", "with_": "run", "start_from": "run", "path": "run", "location": "folder",
     "output": NEW_FILE, "directory": NEW_FOLDER,
     "preprocess source": "train.en", "preprocess target": "train.xx",
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
