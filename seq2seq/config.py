@@ -543,3 +543,7 @@ class SearchConfig(Section):
     ensemble_weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Weight of each run of an ensemble, in the order in which they are named, as in [2, 1, 1];
     []: all equal. Only their proportions matter."""
+    precision: Literal["float32", "bfloat16", "int8", "auto"] = "float32"
+    """Precision of the weights and inputs in the large matrix products of search: recurrent cells,
+    readout and output layer; all else is float32. auto is the fastest: on a CPU int8, if torch has
+    such products for it, or else bfloat16 if it computes with that; on a GPU bfloat16."""

@@ -12,6 +12,7 @@ from seq2seq.decoders.contract import Decoder, Memory, UnrollOutput
 from seq2seq.encoder import Encoder
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 from seq2seq.kernels.padding import length_mask
+from seq2seq.kernels.products import active_products, linear
 
 
 class ScaledEmbedding(nn.Embedding):
@@ -70,7 +71,9 @@ class OutputLayer(nn.Module):
     def bind(self) -> "BoundOutputLayer":
         """The layer for one search; the rows of the output ids are gathered here, not once a
         step."""
-        return BoundOutputLayer(self, *self._rows(), self.ids.cpu())
+        products = active_products()
+        rows = self._rows() if products is None else products.once(self, self._rows)
+        return BoundOutputLayer(self, *rows, self.ids.cpu())
 
     def loss(
         self,
@@ -117,7 +120,7 @@ class BoundOutputLayer:
 
     def logits(self, readouts: Tensor) -> Tensor:
         """[..., O] -> [..., V']"""
-        return F.linear(self.layer.narrowed(readouts), self.weight, self.bias)
+        return linear(self.layer.narrowed(readouts), self.weight, self.bias)
 
 
 class EncoderDecoder(nn.Module):

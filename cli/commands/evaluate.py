@@ -42,6 +42,7 @@ def evaluate(
     target_language: options.ScoredLanguage = None,
     lowercase: options.Lowercase = False,
     with_: options.With = None,
+    precision: options.Precision = None,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,
@@ -75,7 +76,7 @@ def evaluate(
         run,
         with_=with_ or (),
         checkpoint=checkpoint,
-        search=config.search_settings(set_, beam=beam, note=note),
+        search=config.search_settings(set_, beam=beam, precision=precision, note=note),
         tag=tag,
         threads=threads,
         device=device,
@@ -104,4 +105,5 @@ def evaluate(
         )
         return
     print_quality(report, note if to_stdout else write_line)
-    note(f"{len(sources):,} sentences in {seconds:.1f} s, beam {model.search.beam}")
+    products = "" if model.precision == "float32" else f", {model.precision} products"
+    note(f"{len(sources):,} sentences in {seconds:.1f} s, beam {model.search.beam}{products}")

@@ -64,6 +64,15 @@ class SymmetrizationChoice(StrEnum):
     GROW_DIAG_FINAL_AND = "grow-diag-final-and"
 
 
+class PrecisionChoice(StrEnum):
+    """The values of setting `search.precision`."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+    AUTO = "auto"
+
+
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory, written by `seq2seq train`.")
 ]
@@ -94,6 +103,13 @@ Beam = Annotated[
     typer.Option(
         metavar="N",
         help="Beam size, 1 to 1000; 1 is greedy search.  [as set in the run]",
+    ),
+]
+Precision = Annotated[
+    PrecisionChoice | None,
+    typer.Option(
+        help="Precision of the large matrix products: int8 and bfloat16 are faster, auto is the "
+        "fastest of them.  [as set in the run]",
     ),
 ]
 Tag = Annotated[

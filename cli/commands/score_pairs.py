@@ -44,7 +44,7 @@ def score_pairs(
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,
-        search=config.search_settings(set_, beam=None, note=note),
+        search=config.search_settings(set_, note=note),
         tag=tag,
         threads=threads,
         device=device,

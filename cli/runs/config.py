@@ -118,11 +118,14 @@ def data_config(settings: Sequence[str] | None, note: Note = _no_note) -> DataCo
 
 
 def search_settings(
-    settings: Sequence[str] | None, *, beam: int | None, note: Note = _no_note
+    settings: Sequence[str] | None, *, note: Note = _no_note, **options: object
 ) -> dict[str, Any]:
-    """The search settings given on a command line, by --set and by --beam, which wins."""
-    beam_setting = {"beam": beam} if beam is not None else {}
-    return section_settings(settings, "search", note) | beam_setting
+    """The search settings given on a command line, by --set and by options of their own, which win.
+
+    options: by the name of the setting; None for an option that was not given
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    return section_settings(settings, "search", note) | given
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Values:

@@ -4,6 +4,7 @@ import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, shift_rows
+from seq2seq.kernels.products import ReducedProducts, search_precision
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
@@ -118,10 +120,12 @@ class Translator:
         """training: of the sources that the model was trained on, if it is known
         others: models with the same pieces, which translate with this one as an ensemble
 
-        Raises ConfigError for a tag that the tokenizer does not have, and for weights of an
-        ensemble that are not as many as its models.
+        Raises ConfigError for a tag that the tokenizer does not have, a precision that the device
+        does not have, and weights of an ensemble that are not as many as its models.
         """
         require_weights(search, 1 + len(others))
+        self.precision = search_precision(search.precision, device)  # of its products
+        self._products = None if self.precision == "float32" else ReducedProducts(self.precision)
         self.checkpoint = checkpoint  # from which the weights were loaded, if they were
         self.model, self.search = model, search
         self._source, self._target = source, target
@@ -152,7 +156,8 @@ class Translator:
             its "last" checkpoint, if that is the one that was asked for, else its "best"
 
         Raises CheckpointError for a run that is damaged or has no checkpoint yet, and ConfigError
-        for a tag that it does not have, or where runs have other pieces.
+        for a tag that it does not have, a precision that the device does not have, or where runs
+        have other pieces.
         """
         run = RunDirectory.open(Path(path))
         settings = build_section("search", run.config.search.model_dump() | (search or {}))
@@ -191,6 +196,7 @@ class Translator:
             "model_sha256": self.checkpoint.hashes[MODEL],
             **({"ensemble": ensemble} if ensemble else {}),
             "search": self.search.model_dump(),
+            "precision": self.precision,
         }
 
     @property
@@ -232,7 +238,8 @@ class Translator:
         limit = self.search.max_source_pieces
         not_blank = [i for i, line_ids in enumerate(ids) if line_ids]
         sources = [[*self._tag_ids, *ids[i][:limit]] for i in not_blank]
-        found = translate_ids(self._inference(head), sources, self.search, n_best=n_best)
+        with self._products.active() if self._products else nullcontext():
+            found = translate_ids(self._inference(head), sources, self.search, n_best=n_best)
         candidates: dict[int, tuple[Candidate, ...]] = {
             i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
             for i, hypotheses in zip(not_blank, found, strict=True)

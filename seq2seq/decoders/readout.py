@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from seq2seq.kernels.products import linear
+
 
 class Readout(nn.Module):
     """g([s ; c ; E y]) of state, context and embedding; a part of size 0 is left out.
@@ -44,7 +46,9 @@ class Readout(nn.Module):
         joined = torch.cat(parts, dim=-1)
         if self.linear is None:
             return joined
-        units = self.linear(joined)  # [..., O], or [..., 2 O] for maxout
+        units = linear(
+            joined, self.linear.weight, self.linear.bias
+        )  # [..., O], or [..., 2 O] for maxout
         if self.kind == "tanh":
             return torch.tanh(units)
-        return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)  # type: ignore[no-any-return]
+        return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq.kernels.dropout import keep_mask
 from seq2seq.kernels.precision import autocast_dtype
+from seq2seq.kernels.products import active_products
 
 
 class DeferredGradLinear:
@@ -42,6 +43,8 @@ class DeferredGradLinear:
                 self._mask = keep_mask(list(inputs.shape), self._dropout, inputs)
             inputs = inputs * self._mask
         if self._steps is None:
+            if (products := active_products()) is not None:
+                return products.linear(inputs, self._weight, addend)
             product = F.linear(inputs, self._weight)
             return product if addend is None else addend + product
         return _Step.apply(inputs, addend, self._weight, self._anchor, self._steps)  # type: ignore[no-any-return, no-untyped-call]

@@ -14,10 +14,10 @@ from functools import cached_property
 from typing import ClassVar, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.kernels.deferred_gradients import DeferredGradLinear
+from seq2seq.kernels.products import linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class GatedCell(ABC):
         return CellState(hidden, torch.zeros_like(hidden) if self.has_cell else None)
 
     def project(self, inputs: Tensor) -> Tensor:
-        return F.linear(inputs, self.weights.inputs, self.weights.bias)
+        return linear(inputs, self.weights.inputs, self.weights.bias)
 
     def project_extra(self, extra_input: Tensor | None) -> Tensor | None:
         if extra_input is None and self._extra is None:
@@ -156,7 +156,7 @@ class LayerNormLSTMCell(GatedCell):
 
     def project(self, inputs: Tensor) -> Tensor:
         """W x, normalised here without an extra input, else in the step. [..., I] -> [..., 4H]"""
-        projected = F.linear(inputs, self.weights.inputs)
+        projected = linear(inputs, self.weights.inputs)
         return projected if self.weights.extra is not None else self._normalise(projected)
 
     def step_projected(

@@ -124,6 +124,22 @@ def test_a_line_is_cut_only_beyond_the_maximum_length(run):
         assert translator.translate(["ba ce di"])[0].truncated == is_cut
 
 
+def test_products_in_reduced_precision_translate_almost_alike(run):
+    exact, rounded = (
+        Translator.load(run.path, search={"precision": precision}, device="cpu")
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.provenance["precision"] == "float32"
+    assert rounded.provenance["precision"] == "bfloat16"
+    lines = ["ba ce", "di fo gu"]
+    for before, after in zip(exact.translate(lines), rounded.translate(lines), strict=True):
+        assert before.candidates[0].log_probability != after.candidates[0].log_probability
+        length = len(after.candidates[0].pieces)
+        assert before.candidates[0].score == pytest.approx(after.candidates[0].score, abs=length)
+    aligned, expected = (each.align("ba ce", "ce ba").candidates[0] for each in (rounded, exact))
+    assert aligned.log_probability == expected.log_probability
+
+
 def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
     with pytest.raises(CheckpointError, match="is not a run directory"):
         Translator.load(tmp_path)
@@ -133,3 +149,5 @@ def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
         Translator.load(run.path, tag="2en")
     with pytest.raises(ConfigError, match=r"search\.beam is 0"):
         Translator.load(run.path, search={"beam": 0})
+    with pytest.raises(ConfigError, match=r"search\.precision is 'int4'"):
+        Translator.load(run.path, search={"precision": "int4"})

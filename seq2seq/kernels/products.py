@@ -1,0 +1,183 @@
+"""Matrix products of search in reduced precision: bfloat16 or int8 weights, all else in float32.
+
+`linear` is `F.linear` unless `ReducedProducts` are active; the large products of a decoding step
+call it: those of the recurrent cells, the readout and the output layer. Weights are converted when
+they are first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seq2seq.errors import ConfigError
+from seq2seq.kernels.precision import has_bfloat16_products
+
+ReducedPrecision = Literal["bfloat16", "int8"]
+SearchPrecision = Literal["float32", "bfloat16", "int8"]
+Value = TypeVar("Value")
+
+_WITHOUT_OVERFLOW = ("avx512_vnni", "avx_vnni", "amx_int8")  # of x86 processors
+_SMALLEST = 1e-30  # peak of a row of activations: the scale of a row of zeros is not 0
+
+
+def search_precision(precision: str, device: str) -> SearchPrecision:
+    """The precision of products for `search.precision` on a device.
+
+    Raises ConfigError where the device has no such products.
+    """
+    on_cpu = device == "cpu"
+    if precision == "auto":
+        if on_cpu and has_int8_products():
+            return "int8"
+        return "bfloat16" if has_bfloat16_products(device) else "float32"
+    if precision == "int8" and not (on_cpu and has_int8_products()):
+        raise ConfigError(
+            f"search.precision is int8, but there are no int8 products on {device}"
+            + ("" if on_cpu else ": they are for the CPU"),
+            hint="use auto, bfloat16 or float32" + ("" if on_cpu else ", or --device cpu"),
+        )
+    return cast(SearchPrecision, precision)
+
+
+class ReducedWeight(Protocol):
+    """A weight that was converted once, for any number of products."""
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
+        """x W^T, plus the addend. inputs [R, I], addend [G] or [R, G] -> [R, G] float32"""
+        ...
+
+
+class ReducedProducts:
+    """Products with the weights of one model, which must not change any more.
+
+    Not for training: there are no gradients.
+    """
+
+    def __init__(self, precision: ReducedPrecision) -> None:
+        self.precision = precision
+        self._convert: Callable[[Tensor], ReducedWeight]
+        self._convert = Bfloat16Weight if precision == "bfloat16" else Int8Weight
+        self._weights: dict[Any, tuple[Tensor, ReducedWeight]] = {}  # by memory, which they keep
+        self._made: dict[int, tuple[object, Any]] = {}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Within it, `linear` makes these products, in this thread."""
+        token = _active.set(self)
+        try:
+            yield
+        finally:
+            _active.reset(token)
+
+    def linear(self, inputs: Tensor, weight: Tensor, addend: Tensor | None) -> Tensor:
+        """x W^T + b. inputs [..., I], weight [G, I], addend [G] or [..., G] -> [..., G]"""
+        key = (weight.data_ptr(), *weight.shape, *weight.stride())
+        if key not in self._weights:
+            self._weights[key] = weight, self._convert(weight)
+        if addend is not None and addend.dim() > 1:
+            addend = addend.reshape(-1, len(weight))
+        product = self._weights[key][1](inputs.reshape(-1, inputs.shape[-1]), addend)
+        return product.reshape(*inputs.shape[:-1], len(weight))
+
+    def once(self, owner: object, make: Callable[[], Value]) -> Value:
+        """What `make` returned the first time for this owner, such as rows of a weight."""
+        if id(owner) not in self._made:
+            self._made[id(owner)] = owner, make()
+        return self._made[id(owner)][1]  # type: ignore[no-any-return]
+
+
+_active: ContextVar[ReducedProducts | None] = ContextVar("reduced_products", default=None)
+
+
+def active_products() -> ReducedProducts | None:
+    """The products that `linear` makes; None for those of `F.linear`."""
+    return _active.get()
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b, in the precision that is active. inputs [..., I], weight [G, I] -> [..., G]"""
+    products = _active.get()
+    if products is None:
+        return F.linear(inputs, weight, bias)
+    return products.linear(inputs, weight, bias)
+
+
+class Bfloat16Weight:
+    """x W^T with both factors rounded to bfloat16, summed in float32 and rounded once more."""
+
+    def __init__(self, weight: Tensor) -> None:
+        """weight [G, I]"""
+        self._weight = weight.to(torch.bfloat16)
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
+        product = F.linear(inputs.to(torch.bfloat16), self._weight).float()
+        return product if addend is None else product.add_(addend)
+
+
+class Int8Weight:
+    """x W^T in whole numbers: w = s_g v for each row of W, x = s_r u for each row of x.
+
+    v are in -127..127 and u in -levels..levels, rounded; products and sums of whole numbers are
+    exact, so that the result for one row depends neither on the others nor on the number of
+    threads.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        """weight [G, I]"""
+        peak = weight.float().abs().amax(1)  # [G]
+        self._scales = peak.where(peak > 0, 1.0) / 127
+        numbers = (weight.float() / self._scales.unsqueeze(1)).round_().to(torch.int8)
+        self._packed = torch.ops.onednn.qlinear_prepack(numbers, None)
+        self._zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self._levels = int8_levels()
+        self._zero = self._levels + 1  # the kernel takes unsigned activations
+        self._offset = torch.tensor(self._zero + 0.5)  # truncation then rounds
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
+        peak = inputs.abs().amax(1, keepdim=True)  # [R, 1]
+        scales = peak.clamp_(min=_SMALLEST).div_(self._levels)
+        numbers = torch.addcdiv(self._offset, inputs, scales).to(torch.uint8)  # [R, I]
+        product = torch.ops.onednn.qlinear_pointwise(
+            numbers, 1.0, self._zero, self._packed, self._scales, self._zeros,
+            None, 1.0, 0, torch.float32, "none", [], "",
+        )  # [R, G]  # fmt: skip
+        if addend is None:
+            return product.mul_(scales)  # type: ignore[no-any-return]
+        return torch.addcmul(addend, product, scales)
+
+
+@cache
+def int8_levels() -> int:
+    """The largest whole number that an activation may become.
+
+    x86 processors without an instruction for the purpose add two products in 16 bits, which only
+    hold those of 7 bits times 8.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    x86 = capabilities.get("architecture") == "x86_64"
+    exact = any(capabilities.get(name) for name in _WITHOUT_OVERFLOW)
+    return 127 if exact or not x86 else 63
+
+
+@cache
+def has_int8_products() -> bool:
+    """Whether this build of torch has int8 products on this processor, and they are right."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, weight = (
+        torch.randn(3, 96, generator=generator),
+        torch.randn(64, 96, generator=generator),
+    )
+    try:
+        found = Int8Weight(weight)(inputs, None)
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return False
+    expected = F.linear(inputs, weight)
+    return bool((found - expected).norm() < 0.05 * expected.norm())
