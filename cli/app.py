@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from cli.commands import (
     align,
     check,
+    compare,
     corpus,
     demo,
     describe,
@@ -89,6 +90,7 @@ app.command()(evaluate.evaluate)
 app.command()(score.score)
 app.command()(score_pairs.score_pairs)
 app.command()(align.align)
+app.command()(compare.compare)
 app.command()(describe.describe)
 app.command()(doctor.doctor)
 

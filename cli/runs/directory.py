@@ -8,6 +8,7 @@ provenance.json     versions, command line, seed, languages, hashes of data, Sen
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
+curves.jsonl        at every validation the seconds and tokens so far, and the shape of attention
 train.log           the progress of training, with times of day
 report.txt          how training went and what to try next, written when it ends
 checkpoints/        update-N/, averaged/ if asked for, and the pointers `best` and `last`;
@@ -23,7 +24,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cli.runs.config import RunConfig, dump_config, load_config
-from cli.runs.history import HistoryLine, SampleLine, parse_history, parse_sample
+from cli.runs.history import (
+    CurveLine,
+    HistoryLine,
+    SampleLine,
+    parse_curve,
+    parse_history,
+    parse_sample,
+)
 from cli.runs.provenance import new_provenance, read_provenance
 from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
 from data.source_statistics import SourceStatistics
@@ -136,8 +144,8 @@ class RunDirectory:
     def own_files(self) -> list[Path]:
         """Everything that training wrote: a user's files may lie beside it."""
         files = [self.path / CONFIG, self.path / "provenance.json", self.path / OUTPUT_IDS]
-        written = [self.metrics, self.samples, self.report, self.log, self.path / "checkpoints"]
-        return [*files, *self.path.glob("*.model"), *written]
+        written = [self.metrics, self.samples, self.curves, self.report, self.log]
+        return [*files, *self.path.glob("*.model"), *written, self.path / "checkpoints"]
 
     @property
     def metrics(self) -> Path:
@@ -146,6 +154,10 @@ class RunDirectory:
     @property
     def samples(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def curves(self) -> Path:
+        return self.path / "curves.jsonl"
 
     @property
     def report(self) -> Path:
@@ -262,10 +274,15 @@ class RunDirectory:
         """Every line of samples.jsonl; empty before the first validation."""
         return _read_lines(self.samples, parse_sample)
 
+    def read_curves(self) -> list[CurveLine]:
+        """Every line of curves.jsonl; runs of earlier versions have none."""
+        return _read_lines(self.curves, parse_curve)
+
     def rewind(self, state: TrainingState) -> None:
-        """Remove the metrics and samples after `state`, which training will record again."""
+        """Remove the metrics, samples and curves after `state`, which training records again."""
         _rewind(self.metrics, parse_history, state)
         _rewind(self.samples, parse_sample, state)
+        _rewind(self.curves, parse_curve, state)
 
 
 def _with_validation_planned(config: RunConfig, store: TokenStore) -> RunConfig:
@@ -290,7 +307,7 @@ def _read_lines(path: Path, parse: Callable[[str], Line]) -> list[Line]:
 
 
 def _rewind(
-    path: Path, parse: Callable[[str], HistoryLine | SampleLine], state: TrainingState
+    path: Path, parse: Callable[[str], HistoryLine | SampleLine | CurveLine], state: TrainingState
 ) -> None:
     """Keep the bytes of the lines up to a state; a line cut short by a crash is removed too."""
 

@@ -1,4 +1,4 @@
-"""The history of a run: the lines of metrics.jsonl and samples.jsonl as typed values."""
+"""The history of a run: the lines of its metrics.jsonl, samples.jsonl and curves.jsonl, typed."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 
+from seq2seq.evaluation.attention_shape import AttentionShape
 from seq2seq.system.files import parse_json
 from seq2seq.system.visible import json_line
 from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
@@ -131,6 +132,30 @@ class SampleLine:
         return self.update <= state.validated
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveLine:
+    """A validation: what it took to come there, which no other run repeats, and its attention."""
+
+    update: int
+    seconds: float  # trained so far, validations included
+    tokens: int  # target tokens trained on so far
+    entropy: float | None = None  # of attention, as in `AttentionShape`; None where there is none
+    monotonicity: float | None = None
+
+    @classmethod
+    def of(cls, event: Validation, attention: AttentionShape | None) -> "CurveLine":
+        shape = attention._asdict() if attention else {}
+        state = event.state
+        return cls(update=state.update, seconds=state.seconds, tokens=state.tokens, **shape)
+
+    def to_json(self) -> str:
+        return _json(**{name: value for name, value in asdict(self).items() if value is not None})
+
+    def precedes(self, state: TrainingState) -> bool:
+        """Whether it was recorded before training reached `state`."""
+        return self.update <= state.validated
+
+
 def parse_history(text: str) -> HistoryLine:
     """A line of metrics.jsonl; raises ValueError for anything else."""
     values = parse_json(text)
@@ -156,6 +181,11 @@ def parse_sample(text: str) -> SampleLine:
     return _SAMPLE.validate_python(values | {"sample": values})
 
 
+def parse_curve(text: str) -> CurveLine:
+    """A line of curves.jsonl; raises ValueError for anything else."""
+    return _CURVE.validate_python(parse_json(text))
+
+
 def scores_by_name(scores: ValidationScores) -> dict[str, float]:
     """The scores of a validation by their names in JSON, without those that were not computed."""
     found = {"nats_per_token": scores.nats_per_token, "perplexity": scores.perplexity}
@@ -171,6 +201,7 @@ _UPDATE = TypeAdapter(UpdateLine)
 _VALIDATION = TypeAdapter(ValidationLine)
 _AVERAGE = TypeAdapter(AverageLine)
 _SAMPLE = TypeAdapter(SampleLine)
+_CURVE = TypeAdapter(CurveLine)
 
 
 def _json(**values: object) -> str:

@@ -1,4 +1,4 @@
-"""Writes what a training leaves in its run directory: metrics, samples, checkpoints, an average."""
+"""Writes what a training leaves in its run directory: metrics, samples, curves, checkpoints."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from cli.runs.directory import RunDirectory
 from cli.runs.history import (
     AverageLine,
+    CurveLine,
     HistoryLine,
     Sample,
     SampleLine,
@@ -30,6 +31,7 @@ from seq2seq.checkpoints.folder import (
     save_checkpoint,
 )
 from seq2seq.errors import DivergenceError
+from seq2seq.evaluation.attention_shape import AttentionShape
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.files import sync
 from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
@@ -45,7 +47,7 @@ class TrainingObjects(NamedTuple):
 
 
 class Recorder:
-    """Writes metrics.jsonl, samples.jsonl and checkpoints."""
+    """Writes metrics.jsonl, samples.jsonl, curves.jsonl and checkpoints."""
 
     def __init__(
         self,
@@ -77,9 +79,16 @@ class Recorder:
         if event.state.update % self._config.log_every == 0:
             self._write(UpdateLine.of(event))
 
-    def validation(self, event: Validation, samples: Sequence[Sample]) -> None:
+    def validation(
+        self,
+        event: Validation,
+        samples: Sequence[Sample],
+        attention: AttentionShape | None = None,
+    ) -> None:
         self._state = event.state
         self._write(ValidationLine.of(event))
+        with self._run.curves.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(CurveLine.of(event, attention).to_json())
         if samples:
             lines = [SampleLine(event.state.update, sample).to_json() for sample in samples]
             with self._run.samples.open("a", encoding="utf-8", newline="\n") as stream:

@@ -129,7 +129,7 @@ def _train(
                             reporter.message(f"warning: {warning}")
                     case Validation():
                         with explain_write_errors(run):
-                            recorder.validation(event, validator.samples)
+                            recorder.validation(event, validator.samples, validator.attention)
                         reporter.validation(event, validator.samples)
                         if event.reduced:
                             reporter.message(_describe_plateau(event.state, config))

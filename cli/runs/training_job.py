@@ -102,30 +102,45 @@ def new_run(
     RunDirectory.refuse_existing(run)
     origin = _origin(start_from, preset)
     given = merge(origin.settings if origin else preset, settings)
-    layers = [read_recipe(recipe, note) if recipe else {}, given]
-    _refuse_data_settings(layers)
-    config = resolve(*layers)  # every setting is checked before the data is opened
+    recipe_settings = read_recipe(recipe, note) if recipe else None
+    check_settings(recipe_settings, given)  # before the data is opened
     tokens = TokenStore.open(store)
-    corpora = tokens.corpora(config.training.corpus_weights)  # raises for one that the store lacks
     tokens.verify()
-    choice = None
-    if recipe is None:
-        size = CorpusSize.of(tokens, corpora)
-        choice = choose_settings(size, minutes=config.training.minutes)
-        config = resolve(choice.settings, *layers)
+    config, reason = chosen_config(tokens, recipe_settings, given)
     if origin:
         origin.check_fits(config, tokens)
     chosen = choose_device(device, threads)
-    if choice:
-        note(choice.reason)
+    if reason:
+        note(reason)
     return NewRun(
         run,
-        config.model_copy(update={"data": tokens.config}),
+        config,
         frozenset(f"{section}.{name}" for section in given for name in given[section]),
         tokens,
         chosen,
         started_from=origin.provenance() if origin else None,
     )
+
+
+def check_settings(recipe: Values | None, given: Values) -> RunConfig:
+    """The settings over the defaults. Raises ConfigError for a bad value and for those of data."""
+    layers = [recipe or {}, given]
+    _refuse_data_settings(layers)
+    return resolve(*layers)
+
+
+def chosen_config(
+    store: TokenStore, recipe: Values | None, given: Values
+) -> tuple[RunConfig, str | None]:
+    """The settings of a new run on a store; without a recipe those that are not given are chosen
+    by the corpus and the minutes, and a sentence says by what."""
+    config = check_settings(recipe, given)
+    corpora = store.corpora(config.training.corpus_weights)  # raises for one that the store lacks
+    reason = None
+    if recipe is None:
+        choice = choose_settings(CorpusSize.of(store, corpora), minutes=config.training.minutes)
+        config, reason = resolve(choice.settings, given), choice.reason
+    return config.model_copy(update={"data": store.config}), reason
 
 
 def resume_job(

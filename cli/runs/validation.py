@@ -8,6 +8,7 @@ from cli.runs.history import Sample
 from cli.runs.interruption import StopRequest
 from data.batching import sorted_batches
 from data.token_store import TokenStore
+from seq2seq.evaluation.attention_shape import AttentionShape, attention_shape
 from seq2seq.evaluation.quality import bleu_problem, copied_share, quick_quality
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.inference import SingleModel
@@ -15,17 +16,22 @@ from seq2seq.search.translation import translate_ids
 from seq2seq.training.events import ValidationScores
 from seq2seq.training.losses import corpus_nats_per_token
 
+SHAPED = 100
+"""Sentences, from the start of the validation set, whose attention is summarised."""
+
 
 class Validator:
     """Scores a model on the validation set of a store.
 
     Translations are found by greedy search, and scored against the original text as `evaluate`
-    does it. `samples` are those of the latest validation.
+    does it. `samples` and `attention` are those of the latest validation; `attention` is None for
+    a model without it and where nothing is translated.
     """
 
     def __init__(self, run: RunDirectory, store: TokenStore, *, device: str = "cpu") -> None:
         config = run.config.training
         self.samples: tuple[Sample, ...] = ()
+        self.attention: AttentionShape | None = None
         self._metric = config.metric
         self._budget = 2 * config.batch_tokens
         self._search = run.config.search.model_copy(update={"beam": 1})
@@ -74,11 +80,15 @@ class Validator:
         by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
         texts = dict.fromkeys(pairs, "")
         inference = SingleModel(model, device=self._device)
+        weights = []
         for begin in stop.interruptible(range(0, len(by_length), size)):
             chosen = by_length[begin : begin + size]
             found = translate_ids(inference, [sources[i] for i in chosen], self._search)
             for i, (best,) in zip(chosen, found, strict=True):
                 texts[i] = self._tokenizer.decode(best.ids)
+                if best.weights is not None and i < SHAPED:
+                    weights.append(best.weights.double().numpy())
+        self.attention = attention_shape(weights)
         return texts
 
     def _line(self, pair: int) -> int:

@@ -1,20 +1,17 @@
 """Worker processes that encode; no signal leaves one behind or makes one print a traceback."""
 
-import os
 import signal
-import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing import get_context
 
 from data.config import DataConfig
 from data.preparation.chunks import Chunk, EncodedChunk, TextEncoder
 from data.tokenization import PieceIds
 from seq2seq.errors import ResourceError
-from seq2seq.system.signals import ENDING_SIGNALS
+from seq2seq.system.workers import exit_with_parent, signals_blocked, unblock_signals
 
 
 def encode_in_workers(
@@ -39,7 +36,7 @@ def encode_in_workers(
         try:
             window: deque[Future[EncodedChunk]] = deque()
             for chunk in chunks:
-                with _signals_blocked():  # a worker may be started for it
+                with signals_blocked():  # a worker may be started for it
                     window.append(pool.submit(_encode_in_worker, chunk, clean))
                 if len(window) > 2 * processes:
                     yield window.popleft().result()
@@ -56,20 +53,6 @@ def encode_in_workers(
             raise
 
 
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Hold signals back while a worker starts: until it is set up, one would print a traceback.
-
-    A worker inherits the mask and lifts it itself.
-    """
-    resource_tracker.ensure_running()  # starting it would lift the mask
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-
-
 _encoder: TextEncoder  # set in worker processes only
 
 
@@ -81,17 +64,9 @@ def _start_worker(
         signal.signal(
             number, signal.SIG_IGN
         )  # a terminal sends these to all processes; the parent decides
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    unblock_signals()
+    exit_with_parent()
     _encoder = TextEncoder(source_model, target_model, config, output_ids)
-
-
-def _exit_with_parent() -> None:
-    """Exit when the parent is killed, instead of waiting for work for ever."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _encode_in_worker(chunk: Chunk, clean: bool) -> EncodedChunk:

@@ -31,8 +31,10 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "store": "store", "pieces_of": "store",
     "run": "run", "with_": "run", "start_from": "run", "path": "run", "location": "folder",
     "output": NEW_FILE, "directory": NEW_FOLDER,
+    "test_source": "valid.en", "test_reference": "valid.xx", "gold": "links", "grid": "grid.toml",
     "preprocess source": "train.en", "preprocess target": "train.xx",
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
+    "compare out": NEW_FOLDER,
 }  # fmt: skip
 REQUIRED = {"corpus get name": "greek-nt"}  # values of parameters that are no path
 LANGUAGES = ("--source-language", "en", "--target-language", "xx")  # a pipe's name has no ending
@@ -44,6 +46,8 @@ OPTIONS: dict[str, Sequence[str]] = {
     "score-pairs": ("--threads", "1",),
     "translate": ("--threads", "1",),
     "demo": ("--minutes", "0.01"),
+    "compare": ("--dry-run", "--minutes", "1", "--test-source", "valid.en",
+                "--test-reference", "valid.xx"),
 }  # fmt: skip
 DIFFERS_EACH_TIME = {  # files with names of inputs or with times
     "meta.json", "provenance.json", "train.log", "report.txt", "state.json", "MANIFEST.json",
@@ -118,6 +122,9 @@ class Workplace:
         shutil.copytree(run, folder / "run")
         (folder / "folder").mkdir()
         (folder / "recipe.toml").write_text(RECIPE)
+        (folder / "grid.toml").write_text('[grid]\n"model.attention" = ["luong", "none"]\n')
+        sentences = corpus.valid[0].read_text("utf-8").count("\n")
+        (folder / "links").write_text("0-0\n" * sentences)
         (folder / "corpora.toml").write_text('[back]\nsource = "valid.xx"\ntarget = "valid.en"\n')
         return cls(folder, app)
 

@@ -15,7 +15,8 @@ from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.progress import clock_time
 from cli.runs.training import Outcome
 from cli.runs.training_job import NewRun
-from cli.runs.tuning.journal import Begin, End, Journal, Result, Trial, Validated
+from cli.runs.trials import create_trials_folder, failure_of
+from cli.runs.tuning.journal import Begin, End, Journal, Trial, Validated
 from cli.runs.tuning.space import Dimension, space_around, with_settings
 from cli.runs.tuning.study import Pruner, propose
 from cli.runs.tuning.table import describe_settings, describe_value, ranked, table_lines
@@ -23,7 +24,6 @@ from seq2seq.errors import CheckpointError, ConfigError, DivergenceError, Resour
 from seq2seq.system.figures import counted
 from seq2seq.system.files import read_json, replacing, write_json
 from seq2seq.system.locks import exclusive_lock
-from seq2seq.system.out_of_memory import is_out_of_memory
 from seq2seq.training.events import Validation
 from seq2seq.training.loop import share_done
 
@@ -89,7 +89,7 @@ class _Search:
         return Journal(self.folder / "trials.jsonl")
 
     def tuned(self) -> NewRun:
-        self._create_folder()
+        create_trials_folder(self.folder)
         activity = f"{self.folder} is being searched"
         with exclusive_lock(self.folder / ".lock", activity, remove=True):
             self._refuse_another_search()
@@ -98,15 +98,6 @@ class _Search:
                 while trial := self._next_trial():
                     self._finish(trial)
             return self._conclusion()
-
-    def _create_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResourceError(
-                f"{self.folder} cannot be created: {error.strerror}",
-                hint="choose a folder that you may write to",
-            ) from error
 
     def _refuse_another_search(self) -> None:
         """Write down what is searched; raises ConfigError where it was something else before."""
@@ -211,7 +202,7 @@ class _Search:
         try:
             outcome = self.train(run, ends_after)
         except (DivergenceError, ResourceError) as error:
-            if not (result := _failure(error)) or (trial.number == 1 and result != "diverged"):
+            if not (result := failure_of(error)) or (trial.number == 1 and result != "diverged"):
                 raise
             last = trial.validations[-1] if trial.validations else None
             seconds = last.seconds if last else 0.0
@@ -251,11 +242,3 @@ class _Search:
         }
         config = with_settings(self.run.config, best.settings)
         return replace(self.run, config=config, tuned=provenance)
-
-
-def _failure(error: DivergenceError | ResourceError) -> Result | None:
-    """The result of a trial that failed by its own settings; None if the cause lies elsewhere."""
-    if isinstance(error, DivergenceError):
-        return "diverged"
-    cause = error.__cause__
-    return "out of memory" if cause is not None and is_out_of_memory(cause) else None

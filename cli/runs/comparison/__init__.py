@@ -1,0 +1,11 @@
+"""`seq2seq compare`: a grid of trainings on one test set, and what comes out of it.
+
+A system is a choice of settings, a trial one training of it, from one seed. The folder OUT holds
+
+comparison.json      the systems with their settings, the seeds, stores and test sets
+tests/               copies of the test sets: STORE.source, STORE.reference and STORE.gold
+trials/NAME/         the run directory of each trial
+translations/NAME    its translations of the test set
+results/NAME.json    what was measured on it; a trial with a result is done
+significance.json    tests that were computed, by the hashes of what they compare
+"""

@@ -1,0 +1,104 @@
+"""How long a comparison will take: by its minutes, or by a few updates of each system, timed."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cli.runs.choice import UNLIMITED
+from cli.runs.comparison.trial import Task
+from cli.runs.config import RunConfig
+from cli.runs.device import choose_device
+from cli.runs.directory import RunDirectory
+from data.batching import EpochPlan, token_budget_batches
+from data.token_store import TokenStore
+from seq2seq.batch import FIRST_BATCH
+from seq2seq.building import build_model
+from seq2seq.checkpoints.checkpoint import load_state
+from seq2seq.checkpoints.folder import pointed
+from seq2seq.model import EncoderDecoder, count_parameters
+from seq2seq.training.events import TrainingState, Update, ValidationScores
+from seq2seq.training.loop import fit
+from seq2seq.training.optimization import build_optimizer
+
+START_SECONDS = 6.0
+"""Of a process: imports, the model, the check of memory, translations of the test set."""
+VALIDATION_SHARE = 0.05  # of the time of a training
+TIMED_UPDATES = 4  # of which the first, which is slow, does not count
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a system costs."""
+
+    parameters: int
+    seconds: float  # of a whole trial
+    is_limit: bool  # whether its minutes end it, so that no update had to be timed
+
+
+def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) -> Cost:
+    """The cost of one trial, by its minutes or by the time that a few updates take."""
+    device = choose_device(device, threads)
+    model = build_model(
+        config.model,
+        source_vocabulary=store.meta["source_vocabulary"],
+        target_vocabulary=store.meta["target_vocabulary"],
+        joint=store.joint,
+        output_ids=None if store.output_ids is None else store.output_ids.tolist(),
+    )
+    training, parameters = config.training, count_parameters(model)
+    if training.minutes is not None and training.updates >= UNLIMITED:
+        return Cost(parameters, 60 * training.minutes + START_SECONDS, is_limit=True)
+    seconds = training.updates * _seconds_per_update(model.to(device), config, store, device)
+    seconds *= 1 + VALIDATION_SHARE
+    if training.minutes is not None:
+        seconds = min(seconds, 60 * training.minutes)
+    return Cost(parameters, seconds + START_SECONDS, is_limit=False)
+
+
+def _seconds_per_update(
+    model: EncoderDecoder, config: RunConfig, store: TokenStore, device: str
+) -> float:
+    few = {"updates": TIMED_UPDATES, "minutes": None, "validate_every": None, "average": "none"}
+    training = config.training.model_copy(update=few)
+    plan = EpochPlan(budget=training.batch_tokens, seed=training.seed)
+    began, seconds, counted = time.monotonic(), 0.0, 0
+    for event in fit(
+        model,
+        build_optimizer(model, training),
+        token_budget_batches(store.split("train"), plan, start=FIRST_BATCH),
+        lambda: ValidationScores(1.0),
+        training,
+        state=TrainingState(),
+        device=device,
+    ):
+        if isinstance(event, Update):
+            if event.state.update > 1:
+                seconds, counted = seconds + time.monotonic() - began, counted + 1
+            began = time.monotonic()
+    return seconds / max(counted, 1)
+
+
+def seconds_left(tasks: Sequence[Task], costs: dict[str, Cost], *, jobs: int) -> float:
+    """Seconds until all tasks are done, if trials run beside each other as fast as alone.
+
+    costs: by the name of a system
+    """
+    ends = [0.0] * jobs  # of each of the jobs
+    for task in tasks:
+        first = min(range(jobs), key=ends.__getitem__)
+        ends[first] += costs[task.system].seconds * (1 - share_trained(task))
+    return max(ends)
+
+
+def share_trained(task: Task) -> float:
+    """How much of a trial's training is in its last checkpoint, 0 to 1."""
+    if not task.run.exists():
+        return 0.0
+    path = pointed(RunDirectory(task.run).checkpoints, "last")
+    if path is None:
+        return 0.0
+    state, training = load_state(path), task.config.training
+    shares = [state.update / training.updates] if training.updates else [1.0]
+    if training.minutes is not None:
+        shares.append(state.seconds / (60 * training.minutes))
+    return min(1.0, max(shares))

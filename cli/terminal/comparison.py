@@ -1,0 +1,207 @@
+"""A comparison on the terminal: its plan, and its progress while it runs."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli.runs.comparison.engine import run_tasks
+from cli.runs.comparison.folder import ComparisonFolder, Trial, occupied
+from cli.runs.comparison.forecast import Cost, cost_of, seconds_left
+from cli.runs.comparison.plan import Plan, check_folder, default_threads, tasks_left
+from cli.runs.comparison.trial import Task
+from cli.runs.interruption import Interrupted, Terminated, signal_number_of
+from cli.runs.progress import clock_time
+from cli.terminal.console import note, warn, write_line
+from cli.terminal.screen import stderr_console
+from seq2seq.system.figures import counted
+
+
+def print_plan(path: Path, plan: Plan, *, device: str, threads: int | None, jobs: int) -> None:
+    """The plan on stdout, with what a folder has already; nothing is written or trained."""
+    folder = ComparisonFolder(path)
+    if folder.description.is_file():
+        check_folder(folder, plan, threads=threads)
+        threads = folder.comparison.threads
+    elif path.exists():
+        raise occupied(path)
+    threads = threads or default_threads(jobs)
+    tasks = tasks_left(folder, plan, device=device, threads=threads)
+    costs = costs_of(plan, tasks, device=device)
+    for line in plan_lines(plan, tasks, costs, jobs=jobs, threads=threads):
+        write_line(line)
+
+
+def costs_of(plan: Plan, tasks: Sequence[Task], *, device: str) -> dict[str, Cost]:
+    """The cost of a trial by the name of its system, of those that have tasks."""
+    threads = {task.system: task.threads for task in tasks}
+    return {
+        system.name: cost_of(
+            plan.configs[system.name],
+            plan.stores[system.store],
+            device=device,
+            threads=threads[system.name],
+        )
+        for system in plan.systems
+        if system.name in threads
+    }
+
+
+def plan_lines(
+    plan: Plan, tasks: Sequence[Task], costs: dict[str, Cost], *, jobs: int, threads: int
+) -> Iterator[str]:
+    """What will be trained, what is left out and why, and the time that the tasks will take."""
+    names = [system.name for system in plan.systems]
+    width = max(map(len, names))
+    for system in plan.systems:
+        store = f"  store {system.store}" if len(plan.stores) > 1 else ""
+        yield f"{system.name:<{width}}  {_describe_cost(costs.get(system.name))}{store}"
+    for unfit in plan.left_out:
+        yield f"left out: {unfit.name}: {unfit.reason}"
+    for name, described in plan.described.items():
+        which = f" of store {name}" if len(plan.stores) > 1 else ""
+        yield f"test set{which}: {described.test}, {counted(described.sentences, 'sentence')}"
+    seeds = plan.grid.seeds
+    total = len(plan.trials)
+    done = total - len(tasks)
+    yield (
+        f"{counted(len(names), 'system')}, {counted(len(seeds), 'seed')} each: "
+        f"{counted(total, 'trial')}{f', {done:,} of them done' if done else ''}; "
+        f"{counted(jobs, 'job')} of {counted(threads, 'thread')}"
+    )
+    if tasks:
+        yield f"expected time: {clock_time(seconds_left(tasks, costs, jobs=jobs))}"
+
+
+def _describe_cost(cost: Cost | None) -> str:
+    if cost is None:
+        return "done"
+    return f"{cost.parameters / 1e6:6.2f} M parameters  {clock_time(cost.seconds):>7} a seed"
+
+
+def run_and_report(folder: ComparisonFolder, plan: Plan, *, device: str, jobs: int) -> None:
+    """Do the trials that are left, with the plan and progress on stderr."""
+    threads = folder.comparison.threads
+    tasks = tasks_left(folder, plan, device=device, threads=threads)
+    costs = costs_of(plan, tasks, device=device)
+    for line in plan_lines(plan, tasks, costs, jobs=jobs, threads=threads):
+        note(line)
+    view = _View(folder, tasks, costs, jobs)
+    with _how_to_continue(folder), view.shown():
+        run_tasks(tasks, jobs=jobs, notify=view.notify, tick=view.redraw)
+
+
+@contextmanager
+def _how_to_continue(folder: ComparisonFolder) -> Iterator[None]:
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt, Terminated) as error:
+        raise Interrupted(
+            signal_number_of(error),
+            f"interrupted; {folder.path} has all that was done. Go on with the same command",
+        ) from error
+
+
+@dataclass
+class _Row:
+    """A trial that runs at the moment."""
+
+    task: Task
+    progress: float = 0.0
+    text: str = "starting"
+    scores: str = ""
+
+
+class _View:
+    """A line for each trial that runs and one for all, redrawn in place on a terminal; elsewhere a
+    line when a trial begins and ends."""
+
+    def __init__(
+        self, folder: ComparisonFolder, tasks: Sequence[Task], costs: dict[str, Cost], jobs: int
+    ) -> None:
+        self._folder, self._tasks, self._costs, self._jobs = folder, tasks, costs, jobs
+        self._trials = {trial.name: trial for trial in folder.comparison.trials}
+        self._rows: dict[str, _Row] = {}
+        self._done: list[Task] = []
+        self._began = time.monotonic()
+        self._console = stderr_console()
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        with suppress(OSError):
+            self._live.start()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self._live.stop()
+
+    def notify(self, task: Task, event: dict[str, Any]) -> None:
+        row = self._rows.setdefault(task.name, _Row(task))
+        match event:
+            case {"event": "begin"} if not self._console.is_terminal:
+                note(f"{task.name}: begins")
+            case {"event": "update", "progress": share, "update": update, **rest}:
+                row.progress = share
+                row.text = f"update {update:,}  {rest['tokens_per_second']:,.0f} tokens/s"
+            case {"event": "validation", "bleu": bleu, "perplexity": perplexity}:
+                row.scores = f"perplexity {perplexity:.2f}"
+                row.scores += "" if bleu is None else f"  BLEU {bleu:.1f}"
+            case {"event": "translating"}:
+                row.progress, row.text = 1.0, "translating the test set"
+            case {"event": "done"}:
+                del self._rows[task.name]
+                self._done.append(task)
+                self._report(self._trials[task.name])
+
+    def _report(self, trial: Trial) -> None:
+        result = self._folder.result(trial)
+        assert result
+        count = f"{len(self._done)}/{len(self._tasks)}"
+        if result.status != "complete":
+            warn(f"{trial.name}: {result.status}: {result.ended} ({count})")
+        elif result.bleu and result.chrf:
+            scores = f"BLEU {result.bleu.score:.2f}, chrF {result.chrf.score:.2f}"
+            note(f"{trial.name}: {scores}, {clock_time(result.seconds)} ({count})")
+
+    def redraw(self) -> None:
+        if self._console.is_terminal:
+            with suppress(OSError):
+                self._live.update(self._draw(self._rows.values()), refresh=True)
+
+    def _draw(self, rows: Iterable[_Row]) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        for row in rows:
+            bar = ProgressBar(total=1.0, completed=row.progress, width=16)
+            table.add_row(Text(row.task.name), bar, Text(row.text), Text(row.scores))
+        total = self._share_done()
+        bar = ProgressBar(total=1.0, completed=total, width=16)
+        summary = f"{len(self._done)} of {counted(len(self._tasks), 'trial')}"
+        table.add_row(Text("all", style="bold"), bar, Text(summary), Text(self._left(total)))
+        return table
+
+    def _share_done(self) -> float:
+        whole = sum(self._costs[task.system].seconds for task in self._tasks)
+        done = sum(self._costs[task.system].seconds for task in self._done)
+        done += sum(r.progress * self._costs[r.task.system].seconds for r in self._rows.values())
+        return done / whole if whole else 1.0
+
+    def _left(self, share: float) -> str:
+        """By the pace so far, once a twentieth is done; until then by the plan."""
+        elapsed = time.monotonic() - self._began
+        if share > 0.05:
+            return f"{clock_time(elapsed * (1 - share) / share)} left"
+        planned = seconds_left(self._tasks, self._costs, jobs=self._jobs)
+        return f"{clock_time(max(planned - elapsed, 0.0))} left"
