@@ -68,7 +68,7 @@ TestReferenceOption = Annotated[
 GoldOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Alignments of the test set by people, as Pharaoh links, for AER."
+        metavar="FILE", help="Links of the test set that people drew, for AER, as in align --gold."
     ),
 ]
 JobsOption = Annotated[

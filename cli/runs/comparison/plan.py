@@ -34,11 +34,12 @@ from cli.runs.comparison.trial import Task
 from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.training_job import chosen_config
 from cli.runs.trials import create_trials_folder
-from data.corpus import read_aligned, read_lines
+from cli.runs.word_links import word_counts
+from data.corpus import SentencePair, read_aligned, read_lines
 from data.inputs import display_name
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import parse_pharaoh
+from seq2seq.evaluation.links import parse_reference_links, refuse_links_beyond
 from seq2seq.system.cores import usable_cores
 from seq2seq.system.locks import exclusive_lock
 
@@ -112,7 +113,7 @@ def make_plan(
             gold=paths.gold is not None,
         )
         if paths.gold:
-            gold[name] = _read_gold(paths.gold, len(tests[name][0]))
+            gold[name] = _read_gold(paths.gold, tests[name])
     configs, systems, left_out = _fitting(candidates, stores, recipe, limits)
     return Plan(
         grid=grid,
@@ -176,16 +177,13 @@ def _test_set(files: StoreFiles, store: TokenStore) -> Lines:
     return source, reference
 
 
-def _read_gold(path: Path, sentences: int) -> list[str]:
-    """Raises CorpusError for lines that are no links, ConfigError for another number of lines."""
+def _read_gold(path: Path, test: Lines) -> list[str]:
+    """Raises CorpusError for what is no file of links of these sentences."""
     lines = list(read_lines(path))
-    for line in lines:
-        parse_pharaoh(line)
-    if len(lines) != sentences:
-        raise ConfigError(
-            f"{display_name(path)} has {len(lines):,} lines for {sentences:,} test sentences",
-            hint="gold alignments have one line for each sentence of the test set",
-        )
+    name = display_name(path)
+    links = parse_reference_links(lines, name=name, sentences=len(test[0]))
+    pairs = (SentencePair(*sides) for sides in zip(*test, strict=True))
+    refuse_links_beyond(links, word_counts(pairs), name=name)
     return lines
 
 

@@ -17,20 +17,15 @@ from cli.runs.progress import PlainReporter, Reporters
 from cli.runs.training import train_run
 from cli.runs.translator import Translator
 from cli.runs.trials import failure_of
+from cli.runs.word_links import SHIFTS, Linker, choose_shift
+from data.corpus import SentencePair
 from data.token_store import TokenStore
-from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, pad_sources
 from seq2seq.errors import DivergenceError, ResourceError
-from seq2seq.evaluation.alignment import (
-    alignment_error_rate,
-    merge_pieces,
-    parse_pharaoh,
-    word_links,
-)
+from seq2seq.evaluation.links import parse_reference_links
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.system.files import write_json
 from seq2seq.training.events import Finished, TrainingState, Update, Validation
-from seq2seq.training.losses import corpus_nats_per_token
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -103,6 +98,7 @@ def _parameters(run: RunDirectory) -> int:
 def _test_measures(task: Task, run: RunDirectory) -> dict[str, Any]:
     """Scores of the best checkpoint on the test set, whose translations are written."""
     sources, references = task.test.read()
+    pairs = [SentencePair(*sides) for sides in zip(sources, references, strict=True)]
     translator = Translator.load(run.path, device=task.device)
     began = time.monotonic()
     texts = [each.text for each in translator.translate(sources)]
@@ -117,58 +113,38 @@ def _test_measures(task: Task, run: RunDirectory) -> dict[str, Any]:
         "model_sha256": translator.provenance["model_sha256"],
         "beam": translator.search.beam,
         "translation_seconds": seconds,
-        "test_nats_per_token": _nats_per_token(run, translator.model, sources, references),
+        "test_nats_per_token": _nats_per_token(translator, pairs),
         "bleu": bleu,
         "chrf": chrf,
         "ter": ter,
-        "aer": _alignment_error(task, translator, sources, references) if task.has_gold else None,
+        **_alignment_quality(task, translator, pairs),
     }
 
 
-def _nats_per_token(
-    run: RunDirectory, model: EncoderDecoder, sources: Sequence[str], references: Sequence[str]
-) -> float | None:
+def _nats_per_token(translator: Translator, pairs: Sequence[SentencePair]) -> float | None:
     """Nats of the references per target piece, EOS included; pairs with a blank side are left out.
 
     None where no pair is left.
     """
-    source, target = run.tokenizer("source"), run.tokenizer("target")
-    tags = [source.tags[run.main_tag]] if run.main_tag else []
-    limit = run.config.search.max_source_pieces
-    pairs = [
-        ([*tags, *source.encode(left)[:limit]], target.encode(right))
-        for left, right in zip(sources, references, strict=True)
-        if left.strip() and right.strip()
-    ]
-    if not pairs:
-        return None
-    pairs.sort(key=lambda pair: max(map(len, pair)))
-    size = run.config.search.batch_sentences
-    batches = (_batch(pairs[begin : begin + size]) for begin in range(0, len(pairs), size))
-    device = next(model.parameters()).device.type
-    return corpus_nats_per_token(model, batches, device=device)
+    filled = [pair for pair in pairs if pair.source.strip() and pair.target.strip()]
+    scores = translator.score_pairs(filled)
+    pieces = sum(len(score.pieces) for score in scores)
+    return -sum(score.log_probability for score in scores) / pieces if pieces else None
 
 
-def _batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Batch:
-    width = max(len(target) for _, target in pairs)
-    targets = [[BOS, *target, EOS, *[PAD] * (width - len(target))] for _, target in pairs]
-    numbers = tuple(range(1, len(pairs) + 1))
-    sources = pad_sources([source for source, _ in pairs])
-    return Batch(sources, torch.tensor(targets), numbers, FIRST_BATCH)
-
-
-def _alignment_error(
-    task: Task, translator: Translator, sources: Sequence[str], references: Sequence[str]
-) -> float | None:
-    """AER of attention while the model writes the references; None without attention."""
-    if not translator.has_attention:
-        return None
-    gold = [parse_pharaoh(line) for line in task.test.gold.read_text("utf-8").splitlines()]
-    found = []
-    for source, reference in zip(sources, references, strict=True):
-        alignment = translator.align(source, reference).alignment
-        found.append(word_links(merge_pieces(alignment)) if alignment else set())
-    return alignment_error_rate(found, gold, gold).aer
+def _alignment_quality(
+    task: Task, translator: Translator, pairs: Sequence[SentencePair]
+) -> dict[str, Any]:
+    """AER of attention while the model writes the references, with the best shift, as in `align
+    --gold`; nothing without attention or gold."""
+    if not task.has_gold or not translator.has_attention:
+        return {}
+    lines = task.test.gold.read_text(encoding="utf-8").splitlines()
+    gold = parse_reference_links(lines, name=str(task.test.gold), sentences=len(pairs))
+    linker = Linker(translator=translator)
+    found = [linker.links(pair.source, pair.target, SHIFTS) for pair in pairs]
+    shift = choose_shift(found, gold)
+    return {"aer": shift.error_rates[shift.rows], "aer_shift": shift.rows}
 
 
 def _peak_memory(device: str) -> int | None:
