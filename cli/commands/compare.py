@@ -65,10 +65,12 @@ TestSourceOption = Annotated[
 TestReferenceOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Reference translations of the test set.")
 ]
-GoldOption = Annotated[
+ReferenceLinksOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Links of the test set that people drew, for AER, as in align --gold."
+        "--gold",
+        metavar="FILE",
+        help="Links of the test set that people drew, for AER, as in align --gold.",
     ),
 ]
 JobsOption = Annotated[
@@ -99,7 +101,7 @@ def compare(
     updates: UpdatesOption = None,
     test_source: TestSourceOption = None,
     test_reference: TestReferenceOption = None,
-    gold: GoldOption = None,
+    reference_links: ReferenceLinksOption = None,
     jobs: JobsOption = None,
     threads: TrialThreadsOption = None,
     device: options.Device = "auto",
@@ -132,7 +134,9 @@ def compare(
     from cli.terminal import comparison as shown
 
     limits = planning.Limits(minutes, updates)
-    plan = planning.make_plan(asked, StoreFiles(path=store, test=test, gold=gold), limits, note)
+    plan = planning.make_plan(
+        asked, StoreFiles(path=store, test=test, reference_links=reference_links), limits, note
+    )
     jobs = jobs or planning.default_jobs(plan)
     if dry_run:
         shown.print_plan(out, plan, device=device, threads=threads, jobs=jobs)

@@ -31,7 +31,7 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "store": "store", "pieces_of": "store",
     "run": "run", "with_": "run", "start_from": "run", "path": "run", "location": "folder",
     "output": NEW_FILE, "directory": NEW_FOLDER,
-    "test_source": "valid.en", "test_reference": "valid.xx", "gold": "links", "grid": "grid.toml",
+    "test_source": "valid.en", "test_reference": "valid.xx", "reference_links": "links", "grid": "grid.toml",
     "preprocess source": "train.en", "preprocess target": "train.xx",
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
     "compare out": NEW_FOLDER,

@@ -33,7 +33,7 @@ class ComparedStore(_Stored):
     test: str  # where the test set came from
     test_sha256: tuple[str, str]  # of source and reference
     sentences: int
-    gold: bool = False  # whether tests/NAME.gold has alignments of people
+    reference_links: bool = False  # whether people drew links, which are in tests/NAME.links
 
 
 class System(_Stored):
@@ -134,7 +134,7 @@ class TestFiles:
 
     source: Path
     reference: Path
-    gold: Path
+    reference_links: Path
 
     def read(self) -> tuple[list[str], list[str]]:
         """Source and reference lines."""
@@ -196,7 +196,7 @@ class ComparisonFolder:
 
     def test(self, store: str) -> TestFiles:
         folder, name = self.path / "tests", slug(store)
-        return TestFiles(*(folder / f"{name}.{what}" for what in ("source", "reference", "gold")))
+        return TestFiles(*(folder / f"{name}.{what}" for what in ("source", "reference", "links")))
 
     def result(self, trial: Trial) -> Result | None:
         """None for a trial that is not done; raises CheckpointError for a damaged file."""
@@ -224,7 +224,7 @@ def create_folder(
 ) -> ComparisonFolder:
     """A new folder with test sets and comparison.json, there whole or not at all.
 
-    tests: by the name of a store, source and reference lines, and lines of gold alignments
+    tests: by the name of a store, source and reference lines, and lines of links that people drew
     """
     if path.exists():
         raise occupied(path)
@@ -233,12 +233,12 @@ def create_folder(
         for name in ("tests", "trials", "translations", "results"):
             (partial / name).mkdir()
         folder = ComparisonFolder(partial)
-        for store, (source, reference, gold) in tests.items():
+        for store, (source, reference, reference_links) in tests.items():
             files = folder.test(store)
             write_text(files.source, source)
             write_text(files.reference, reference)
-            if gold is not None:
-                write_text(files.gold, gold)
+            if reference_links is not None:
+                write_text(files.reference_links, reference_links)
         folder.write(comparison)
     return ComparisonFolder(path)
 
@@ -258,7 +258,11 @@ def write_text(path: Path, lines: Sequence[str]) -> None:
 
 
 def describe_store(
-    store: TokenStore, *, name: str, lines: tuple[Sequence[str], Sequence[str]], gold: bool
+    store: TokenStore,
+    *,
+    name: str,
+    lines: tuple[Sequence[str], Sequence[str]],
+    reference_links: bool,
 ) -> ComparedStore:
     """name: where the test set came from"""
     hashes = [hashlib.sha256("\n".join(side).encode()).hexdigest() for side in lines]
@@ -269,7 +273,7 @@ def describe_store(
         test=name,
         test_sha256=(hashes[0], hashes[1]),
         sentences=len(lines[0]),
-        gold=gold,
+        reference_links=reference_links,
     )
 
 

@@ -69,11 +69,11 @@ class LeftOut:
 class StoreFiles(BaseModel):
     """A token store of a grid file, with the test set of its language pair."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     path: Path
     test: tuple[Path, Path] | None = None  # source and reference
-    gold: Path | None = None
+    reference_links: Path | None = Field(default=None, alias="gold")
 
 
 class GridFile(BaseModel):
@@ -255,8 +255,8 @@ def slug(name: str) -> str:
 
 def _below(folder: Path, files: StoreFiles) -> StoreFiles:
     test = files.test and (folder / files.test[0], folder / files.test[1])
-    gold = files.gold and folder / files.gold
-    return StoreFiles(path=folder / files.path, test=test, gold=gold)
+    reference_links = files.reference_links and folder / files.reference_links
+    return StoreFiles(path=folder / files.path, test=test, reference_links=reference_links)
 
 
 def _label(name: str, value: str) -> str:

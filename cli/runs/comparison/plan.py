@@ -75,8 +75,8 @@ class Plan:
     stores: dict[str, TokenStore]
     tests: dict[str, Lines]
     described: dict[str, ComparedStore]
-    gold: dict[str, list[str]]
-    """Alignments by people as lines of links, for the stores that have some."""
+    reference_links: dict[str, list[str]]
+    """Lines of links that people drew, for the stores that have some."""
 
     @property
     def trials(self) -> list[Trial]:
@@ -101,7 +101,7 @@ def make_plan(
     used = dict.fromkeys(candidate.entry.store for candidate in candidates)
     files = {name: {MAIN_STORE: main, **grid.stores}[name] for name in used}
     stores, tests, described = dict[str, TokenStore](), dict[str, Lines](), {}
-    gold = dict[str, list[str]]()
+    reference_links = dict[str, list[str]]()
     for name, paths in files.items():
         stores[name] = TokenStore.open(paths.path)
         stores[name].verify()
@@ -110,10 +110,10 @@ def make_plan(
             stores[name],
             name=" ".join(map(display_name, paths.test)) if paths.test else VALIDATION_SET,
             lines=tests[name],
-            gold=paths.gold is not None,
+            reference_links=paths.reference_links is not None,
         )
-        if paths.gold:
-            gold[name] = _read_gold(paths.gold, tests[name])
+        if paths.reference_links:
+            reference_links[name] = _read_reference_links(paths.reference_links, tests[name])
     configs, systems, left_out = _fitting(candidates, stores, recipe, limits)
     return Plan(
         grid=grid,
@@ -123,7 +123,7 @@ def make_plan(
         stores=stores,
         tests=tests,
         described=described,
-        gold=gold,
+        reference_links=reference_links,
     )
 
 
@@ -177,7 +177,7 @@ def _test_set(files: StoreFiles, store: TokenStore) -> Lines:
     return source, reference
 
 
-def _read_gold(path: Path, test: Lines) -> list[str]:
+def _read_reference_links(path: Path, test: Lines) -> list[str]:
     """Raises CorpusError for what is no file of links of these sentences."""
     lines = list(read_lines(path))
     name = display_name(path)
@@ -196,7 +196,7 @@ def opened(path: Path, plan: Plan, *, threads: int | None, jobs: int) -> Iterato
     """
     if not ComparisonFolder(path).description.is_file():
         create_trials_folder(path.absolute().parent)
-        tests = {name: (*plan.tests[name], plan.gold.get(name)) for name in plan.stores}
+        tests = {name: (*plan.tests[name], plan.reference_links.get(name)) for name in plan.stores}
         create_folder(path, tests, _new_comparison(plan, threads or default_threads(jobs)))
     with exclusive_lock(path / ".lock", f"{path} is being compared"):
         folder = ComparisonFolder.open(path)
@@ -257,8 +257,8 @@ def _refuse_other_data(folder: ComparisonFolder, plan: Plan) -> None:
             what = f"the token store {store.path}"
         elif wanted.test_sha256 != store.test_sha256:
             what = f"the test set {store.test}"
-        elif wanted.gold != store.gold:
-            what = "gold alignments" if store.gold else "no gold alignments"
+        elif wanted.reference_links != store.reference_links:
+            what = "links for AER" if store.reference_links else "no links for AER"
         else:
             continue
         raise ConfigError(
@@ -283,7 +283,7 @@ def tasks_left(folder: ComparisonFolder, plan: Plan, *, device: str, threads: in
             config=plan.config(trial),
             store=plan.stores[trial.system.store].path,
             test=folder.test(trial.system.store),
-            has_gold=trial.system.store in plan.gold,
+            has_reference_links=trial.system.store in plan.reference_links,
             translations=folder.translations(trial),
             result=folder.result_path(trial),
             device=device,

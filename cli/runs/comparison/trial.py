@@ -44,7 +44,7 @@ class Task:
     config: RunConfig
     store: Path
     test: TestFiles
-    has_gold: bool
+    has_reference_links: bool
     translations: Path
     result: Path
     device: str
@@ -136,14 +136,16 @@ def _alignment_quality(
     task: Task, translator: Translator, pairs: Sequence[SentencePair]
 ) -> dict[str, Any]:
     """AER of attention while the model writes the references, with the best shift, as in `align
-    --gold`; nothing without attention or gold."""
-    if not task.has_gold or not translator.has_attention:
+    --gold`; nothing without attention or links of people."""
+    if not task.has_reference_links or not translator.has_attention:
         return {}
-    lines = task.test.gold.read_text(encoding="utf-8").splitlines()
-    gold = parse_reference_links(lines, name=str(task.test.gold), sentences=len(pairs))
+    lines = task.test.reference_links.read_text(encoding="utf-8").splitlines()
+    reference_links = parse_reference_links(
+        lines, name=str(task.test.reference_links), sentences=len(pairs)
+    )
     linker = Linker(translator=translator)
     found = [linker.links(pair.source, pair.target, SHIFTS) for pair in pairs]
-    shift = choose_shift(found, gold)
+    shift = choose_shift(found, reference_links)
     return {"aer": shift.error_rates[shift.rows], "aer_shift": shift.rows}
 
 

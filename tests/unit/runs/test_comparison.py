@@ -31,10 +31,14 @@ SETTINGS = [
 FOUR = ["model.attention_size=4"]  # which two heads divide
 
 
-def plan_of(store: Path, *settings: str, seeds: int = 1, test=None, gold=None, **flags) -> Plan:
+def plan_of(
+    store: Path, *settings: str, seeds: int = 1, test=None, reference_links=None, **flags
+) -> Plan:
     chosen = {"attention": None, "score": None, "recipe": None} | flags
     grid = build_grid(None, settings=[*SETTINGS, *settings], seeds=seeds, **chosen)
-    return make_plan(grid, StoreFiles(path=store, test=test, gold=gold), Limits(), print)
+    return make_plan(
+        grid, StoreFiles(path=store, test=test, reference_links=reference_links), Limits(), print
+    )
 
 
 # The grid
@@ -168,10 +172,10 @@ def test_a_limit_of_minutes_leaves_no_limit_of_updates(store_path):
 
 @pytest.fixture
 def task(tmp_path, store_path) -> Task:
-    """The one trial of a comparison on the validation set, which has gold alignments."""
-    gold = tmp_path / "gold"
-    gold.write_text("0-0\n" * 12)
-    plan = plan_of(store_path, gold=gold)
+    """The one trial of a comparison on the validation set, which people linked."""
+    reference_links = tmp_path / "reference_links"
+    reference_links.write_text("0-0\n" * 12)
+    plan = plan_of(store_path, reference_links=reference_links)
     with opened(tmp_path / "out", plan, threads=None, jobs=1) as folder:
         (only,) = tasks_left(folder, plan, device="cpu", threads=1)
     return only
@@ -226,18 +230,20 @@ def test_jobs_share_the_time(task):
 def test_other_settings_or_data_for_what_was_begun_are_refused(tmp_path, store_path, task):
     measure(task, lambda event: None)
     out = tmp_path / "out"
-    gold = tmp_path / "gold"
+    reference_links = tmp_path / "reference_links"
 
     def begin(plan: Plan) -> list[Task]:
         with opened(out, plan, threads=None, jobs=1) as folder:
             return tasks_left(folder, plan, device="cpu", threads=1)
 
-    assert begin(plan_of(store_path, gold=gold)) == []
+    assert begin(plan_of(store_path, reference_links=reference_links)) == []
     with pytest.raises(ConfigError, match=r"another training\.learning_rate"):
-        begin(plan_of(store_path, "training.learning_rate=0.5", gold=gold))
-    with pytest.raises(ConfigError, match="gold alignments"):
+        begin(plan_of(store_path, "training.learning_rate=0.5", reference_links=reference_links))
+    with pytest.raises(ConfigError, match="links for AER"):
         begin(plan_of(store_path))
-    more = begin(plan_of(store_path, gold=gold, seeds=2, attention="luong,none"))
+    more = begin(
+        plan_of(store_path, reference_links=reference_links, seeds=2, attention="luong,none")
+    )
     assert [each.name for each in more] == [
         "luong-seed1",
         "none-seed1",
