@@ -1,4 +1,4 @@
-"""`seq2seq align`: attention weights as an alignment: a drawing, Pharaoh links or JSON."""
+"""`seq2seq align`: attention weights as an alignment: drawings, Pharaoh links or JSON."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -38,11 +38,33 @@ PiecesOption = Annotated[
 ]
 ValuesOption = Annotated[bool, typer.Option("--values", help="Short for --style values.")]
 HeadOption = Annotated[
-    int | None,
+    str,
     typer.Option(
-        min=1,
         metavar="N",
-        help="Show one attention head, counted from 1.  [the mean of all heads]",
+        help="Which attention heads: the mean of all (mean), each by itself (all), or one, counted "
+        "from 1.",
+    ),
+]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Draw self-attention instead: decoder, or encoder-1 and so on.  [attention to the "
+        "source]",
+    ),
+]
+CompareOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="RUN", help="Draw the attention of another run beside it; may be repeated."
+    ),
+]
+HistoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--history",
+        help="Draw the attention of every checkpoint that the run has, the oldest first, to TARGET "
+        "or to the translation by --checkpoint.",
     ),
 ]
 
@@ -57,7 +79,10 @@ def align(
     style: options.Style = options.StyleChoice.AUTO,
     theme: options.Theme = options.ThemeChoice.AUTO,
     width: options.Width = None,
-    head: HeadOption = None,
+    head: HeadOption = "mean",
+    layer: LayerOption = None,
+    compare: CompareOption = None,
+    history: HistoryOption = False,
     shift: options.Shift = options.ShiftChoice.SAME,
     threshold: options.Threshold = None,
     with_reverse: options.WithReverse = None,
@@ -79,15 +104,17 @@ def align(
     are aligned. Weights of subword pieces are merged into weights of words; ⏎ stands for the end
     of the sentence. Pharaoh format links each target word to the source word with the largest
     weight, and has one line for each input line. With --gold, the links are measured instead of
-    shown; with it and with --with-reverse, words are what stands between spaces.
+    shown; with it and with --with-reverse, words are what stands between spaces. For a model
+    without attention, gradient saliency is drawn.
     """
-    from cli.runs import config, translator
-    from cli.terminal import alignments, word_links
+    from cli.runs import config, translator, views
+    from cli.terminal import alignments, pictures, word_links
 
+    selection = views.Selection(views.parse_head(head), layer, pieces=pieces)
     asked = word_links.LinkRequest(
         shift=None if shift is options.ShiftChoice.AUTO else int(shift),
         threshold=threshold,
-        head=head,
+        head=selection.search_head,
         with_reverse=with_reverse,
         symmetrization=symmetrize.value,
         reference=reference,
@@ -95,32 +122,43 @@ def align(
         as_json=json,
     )
     asked.refuse_contradictions(format_.value, target)
-    model = translator.Translator.load(
+    shown = pictures.PictureRequest(
         run,
-        checkpoint=checkpoint,
-        search=config.search_settings(set_, beam=beam, note=note),
-        tag=tag,
-        threads=threads,
-        device=device,
+        selection,
+        pictures.Layout("values" if values else style.value, theme.value, width),
+        compare=compare or (),
+        history=history,
+        shift=asked.fixed_shift,
     )
-    model.require_attention(head)
+    links = reference is not None or with_reverse is not None or format_ is not Format.TABLE
+    shown.refuse_contradictions(links=links)
+
+    def load(path: Path, checkpoint: str) -> translator.Translator:
+        return translator.Translator.load(
+            path,
+            checkpoint=checkpoint,
+            search=config.search_settings(set_, beam=beam, note=note),
+            tag=tag,
+            threads=threads,
+            device=device,
+        )
+
+    model = load(run, checkpoint)
+    if not links:
+        shown.draw(model, source, target, load)
+        return
+    model.require_attention(selection.search_head)
     if asked.reference is not None or asked.with_reverse is not None:
         word_links.link_words(asked, model, run, source, target)
         return
     rows = asked.fixed_shift(run, note)
     for number, translation in enumerate(
-        alignments.aligned_translations(model, source, target, head=head), start=1
+        alignments.aligned_translations(model, source, target, head=selection.search_head), start=1
     ):
-        translation = translation.shifted(rows)
         alignments.write_alignment(
-            translation,
+            translation.shifted(rows),
             number,
-            format_.value,
+            as_json=format_ is Format.JSON,
             pieces=pieces,
-            width=width,
-            style="values" if values else style.value,
-            theme=theme.value,
             threshold=threshold,
         )
-    if format_ is Format.TABLE:
-        note(alignments.CAUTION)

@@ -29,6 +29,15 @@ OutputOption = Annotated[
         "go to standard error.",
     ),
 ]
+ShowOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Also draw the attention of N translations, spread over the test set, beside their "
+        "references.",
+    ),
+]
 
 
 def evaluate(
@@ -39,6 +48,10 @@ def evaluate(
     output: OutputOption = None,
     overwrite: options.Overwrite = False,
     json: options.JsonOutput = False,
+    show: ShowOption = 0,
+    style: options.Style = options.StyleChoice.AUTO,
+    theme: options.Theme = options.ThemeChoice.AUTO,
+    width: options.Width = None,
     target_language: options.ScoredLanguage = None,
     lowercase: options.Lowercase = False,
     with_: options.With = None,
@@ -56,11 +69,17 @@ def evaluate(
     """
     from cli.runs import config, directory, translator
     from cli.runs.output import is_standard_output, refuse_output, write_lines
+    from cli.terminal import pictures
     from cli.terminal.source_report import SourceReport
     from cli.terminal.translations import translate_with_progress
 
     opened = directory.RunDirectory.open(run)
     to_stdout = output is not None and is_standard_output(output)
+    if show and (json or to_stdout):
+        raise ConfigError(
+            "--show draws on standard output, where something else would go as well",
+            hint="leave out --json and --output -",
+        )
     if output is not None:
         if json and to_stdout:
             raise ConfigError(
@@ -105,5 +124,8 @@ def evaluate(
         )
         return
     print_quality(report, note if to_stdout else write_line)
+    if show:
+        layout = pictures.Layout(style.value, theme.value, width)
+        pictures.show_sample(model, sources, reference_texts[0], show, layout)
     products = "" if model.precision == "float32" else f", {model.precision} products"
     note(f"{len(sources):,} sentences in {seconds:.1f} s, beam {model.search.beam}{products}")

@@ -73,7 +73,7 @@ def translate(
         threads=threads,
         device=device,
     )
-    if alignments:
+    if alignments and not interactive:
         model.require_attention()
     if interactive:
         from cli.terminal import prompt

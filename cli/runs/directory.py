@@ -15,6 +15,7 @@ checkpoints/        update-N/, averaged/ if asked for, and the pointers `best` a
                     damaged-update-N/ where one was found damaged
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -224,6 +225,16 @@ class RunDirectory:
             if names
             else "training ended before its first checkpoint: continue with --resume",
         )
+
+    @property
+    def checkpoint_names(self) -> list[tuple[int, str]]:
+        """Number of updates and folder of every checkpoint of the training, the oldest first."""
+        found = {
+            int(match[1]): path.parent.name
+            for path in sorted(self.checkpoints.glob("update-*/MANIFEST.json"))
+            if (match := re.match("update-([0-9]+)", path.parent.name))
+        }
+        return sorted(found.items())
 
     def verified(self, name: str = "best") -> VerifiedCheckpoint:
         """A checkpoint, after its files were found to have the hashes that were written.

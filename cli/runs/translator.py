@@ -42,7 +42,8 @@ class Candidate:
     text: str
     score: float  # log-probability with the length penalty; higher is better
     log_probability: float  # natural logarithm
-    pieces: tuple[str, ...]  # with the end-of-sentence symbol, unless the search was cut off
+    ids: tuple[int, ...]  # with that of the end of the sentence, unless the search was cut off
+    pieces: tuple[str, ...]  # a name for each of them
     alignment: Alignment | None  # of subword pieces; None for a model without attention
 
     @property
@@ -259,11 +260,17 @@ class Translator:
 
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
-        ids, target_ids = self._source.encode(source), self._target.encode(target)
+        return self.force(source, self._target.encode(target), head=head)
+
+    def force(
+        self, source: str, target_ids: Sequence[int], *, head: int | None = None
+    ) -> Translation:
+        """What `align` returns, for a translation of these ids; with EOS at their end or not."""
+        ids, limit = self._source.encode(source), self.search.max_source_pieces
+        target_ids = [each for each in target_ids if each != EOS]
         if not ids or not target_ids:
             return Translation(source, (), truncated=False)
-        limit = self.search.max_source_pieces
-        hypothesis = force(self._inference(head), [*self._tag_ids, *ids[:limit]], target_ids)
+        hypothesis = force(self.single(head), [*self._tag_ids, *ids[:limit]], target_ids)
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
@@ -299,6 +306,19 @@ class Translator:
         left, right = (WordPieces(tuple(w), tuple(e[0][1].tolist())) for w, e in pairs)
         return left, right
 
+    def source_ids(self, line: str) -> list[int]:
+        """What the model encodes of a line: the ids of its pieces after those of the tag."""
+        return [*self._tag_ids, *self._source.encode(line)[: self.search.max_source_pieces]]
+
+    def source_labels(self, line: str) -> tuple[str, ...]:
+        """The pieces of a line that the model encodes, and the end-of-sentence symbol."""
+        ids = self._source.encode(line)[: self.search.max_source_pieces]
+        return (*self._source.pieces(ids), END_OF_SENTENCE)
+
+    def single(self, head: int | None = None) -> SingleModel:
+        """Its model alone, without the others of an ensemble."""
+        return self._single(self.model, head)
+
     def _single(self, model: EncoderDecoder, head: int | None = None) -> SingleModel:
         """A model for search, with the attention of one head (from 1) or the mean of all."""
         return SingleModel(
@@ -325,6 +345,7 @@ class Translator:
             self._target.decode(hypothesis.ids),
             hypothesis.score,
             hypothesis.log_probability,
+            hypothesis.ids,
             pieces,
             alignment,
         )

@@ -8,9 +8,10 @@ from cli.runs.preparation import prepare_store
 from cli.runs.training import train_run
 from cli.runs.training_job import TrainingJob, new_run
 from cli.runs.translator import Translator
-from cli.terminal.alignments import draw_on_terminal
+from cli.runs.views import Selection, views
 from cli.terminal.console import heading, note, write_line
 from cli.terminal.live import AlignSentence, training_reporter
+from cli.terminal.pictures import draw_views
 from cli.terminal.quality import print_quality, warn_about_scores
 from cli.terminal.translations import translate_with_progress
 from data import catalogue
@@ -167,16 +168,13 @@ def show_translations(translations: Translations) -> None:
 
 
 def show_attention(translator: Translator, pair: SentencePair) -> None:
-    """The attention weights of one translation; a model without attention has none to draw."""
+    """The attention weights of one translation, or its saliency where there is no attention."""
     heading("6  Attention: which source words the model attended to for each word it wrote")
     (translation,) = translator.translate([pair.source])
     _write_translation(pair, translation.text)
     write_line("")
-    best = translation.candidates[0]
-    if best.alignment is not None:
-        words = merge_pieces(best.alignment)
-        draw_on_terminal(words, probability=best.piece_probability, caution=True)
-        write_line("")
+    draw_views(views(translator, translation, Selection()), caution=True)
+    write_line("")
 
 
 def suggest_next(demo: Demo, test_set: str) -> None:

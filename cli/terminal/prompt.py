@@ -12,14 +12,14 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from cli.runs.config import build_section, checked_n_best, toml_value
-from cli.runs.translator import Candidate, Translator
-from cli.terminal.alignments import draw_on_terminal
+from cli.runs.translator import Translation, Translator
+from cli.runs.views import Head, Selection, parse_head, views
 from cli.terminal.console import note, write_line
+from cli.terminal.pictures import Layout, draw_views
 from data.corpus import read_lines
 from data.inputs import STDIN
 from data.source_statistics import SourceSummary
 from seq2seq.errors import UserError
-from seq2seq.evaluation.alignment import merge_pieces
 from seq2seq.rendering.drawing import Mode, Style
 
 HELP = """\
@@ -28,6 +28,7 @@ a sentence        is translated
 /n-best 3         print the 3 best translations
 /alignments on    draw the attention for each translation; also: pieces, off
 /style half       how it is drawn: auto, grid, compact, half, values or list
+/head 2           draw this attention head; also: all, mean
 /force TEXT       draw the attention for TEXT as the translation of the last sentence
 /help             print this list
 /quit             leave, as does Ctrl-D; Ctrl-C clears the line or ends the search
@@ -41,6 +42,12 @@ class PromptSettings:
     n_best: int = 1
     alignments: str = "off"  # off, on (words), pieces
     style: Style = "auto"  # of their drawings
+    head: Head = "mean"
+
+    @property
+    def selection(self) -> Selection:
+        """What is drawn of a translation."""
+        return Selection(self.head, pieces=self.alignments == "pieces")
 
 
 def converse(translator: Translator, *, n_best: int = 1, alignments: bool = False) -> None:
@@ -68,7 +75,8 @@ def converse(translator: Translator, *, n_best: int = 1, alignments: bool = Fals
 
 
 def _print_translation(translator: Translator, settings: PromptSettings, line: str) -> None:
-    (translation,) = translator.translate([line], n_best=settings.n_best)
+    head = settings.selection.search_head
+    (translation,) = translator.translate([line], n_best=settings.n_best, head=head)
     if translation.truncated:
         note("the sentence is longer than search.max_source_pieces and was cut")
     summary = SourceSummary(translator.comparison)
@@ -78,8 +86,8 @@ def _print_translation(translator: Translator, settings: PromptSettings, line: s
     for candidate in translation.candidates:
         score = f"{candidate.score:8.3f}  " if settings.n_best > 1 else ""
         write_line(score + candidate.text)
-    if settings.alignments != "off" and translation.candidates:
-        _draw(translation.candidates[0], settings)
+    if settings.alignments != "off":
+        _draw(translator, settings, translation)
 
 
 def _obey(
@@ -99,9 +107,11 @@ def _obey(
             settings = replace(settings, n_best=checked_n_best(toml_value(argument)))
         note(f"n-best {settings.n_best}")
     elif command == "alignments":
-        settings = _with_alignments(translator, settings, argument)
+        settings = _with_alignments(settings, argument)
     elif command == "style":
         settings = _with_style(settings, argument)
+    elif command == "head":
+        settings = _with_head(translator, settings, argument)
     elif command == "force":
         _draw_forced(translator, settings, last, argument)
     else:
@@ -109,13 +119,10 @@ def _obey(
     return settings
 
 
-def _with_alignments(
-    translator: Translator, settings: PromptSettings, argument: str
-) -> PromptSettings:
+def _with_alignments(settings: PromptSettings, argument: str) -> PromptSettings:
     if argument not in ("", "on", "off", "pieces"):
         note("/alignments takes on, pieces or off")
         return settings
-    translator.require_attention()
     chosen = argument or ("on" if settings.alignments == "off" else "off")
     note(f"alignments {chosen}")
     return replace(settings, alignments=chosen)
@@ -131,6 +138,15 @@ def _with_style(settings: PromptSettings, argument: str) -> PromptSettings:
     return settings
 
 
+def _with_head(translator: Translator, settings: PromptSettings, argument: str) -> PromptSettings:
+    if argument:
+        translator.require_attention()
+        settings = replace(settings, head=parse_head(argument))
+        settings.selection.check(translator)
+    note(f"head {settings.head}")
+    return settings
+
+
 def _draw_forced(translator: Translator, settings: PromptSettings, last: str, target: str) -> None:
     """Draw the attention for a translation that was typed, and print its log-probability."""
     if not last:
@@ -139,22 +155,15 @@ def _draw_forced(translator: Translator, settings: PromptSettings, last: str, ta
     if not target:
         note("/force needs a translation of the last sentence, as in /force TEXT")
         return
-    translator.require_attention()
-    forced = translator.align(last, target)
+    forced = translator.align(last, target, head=settings.selection.search_head)
     if forced.candidates:
-        candidate = forced.candidates[0]
-        note(f"log-probability {candidate.log_probability:.3f}")
-        _draw(candidate, settings)
+        note(f"log-probability {forced.candidates[0].log_probability:.3f}")
+    _draw(translator, settings, forced)
 
 
-def _draw(candidate: Candidate, settings: PromptSettings) -> None:
-    alignment = candidate.alignment
-    assert alignment is not None, "alignments are refused for a model without attention"
-    draw_on_terminal(
-        alignment if settings.alignments == "pieces" else merge_pieces(alignment),
-        style=settings.style,
-        probability=candidate.piece_probability,
-    )
+def _draw(translator: Translator, settings: PromptSettings, translation: Translation) -> None:
+    found = views(translator, translation, settings.selection)
+    draw_views(found, Layout(settings.style))
 
 
 def _typed_lines() -> Iterator[str]:

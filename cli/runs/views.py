@@ -1,0 +1,175 @@
+"""Tables of weights of a translation: attention of all heads or one, self-attention, saliency."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from cli.runs.translator import Candidate, Translation, Translator
+from seq2seq.batch import EOS
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.alignment import Alignment, merge_pieces, shift_rows
+from seq2seq.search.inspection import decoder_self_attention, encoder_self_attention, saliency
+from seq2seq.system.figures import counted
+
+Head: TypeAlias = int | Literal["mean", "all"]
+"""A head, from 1; the mean of all, as one table; or all of them, a table each."""
+Measure: TypeAlias = Literal["attention", "self-attention", "saliency"]
+"""What the weights of a table are."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One table of weights of a sentence."""
+
+    title: str  # which of several it is; "" for a single one
+    alignment: Alignment
+    probability: float  # of a target piece, the geometric mean
+    measure: Measure = "attention"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tables are shown of each translation."""
+
+    head: Head = "mean"
+    layer: str | None = None  # of self-attention: "decoder", "encoder-1", ...; None: attention
+    pieces: bool = False  # of subword pieces, not of words
+    shift: int = 0  # of attention, see `shift_rows`
+
+    @property
+    def search_head(self) -> int | None:
+        """The head whose attention a search keeps, from 1; None for the mean of all."""
+        return self.head if isinstance(self.head, int) and self.layer is None else None
+
+    def check(self, translator: Translator) -> None:
+        """Raises ConfigError for a head or layer that the model does not have."""
+        if self.layer is None:
+            if translator.has_attention:
+                translator.require_attention(self.search_head)
+            return
+        layers = self_attention_layers(translator)
+        if self.layer not in layers:
+            raise ConfigError(
+                f"this model has no self-attention {self.layer!r}",
+                hint=f"use {' or '.join(layers)}"
+                if layers
+                else "train with --set model.encoder_self_attention=1, or decoder_self_attention",
+            )
+        heads = layers[self.layer].attention.heads
+        if isinstance(self.head, int) and self.head > heads:
+            raise ConfigError(
+                f"there is no head {self.head}: {self.layer} has {counted(heads, 'head')}",
+                hint=f"use 1 to {heads}, mean or all",
+            )
+
+
+def parse_head(head: str) -> Head:
+    """Raises ConfigError for what is neither a name nor a number from 1."""
+    if head in ("mean", "all"):
+        return "all" if head == "all" else "mean"
+    if not re.fullmatch("[1-9][0-9]{0,5}", head):
+        raise ConfigError(
+            f"--head is {head!r}", hint="use mean, all, or the number of a head, from 1"
+        )
+    return int(head)
+
+
+def views(translator: Translator, translation: Translation, selection: Selection) -> list[View]:
+    """The tables of the best candidate; none for a blank line.
+
+    With a layer, those of its self-attention; else of attention, or of saliency where the model has
+    none. The translation's own alignment is taken to be of the head that is selected.
+    """
+    if not translation.candidates:
+        return []
+    best, source = translation.candidates[0], translation.source
+    if selection.layer is not None:
+        found = _self_attention(translator, source, best, selection)
+    elif best.alignment is None:
+        alignment = _saliency(translator, source, best)
+        found = [View("", alignment, best.piece_probability, "saliency")]
+    else:
+        found = [
+            View(title, shift_rows(alignment, selection.shift), best.piece_probability)
+            for title, alignment in _attention(translator, source, best, selection)
+        ]
+    if selection.pieces:
+        return found
+    return [replace(view, alignment=merge_pieces(view.alignment)) for view in found]
+
+
+def self_attention_layers(translator: Translator) -> dict[str, Any]:
+    """The layers of self-attention by name: encoder-1, encoder-2, ..., decoder."""
+    layers: dict[str, Any] = {
+        f"encoder-{number}": layer
+        for number, layer in enumerate(translator.model.encoder.self_attention, start=1)
+    }
+    decoder: Any = translator.model.decoder
+    if decoder.self_attention is not None:
+        layers["decoder"] = decoder.self_attention
+    return layers
+
+
+def _attention(
+    translator: Translator, source: str, candidate: Candidate, selection: Selection
+) -> list[tuple[str, Alignment]]:
+    """Titles and tables of attention to the source."""
+    assert candidate.alignment is not None
+    if selection.head != "all":
+        return [("", candidate.alignment)]
+    found = []
+    for head in range(1, translator.heads + 1):
+        forced = translator.force(source, candidate.ids, head=head).alignment
+        assert forced is not None
+        found.append((f"head {head} of {translator.heads}", _cut(forced, candidate)))
+    return found
+
+
+def _cut(alignment: Alignment, candidate: Candidate) -> Alignment:
+    """Without the row of the end where the search was cut off before it."""
+    rows = len(candidate.pieces)
+    return Alignment(alignment.source, candidate.pieces, alignment.weights[:rows])
+
+
+def _saliency(translator: Translator, source: str, candidate: Candidate) -> Alignment:
+    weights = saliency(translator.single(), translator.source_ids(source), _words(candidate))
+    labels = (*candidate.pieces, "")[: len(weights)]
+    return _cut(Alignment(translator.source_labels(source), labels, weights.numpy()), candidate)
+
+
+def _self_attention(
+    translator: Translator, source: str, candidate: Candidate, selection: Selection
+) -> list[View]:
+    assert selection.layer is not None
+    single, ids = translator.single(), translator.source_ids(source)
+    side, _, number = selection.layer.partition("-")
+    columns: Sequence[str]
+    if side == "decoder":
+        weights = decoder_self_attention(single, ids, _words(candidate))
+        rows = columns = candidate.pieces
+    else:
+        weights = encoder_self_attention(single, ids, int(number) - 1)
+        columns = translator.source_labels(source)
+        rows = columns[: weights.shape[1]]  # no row of the end where it is not encoded
+    heads = weights[:, : len(rows), : len(columns)].double().numpy()  # [N, R, S]
+    if selection.head == "mean":
+        heads, shown = heads.mean(0, keepdims=True), [f"self-attention {selection.layer}"]
+    else:
+        layer, count = selection.layer, len(heads)
+        shown = [f"{layer}, head {head + 1} of {count}" for head in range(count)]
+        if selection.head != "all":
+            heads, shown = heads[selection.head - 1 :][:1], shown[selection.head - 1 :][:1]
+    return [
+        View(
+            title,
+            Alignment(tuple(columns), tuple(rows), head),
+            candidate.piece_probability,
+            "self-attention",
+        )
+        for title, head in zip(shown, heads, strict=True)
+    ]
+
+
+def _words(candidate: Candidate) -> list[int]:
+    return [each for each in candidate.ids if each != EOS]

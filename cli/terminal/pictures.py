@@ -1,0 +1,259 @@
+"""Pictures of the weights behind translations: drawn on the terminal."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from cli.runs.directory import RunDirectory
+from cli.runs.translator import Translation, Translator, available_chunks
+from cli.runs.views import Selection, View, views
+from cli.terminal.console import note, write_line
+from cli.terminal.drawing import Theme, draw, has_shades
+from cli.terminal.screen import stdout_console
+from cli.terminal.translations import warn_if_truncated
+from data.corpus import read_lines, read_pairs, survey_pair
+from data.inputs import rereadable
+from seq2seq.errors import ConfigError
+from seq2seq.rendering.drawing import Style
+from seq2seq.rendering.panels import Panel, arrange
+from seq2seq.rendering.text import CAUTION
+
+SALIENCY = (
+    "gradient saliency (input x gradient), because this model has no attention: the influence of "
+    "each source word on the probability of the target word"
+)
+Pair: TypeAlias = tuple[str, str | None]
+"""A line, and the translation of it that is given, if there is one."""
+LONGEST_SHOWN = 1000  # characters of a line above a drawing, on a terminal
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How pictures are laid out on the terminal."""
+
+    style: Style = "auto"
+    theme: Theme = "auto"
+    width: int | None = None  # None: that of the terminal
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run whose weights are shown, beside those of other runs or of other checkpoints."""
+
+    name: str  # "" where it is the only one
+    translator: Translator
+    selection: Selection
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """The options of `align` that are about pictures."""
+
+    run: Path
+    selection: Selection
+    layout: Layout
+    compare: Sequence[Path]
+    history: bool
+    shift: Callable[[Path, Callable[[str], None]], int]  # that of a run, which is noted
+
+    def refuse_contradictions(self, *, links: bool) -> None:
+        """Raises ConfigError for options that would have no effect, or cannot be used together.
+
+        links: whether links or tables for programs are written instead
+        """
+        if self.compare and self.history:
+            raise ConfigError(
+                "--compare and --history both draw several tables beside each other",
+                hint="use one of them",
+            )
+        given = {
+            "--head all": self.selection.head == "all",
+            "--layer": self.selection.layer is not None,
+            "--compare": bool(self.compare),
+            "--history": self.history,
+        }
+        for name, is_given in given.items():
+            if links and is_given:
+                raise ConfigError(
+                    f"{name} is for drawings", hint="leave it out, or use --format table"
+                )
+
+    def draw(
+        self,
+        model: Translator,
+        source: Path,
+        target: Path | None,
+        load: Callable[[Path, str], Translator],
+    ) -> None:
+        """Draw the weights of a loaded run, and those beside it. load: of a run, a checkpoint"""
+        runs = self._shown(model, load)
+        for each in runs:
+            each.selection.check(each.translator)
+        found = pictures(runs, source, target, guide=model if self.history else None)
+        show_pictures(found, self.layout)
+
+    def _shown(self, model: Translator, load: Callable[[Path, str], Translator]) -> list[ShownRun]:
+        def shown(name: str, path: Path, translator: Translator) -> ShownRun:
+            shift = self.shift(path, note) if translator.has_attention else 0
+            return ShownRun(name, translator, replace(self.selection, shift=shift))
+
+        if self.history:
+            names = RunDirectory.open(self.run).checkpoint_names
+            return [
+                shown(f"update {update:,}", self.run, load(self.run, name))
+                for update, name in names
+            ]
+        if not self.compare:
+            return [shown("", self.run, model)]
+        paths = [self.run, *self.compare]
+        names = _short_names(paths)
+        models = [model, *(load(path, "best") for path in self.compare)]
+        return [shown(*each) for each in zip(names, paths, models, strict=True)]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is shown of one line of text."""
+
+    source: str
+    translations: tuple[tuple[str, Translation], ...]  # with the name of the run, "" for one
+    views: tuple[View, ...]  # titled by run, if there are several, and by head
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """As many of the last parts of the paths as make them different."""
+    whole = [path.resolve().parts for path in paths]
+    names: list[str] = []
+    for count in range(1, max(map(len, whole)) + 1):
+        names = ["/".join(parts[-count:]) for parts in whole]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def pictures(
+    runs: Sequence[ShownRun], source: Path, target: Path | None, *, guide: Translator | None = None
+) -> Iterator[Picture]:
+    """What each run attends to, for each line.
+
+    Each run is made to produce the lines of TARGET if it is given, or the translation of the guide;
+    otherwise it translates by itself.
+    """
+    with ExitStack() as stack:
+        pairs: Iterator[Pair]
+        if target is None:
+            pairs = ((line, None) for line in read_lines(source))
+        else:
+            stack.enter_context(rereadable(source, target, notify=note))
+            survey_pair(source, target)  # unequal counts are refused before anything is written
+            pairs = ((pair.source, pair.target) for pair in read_pairs(source, target))
+        for chunk in available_chunks(pairs):
+            guides = None
+            if guide is not None and target is None:
+                guides = guide.translate([line for line, _ in chunk])
+            found = [_translations(run, chunk, guides) for run in runs]
+            for (line, _), *translations in zip(chunk, *found, strict=True):
+                yield picture(runs, line, translations)
+
+
+def _translations(
+    run: ShownRun, chunk: Sequence[Pair], guides: Sequence[Translation] | None
+) -> list[Translation]:
+    """The run's own translations of a chunk, or those that it is made to produce."""
+    translator, head = run.translator, run.selection.search_head
+    if guides is not None:
+        return [
+            translator.force(each.source, each.candidates[0].ids, head=head)
+            if each.candidates
+            else each
+            for each in guides
+        ]
+    if chunk[0][1] is None:
+        return translator.translate([line for line, _ in chunk], head=head)
+    return [translator.align(line, given or "", head=head) for line, given in chunk]
+
+
+def picture(runs: Sequence[ShownRun], source: str, translations: Sequence[Translation]) -> Picture:
+    """The tables of one line in all runs."""
+    found = []
+    for run, translation in zip(runs, translations, strict=True):
+        for view in views(run.translator, translation, run.selection):
+            title = ", ".join(filter(None, (run.name, view.title)))
+            found.append(replace(view, title=title))
+    named = [(run.name, each) for run, each in zip(runs, translations, strict=True)]
+    return Picture(source, tuple(named), tuple(found))
+
+
+def show_pictures(found: Iterator[Picture], layout: Layout) -> None:
+    """Draw pictures below their numbers and texts; a blank line has none."""
+    measures = set()
+    for number, each in enumerate(found, start=1):
+        for _, translation in each.translations[:1]:
+            warn_if_truncated(translation, line=number)
+        if not each.views:
+            continue
+        measures |= {view.measure for view in each.views}
+        write_line(f"{number}  {_shown(each.source)}")
+        indent = " " * (len(str(number)) + 2)
+        texts = {translation.text for _, translation in each.translations}
+        for name, translation in each.translations[: None if len(texts) > 1 else 1]:
+            write_line(
+                indent + _shown(translation.text) + (f"  ({name})" if len(texts) > 1 else "")
+            )
+        draw_views(each.views, layout)
+        write_line("")
+    if "attention" in measures:
+        note(CAUTION)
+
+
+def show_sample(
+    translator: Translator,
+    sources: Sequence[str],
+    references: Sequence[str],
+    count: int,
+    layout: Layout,
+) -> None:
+    """Translate and draw `count` lines of a test set that are not blank, spread over all of it."""
+    written = [number for number, source in enumerate(sources) if source.strip()]
+    count = min(count, len(written))
+    numbers = [written[index * len(written) // count] for index in range(count)]
+    run = ShownRun("", translator, Selection())
+    for number in numbers:
+        write_line("")
+        write_line(f"line         {number + 1}")
+        write_line(f"source       {_shown(sources[number])}")
+        translations = translator.translate([sources[number]])
+        write_line(f"translation  {_shown(translations[0].text)}")
+        write_line(f"reference    {_shown(references[number])}")
+        draw_views(picture([run], sources[number], translations).views, layout)
+    if translator.has_attention:
+        note(CAUTION)
+
+
+def draw_views(
+    shown: Sequence[View], layout: Layout | None = None, *, caution: bool = False
+) -> None:
+    """Draw tables of weights on stdout, as wide as the terminal unless a width is given."""
+    layout, console = layout or Layout(), stdout_console()
+    notes = {"saliency": SALIENCY, "attention": CAUTION if caution else None}
+    panels = [
+        Panel(view.title, view.alignment, view.probability, notes.get(view.measure))
+        for view in shown
+    ]
+    for drawing in arrange(
+        panels,
+        width=layout.width or console.width,
+        style=layout.style,
+        height=console.height if console.is_terminal and has_shades(console) else None,
+    ):
+        draw(drawing, console, theme=layout.theme)
+
+
+def _shown(text: str) -> str:
+    """Text above a drawing, which is cut on a terminal where it would fill the screen."""
+    if len(text) <= LONGEST_SHOWN or not sys.stdout.isatty():
+        return text
+    return f"{text[:LONGEST_SHOWN]}… ({len(text):,} characters, cut here)"
