@@ -101,10 +101,10 @@ class PictureRequest:
             return ShownRun(name, translator, replace(self.selection, shift=shift))
 
         if self.history:
-            names = RunDirectory.open(self.run).checkpoint_names
+            checkpoints = RunDirectory.open(self.run).checkpoint_names
             return [
                 shown(f"update {update:,}", self.run, load(self.run, name))
-                for update, name in names
+                for update, name in checkpoints
             ]
         if not self.compare:
             return [shown("", self.run, model)]
