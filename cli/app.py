@@ -130,6 +130,7 @@ def _refuse_deleted_folder() -> None:
 def main() -> NoReturn:
     """Run the program and exit with a documented code."""
     _open_standard_streams()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # finding plugins slows the start
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch is imported
     install_signal_handlers()

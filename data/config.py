@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class DataConfig(BaseModel):
     """Section `data`: cleaning and subword pieces; fixed when the token store is written."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     vocabulary_size: int = Field(default=8000, ge=300)
     """Pieces in each SentencePiece model, including 256 bytes and 4 special ids. A small corpus may

@@ -12,6 +12,7 @@ from pathlib import Path
 from cli.runs.config import SECTIONS, recipe_names
 from cli.runs.preset import Preset, preset_names, read_preset, setting_lines
 from data.preparation.choice import CHOSEN_SETTINGS
+from seq2seq.system.attribute_docstrings import attribute_docstrings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -30,11 +31,12 @@ def page() -> str:
     ]
     for section, model in SECTIONS.items():
         lines += ["", f"## {section}", "", "| setting | default | meaning |", "| --- | --- | --- |"]
+        meanings = attribute_docstrings(model)
         for name, field in model.model_fields.items():
             default = "not set" if field.default is None else f"`{field.default}`".lower()
             if section == "data" and name in CHOSEN_SETTINGS:
                 default = "chosen"
-            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+            meaning = " ".join(meanings[name].split()).replace("|", "\\|")
             lines.append(f"| `{section}.{name}` | {default} | {meaning} |")
     lines += ["", "## Recipes", "", "What a recipe does not name has its default."]
     for name in recipe_names():

@@ -1,9 +1,11 @@
 """A model as its configuration describes it, with fresh weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seq2seq.attention.attention import Attention, MemoryAttention, MultiHeadAttention
 from seq2seq.attention.coverage import Coverage, GRUCoverage, LinearCoverage
@@ -26,6 +28,30 @@ from seq2seq.model import EncoderDecoder, OutputLayer, ScaledEmbedding
 from seq2seq.recurrent.cells import CellNoise
 from seq2seq.recurrent.layers import LayerSpec
 from seq2seq.recurrent.stack import Bridge, RecurrentStack
+
+
+class WeightsNotDrawn(TorchFunctionMode):
+    """Models built within it have arbitrary weights, which must all be loaded at once.
+
+    Drawing them takes as long as translating a few sentences.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        if (
+            func in (Tensor.uniform_, Tensor.normal_)
+            or getattr(func, "__module__", None) == "torch.nn.init"
+        ):
+            return args[0] if args else named["tensor"]
+        if func is torch.linalg.qr:  # of orthogonal weights
+            return args[0], args[0]
+        return func(*args, **named)
 
 
 def build_model(

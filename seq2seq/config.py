@@ -16,9 +16,7 @@ ScoreName = Literal[
 class Section(BaseModel):
     """A frozen group of settings; the text below a field is its documentation."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Section):

@@ -13,6 +13,7 @@ from data.config import DataConfig
 from data.inputs import STDIN, display_name, read_text
 from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.system.attribute_docstrings import attribute_docstrings
 from seq2seq.system.files import parse_toml
 
 
@@ -149,12 +150,10 @@ def build_section(section: str, values: Mapping[str, Any]) -> Any:
         return SECTIONS[section](**values)
     except ValidationError as error:
         name = ".".join(map(str, error.errors()[0]["loc"]))
-        field = SECTIONS[section].model_fields.get(name.split(".")[0])
+        meaning = attribute_docstrings(SECTIONS[section]).get(name.split(".")[0])
         raise ConfigError(
             _refusal(f"{section}.{name}", error),
-            hint=f"{section}.{name}: {_one_line(field.description)}"
-            if field and field.description
-            else None,
+            hint=f"{section}.{name}: {_one_line(meaning)}" if meaning else None,
         ) from error
 
 
@@ -195,8 +194,9 @@ def dump_config(config: RunConfig) -> str:
     for section, section_type in SECTIONS.items():
         lines += ["", f"[{section}]"]
         values = getattr(config, section)
-        for name, field in section_type.model_fields.items():
-            lines += [f"# {line}" for line in (field.description or "").splitlines()]
+        meanings = attribute_docstrings(section_type)
+        for name in section_type.model_fields:
+            lines += [f"# {line}" for line in meanings.get(name, "").splitlines()]
             value = getattr(values, name)
             lines.append(f"# {name} is not set" if value is None else _toml_line(name, value))
     return "\n".join(lines) + "\n"

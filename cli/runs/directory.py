@@ -38,7 +38,7 @@ from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
 from data.source_statistics import SourceStatistics
 from data.token_store import Side, TokenStore, model_name
 from data.tokenization import PieceIds, Tokenizer
-from seq2seq.building import build_model
+from seq2seq.building import WeightsNotDrawn, build_model
 from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, VerifiedCheckpoint, verify
 from seq2seq.checkpoints.folder import newest_whole, pointed
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
@@ -212,6 +212,13 @@ class RunDirectory:
             tags=len(self.tokenizer("source").tags) if self.config.model.word_dropout else 0,
             output_ids=None if self.output_ids is None else self.output_ids.tolist(),
         )
+
+    def load_model(self, checkpoint: VerifiedCheckpoint) -> EncoderDecoder:
+        """The model of this run, with the weights of a checkpoint."""
+        with WeightsNotDrawn():
+            model = self.build_model()
+        checkpoint.load_weights(model)
+        return model
 
     def checkpoint(self, name: str = "best") -> Path:
         """The path of a checkpoint: "best", "last" or its folder's name."""

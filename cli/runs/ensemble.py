@@ -23,9 +23,7 @@ class Member:
     @classmethod
     def load(cls, run: RunDirectory, checkpoint: str, device: str) -> "Member":
         verified = run.verified(checkpoint)
-        model = run.build_model()
-        verified.load_weights(model)
-        return cls(model.to(device), run.path, verified)
+        return cls(run.load_model(verified).to(device), run.path, verified)
 
     @property
     def provenance(self) -> dict[str, Any]:

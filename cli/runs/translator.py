@@ -164,8 +164,7 @@ class Translator:
         settings = build_section("search", run.config.search.model_dump() | (search or {}))
         verified = run.verified(checkpoint)
         chosen = choose_device(device, threads)
-        model = run.build_model()
-        verified.load_weights(model)
+        model = run.load_model(verified)
         others = [RunDirectory.open(Path(each)) for each in with_]
         for other in others:
             require_same_pieces(run, other)

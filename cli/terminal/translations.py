@@ -7,7 +7,6 @@ from typing import Any
 
 from cli.runs.translator import Candidate, Translation, Translator, available_chunks
 from cli.terminal.console import warn, write_json, write_line
-from cli.terminal.screen import progress
 from cli.terminal.source_report import SourceReport
 from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
 
@@ -53,6 +52,8 @@ def translate_with_progress(
 
     report: to which the lines are added, if there is one
     """
+    from cli.terminal.screen import progress
+
     started, texts, size = time.monotonic(), list[str](), 4 * translator.search.batch_sentences
     with progress() as bar:
         task = bar.add_task("translating", total=len(lines))

@@ -101,11 +101,9 @@ def _combined(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def _broadcasts(mask: Tensor, scores: Tensor) -> bool:
-    try:
-        shape = torch.broadcast_shapes(mask.shape, scores.shape)  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        return False
-    return bool(shape == scores.shape)
+    """`torch.broadcast_shapes` would import sympy at its first call, which takes half a second."""
+    pairs = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
+    return mask.dim() <= scores.dim() and all(size in (1, whole) for size, whole in pairs)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:

@@ -39,10 +39,15 @@ def test_a_run_has_all_that_a_later_command_needs(run, store):
     assert run.provenance["store"]["sha256"] == store.sha256
     assert run.provenance["seed"] == run.config.training.seed
     assert {"torch", "python", "seq2seq"} <= set(run.provenance["versions"])
+    random_numbers = torch.get_rng_state()
+    loaded = run.load_model(run.verified())
+    assert torch.equal(torch.get_rng_state(), random_numbers)  # no weight was drawn
     model = run.build_model()
     verify(run.checkpoint()).load_weights(model)
     assert model.output.vocabulary.out_features == store.meta["target_vocabulary"]
     assert all(p.isfinite().all() for p in model.parameters())
+    for ours, theirs in zip(loaded.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_a_run_may_write_the_output_pieces_of_its_store(run, store):

@@ -36,6 +36,7 @@ translator = Translator.load({run!r}, device="cpu", threads=1)
 (translation,) = translator.translate(["ba ce di"], n_best=2)
 print(json.dumps([translation.text, [c.score for c in translation.candidates],
                   translation.alignment.weights.tolist()]))
+assert not {{"sympy", "sacrebleu", "optuna", "torch._dynamo"}} & {{*sys.modules}}  # slow
 """
 IMPORT_ALL = """
 import importlib, pkgutil, sys, cli.runs
