@@ -1,5 +1,6 @@
 """`seq2seq compare`: a grid of trainings, tested on one test set."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +9,64 @@ import typer
 from cli.commands import options
 from cli.terminal.console import note
 from seq2seq.errors import ConfigError
+from seq2seq.system.shell import command
+
+
+class Format(StrEnum):
+    """How a table is written."""
+
+    TEXT = "text"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+
 
 StoreArgument = Annotated[
     Path,
-    typer.Argument(metavar="STORE", help="A token store, written by `preprocess`."),
+    typer.Argument(
+        metavar="STORE",
+        help="A token store, written by `preprocess`; with --show the folder of a comparison.",
+    ),
 ]
 FolderArgument = Annotated[
-    Path,
+    Path | None,
     typer.Argument(metavar="OUT", help="A folder for the trials; one that was begun is continued."),
+]
+ShowOption = Annotated[
+    bool,
+    typer.Option("--show", help="Train nothing: print the table of a comparison, finished or not."),
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="With --show: how the table is written.  [text]"),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="With --show: the best first by perplexity, bleu, chrf, ter, aer, parameters, "
+        "tokens_per_second, seconds_to_bleu or memory; or by system.",
+    ),
+]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SYSTEM", help="With --show: test all others against this system.  [the first]"
+    ),
+]
+ToBleuOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="B",
+        help="With --show: the validation BLEU that times are counted to.  [what all reach]",
+    ),
+]
+SignificanceOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--significance/--no-significance",
+        help="With --show: test differences by paired bootstrap and approximate randomisation.",
+    ),
 ]
 AttentionOption = Annotated[
     str | None,
@@ -90,7 +141,7 @@ DryRunOption = Annotated[
 
 def compare(
     store: StoreArgument,
-    out: FolderArgument,
+    out: FolderArgument = None,
     attention: AttentionOption = None,
     score: ScoreOption = None,
     set_: SettingsOption = None,
@@ -106,13 +157,52 @@ def compare(
     threads: TrialThreadsOption = None,
     device: options.Device = "auto",
     dry_run: DryRunOption = False,
+    show: ShowOption = False,
+    format_: FormatOption = None,
+    sort: SortOption = None,
+    baseline: BaselineOption = None,
+    to_bleu: ToBleuOption = None,
+    significance: SignificanceOption = None,
+    json: options.JsonOutput = False,
 ) -> None:
     """Train every combination of settings from several seeds, and test each.
 
     Combinations that make no sense or no difference are left out, with the reason. Each trial is a
     run directory like any other. Whatever interrupts a comparison, the same command continues it;
-    with more values or seeds it adds to it.
+    with more values or seeds it adds to it. `seq2seq compare OUT --show` prints the results.
     """
+    if show:
+        trained = {
+            "attention": attention, "score": score, "set": set_, "grid": grid, "recipe": recipe,
+            "seeds": seeds, "minutes": minutes, "updates": updates, "test-source": test_source,
+            "test-reference": test_reference, "gold": reference_links, "jobs": jobs,
+            "threads": threads, "dry-run": dry_run or None,
+        }  # fmt: skip
+        _refuse(trained, hint="with --show nothing is trained: leave it out")
+        if json and format_:
+            raise ConfigError("--json and --format both say how to write", hint="give one of them")
+        from cli.terminal.comparison_table import print_comparison
+
+        print_comparison(
+            out or store,
+            form=(format_ or Format.TEXT).value,
+            as_json=json,
+            sort=sort,
+            baseline=baseline,
+            to_bleu=to_bleu,
+            significance=significance is not False,
+        )
+        return
+    shown = {
+        "format": format_, "sort": sort, "baseline": baseline, "to-bleu": to_bleu,
+        "significance": significance, "json": json or None,
+    }  # fmt: skip
+    _refuse(shown, hint="it says how results are shown: add --show")
+    if out is None:
+        raise ConfigError(
+            "there is no OUT, a folder for the trials",
+            hint="seq2seq compare STORE OUT, or seq2seq compare OUT --show",
+        )
     from cli.runs.comparison.grid import StoreFiles, build_grid, read_grid
 
     if minutes is not None and updates is not None:
@@ -131,7 +221,7 @@ def compare(
     )
     test = (test_source, test_reference) if test_source and test_reference else None
     from cli.runs.comparison import plan as planning  # imports torch
-    from cli.terminal import comparison as shown
+    from cli.terminal import comparison
 
     limits = planning.Limits(minutes, updates)
     plan = planning.make_plan(
@@ -139,8 +229,15 @@ def compare(
     )
     jobs = jobs or planning.default_jobs(plan)
     if dry_run:
-        shown.print_plan(out, plan, device=device, threads=threads, jobs=jobs)
+        comparison.print_plan(out, plan, device=device, threads=threads, jobs=jobs)
         return
     with planning.opened(out, plan, threads=threads, jobs=jobs) as folder:
-        shown.run_and_report(folder, plan, device=device, jobs=jobs)
-    note(f"done; the results are in {out / 'results'}")
+        comparison.run_and_report(folder, plan, device=device, jobs=jobs)
+    note("next: " + command("compare", out, "--show"))
+
+
+def _refuse(given: dict[str, object | None], *, hint: str) -> None:
+    """Raises ConfigError for the first option that was given."""
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"--{name} has no effect here", hint=hint)

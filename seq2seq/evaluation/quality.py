@@ -85,9 +85,9 @@ def score_corpus(
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
-    hypotheses, references = _comparable(hypotheses, references)
+    hypotheses, references = comparable_lines(hypotheses, references)
     samples = bootstrap_samples if confidence else 0
-    metric, notes = _bleu_metric(target_language, tokenizer, lowercase=lowercase)
+    metric, notes = bleu_metric(target_language, tokenizer, lowercase=lowercase)
     bleu = _measure(metric, hypotheses, references, samples)
     return QualityReport(
         bleu=bleu,
@@ -126,8 +126,8 @@ def quick_quality(
     """
     from sacrebleu.metrics.chrf import CHRF
 
-    hypotheses, references = _comparable(hypotheses, references)
-    metric, _ = _bleu_metric(target_language, None, lowercase=False)
+    hypotheses, references = comparable_lines(hypotheses, references)
+    metric, _ = bleu_metric(target_language, None, lowercase=False)
     bleu = metric.corpus_score(hypotheses, references)
     chrf = CHRF().corpus_score(hypotheses, references)
     return QuickQuality(float(bleu.score), float(chrf.score), bleu.sys_len / max(bleu.ref_len, 1))
@@ -148,7 +148,7 @@ def copied_share(
     return copied / max(words, 1)
 
 
-def _comparable(
+def comparable_lines(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[list[str]]]:
     """Check the number of lines, and strip trailing white space as the sacrebleu program does."""
@@ -172,7 +172,7 @@ def _comparable(
     ]
 
 
-def _bleu_metric(
+def bleu_metric(
     target_language: str | None, tokenizer: str | None, *, lowercase: bool
 ) -> tuple[BLEU, tuple[str, ...]]:
     """The BLEU metric, and notes on its tokenizer if that does not suit the language."""
@@ -300,7 +300,7 @@ def _length_notes(bleu: Metric) -> list[str]:
 
 def bleu_problem(references: Sequence[str], target_language: str | None = None) -> str | None:
     """Why BLEU is 0, or nearly, for good and bad translations of these references; or None."""
-    metric, _ = _bleu_metric(target_language, None, lowercase=False)
+    metric, _ = bleu_metric(target_language, None, lowercase=False)
     if any(len(metric.tokenizer(line).split()) >= 4 for line in references):
         return None
     return "BLEU cannot rank translations because no reference is four tokens long: trust chrF"

@@ -38,6 +38,7 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "compare out": NEW_FOLDER,
 }  # fmt: skip
 REQUIRED = {"corpus get name": "greek-nt"}  # values of parameters that are no path
+GIVEN = {"compare out"}  # may be left out in another use of the command
 LANGUAGES = ("--source-language", "en", "--target-language", "xx")  # a pipe's name has no ending
 OPTIONS: dict[str, Sequence[str]] = {
     "preprocess": ("--vocabulary-size", "350", "--threads", "1", *LANGUAGES),
@@ -97,10 +98,11 @@ def _walk(command: object, name: str) -> Iterator[Command]:
     overwrites = False
     for each in command.params:  # type: ignore[attr-defined]
         flag = each.opts[0] if each.param_type_name == "option" else None
+        required = each.required or f"{name} {each.name}" in GIVEN
         overwrites |= flag == "--overwrite"
         annotation = each.type_descriptor.annotation  # Path or list[Path]
         if Path in (annotation, *get_args(annotation)) or each.name in FILE_NAMED_BY_TEXT:
-            parameters.append(Parameter(name, each.name, flag, each.required))
+            parameters.append(Parameter(name, each.name, flag, required))
         elif each.required:
             parameters.append(REQUIRED[f"{name} {each.name}"])
     yield Command(name, tuple(parameters), overwrites)
