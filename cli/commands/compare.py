@@ -1,5 +1,6 @@
 """`seq2seq compare`: a grid of trainings, tested on one test set."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -236,7 +237,7 @@ def compare(
     note("next: " + command("compare", out, "--show"))
 
 
-def _refuse(given: dict[str, object | None], *, hint: str) -> None:
+def _refuse(given: Mapping[str, object | None], *, hint: str) -> None:
     """Raises ConfigError for the first option that was given."""
     for name, value in given.items():
         if value is not None:

@@ -17,7 +17,7 @@ from seq2seq.evaluation.significance import (
     PairedScore,
     random_seed,
 )
-from seq2seq.rendering.text import cell_width
+from seq2seq.rendering.labels import cell_width
 from seq2seq.system.figures import counted, gibibytes
 
 Format = Literal["text", "csv", "markdown", "latex"]

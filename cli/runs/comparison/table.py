@@ -72,9 +72,9 @@ class SystemRow:
         """By the names of columns."""
         found = {
             "perplexity": self.spread(_perplexity),
-            "bleu": self.spread(lambda r: r.bleu and r.bleu.score),
-            "chrf": self.spread(lambda r: r.chrf and r.chrf.score),
-            "ter": self.spread(lambda r: r.ter and r.ter.score),
+            "bleu": self.spread(lambda r: r.bleu.score if r.bleu else None),
+            "chrf": self.spread(lambda r: r.chrf.score if r.chrf else None),
+            "ter": self.spread(lambda r: r.ter.score if r.ter else None),
             "aer": self.spread(lambda r: r.aer),
             "parameters": self.spread(lambda r: r.parameters),
             "updates": self.spread(lambda r: r.updates),
