@@ -7,7 +7,7 @@ sacreBLEU's, from its seed (12345, or SACREBLEU_SEED).
 
 import os
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from seq2seq.evaluation.quality import bleu_metric, comparable_lines
 
@@ -63,16 +63,16 @@ def paired_test(
     )
     signatures, scores = run()
     return [
-        PairedScore(
-            metric=name,
-            baseline=float(results[0].score),
-            system=float(results[1].score),
-            p=float(results[1].p_value),
-            signature=str(signatures[name]),
-        )
-        for name, results in scores.items()
-        if name != "System"
+        _paired_score(name, scores[name], str(signature)) for name, signature in signatures.items()
     ]
+
+
+def _paired_score(metric: str, results: Sequence[Any], signature: str) -> PairedScore:
+    """results: sacreBLEU's, of the baseline and of the system"""
+    baseline, system = results
+    return PairedScore(
+        metric, float(baseline.score), float(system.score), float(system.p_value), signature
+    )
 
 
 def random_seed() -> str:
