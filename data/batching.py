@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.links import LinkGuide
 from data.subword_sampling import SubwordSampling
 from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, Source
@@ -38,6 +39,8 @@ class EpochPlan:
     """length: the batches of the first epoch go from short to long (Kocmi & Bojar, 2017)."""
     sampling: SubwordSampling | None = None
     """Draws other pieces for the same sentences in each epoch."""
+    guide: LinkGuide | None = None
+    """Adds the attention that links ask for to each batch; not together with `sampling`."""
 
     def short_first(self, epoch: int) -> bool:
         """Whether an epoch goes from short batches to long ones."""
@@ -57,7 +60,7 @@ def token_budget_batches(
         groups = pair_groups(split, plan, epoch=epoch)
         if plan.sampling is None:
             for number in range(first, len(groups)):
-                yield collate(split, groups[number], BatchPosition(epoch, number))
+                yield collate(split, groups[number], BatchPosition(epoch, number), plan.guide)
         else:
             begin = BatchPosition(epoch, first)
             yield from _sampled_batches(split, groups, plan, plan.sampling, start=begin)
@@ -90,7 +93,7 @@ def largest_batch(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> Batc
     number = max(range(len(groups)), key=lambda i: lengths[groups[i]].max() * len(groups[i]))
     pairs, position = groups[number], BatchPosition(epoch, number)
     if plan.sampling is None:
-        return collate(split, pairs, position)
+        return collate(split, pairs, position, plan.guide)
     sampled = plan.sampling.resample(split, pairs, epoch=epoch)
     return collate(sampled, np.arange(len(sampled)), position)
 
@@ -220,15 +223,19 @@ def split_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
     return runs
 
 
-def collate(split: TokenizedSplit, pairs: Indices, position: BatchPosition) -> Batch:
+def collate(
+    split: TokenizedSplit, pairs: Indices, position: BatchPosition, guide: LinkGuide | None = None
+) -> Batch:
     """Pad the pairs into a batch."""
     sources, source_lengths = split.sentences(2 * pairs)
     targets, target_lengths = split.sentences(2 * pairs + 1)
+    shape = int(target_lengths.max()) + 1, int(source_lengths.max()) + 1
     return Batch(
         Source(_padded(sources, source_lengths), torch.from_numpy(source_lengths + 1)),
         _padded(targets, target_lengths, begin=1),
         tuple(split.lines[pairs].tolist()),
         position,
+        attention_targets=None if guide is None else guide.targets(pairs, position, shape),
     )
 
 

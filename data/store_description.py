@@ -53,6 +53,15 @@ class OutputPieces(StrictModel):
     sha256: str
 
 
+class _Links(StrictModel):
+    origin: str
+    pairs: int = Field(ge=0)
+    links: int = Field(ge=0)
+    sha256: dict[Literal["train.words", "train.links", "train.link_offsets"], str] = Field(
+        min_length=3
+    )
+
+
 class StoreDescription(StrictModel):
     """Format versions 1 and 2."""
 
@@ -70,6 +79,7 @@ class StoreDescription(StrictModel):
     corpora: list[_CorpusEntry] = Field(default=[], min_length=1)
     sha256: dict[str, str]
     output_pieces: OutputPieces | None = Field(default=None)  # absent in stores of 0.1.0
+    links: _Links | None = Field(default=None)  # absent in stores made without --alignments
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -8,6 +8,10 @@ train.lines          int64, line number (from 1) of each of the n pairs; those o
                      continue the count, in the order of meta.json
 output.ids           int32, ids of the target pieces that a model may write; not in stores of 0.1.0,
                      whose models may write any
+train.words          int32, of every token the number of its word between spaces, -1 for a tag;
+train.links          int32, source and target word of every link of the main corpus's pairs;
+train.link_offsets   int64, where the links of each pair begin: these three are in a store that was
+                     made with links, and meta.json has their hashes
 valid.*              ids, offsets and lines of the validation set, and its original text
 """
 
@@ -155,6 +159,11 @@ class TokenStore:
         return self.meta.get("output_pieces")
 
     @property
+    def links(self) -> dict[str, Any] | None:
+        """Origin, counts and hashes of the links of words; None for a store without them."""
+        return self.meta.get("links")
+
+    @property
     def output_ids(self) -> PieceIds | None:
         """The ids that a model may write, ascending; None: all of the target vocabulary. [V']"""
         return read_output_ids(self.path) if self.output_pieces else None
@@ -210,6 +219,8 @@ class TokenStore:
         hashes = dict(self.meta["sha256"])
         if self.output_pieces:
             hashes[OUTPUT_IDS] = self.output_pieces["sha256"]
+        if self.links:
+            hashes |= self.links["sha256"]
         for name, split in self.meta["splits"].items():
             hashes |= {f"{name}.{kind}": digest for kind, digest in split["sha256"].items()}
         for name, digest in hashes.items():

@@ -66,6 +66,14 @@ class Source(_TensorFields):
 
 
 @dataclass(frozen=True, slots=True)
+class AttentionTargets(_TensorFields):
+    """The attention that links of words ask for, for guided alignment."""
+
+    weights: Tensor  # [B, T, S] float32; each row sums to 1, or to 0 where nothing is asked
+    importance: Tensor  # [B, T] float32, by which the loss of a row is multiplied; 0 as above
+
+
+@dataclass(frozen=True, slots=True)
 class Batch(_TensorFields):
     """B sentence pairs, padded; sources end in EOS, targets start with BOS and end in EOS."""
 
@@ -75,6 +83,7 @@ class Batch(_TensorFields):
     position: BatchPosition  # of this batch
     decoder_input_ids: Tensor | None = None  # [B, T] for the decoder, in place of the targets
     known_nonpad_positions: Tensor | None = None  # [P] cache of `nonpad_positions`
+    attention_targets: AttentionTargets | None = None
 
     @property
     def decoder_input(self) -> Tensor:
@@ -131,6 +140,12 @@ class Batch(_TensorFields):
             target_ids=targets,
             decoder_input_ids=None if self.decoder_input_ids is None else targets[:, 1:].clone(),
             known_nonpad_positions=None,
+            attention_targets=None
+            if self.attention_targets is None
+            else AttentionTargets(
+                torch.zeros(sentences, target_width, source_width),
+                torch.zeros(sentences, target_width),
+            ),
         )
         return empty.map(_fill_corner, self)
 

@@ -427,6 +427,19 @@ class TrainingConfig(Section):
     coverage_loss: float = Field(default=0.0, ge=0)
     """Weight of the coverage loss: for each target token, the sum over source positions j of
     min(a_tj, the sum of earlier a_j) (See et al., 2017, equation 12). Works with any attention."""
+    guided_alignment: float = Field(default=0.0, ge=0)
+    """Weight of the loss by which attention learns the links of words in the token store
+    (`preprocess --alignments`), for each target token (Chen et al., 2016; Mi et al., 2016); 0: it
+    does not. Attention may then be read as an alignment."""
+    guided_alignment_loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    """That loss: cross-entropy of the weights, or half of their squared error."""
+    guided_alignment_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor by which the weight of that loss is multiplied after each epoch."""
+    guided_alignment_head: int | None = Field(default=None, ge=1)
+    """The attention head that learns the links, counted from 1; not set: the mean of all."""
+    guided_alignment_unlinked: Literal["ignore", "eos"] = "ignore"
+    """What target words without a link learn: ignore, nothing; or eos, to attend to the end of the
+    source, so that they are not linked either. That suits links that people drew."""
     scheduled_sampling: float = Field(default=0.0, ge=0, le=1)
     """Probability with which the decoder's input is the model's own best guess instead of the
     target token (Bengio et al., 2015); it rises linearly from 0 to this value at the end of
@@ -514,11 +527,55 @@ def training_problems(config: TrainingConfig) -> Iterator[ConfigError]:
             f"after {config.plateau_patience} validations",
             hint="use training.patience=0, or one above training.plateau_patience",
         )
+    if config.guided_alignment and (
+        config.source_subword_sampling or config.target_subword_sampling
+    ):
+        yield ConfigError(
+            "training.guided_alignment needs the pieces that are in the token store, and subword "
+            "sampling draws others",
+            hint="leave out training.source_subword_sampling and target_subword_sampling",
+        )
     kept = {"none": 2, "best": config.keep_best, "last": config.keep_last}[config.average]
     if kept < 2:
         yield ConfigError(
             f"training.average is {config.average}, but training.keep_{config.average} is {kept}",
             hint=f"keep several: --set training.keep_{config.average}=5",
+        )
+
+
+def guidance_problems(model: ModelConfig, training: TrainingConfig) -> Iterator[ConfigError]:
+    """A refusal of each model that guided alignment does not work with."""
+    if not training.guided_alignment:
+        return
+    if model.attention == "none":
+        yield ConfigError(
+            "training.guided_alignment needs attention, and model.attention is none",
+            hint="train with --attention luong, bahdanau or conditional",
+        )
+    if model.encoder == "pyramid":
+        yield ConfigError(
+            "a state of a pyramid encoder spans several pieces: links of words do not say which "
+            "one to attend to",
+            hint="use another encoder, or training.guided_alignment=0",
+        )
+    head = training.guided_alignment_head
+    if head is not None and head > model.heads:
+        yield ConfigError(
+            f"training.guided_alignment_head is {head}, but model.heads is {model.heads}",
+            hint="leave it out to guide the mean of all heads",
+        )
+    if training.guided_alignment_loss == "cross_entropy" and model.normalizer != "softmax":
+        yield ConfigError(
+            f"normalizer {model.normalizer} gives weights of exactly 0, from which cross-entropy "
+            "cannot learn",
+            hint="use training.guided_alignment_loss=mse",
+        )
+    sees_eos = model.attend_eos and model.encode_eos
+    if training.guided_alignment_unlinked == "eos" and not sees_eos:
+        yield ConfigError(
+            "training.guided_alignment_unlinked is eos, but attention does not see the end of the "
+            "source",
+            hint="use model.attend_eos=true and model.encode_eos=true, or ignore",
         )
 
 

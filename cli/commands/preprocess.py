@@ -54,6 +54,21 @@ CorporaOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A TOML file that names further corpora; see above."),
 ]
+AlignmentsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Links between the words of SOURCE and TARGET in Pharaoh's format, line by line, for "
+        "training.guided_alignment.",
+    ),
+]
+LearnAlignmentsOption = Annotated[
+    bool,
+    typer.Option(
+        "--learn-alignments",
+        help="Learn such links with eflomal, of seq2seq-trainer\\[align].",
+    ),
+]
 ProcessesOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Processes that encode the text.  [one for each core]"),
@@ -76,6 +91,8 @@ def preprocess(
     separate: SeparateOption = False,
     pieces_of: PiecesOfOption = None,
     corpora: CorporaOption = None,
+    alignments: AlignmentsOption = None,
+    learn_alignments: LearnAlignmentsOption = False,
     set_: options.DataSettings = None,
     threads: ProcessesOption = None,
     overwrite: OverwriteOption = False,
@@ -117,6 +134,8 @@ def preprocess(
             languages=(source_language, target_language),
             corpora=corpora,
             pieces_of=pieces_of,
+            alignments=alignments,
+            learn_alignments=learn_alignments,
             processes=threads,
             overwrite=overwrite,
             progress=progress.show,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.config import DataConfig
 from data.inputs import STDIN, display_name, read_text
-from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig
+from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig, guidance_problems
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.system.attribute_docstrings import attribute_docstrings
 from seq2seq.system.files import parse_toml
@@ -141,7 +141,10 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Values:
 def resolve(*layers: Mapping[str, Mapping[str, Any]]) -> RunConfig:
     """Merge layers over the defaults; raises ConfigError for a bad value."""
     merged = merge(*layers)
-    return RunConfig(**{name: build_section(name, merged[name]) for name in SECTIONS})
+    config = RunConfig(**{name: build_section(name, merged[name]) for name in SECTIONS})
+    for problem in guidance_problems(config.model, config.training):
+        raise problem
+    return config
 
 
 def build_section(section: str, values: Mapping[str, Any]) -> Any:

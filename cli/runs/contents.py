@@ -63,6 +63,7 @@ def _of_store(path: Path) -> dict[str, Any]:
             for corpus in store.corpora()
         },
         "choice": store.meta.get("choice", {}),
+        "links": {key: value for key, value in (store.links or {}).items() if key != "sha256"},
         "inputs": store.meta["inputs"],
         "sha256": store.sha256,
         "config": {"data": store.config.model_dump()},

@@ -10,6 +10,7 @@ from cli.runs.output import refuse_inputs
 from data.corpora import CorpusFiles, Manifest, read_manifest
 from data.inputs import refuse_repeated, rereadable
 from data.preparation.choice import CHOSEN_SETTINGS
+from data.preparation.links import LinkFile, LinkSource
 from data.preparation.pipeline import PreparationResult, prepare
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
@@ -29,6 +30,8 @@ def prepare_store(
     languages: tuple[str | None, str | None],
     corpora: Path | None = None,
     pieces_of: Path | None = None,
+    alignments: Path | None = None,
+    learn_alignments: bool = False,
     processes: int | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -43,16 +46,21 @@ def prepare_store(
     corpora: a TOML file that names further corpora
     note: is given a line about texts that can be read only once
     pieces_of: a store or run whose pieces are used again
+    alignments: a file with links of the words of `train`, for guided alignment
+    learn_alignments: whether eflomal learns such links
     """
+    links = _link_source(alignments, learn=learn_alignments)
     models: list[Path] = []
     if pieces_of is not None:
         learnt = LearntPieces.of(pieces_of)
         learnt.refuse_other_settings(settings)
         models, settings = learnt.models, settings | learnt.settings
     config = build_section("data", settings)
-    refuse_repeated([*train, *valid, *([corpora] if corpora else [])])
+    extra = [path for path in (corpora, alignments) if path is not None]
+    refuse_repeated([*train, *valid, *extra])
     manifest = read_manifest(corpora) if corpora else Manifest()
     texts = [*train, *valid, *(path for corpus in manifest.further for path in corpus.files)]
+    texts += [alignments] if alignments else []
     if overwrite:
         refuse_inputs(store, [*texts, *models])
     with rereadable(*texts, notify=note):
@@ -66,10 +74,25 @@ def prepare_store(
             manifest=manifest,
             pieces=models,
             choose=[name for name in CHOSEN_SETTINGS if name not in settings],
+            links=links,
             processes=processes,
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def _link_source(alignments: Path | None, *, learn: bool) -> LinkSource | None:
+    """Raises ConfigError where both are asked for, or eflomal is missing."""
+    if not learn:
+        return LinkFile(alignments) if alignments else None
+    if alignments is not None:
+        raise ConfigError(
+            "--alignments has links, and --learn-alignments would learn others",
+            hint="leave one of them out",
+        )
+    from cli.runs.learnt_links import LearntLinks
+
+    return LearntLinks.available()
 
 
 class LearntPieces(NamedTuple):

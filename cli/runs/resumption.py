@@ -26,6 +26,9 @@ RECORDED = (
     "training.plateau_factor", "training.plateau_patience", "training.plateau_times",
     "training.plateau_restart", "training.weight_decay", "training.clip_norm",
     "training.label_smoothing", "training.coverage_loss",
+    "training.guided_alignment", "training.guided_alignment_loss",
+    "training.guided_alignment_decay", "training.guided_alignment_head",
+    "training.guided_alignment_unlinked",
     "training.scheduled_sampling", "training.precision",
     "search.batch_sentences",
 )  # fmt: skip
@@ -133,6 +136,11 @@ def reason_finished(run: RunDirectory, changes: Values) -> str | None:
         if not history or not isinstance(history[-1], AverageLine):
             return None
     return stop_reason(state, config)
+
+
+def changed_config(run: RunDirectory, changes: Values) -> RunConfig:
+    """The settings of a run with the changes."""
+    return _compare(run, changes)[0]
 
 
 def _compare(run: RunDirectory, changes: Values) -> tuple[RunConfig, dict[str, tuple[Any, Any]]]:

@@ -14,6 +14,7 @@ from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from data.batching import EpochPlan, largest_batch, token_budget_batches
+from data.links import LinkGuide, StoredLinks
 from data.subword_sampling import subword_sampling
 from data.token_store import TokenStore
 from seq2seq.batch import Batch
@@ -201,6 +202,7 @@ def _batches(
             target=config.target_subword_sampling,
             seed=config.seed,
         ),
+        guide=_link_guide(store, config),
     )
     if not stop_reason(state, config):
         # Memory runs out now rather than after hours. Resumed runs are checked too: they may be on
@@ -208,6 +210,17 @@ def _batches(
         largest = largest_batch(train, plan, epoch=state.position.epoch)
         check_memory(objects.model, largest, config, device=device)
     return token_budget_batches(train, plan, start=state.position)
+
+
+def _link_guide(store: TokenStore, config: TrainingConfig) -> LinkGuide | None:
+    if not config.guided_alignment:
+        return None
+    return LinkGuide(
+        split=store.split("train"),
+        links=StoredLinks.open(store),
+        decay=config.guided_alignment_decay,
+        unlinked=config.guided_alignment_unlinked,
+    )
 
 
 def _describe_validation(config: TrainingConfig) -> str:

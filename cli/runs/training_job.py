@@ -13,9 +13,16 @@ from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.preset import preset_names, read_preset
-from cli.runs.resumption import change_settings, check_resumable, reason_finished
+from cli.runs.resumption import (
+    change_settings,
+    changed_config,
+    check_resumable,
+    reason_finished,
+)
 from cli.runs.warm_start import Origin
+from data.links import StoredLinks
 from data.token_store import TokenStore
+from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.system.shell import command
 
@@ -136,6 +143,7 @@ def chosen_config(
     by the corpus and the minutes, and a sentence says by what."""
     config = check_settings(recipe, given)
     corpora = store.corpora(config.training.corpus_weights)  # raises for one that the store lacks
+    refuse_missing_links(config.training, store)
     reason = None
     if recipe is None:
         choice = choose_settings(CorpusSize.of(store, corpora), minutes=config.training.minutes)
@@ -155,8 +163,15 @@ def resume_job(
     finished = reason_finished(opened, settings)
     if finished is None:
         with opened.lock():
+            refuse_missing_links(changed_config(opened, settings).training, tokens)
             change_settings(opened, settings)
     return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
+
+
+def refuse_missing_links(config: TrainingConfig, store: TokenStore) -> None:
+    """Raises ConfigError where guided alignment is asked for and a store has no links."""
+    if config.guided_alignment:
+        StoredLinks.open(store)
 
 
 def preset_settings(name: str | None, *, paper_sizes: bool) -> Values:

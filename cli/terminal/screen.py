@@ -94,9 +94,10 @@ class PreparationProgress:
         self._progress.stop()
 
     def show(self, stage: str, done: int, total: int) -> None:
-        """stage: "pieces", or the split that is encoded; total: 0 where it is not known."""
+        """stage: "pieces", "links", or the split that is encoded; total: 0 if it is not known."""
         if stage not in self._tasks:
-            text = "learning subword pieces" if stage == "pieces" else f"encoding {stage}"
+            stages = {"pieces": "learning subword pieces", "links": "links of words"}
+            text = stages.get(stage, f"encoding {stage}")
             self._tasks[stage] = self._progress.add_task(text, total=total or None)
         self._progress.update(self._tasks[stage], completed=done, total=total or None)
 

@@ -6,7 +6,7 @@ from typing import Any
 from cli.terminal.screen import stdout_console, table
 from data.config import DataConfig
 from data.health.report import Finding
-from seq2seq.system.figures import percent
+from seq2seq.system.figures import counted, percent
 
 
 def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -45,6 +45,8 @@ def store_json(meta: dict[str, Any]) -> dict[str, Any]:
     report |= {"config": meta["config"], "choice": meta.get("choice", {})}
     if "output_pieces" in meta:
         report["output_pieces"] = meta["output_pieces"]["count"]
+    if "links" in meta:
+        report["links"] = {name: meta["links"][name] for name in ("origin", "pairs", "links")}
     return report | ({"corpora": meta["corpora"]} if "corpora" in meta else {})
 
 
@@ -73,6 +75,10 @@ def print_store(meta: dict[str, Any]) -> None:
     if "output_pieces" in meta:
         count = f"{meta['output_pieces']['count']:,} of {meta['target_vocabulary']:,}"
         console.print(f"output pieces: {count}, those of training targets and all bytes")
+    if "links" in meta:
+        links = meta["links"]
+        found = f"{links['links']:,} in {counted(links['pairs'], 'pair')}, from {links['origin']}"
+        console.print(f"links of words: {found}", soft_wrap=True)
 
 
 def _parts(meta: dict[str, Any]) -> dict[str, dict[str, Any]]:

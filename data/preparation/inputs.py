@@ -30,16 +30,23 @@ class PreparationInputs:
     texts: Mapping[str, Any]  # corpus name -> side -> path, lines and hash
     valid: Mapping[str, Any]  # side -> path, lines and hash of the validation set
     model_hashes: Mapping[str, str]  # of SentencePiece models to copy; empty: learn new ones
+    links_key: str | None = None  # of the links of the main corpus, where it has some
 
     @classmethod
     def survey(
-        cls, train: CorpusFiles, valid: CorpusFiles, manifest: Manifest, models: Sequence[Path]
+        cls,
+        train: CorpusFiles,
+        valid: CorpusFiles,
+        manifest: Manifest,
+        models: Sequence[Path],
+        *,
+        links_key: str | None = None,
     ) -> "PreparationInputs":
         """Read all texts once. Raises CorpusError for what cannot be used."""
         corpora = tuple(manifest.with_main(train))
         texts = {corpus.name: _survey_files(corpus.files) for corpus in corpora}
         hashes = {model.name: sha256_of(model) for model in models}
-        return cls(manifest, corpora, texts, _survey_files(valid), hashes)
+        return cls(manifest, corpora, texts, _survey_files(valid), hashes, links_key)
 
     @property
     def lines(self) -> dict[str, int]:
@@ -75,6 +82,7 @@ class PreparationInputs:
         further = [
             *([] if self.manifest == SINGLE_CORPUS else [corpora]),
             *([self.model_hashes] if self.model_hashes else []),
+            *([{"links": self.links_key}] if self.links_key else []),
         ]
         return _key(self.as_json(), config.as_json(), languages, *further)
 

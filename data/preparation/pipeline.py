@@ -12,6 +12,7 @@ from data.output_pieces import output_ids, write_output_ids
 from data.preparation.choice import choose_settings
 from data.preparation.encoding import Progress, SplitEncoder
 from data.preparation.inputs import SINGLE_CORPUS, PreparationInputs
+from data.preparation.links import LinkSource, write_links
 from data.preparation.overlap import count_overlap
 from data.preparation.piece_models import (
     copy_models,
@@ -49,6 +50,7 @@ def prepare(
     manifest: Manifest = SINGLE_CORPUS,
     pieces: Sequence[Path] = (),
     choose: Collection[str] = (),
+    links: LinkSource | None = None,
     processes: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
@@ -58,10 +60,13 @@ def prepare(
     Pairs of further corpora, which the manifest names, follow those of `train`. `pieces` are the
     SentencePiece models of another store or run, used in place of new ones; `config` must have the
     settings that they were learnt with. `choose` names the settings that are chosen by the corpus,
-    whatever `config` has for them: some of `CHOSEN_SETTINGS`. Raises CorpusError for unusable text,
+    whatever `config` has for them: some of `CHOSEN_SETTINGS`. `links` are of words of the pairs of
+    `train`, for guided alignment. Raises CorpusError for unusable text,
     ConfigError when `store` is something else or the models lack a tag.
     """
-    inputs = PreparationInputs.survey(train, valid, manifest, pieces)
+    inputs = PreparationInputs.survey(
+        train, valid, manifest, pieces, links_key=links.key if links else None
+    )
     sample, choice = list[SentencePair](), dict[str, Any]()
     if choose:
         sample = sample_pairs(inputs, config)
@@ -106,6 +111,9 @@ def prepare(
             "valid", [held_out], inputs.valid_lines, clean=False, output_ids=outputs
         )
         meta["splits"] = {"train": train_split.summary, "valid": valid_split.summary}
+        if links is not None:
+            progress("links", 0, 0)
+            meta["links"] = write_links(folder, train, links, config)
         if manifest != SINGLE_CORPUS:
             meta["corpora"] = train_split.corpora
         _copy_text(folder, valid, unescaped=config.unescape)

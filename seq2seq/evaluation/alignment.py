@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import CorpusError
+from seq2seq.system.pharaoh import parse_entries
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Link: TypeAlias = tuple[int, int]  # source word, target word, both from 0
@@ -128,17 +129,15 @@ def pharaoh_line(links: Set[Link]) -> str:
 
 
 def parse_pharaoh(line: str) -> set[Link]:
-    """The links of a line of `i-j` entries. Raises CorpusError for anything else in the line."""
-    found = set()
-    for entry in line.split():
-        match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", entry)
-        if match is None:
+    """The sure links of a line, `i-j`. Raises CorpusError for anything else in the line."""
+    found = parse_entries(line)
+    for entry in found:
+        if entry.mark != "-":
             raise CorpusError(
-                f"{entry[:40]!r} is not an alignment link",
+                f"'{entry.source}{entry.mark}{entry.target}' is not an alignment link that is sure",
                 hint="links look like `0-0 2-1`: source word, hyphen, target word, counted from 0",
             )
-        found.add((int(match[1]), int(match[2])))
-    return found
+    return {(entry.source, entry.target) for entry in found}
 
 
 def row_entropy(alignment: Alignment) -> FloatArray:

@@ -7,11 +7,11 @@ from typing import Literal, TypeAlias
 
 from seq2seq.errors import CorpusError
 from seq2seq.evaluation.alignment import Link
+from seq2seq.system.pharaoh import parse_entries
 
 Symmetrization: TypeAlias = Literal["intersection", "union", "grow-diag-final-and"]
 
 _NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
-_ENTRY = re.compile(r"([0-9]{1,9})([-?p])([0-9]{1,9})")
 _NAACL = re.compile(
     r"\s*([0-9]{1,9})\s+([0-9]{1,9})\s+([0-9]{1,9})(?:\s+([SPsp]))?(?:\s+[0-9.]+)?\s*"
 )
@@ -112,18 +112,22 @@ def _grow_diag_final_and(forward: Set[Link], backward: Set[Link]) -> set[Link]:
 
 
 def _parse_pharaoh(line: str, *, where: str, base: int) -> ReferenceLinks:
+    try:
+        entries = parse_entries(line)
+    except CorpusError as error:
+        raise CorpusError(
+            f"{where}: {error.message}",
+            hint="links look like `0-0 2-1 3?1`: source word, - for a sure or ? for a possible "
+            "link, target word; or NAACL's `1 3 2 S`, one link a line",
+        ) from error
     sure, possible = set[Link](), set[Link]()
-    for entry in line.split():
-        match = _ENTRY.fullmatch(entry)
-        if match is None:
+    for source, target, mark in entries:
+        if min(source, target) < base:
             raise CorpusError(
-                f"{where}: {entry[:40]!r} is not an alignment link",
-                hint="links look like `0-0 2-1 3?1`: source word, - for a sure or ? for a possible "
-                "link, target word; or NAACL's `1 3 2 S`, one link a line",
+                f"{where}: '{source}{mark}{target}' links a word before word {base}",
+                hint="the file seems to count words from 0: leave --gold-base out",
             )
-        link = (int(match[1]) - base, int(match[3]) - base)
-        _refuse_before_first(link, entry, where=where, base=base)
-        (sure if match[2] == "-" else possible).add(link)
+        (sure if mark == "-" else possible).add((source - base, target - base))
     return ReferenceLinks(frozenset(sure), frozenset(possible))
 
 
@@ -149,11 +153,3 @@ def _parse_naacl(
         ReferenceLinks(*map(frozenset, found.get(sentence, (frozenset(), frozenset()))))
         for sentence in range(1, sentences + 1)
     ]
-
-
-def _refuse_before_first(link: Link, entry: str, *, where: str, base: int) -> None:
-    if min(link) < 0:
-        raise CorpusError(
-            f"{where}: {entry!r} links a word before word {base}",
-            hint="the file seems to count words from 0: leave --gold-base out",
-        )

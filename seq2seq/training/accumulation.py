@@ -19,7 +19,14 @@ and returns its summed negative log-likelihood and objective, [2], on the device
 
 def objective_terms(config: TrainingConfig) -> ObjectiveTerms:
     """The terms of the objective beside the likelihood, as the configuration weights them."""
-    return {"smoothing": config.label_smoothing, "coverage": config.coverage_loss}
+    head = config.guided_alignment_head
+    return {
+        "smoothing": config.label_smoothing,
+        "coverage": config.coverage_loss,
+        "guidance": config.guided_alignment,
+        "guided_by": config.guided_alignment_loss,
+        "guided_head": None if head is None else head - 1,
+    }
 
 
 def eager_forward_backward(

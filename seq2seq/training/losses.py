@@ -1,12 +1,12 @@
 """Losses as sums with their counts, so that no padding and no batch size leaks into an average."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Literal, NamedTuple, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
-from seq2seq.batch import PAD, Batch
+from seq2seq.batch import PAD, AttentionTargets, Batch
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.out_of_memory import explain_out_of_memory
 
@@ -23,6 +23,13 @@ class ObjectiveTerms(TypedDict, total=False):
 
     smoothing: float  # of labels
     coverage: float  # weight of the coverage loss
+    guidance: float  # weight of the loss of guided alignment
+    guided_by: Literal["cross_entropy", "mse"]
+    guided_head: int | None  # from 0; None for the mean of all
+
+
+LEAST_WEIGHT = 1e-6
+"""Attention weights count as no less in a logarithm."""
 
 
 def coverage_loss(weights: Tensor, mask: Tensor) -> Tensor:
@@ -34,6 +41,29 @@ def coverage_loss(weights: Tensor, mask: Tensor) -> Tensor:
     mean = weights.mean(1)  # [B, T, S]
     coverage = mean.cumsum(1) - mean
     return (mean.minimum(coverage).sum(-1) * mask).sum()
+
+
+def guided_alignment_loss(
+    weights: Tensor,
+    targets: AttentionTargets,
+    *,
+    by: Literal["cross_entropy", "mse"] = "cross_entropy",
+    head: int | None = None,
+) -> Tensor:
+    """Distance of attention weights a_t from those g_t that links of words ask for.
+
+    Cross-entropy, the sum over t and s of -g_ts log a_ts, or half of the squared error, the sum of
+    (a_ts - g_ts)^2 / 2, each row times its importance: Chen et al. (2016), section 3, and Mi et al.
+    (2016), section 3. weights [B, N, T, S] -> []
+    """
+    attended = weights.mean(1) if head is None else weights[:, head]  # [B, T, S]
+    attended = attended.to(torch.promote_types(attended.dtype, torch.float32))
+    wanted = targets.weights[..., : attended.shape[-1]]  # memory has no padding of the whole batch
+    if by == "mse":
+        rows = (attended - wanted).square().sum(-1) / 2  # [B, T]
+    else:
+        rows = -(wanted * attended.clamp_min(LEAST_WEIGHT).log()).sum(-1)
+    return (rows * targets.importance).sum()
 
 
 def batch_loss(model: EncoderDecoder, batch: Batch, **terms: Unpack[ObjectiveTerms]) -> TokenLoss:
@@ -57,6 +87,9 @@ def _loss_at(
     *,
     smoothing: float = 0.0,
     coverage: float = 0.0,
+    guidance: float = 0.0,
+    guided_by: Literal["cross_entropy", "mse"] = "cross_entropy",
+    guided_head: int | None = None,
 ) -> TokenLoss:
     """The loss at `positions` [P] of the B * T; only those in `mask` [P] count, if it is given."""
     readouts, weights = model.unroll(batch)  # [B, T, O]
@@ -68,6 +101,10 @@ def _loss_at(
     )
     if coverage and weights is not None:
         objective = objective + coverage * coverage_loss(weights, batch.labels != PAD)
+    if guidance and weights is not None and batch.attention_targets is not None:
+        objective = objective + guidance * guided_alignment_loss(
+            weights, batch.attention_targets, by=guided_by, head=guided_head
+        )
     return TokenLoss(nll, objective)
 
 

@@ -1,6 +1,7 @@
 """Loss and learning rate against loops over Szegedy et al. (2016) and Vaswani et al. (2017)."""
 
 import math
+from dataclasses import replace
 
 import attention_references as ar
 import pytest
@@ -8,10 +9,16 @@ import references
 import torch
 from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, PLAIN, padded, tiny_model
 
+from seq2seq.batch import AttentionTargets
 from seq2seq.config import TrainingConfig
 from seq2seq.kernels.linear_cross_entropy import linear_cross_entropy
 from seq2seq.training.cuda_graphs import BatchBucket
-from seq2seq.training.losses import batch_loss, coverage_loss, padded_loss
+from seq2seq.training.losses import (
+    batch_loss,
+    coverage_loss,
+    guided_alignment_loss,
+    padded_loss,
+)
 from seq2seq.training.optimization import learning_rate
 
 PAIRS = [([5, 6, 7], [8, 9, 4, 4]), ([10], [5]), ([4, 5], [6, 7])]
@@ -242,6 +249,110 @@ def test_without_attention_there_is_no_coverage_loss():
         plain = batch_loss(model, padded(PAIRS), coverage=0.0)
         with_coverage = batch_loss(model, padded(PAIRS), coverage=1.0)
     assert with_coverage == plain
+
+
+def targets_of(rows: torch.Tensor, *, importance: torch.Tensor | None = None) -> AttentionTargets:
+    """Rows [B, T, S] that attention is to have, each that is not 0 of importance 1."""
+    return AttentionTargets(rows, (rows.sum(-1) > 0).to(rows) if importance is None else importance)
+
+
+def links_of(batch, *, seed: int) -> AttentionTargets:
+    """Some rows of a batch, over the source positions that are not padding."""
+    generator = torch.Generator().manual_seed(seed)
+    nonpad = batch.source.ids != 0
+    drawn = (
+        torch.rand((*batch.labels.shape, nonpad.shape[1]), generator=generator) * nonpad[:, None]
+    )
+    drawn = drawn.double() / drawn.sum(-1, keepdim=True)
+    guided = (batch.labels != 0) & (torch.rand(batch.labels.shape, generator=generator) < 0.7)
+    return targets_of(drawn * guided.unsqueeze(-1), importance=0.5 * guided.double())
+
+
+@pytest.mark.parametrize("head", [None, 1])
+@pytest.mark.parametrize("by", ["cross_entropy", "mse"])
+def test_the_loss_of_guided_alignment_is_that_of_a_loop(by, head):
+    weights = weights_of(2, 3, 4, 5, seed=1)
+    wanted = weights_of(2, 1, 4, 5, seed=2)[:, 0]
+    importance = torch.tensor([[1.0, 0.5, 0.0, 2.0], [0.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    expected = 0.0
+    for b in range(2):
+        for t in range(4):
+            heads = weights[b, :, t].tolist()
+            row = heads[1] if head else [sum(column) / 3 for column in zip(*heads, strict=True)]
+            pairs = list(zip(row, wanted[b, t].tolist(), strict=True))
+            terms = (
+                [-g * math.log(a) for a, g in pairs]  # Chen et al. (2016), section 3
+                if by == "cross_entropy"
+                else [(a - g) ** 2 / 2 for a, g in pairs]
+            )
+            expected += importance[b, t].item() * sum(terms)
+    targets = targets_of(wanted, importance=importance)
+    found = guided_alignment_loss(weights, targets, by=by, head=head)
+    assert found.item() == pytest.approx(expected, abs=1e-12)
+    weights.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda each: guided_alignment_loss(each, targets, by=by, head=head), (weights,)
+    )
+
+
+def test_losses_of_guided_alignment_worked_out_by_hand():
+    weights = torch.tensor([[[[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]]]], dtype=torch.float64)
+    targets = targets_of(torch.tensor([[[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]]], dtype=torch.float64))
+    # -(ln 1/4 + ln 1/4) / 2 = 2 ln 2; (0.25 + 0.0625 + 0.0625) / 2; nothing is asked of row 2
+    assert guided_alignment_loss(weights, targets).item() == pytest.approx(2 * math.log(2))
+    assert guided_alignment_loss(weights, targets, by="mse").item() == pytest.approx(0.1875)
+
+
+def test_a_weight_of_0_gives_a_finite_loss_and_gradient():
+    weights = torch.tensor([[[[1.0, 0.0]]]], requires_grad=True)
+    loss = guided_alignment_loss(weights, targets_of(torch.tensor([[[0.5, 0.5]]])))
+    loss.backward()
+    assert loss.isfinite() and weights.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("by", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("kind", ATTENTIVE, ids=str)
+def test_guided_alignment_is_added_to_what_is_trained_and_to_nothing_else(kind, by):
+    model = tiny_model(kind)
+    batch = padded(PAIRS, wider=2, longer=3)
+    batch = replace(batch, attention_targets=links_of(batch, seed=4))
+    with torch.no_grad():
+        plain = batch_loss(model, batch)
+        added = batch_loss(model, batch, guidance=0.3, guided_by=by)
+        weights = model.unroll(batch).weights
+        expected = guided_alignment_loss(weights, batch.attention_targets, by=by).item()
+        in_graph = padded_loss(model, batch, guidance=0.3, guided_by=by)
+        unguided = batch_loss(model, padded(PAIRS), guidance=0.3, guided_by=by)
+    assert expected > 0
+    assert added.nll.item() == plain.nll.item()
+    assert (added.objective - plain.objective).item() == pytest.approx(0.3 * expected)
+    assert in_graph.objective.item() == pytest.approx(added.objective.item())
+    assert unguided.objective.item() == pytest.approx(plain.objective.item())
+
+
+@pytest.mark.parametrize("kind", [LUONG[0], BAHDANAU[0], CONDITIONAL[0]], ids=str)
+def test_padding_and_the_batch_change_no_loss_of_guided_alignment(kind):
+    model = tiny_model(kind)
+    narrow = padded(PAIRS)
+    narrow = replace(narrow, attention_targets=links_of(narrow, seed=5))
+    wide = narrow.padded_to(8, narrow.source.ids.shape[1] + 3, narrow.labels.shape[1] + 2)
+    wide = replace(
+        wide,
+        attention_targets=wide.attention_targets.map(lambda each: each.double()),
+    )
+    alone = []
+    with torch.no_grad():
+        for row in range(len(PAIRS)):
+            one = padded([PAIRS[row]])
+            rows, columns = one.labels.shape[1], one.source.ids.shape[1]
+            cut = AttentionTargets(
+                narrow.attention_targets.weights[row : row + 1, :rows, :columns],
+                narrow.attention_targets.importance[row : row + 1, :rows],
+            )
+            alone.append(batch_loss(model, replace(one, attention_targets=cut), guidance=1.0))
+        losses = [batch_loss(model, each, guidance=1.0).objective.item() for each in (narrow, wide)]
+    assert losses[0] == pytest.approx(sum(each.objective.item() for each in alone), rel=1e-12)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
 
 
 def rate(update: int, *, progress: float = 0.0, **settings: object) -> float:

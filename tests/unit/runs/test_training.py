@@ -18,6 +18,7 @@ from cli.runs.training import train_run
 from data.batching import EpochPlan, pair_groups, sorted_batches, token_budget_batches
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
+from data.preparation.links import LinkFile
 from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch
@@ -226,6 +227,40 @@ def test_subword_sampling_and_a_curriculum_resume_to_the_same_bytes(tmp_path, st
             train(run, store, lambda e, k=k: interrupt() if e.state.update == k else None)
     train(run, store)
     assert remains(run) == remains(whole) != uninterrupted()
+
+
+GUIDED = {
+    "guided_alignment": 0.5,
+    "guided_alignment_decay": 0.7,
+    "guided_alignment_unlinked": "eos",
+}
+
+
+def test_guided_alignment_resumes_to_the_same_bytes_and_changes_no_other_run(tmp_path, store):
+    """Mirrored sentences: the first source word is linked to the last target word, and so on."""
+    pairs = list(corpus_lines(90, seed=1))
+    sizes = [len(source.split()) for source, _ in pairs]
+    links = tmp_path / "links"
+    links.write_text("".join(" ".join(f"{i}-{n - 1 - i}" for i in range(n)) + "\n" for n in sizes))
+    train_files = CorpusFiles(*write_corpus(tmp_path, "train", pairs))
+    valid_files = CorpusFiles(*write_corpus(tmp_path, "valid", list(corpus_lines(12, seed=2))))
+    config = DataConfig(vocabulary_size=310)
+    linked, plain = (
+        prepare(train_files, valid_files, tmp_path / name, config, links=source).store
+        for name, source in (("linked", LinkFile(links)), ("plain", None))
+    )
+    whole = new_run(tmp_path / "whole", linked, training=GUIDED)
+    train(whole, linked)
+    run = new_run(tmp_path / "run", linked, training=GUIDED)
+    for k in (2, batches_an_epoch(linked), 11):
+        with pytest.raises(Interrupted):
+            train(run, linked, lambda e, k=k: interrupt() if e.state.update == k else None)
+    train(run, linked)
+    assert remains(run) == remains(whole)
+    unguided = [new_run(tmp_path / f"unguided {each.path.name}", each) for each in (linked, plain)]
+    for each, its_store in zip(unguided, (linked, plain), strict=True):
+        train(each, its_store)
+    assert remains(unguided[0]) == remains(unguided[1]) != remains(whole)
 
 
 def test_several_corpora_resume_to_the_same_bytes(tmp_path):

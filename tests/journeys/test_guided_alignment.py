@@ -1,0 +1,100 @@
+"""Guided alignment from the shell: links in a store, attention that learns them, refusals."""
+
+import json
+import sys
+
+import pytest
+from journey import train
+from program import call, succeed
+
+
+@pytest.fixture(scope="module")
+def links(corpus, tmp_path_factory):
+    """The n-th word of a source is the n-th of its target."""
+    path = tmp_path_factory.mktemp("links") / "train.pharaoh"
+    sizes = [len(line.split()) for line in corpus.train[0].read_text("utf-8").splitlines()]
+    path.write_text("".join(" ".join(f"{i}-{i}" for i in range(n)) + "\n" for n in sizes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def linked(corpus, links, tmp_path_factory):
+    """A store with links; read only."""
+    store = tmp_path_factory.mktemp("linked") / "store"
+    succeed(*corpus.preprocess(store, "--alignments", links))
+    return store
+
+
+def error_rate(run, corpus, tmp_path):
+    sizes = [len(line.split()) for line in corpus.valid[0].read_text("utf-8").splitlines()]
+    drawn = tmp_path / "valid.pharaoh"
+    drawn.write_text("".join(" ".join(f"{i}-{i}" for i in range(n)) + "\n" for n in sizes))
+    result = call("align", run, *corpus.valid, "--gold", drawn, "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out)["aer"]["value"]
+
+
+def test_attention_that_was_guided_has_a_lower_error_rate(linked, corpus, tmp_path):
+    rates = {}
+    for weight in (0.0, 1.0):
+        run = tmp_path / f"guided {weight}"
+        trained = call(*train(linked, run, f"--set=training.guided_alignment={weight}", updates=60))
+        assert trained.code == 0, trained.err
+        rates[weight] = error_rate(run, corpus, tmp_path)
+    assert rates[1.0] < rates[0.0] - 0.15, rates
+
+
+def test_a_store_says_that_it_has_links(linked, corpus, links):
+    again = call(*corpus.preprocess(linked, "--alignments", links, "--json"))
+    assert "was prepared already" in again.err
+    report = json.loads(again.out)["links"]
+    assert report["origin"] == str(links)
+    assert report["pairs"] == 1000 and report["links"] > 3000
+    described = call("describe", linked)
+    assert f"origin: {links}" in described.out and "pairs: 1,000" in described.out
+    assert json.loads(call("describe", linked, "--json").out)["links"] == report
+    assert call("describe", linked, "--verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--attention", "none"], "needs attention, and model.attention is none"),
+        (["--set=model.encoder=pyramid"], "a pyramid encoder spans several pieces"),
+        (["--set=training.guided_alignment_head=2"], "guided_alignment_head is 2, but"),
+        (["--set=model.normalizer=sparsemax"], "from which cross-entropy cannot learn"),
+        (
+            ["--set=training.guided_alignment_unlinked=eos", "--set=model.attend_eos=false"],
+            "attention does not see the end",
+        ),
+        (["--set=training.source_subword_sampling=0.1"], "subword sampling draws others"),
+    ],
+)
+def test_what_cannot_be_guided_is_refused(options, said, linked, tmp_path):
+    run = tmp_path / "run"
+    result = call(*train(linked, run, "--set=training.guided_alignment=0.5", *options))
+    assert (result.code, result.out) == (2, ""), result.err
+    assert said in result.err and "hint: " in result.err and not run.exists()
+
+
+def test_a_store_without_links_cannot_guide(prepared, run, tmp_path):
+    guided = "--set=training.guided_alignment=0.5"
+    for options in (
+        train(prepared, tmp_path / "new", guided),
+        ("train", prepared, run, "--resume", guided, "--set=training.updates=900"),
+    ):
+        result = call(*options)
+        assert result.code == 2 and "needs links of words" in result.err, result.err
+        assert "preprocess ... --alignments FILE" in result.err
+
+
+def test_links_cannot_be_learnt_without_eflomal(corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "eflomal", None)
+    learnt = call(*corpus.preprocess(tmp_path / "store", "--learn-alignments"))
+    assert learnt.code == 2 and "pip install 'seq2seq-trainer[align]'" in learnt.err
+    both = call(
+        *corpus.preprocess(
+            tmp_path / "store", "--learn-alignments", "--alignments", corpus.train[0]
+        )
+    )
+    assert both.code == 2 and "leave one of them out" in both.err
