@@ -182,7 +182,7 @@ def test_linked_words_share_a_row_equally_and_so_do_their_pieces(unlinked, first
     assert targets.importance.tolist() == [[0] * 4, guided]
 
 
-def test_a_batch_asks_for_what_each_of_its_pairs_asks_for_alone(store):
+def test_the_targets_of_a_batch_are_those_of_each_of_its_pairs(store):
     train = store.split("train")
     guide = LinkGuide(split=train, links=StoredLinks.open(store), unlinked="eos")
     batches = token_budget_batches(
