@@ -68,6 +68,16 @@ def read_lines(path: Path) -> Iterator[str]:
         yield decode_line(line, path=path, number=number)
 
 
+def line_count(path: Path) -> int:
+    """How many lines `read_lines` returns."""
+    lines, last = 0, b"\n"
+    with open_bytes(path) as stream:
+        while block := stream.read(_BLOCK):
+            lines += block.count(b"\n")
+            last = block[-1:]
+    return lines + (last != b"\n")
+
+
 def read_pairs(source: Path, target: Path) -> Iterator[SentencePair]:
     """Two files, line by line; raises CorpusError where one ends before the other."""
     sources, targets = read_lines(source), read_lines(target)

@@ -56,6 +56,7 @@ def evaluate(
     lowercase: options.Lowercase = False,
     with_: options.With = None,
     precision: options.Precision = None,
+    workers: options.Workers = 1,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,
@@ -101,7 +102,9 @@ def evaluate(
         device=device,
     )
     report_on_sources = SourceReport(model, display_name(source))
-    hypotheses, seconds = translate_with_progress(model, sources, report_on_sources)
+    hypotheses, seconds = translate_with_progress(
+        model, sources, report_on_sources, workers=workers
+    )
     if to_stdout:
         for hypothesis in hypotheses:
             write_line(hypothesis)

@@ -112,6 +112,15 @@ Precision = Annotated[
         "fastest of them.  [as set in the run]",
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that translate at the same time, for large files. Each has a model of its "
+        "own, and one thread unless --threads is given.",
+    ),
+]
 Tag = Annotated[
     str | None,
     typer.Option(

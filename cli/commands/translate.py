@@ -8,8 +8,7 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note
-from data.corpus import read_lines
-from data.inputs import STDIN, display_name
+from data.inputs import STDIN
 from seq2seq.errors import ConfigError
 
 FileArgument = Annotated[
@@ -41,6 +40,7 @@ def translate(
     alignments: AlignmentsOption = False,
     with_: options.With = None,
     precision: options.Precision = None,
+    workers: options.Workers = 1,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,
@@ -84,9 +84,9 @@ def translate(
         note("type one sentence per line; Ctrl-D ends (see also --interactive)")
     translations.translate_lines(
         model,
-        read_lines(file),
-        name=display_name(file),
+        file,
         n_best=n_best,
         as_json=json,
         alignments=alignments,
+        workers=workers,
     )

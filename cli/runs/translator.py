@@ -5,8 +5,9 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +103,24 @@ class PairScore:
         return math.fsum(self.log_probabilities)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The arguments of `Translator.load`."""
+
+    path: Path | str
+    checkpoint: str = "best"
+    search: dict[str, Any] | None = None
+    tag: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    with_: Sequence[Path | str] = ()
+
+    def load(self) -> "Translator":
+        """The translator that `Translator.load` returns for these arguments."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Translator.load(**values)
+
+
 class Translator:
     """A trained model with its tokenizers and search settings."""
 
@@ -127,6 +146,7 @@ class Translator:
         require_weights(search, 1 + len(others))
         self.precision = search_precision(search.precision, device)  # of its products
         self._products = None if self.precision == "float32" else ReducedProducts(self.precision)
+        self.origin: Origin | None = None  # how it was loaded, if it was
         self.checkpoint = checkpoint  # from which the weights were loaded, if they were
         self.model, self.search = model, search
         self._source, self._target = source, target
@@ -169,7 +189,7 @@ class Translator:
         for other in others:
             require_same_pieces(run, other)
         name = checkpoint if checkpoint == "last" else "best"
-        return cls(
+        loaded = cls(
             model.to(chosen),
             run.tokenizer("source"),
             run.tokenizer("target"),
@@ -180,6 +200,8 @@ class Translator:
             training=run.source_statistics,
             others=[Member.load(each, name, chosen) for each in others],
         )
+        loaded.origin = Origin(path, checkpoint, search, tag, device, threads, tuple(with_))
+        return loaded
 
     @cached_property
     def comparison(self) -> SourceComparison:
@@ -359,6 +381,12 @@ def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
         if tokenizer.tags
         else "this model has no tags; `seq2seq preprocess --corpora` adds them to corpora",
     )
+
+
+def fixed_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
+    """Lines or pairs in chunks of `size`; the last may be shorter."""
+    while chunk := list(islice(lines, size)):
+        yield chunk
 
 
 def available_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:

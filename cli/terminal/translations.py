@@ -3,67 +3,108 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from cli.runs.translator import Candidate, Translation, Translator, available_chunks
+from cli.runs.translator import (
+    Candidate,
+    Translation,
+    Translator,
+    available_chunks,
+    fixed_chunks,
+)
+from cli.runs.translator_processes import TranslatorProcesses
 from cli.terminal.console import warn, write_json, write_line
 from cli.terminal.source_report import SourceReport
+from data.corpus import line_count, read_lines
+from data.inputs import can_be_read_once, display_name
 from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
 
 
 def translate_lines(
     translator: Translator,
-    lines: Iterator[str],
+    file: Path,
     *,
-    name: str = "standard input",
     n_best: int = 1,
     as_json: bool = False,
     alignments: bool = False,
+    workers: int = 1,
 ) -> None:
-    """Translate lines as they come and write each translation to stdout, in order.
+    """Translate the lines of a file and write each translation to stdout, in order.
 
-    name: of the text, for a warning at its end if it is unlike that of the training
+    What comes through a pipe is translated as it comes; a bar shows the progress of a file where
+    stdout is not the terminal too. With several `workers`, as many processes translate.
     """
-    report = SourceReport(translator, name)
-    for number, translation in enumerate(_translations(translator, lines, n_best)):
-        warn_if_truncated(translation, line=number + 1)
-        report.add(translation)
-        if as_json:
-            write_json(translation_json(translation, alignments=alignments))
-        else:
-            for text in output_lines(translation, number, n_best=n_best, alignments=alignments):
-                write_line(text)
+    from cli.terminal.screen import progress
+
+    lines, report = read_lines(file), SourceReport(translator, display_name(file))
+    waits = can_be_read_once(file)
+    chunks = available_chunks(lines) if waits else fixed_chunks(lines)
+    with progress(disable=waits or sys.stdout.isatty()) as bar:
+        task = bar.add_task("translating", total=None if bar.disable else line_count(file))
+        for number, translation in enumerate(
+            translations_of(
+                translator, chunks, workers=workers, n_best=n_best, alignments=alignments
+            )
+        ):
+            warn_if_truncated(translation, line=number + 1)
+            report.add(translation)
+            if as_json:
+                write_json(translation_json(translation, alignments=alignments))
+            else:
+                for text in output_lines(translation, number, n_best=n_best, alignments=alignments):
+                    write_line(text)
+            bar.advance(task)
     report.warn()
 
 
-def _translations(
-    translator: Translator, lines: Iterator[str], n_best: int
+def translations_of(
+    translator: Translator,
+    chunks: Iterator[list[str]],
+    *,
+    workers: int = 1,
+    n_best: int = 1,
+    alignments: bool = False,
 ) -> Iterator[Translation]:
-    """The translations of all lines; stdout is flushed whenever there are no more lines yet."""
-    for chunk in available_chunks(lines):
-        yield from translator.translate(chunk, n_best=n_best)
-        sys.stdout.flush()
+    """The translations of all chunks, in order; stdout is flushed after each chunk.
+
+    alignments: whether they are needed; some may lack theirs otherwise
+    """
+    if workers == 1:
+        for chunk in chunks:
+            yield from translator.translate(chunk, n_best=n_best)
+            sys.stdout.flush()
+        return
+    with TranslatorProcesses(translator, workers) as processes:
+        for found in processes.translate(chunks, n_best=n_best, alignments=alignments):
+            yield from found
+            sys.stdout.flush()
 
 
 def translate_with_progress(
-    translator: Translator, lines: Sequence[str], report: SourceReport | None = None
+    translator: Translator,
+    lines: Sequence[str],
+    report: SourceReport | None = None,
+    *,
+    workers: int = 1,
 ) -> tuple[list[str], float]:
     """The best translation of every line, and the seconds that it took; with a progress bar.
 
     report: to which the lines are added, if there is one
+    workers: how many processes translate
     """
     from cli.terminal.screen import progress
 
-    started, texts, size = time.monotonic(), list[str](), 4 * translator.search.batch_sentences
+    started, texts = time.monotonic(), list[str]()
+    chunks = fixed_chunks(iter(lines), size=4 * translator.search.batch_sentences)
     with progress() as bar:
         task = bar.add_task("translating", total=len(lines))
-        for begin in range(0, len(lines), size):
-            for translation in translator.translate(lines[begin : begin + size]):
-                texts.append(translation.text)
-                if report is not None:
-                    report.add(translation)
-                warn_if_truncated(translation, line=len(texts))
-            bar.update(task, completed=len(texts))
+        for translation in translations_of(translator, chunks, workers=workers):
+            texts.append(translation.text)
+            if report is not None:
+                report.add(translation)
+            warn_if_truncated(translation, line=len(texts))
+            bar.advance(task)
     return texts, time.monotonic() - started
 
 

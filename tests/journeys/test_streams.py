@@ -9,6 +9,9 @@ import pytest
 from journey import train
 from program import ENVIRONMENT, PROGRAM, shell
 
+from cli.runs.translator import CHUNK, available_chunks, fixed_chunks
+from cli.terminal.translations import translations_of
+
 
 @pytest.fixture(scope="module")
 def again(corpus, prepared):
@@ -49,6 +52,24 @@ def test_a_reader_that_leaves_between_two_lines_is_no_error(run):
         process.stdin.close()
         assert process.wait(timeout=100) == 141
         assert process.stderr.read() == b""
+
+
+def test_a_large_file_is_translated_chunk_by_chunk():
+    lines_read, count = 0, 100_000
+
+    def lines():
+        nonlocal lines_read
+        for lines_read in range(1, count + 1):
+            yield f"line {lines_read}"
+
+    class Echo:
+        def translate(self, chunk, *, n_best):
+            return chunk
+
+    for chunks, most in ((fixed_chunks(lines()), CHUNK), (available_chunks(lines()), 6 * CHUNK)):
+        for number, each in enumerate(translations_of(Echo(), chunks), start=1):
+            assert each == f"line {number}" and lines_read - number < most
+        assert number == count
 
 
 def test_a_full_disk_behind_stdout_is_reported(again, run):
