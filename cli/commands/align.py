@@ -89,6 +89,7 @@ def align(
     symmetrize: options.SymmetrizationOption = options.SymmetrizationChoice.INTERSECTION,
     reference: options.Reference = None,
     reference_base: options.ReferenceBase = None,
+    statistics: options.Statistics = False,
     json: options.JsonOutput = False,
     beam: options.Beam = None,
     tag: options.Tag = None,
@@ -104,11 +105,11 @@ def align(
     are aligned. Weights of subword pieces are merged into weights of words; ⏎ stands for the end
     of the sentence. Pharaoh format links each target word to the source word with the largest
     weight, and has one line for each input line. With --gold, the links are measured instead of
-    shown; with it and with --with-reverse, words are what stands between spaces. For a model
-    without attention, gradient saliency is drawn.
+    shown, and with --statistics the attention; with --gold and --with-reverse, words are what
+    stands between spaces. For a model without attention, gradient saliency is drawn.
     """
     from cli.runs import config, translator, views
-    from cli.terminal import alignments, pictures, word_links
+    from cli.terminal import alignments, attention_statistics, pictures, word_links
 
     selection = views.Selection(views.parse_head(head), layer, pieces=pieces)
     asked = word_links.LinkRequest(
@@ -119,6 +120,7 @@ def align(
         symmetrization=symmetrize.value,
         reference=reference,
         reference_base=reference_base,
+        statistics=statistics,
         as_json=json,
     )
     asked.refuse_contradictions(format_.value, target)
@@ -130,7 +132,7 @@ def align(
         history=history,
         shift=asked.fixed_shift,
     )
-    links = reference is not None or with_reverse is not None or format_ is not Format.TABLE
+    links = asked.is_measured or with_reverse is not None or format_ is not Format.TABLE
     shown.refuse_contradictions(links=links)
 
     def load(path: Path, checkpoint: str) -> translator.Translator:
@@ -152,6 +154,17 @@ def align(
         word_links.link_words(asked, model, run, source, target)
         return
     rows = asked.fixed_shift(run, note)
+    if statistics:
+        attention_statistics.report_statistics(
+            model,
+            source,
+            target,
+            head=selection.search_head,
+            shift=rows,
+            pieces=pieces,
+            as_json={"run": str(run), **model.provenance} if json else None,
+        )
+        return
     for number, translation in enumerate(
         alignments.aligned_translations(model, source, target, head=selection.search_head), start=1
     ):

@@ -221,6 +221,15 @@ SymmetrizationOption = Annotated[
     typer.Option("--symmetrize", help="How the links of both directions are combined."),
 ]
 
+Statistics = Annotated[
+    bool,
+    typer.Option(
+        "--statistics",
+        help="Print statistics of the attention over all lines (entropy, monotonicity, coverage, "
+        "fertility, distortion), and the sentences that it makes most doubtful.",
+    ),
+]
+
 Attention = Annotated[
     AttentionChoice | None,
     typer.Option(

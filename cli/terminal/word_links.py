@@ -48,24 +48,42 @@ class LinkRequest:
     symmetrization: Symmetrization
     reference: Path | None
     reference_base: int | None
+    statistics: bool
     as_json: bool
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a table of measures is printed, not alignments."""
+        return self.reference is not None or self.statistics
 
     def refuse_contradictions(self, form: str, target: Path | None) -> None:
         """Raises ConfigError for options that would have no effect, or cannot be used together."""
-        if self.reference is not None:
+        if self.is_measured and form != "table":
+            name = "--gold measures links" if self.reference else "--statistics measures attention"
+            raise ConfigError(
+                f"{name}, and --format {form} writes alignments",
+                hint="leave one of them out; `align` can be run twice",
+            )
+        if self.statistics:
+            for option, is_given in (
+                ("--gold", self.reference is not None),
+                ("--with-reverse", self.with_reverse is not None),
+                ("--threshold", self.threshold is not None),
+            ):
+                if is_given:
+                    raise ConfigError(
+                        f"{option} is about links of words, and --statistics about attention",
+                        hint="leave one of them out; `align` can be run twice",
+                    )
+        elif self.reference is not None:
             if target is None:
                 raise ConfigError(
                     "--gold has links between SOURCE and TARGET, and TARGET is not given",
                     hint="name the file of translations that the links were drawn in",
                 )
-            if form != "table":
-                raise ConfigError(
-                    f"--gold measures links, and --format {form} writes alignments",
-                    hint="leave one of them out; `align` can be run twice",
-                )
         elif self.as_json:
             raise ConfigError(
-                "--json is for the measures of --gold",
+                "--json is for the measures of --gold and --statistics",
                 hint="write alignments as JSON with --format json",
             )
         elif self.with_reverse is not None and form != "pharaoh":
