@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO, TypeAlias
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from cli.commands import (
     align,
@@ -71,6 +71,23 @@ class _Commands(TyperGroup):
             raise _PastTyper from error
 
 
+class _CommandWithPanels(TyperCommand):
+    """Its help has the options in groups, by their `rich_help_panel`; the others come first."""
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                own = getattr(parameter, "rich_help_panel", None) or "Options"
+                panels.setdefault("Arguments" if is_argument else own, []).append(record)
+        for name, records in panels.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+
 app = typer.Typer(
     name="seq2seq",
     cls=_Commands,
@@ -85,7 +102,7 @@ app.add_typer(corpus.app, name="corpus")
 app.command()(check.check)
 app.command()(preprocess.preprocess)
 app.command()(train.train)
-app.command()(translate.translate)
+app.command(cls=_CommandWithPanels)(translate.translate)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
 app.command()(score_pairs.score_pairs)

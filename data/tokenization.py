@@ -101,6 +101,23 @@ class Tokenizer:
         """The ids of the bytes 0 to 255, which spell characters that have no piece."""
         return [self._processor.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
 
+    @cached_property
+    def spellings(self) -> list[bytes]:
+        """What each id spells, in UTF-8: joined, and without the first space, a line. [V]
+
+        b"" for an id that is no text, and for the byte of a space, which a piece spells too.
+        """
+        p, bytes_ = self._processor, {number: byte for byte, number in enumerate(self.byte_ids)}
+        found = []
+        for number in range(len(self)):
+            if number in bytes_:
+                found.append(bytes([bytes_[number]]).strip(b" "))
+            elif p.IsControl(number) or p.IsUnknown(number):
+                found.append(b"")
+            else:
+                found.append(p.IdToPiece(number).replace(WORD_START, " ").encode())
+        return found
+
     def encode(self, text: str) -> list[int]:
         """Ids without BOS and EOS."""
         return list(self._processor.EncodeAsIds(text))

@@ -586,8 +586,48 @@ class SearchConfig(Section):
     """Hypotheses kept at every step, at most 1000; 1 is greedy search."""
     length_penalty: float = Field(default=1.0, ge=0)
     """alpha of Wu et al. (2016), equation 14; 0 turns it off."""
+    length_normalization: Literal["wu", "average", "none"] = "wu"
+    """What the log-probability of a translation of n pieces is divided by to rank it: wu,
+    ((5 + n) / 6) to the power of length_penalty; average, n to the power of length_penalty, which
+    with 1 is the mean of its pieces; none, nothing."""
+    coverage_penalty: float = Field(default=0.0, ge=0)
+    """beta of Wu et al. (2016), equation 14: a translation is ranked lower by this times the
+    logarithms of the attention that each source piece has had, where that is under 1. Needs
+    attention; 0 turns it off."""
     max_length_factor: float = Field(default=2.0, gt=0)
     """Maximum length of a translation: this times the number of source pieces, plus 20 pieces."""
+    max_length: int | None = Field(default=None, ge=1)
+    """Maximum number of pieces of a translation, whatever its source; not set: none."""
+    min_length: int = Field(default=0, ge=0)
+    """Minimum number of pieces of a translation."""
+    min_length_factor: float = Field(default=0.0, ge=0)
+    """Minimum length of a translation: this times the number of source pieces."""
+    no_repeat_ngram: int = Field(default=0, ge=0)
+    """No translation has so many pieces in a row twice (Paulus et al., 2018); 0: they may."""
+    diverse_groups: int = Field(default=1, ge=1)
+    """Groups of a diverse beam search, each with an equal part of the beam (Vijayakumar et al.,
+    2018); 1: an ordinary beam."""
+    diversity: float = Field(default=0.5, ge=0)
+    """With several groups: how much lower a piece is ranked for each time that an earlier group of
+    the sentence wrote it at the same step."""
+    banned_words: tuple[str, ...] = ()
+    """Words that no translation contains, as in ["Hund", "Katze"]. A word is a run of letters and
+    digits; case counts. A longer word that begins with one is written only in pieces none of which
+    ends with the banned word."""
+    vocabulary: str | None = None
+    """A text file: no translation has a word that is not in it. Anything but letters and digits is
+    free; case counts."""
+    sample: bool = False
+    """Draw translations from the model's distribution in place of searching for the likeliest."""
+    temperature: float = Field(default=1.0, gt=0)
+    """With sample: what logits are divided by; below 1 likely pieces become likelier."""
+    top_k: int = Field(default=0, ge=0)
+    """With sample: draw from this many likeliest pieces alone; 0: from all."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """With sample: draw from the likeliest pieces that together have this probability alone
+    (Holtzman et al., 2020, section 3.1); 1: from all."""
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    """With sample: a sentence has the same samples for the same seed, wherever it stands."""
     max_source_pieces: int = Field(default=500, ge=1)
     """Longer sources are cut to this many pieces, with a warning and `"truncated": true`."""
     batch_sentences: int = Field(default=64, ge=1)
@@ -602,3 +642,30 @@ class SearchConfig(Section):
     """Precision of the weights and inputs in the large matrix products of search: recurrent cells,
     readout and output layer; all else is float32. auto is the fastest: on a CPU int8, if torch has
     such products for it, or else bfloat16 if it computes with that; on a GPU bfloat16."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in search_problems(self):
+            raise problem
+        return self
+
+
+def search_problems(config: SearchConfig) -> Iterator[ConfigError]:
+    """A refusal of each pair of search settings that contradict each other."""
+    if config.max_length is not None and config.max_length < config.min_length:
+        yield ConfigError(
+            f"search.max_length is {config.max_length}, but search.min_length {config.min_length}",
+            hint="make the maximum at least as long",
+        )
+    if config.beam % config.diverse_groups:
+        yield ConfigError(
+            f"search.diverse_groups is {config.diverse_groups}, which does not divide a beam of "
+            f"{config.beam}",
+            hint=f"use --beam {config.diverse_groups} or a multiple of it",
+        )
+    for name in ("diverse_groups", "coverage_penalty"):
+        if config.sample and getattr(config, name) != SearchConfig.model_fields[name].default:
+            yield ConfigError(
+                f"search.{name} is set, but samples are drawn: they are not ranked",
+                hint=f"leave out --sample or search.{name}",
+            )

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+SEARCH, SAMPLING = "Search", "Sampling"  # groups of options in the help
+
 
 class AttentionChoice(StrEnum):
     """The values of setting `model.attention`."""
@@ -119,6 +121,82 @@ Workers = Annotated[
         metavar="N",
         help="Processes that translate at the same time, for large files. Each has a model of its "
         "own, and one thread unless --threads is given.",
+    ),
+]
+Prefix = Annotated[
+    Path | None,
+    typer.Option(
+        "--prefix",
+        metavar="FILE",
+        help="With what each translation begins, line by line; a blank line leaves it free.",
+        rich_help_panel=SEARCH,
+    ),
+]
+NoRepeatNgram = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Write no N pieces in a row twice in a translation; 0: they may repeat.",
+        rich_help_panel=SEARCH,
+    ),
+]
+MinLength = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Least number of pieces of a translation.",
+        rich_help_panel=SEARCH,
+    ),
+]
+CoveragePenalty = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Rank translations lower that attend little to some source pieces, such as 0.2; 0: "
+        "do not.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Sample = Annotated[
+    bool,
+    typer.Option(
+        "--sample",
+        help="Draw translations from the model's distribution instead of searching for the "
+        "likeliest; --n-best is how many of each line.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Below 1 likely pieces become likelier; above 1 others do.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Draw from the K likeliest pieces; 0: from all.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Draw from the likeliest pieces that together have probability P; 1: from all.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+SamplingSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="With another seed other translations are drawn; with the same one, the same.",
+        rich_help_panel=SAMPLING,
     ),
 ]
 Tag = Annotated[

@@ -8,7 +8,7 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note
-from data.inputs import STDIN
+from data.inputs import STDIN, refuse_repeated
 from seq2seq.errors import ConfigError
 
 FileArgument = Annotated[
@@ -39,6 +39,15 @@ def translate(
     json: JsonLinesOption = False,
     alignments: AlignmentsOption = False,
     with_: options.With = None,
+    prefix: options.Prefix = None,
+    no_repeat_ngram: options.NoRepeatNgram = None,
+    min_length: options.MinLength = None,
+    coverage_penalty: options.CoveragePenalty = None,
+    sample: options.Sample = False,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    seed: options.SamplingSeed = None,
     precision: options.Precision = None,
     workers: options.Workers = 1,
     tag: options.Tag = None,
@@ -58,17 +67,34 @@ def translate(
     from cli.runs import config, translator
     from cli.terminal import translations
 
-    if interactive and (file != STDIN or json):
+    if interactive and (file != STDIN or json or prefix):
         raise ConfigError(
             "--interactive reads what you type and prints it for you to read",
-            hint="leave out FILE and --json",
+            hint="leave out FILE, --json and --prefix",
         )
+    if prefix is not None:
+        refuse_repeated([file, prefix])
+    search = config.search_settings(
+        set_,
+        beam=beam,
+        no_repeat_ngram=no_repeat_ngram,
+        min_length=min_length,
+        coverage_penalty=coverage_penalty,
+        precision=precision,
+        sample=sample or None,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        note=note,
+    )
+    config.require_sampling(search, ("temperature", "top_k", "top_p", "seed"))
     n_best = config.checked_n_best(n_best)
     model = translator.Translator.load(
         run,
         with_=with_ or (),
         checkpoint=checkpoint,
-        search=config.search_settings(set_, beam=beam, precision=precision, note=note),
+        search=search,
         tag=tag,
         threads=threads,
         device=device,
@@ -85,6 +111,7 @@ def translate(
     translations.translate_lines(
         model,
         file,
+        prefixes=prefix,
         n_best=n_best,
         as_json=json,
         alignments=alignments,

@@ -129,6 +129,16 @@ def search_settings(
     return section_settings(settings, "search", note) | given
 
 
+def require_sampling(search: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raises ConfigError for settings of sampling among those given, if nothing is sampled."""
+    for name in names:
+        if name in search and not search.get("sample"):
+            option = name.replace("_", "-")
+            raise ConfigError(
+                f"--{option} has an effect on samples alone", hint="add --sample, or leave it out"
+            )
+
+
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Values:
     """One layer of settings out of several; a later one wins."""
     merged: Values = {section: {} for section in SECTIONS}

@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from cli.runs.config import build_section
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
+from cli.runs.text_rules import prefix_rules, text_rules
 from data.corpora import NO_TAG
 from data.corpus import SentencePair
 from data.source_statistics import SourceComparison, SourceStatistics
@@ -34,6 +35,8 @@ from seq2seq.system.figures import counted
 
 CHUNK = 512  # lines translated together, if so many are available
 Item = TypeVar("Item")
+Line: TypeAlias = str | SentencePair
+"""A source; or a pair of it and the text with which its translation is to begin."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,11 @@ class Translator:
         others: models with the same pieces, which translate with this one as an ensemble
 
         Raises ConfigError for a tag that the tokenizer does not have, a precision that the device
-        does not have, and weights of an ensemble that are not as many as its models.
+        does not have, weights of an ensemble that are not as many as its models, words that are
+        none, and a coverage penalty without attention.
         """
         require_weights(search, 1 + len(others))
+        self._rules = text_rules(target, search)
         self.precision = search_precision(search.precision, device)  # of its products
         self._products = None if self.precision == "float32" else ReducedProducts(self.precision)
         self.origin: Origin | None = None  # how it was loaded, if it was
@@ -153,6 +158,11 @@ class Translator:
         self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
         self._device, self._training = device, training
         self._others = others
+        if search.coverage_penalty and not self.has_attention:
+            raise ConfigError(
+                "search.coverage_penalty needs attention, and this model has none",
+                hint="leave it out",
+            )
 
     @classmethod
     def load(
@@ -249,31 +259,42 @@ class Translator:
             )
 
     def translate(
-        self, lines: Sequence[str], *, n_best: int = 1, head: int | None = None
+        self,
+        lines: Sequence[Line],
+        *,
+        n_best: int = 1,
+        head: int | None = None,
     ) -> list[Translation]:
         """Translate lines; the results are in the same order.
 
-        n_best: candidates of each line; the beam is made at least as wide
+        A line may be a pair: the source, and the text with which its translation is to begin.
+
+        n_best: candidates of each line; the beam is made at least as wide. With search.sample they
+            are samples, in the order in which they were drawn.
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
-        ids = [self._source.encode(line) for line in lines]
+        pairs = [SentencePair(each, "") if isinstance(each, str) else each for each in lines]
+        ids = [self._source.encode(pair.source) for pair in pairs]
         limit = self.search.max_source_pieces
         not_blank = [i for i, line_ids in enumerate(ids) if line_ids]
         sources = [[*self._tag_ids, *ids[i][:limit]] for i in not_blank]
+        rules = prefix_rules(self._rules, self._target, [pairs[i].target for i in not_blank])
         with self._products.active() if self._products else nullcontext():
-            found = translate_ids(self._inference(head), sources, self.search, n_best=n_best)
+            found = translate_ids(
+                self._inference(head), sources, self.search, n_best=n_best, rules=rules
+            )
         candidates: dict[int, tuple[Candidate, ...]] = {
             i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
             for i, hypotheses in zip(not_blank, found, strict=True)
         }
         return [
             Translation(
-                line,
+                pair.source,
                 candidates.get(i, ()),
                 truncated=len(ids[i]) > limit,
                 source_ids=tuple(ids[i]),
             )
-            for i, line in enumerate(lines)
+            for i, pair in enumerate(pairs)
         ]
 
     def align(self, source: str, target: str, *, head: int | None = None) -> Translation:

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
-from cli.runs.translator import Origin, Translation, Translator
+from cli.runs.translator import Line, Origin, Translation, Translator
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.workers import exit_with_parent, signals_blocked, unblock_signals
 
@@ -47,7 +47,7 @@ class TranslatorProcesses:
             worker.process.join()
 
     def translate(
-        self, chunks: Iterable[Sequence[str]], *, alignments: bool = False, **options: Any
+        self, chunks: Iterable[Sequence[Line]], *, alignments: bool = False, **options: Any
     ) -> Iterator[list[Translation]]:
         """The translations of each chunk, in order; only a few chunks are in memory at a time.
 

@@ -34,7 +34,9 @@ class Validator:
         self.attention: AttentionShape | None = None
         self._metric = config.metric
         self._budget = 2 * config.batch_tokens
-        self._search = run.config.search.model_copy(update={"beam": 1})
+        self._search = run.config.search.model_copy(
+            update={"beam": 1, "diverse_groups": 1, "sample": False, "coverage_penalty": 0.0}
+        )
         self._language = run.languages[1]
         self._tokenizer = run.tokenizer("target")
         self._device = device

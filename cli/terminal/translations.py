@@ -2,12 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cli.runs.translator import (
     Candidate,
+    Line,
     Translation,
     Translator,
     available_chunks,
@@ -16,7 +17,7 @@ from cli.runs.translator import (
 from cli.runs.translator_processes import TranslatorProcesses
 from cli.terminal.console import warn, write_json, write_line
 from cli.terminal.source_report import SourceReport
-from data.corpus import line_count, read_lines
+from data.corpus import line_count, read_lines, read_pairs
 from data.inputs import can_be_read_once, display_name
 from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
 
@@ -29,15 +30,19 @@ def translate_lines(
     as_json: bool = False,
     alignments: bool = False,
     workers: int = 1,
+    prefixes: Path | None = None,
 ) -> None:
     """Translate the lines of a file and write each translation to stdout, in order.
 
     What comes through a pipe is translated as it comes; a bar shows the progress of a file where
     stdout is not the terminal too. With several `workers`, as many processes translate.
+
+    prefixes: a file with the text that each translation is to begin with
     """
     from cli.terminal.screen import progress
 
-    lines, report = read_lines(file), SourceReport(translator, display_name(file))
+    report = SourceReport(translator, display_name(file))
+    lines: Iterator[Line] = read_lines(file) if prefixes is None else read_pairs(file, prefixes)
     waits = can_be_read_once(file)
     chunks = available_chunks(lines) if waits else fixed_chunks(lines)
     with progress(disable=waits or sys.stdout.isatty()) as bar:
@@ -60,7 +65,7 @@ def translate_lines(
 
 def translations_of(
     translator: Translator,
-    chunks: Iterator[list[str]],
+    chunks: Iterable[Sequence[Line]],
     *,
     workers: int = 1,
     n_best: int = 1,

@@ -76,6 +76,9 @@ class StepOutput(NamedTuple):
 class StepFunctions(Protocol):
     """A decoder bound to B memories and to its present weights."""
 
+    @property
+    def memory(self) -> Memory: ...
+
     def start(self) -> DecoderState:
         """The state of the first step, with one row for each memory."""
         ...

@@ -23,20 +23,27 @@ def best_continuations(
     count: int,
     forbidden: Sequence[int],
     ids: Tensor | None = None,
+    allowed: Tensor | None = None,
 ) -> Continuations:
-    """logits [R, V'] -> at least the `count` best ids of each row that are not forbidden, if any.
+    """logits [R, V'] -> at least the `count` best ids of each row that may be written, if any.
 
-    `ids` [V'], ascending and on the CPU, are those of the logits; None: 0, 1, 2, ...
+    `ids` [V'], ascending and on the CPU, are those of the logits; None: 0, 1, 2, ... All but the
+    `forbidden` ones may be written, in each row only those that are `allowed` [R, V'] (None: all).
 
-    Forbidden ids get -inf, and their probability is not redistributed: every log-probability is
-    the model's own, so scoring the same ids again gives the same number. No [R, V'] table of
+    Other ids get -inf, and their probability is not redistributed: every log-probability is the
+    model's own, so scoring the same ids again gives the same number. No [R, V'] table of
     log-probabilities is computed: only one log-sum-exp for each row.
 
     A row whose logits are no distribution (NaN, infinity, no mass at all) gets NaN.
     """
-    values, columns = _largest(logits, count + len(forbidden))
+    candidates, peak = logits, None
+    if allowed is not None:
+        candidates = logits.masked_fill(~allowed.to(logits.device), float("-inf"))
+        peak = logits.amax(dim=1, keepdim=True)
+    values, columns = _largest(candidates, count + len(forbidden))
     written = columns if ids is None else ids[columns]
-    log_probabilities = values.double() - _log_sum_exp(logits, values[:, :1]).double()  # [R, C]
+    total = _log_sum_exp(logits, values[:, :1] if peak is None else peak)
+    log_probabilities = values.double() - total.double()  # [R, C]
     for banned in forbidden:
         log_probabilities = log_probabilities.masked_fill(written == banned, float("-inf"))
     return Continuations(log_probabilities, written)

@@ -1,10 +1,11 @@
 """Greedy search: the likeliest next id of every sentence, again and again until EOS."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from seq2seq.search.constraints import Constraint, Prefixes, all_allowed
 from seq2seq.search.continuations import best_continuations, refuse_nan
 from seq2seq.search.hypothesis import (
     Hypothesis,
@@ -13,7 +14,7 @@ from seq2seq.search.hypothesis import (
     StepFunction,
     check_max_lengths,
 )
-from seq2seq.search.penalties import check_alpha, length_divisor
+from seq2seq.search.penalties import LengthNormalization, check_alpha, length_divisor
 
 
 @torch.no_grad()
@@ -26,29 +27,84 @@ def greedy_search(
     eos: int,
     max_lengths: Sequence[int],
     length_penalty: float = 0.6,
+    length_normalization: LengthNormalization = "wu",
     forbidden: Sequence[int] = (),
+    constraints: Sequence[Constraint] = (),
     device: torch.device | str = "cpu",
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence; `state` has one row for each of the `rows` sentences.
 
     `max_lengths[i]` bounds the ids of sentence i, EOS included; a hypothesis without EOS by then
-    is cut. `forbidden` ids (BOS, PAD) are never written; log-probabilities stay the model's own,
-    not redistributed over the other ids. If only forbidden ids have any probability, the
-    hypothesis is cut there. Of equal logits the lowest id wins. `length_penalty` changes only the
-    reported score.
+    is cut. `forbidden` ids (BOS, PAD) are never written, and others only where all `constraints`
+    allow it; log-probabilities stay the model's own, not redistributed over the other ids. If no
+    id that may be written has any probability, the hypothesis is cut there. Of equal logits the
+    lowest id wins. The length penalty changes only the reported score.
+    """
+    check_alpha(length_penalty)
+
+    def likeliest(
+        output: SearchStep[StateT], allowed: Tensor | None, active: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        best = best_continuations(
+            output.logits, count=1, forbidden=forbidden, ids=output.ids, allowed=allowed
+        )
+        refuse_nan(best.log_probabilities)
+        gains, first = best.log_probabilities.max(dim=1, keepdim=True)  # [R, 1], first of equals
+        return gains.squeeze(1), best.ids.gather(1, first).squeeze(1)
+
+    return write_one_each(
+        step,
+        state,
+        likeliest,
+        rows=rows,
+        bos=bos,
+        eos=eos,
+        max_lengths=max_lengths,
+        divisor=lambda length: length_divisor(
+            length, alpha=length_penalty, normalization=length_normalization
+        ),
+        constraints=constraints,
+        device=device,
+    )
+
+
+Choose = Callable[[SearchStep[StateT], Tensor | None, Tensor], tuple[Tensor, Tensor]]
+"""(step of R rows, what may be written [R, V'] or None for all, the number of each row [R]) -> the
+log-probability [R] float64 and the id [R] that each row goes on with; -inf where there is none."""
+
+
+def write_one_each(
+    step: StepFunction[StateT],
+    state: StateT,
+    choose: Choose[StateT],
+    *,
+    rows: int,
+    bos: int,
+    eos: int,
+    max_lengths: Sequence[int],
+    divisor: Callable[[int], float],
+    constraints: Sequence[Constraint] = (),
+    sentences: Tensor | None = None,
+    device: torch.device | str = "cpu",
+) -> list[Hypothesis]:
+    """One hypothesis for each row, id by id as they are chosen; those that have ended leave.
+
+    divisor: of the log-probability, by the number of ids, which gives the score
+    sentences: [R] which sentence each row belongs to, for the constraints; None: each to its own
     """
     check_max_lengths(rows, max_lengths)
-    check_alpha(length_penalty)
     limits = torch.tensor(max_lengths, dtype=torch.int64)  # [B]
     lengths = torch.zeros(rows, dtype=torch.int64)  # [B]
     totals = torch.zeros(rows, dtype=torch.float64)  # [B] log-probabilities in nats
     written: list[Tensor] = []  # [B] for each step
     weights: list[Tensor] = []  # [B, S] for each step; empty for a model without attention
     active = torch.arange(rows)  # [R] the sentence of each row that is not finished
+    prefixes = Prefixes.start(active if sentences is None else sentences)
     previous_ids = torch.full((rows,), bos, device=device)  # [R]
     while len(active):
         output = step(previous_ids, state)
-        gains, ids = _likeliest(output, forbidden)  # [R]
+        allowed = all_allowed(constraints, prefixes, output.output_ids) if constraints else None
+        gains, ids = choose(output, allowed, active)  # [R]
         writes = gains > float("-inf")  # [R]
         totals[active] += gains.where(writes, 0.0)
         lengths[active] += writes
@@ -62,16 +118,10 @@ def greedy_search(
             rows_kept = kept.to(output.logits.device)
             state = state.select(rows_kept, rows_kept)
         active, previous_ids = active[kept], ids[kept].to(output.logits.device)
-    divisors = [length_divisor(length, alpha=length_penalty) for length in lengths.tolist()]
+        if constraints:
+            prefixes = prefixes.advance(kept, ids[kept])
+    divisors = [divisor(length) for length in lengths.tolist()]
     return _hypotheses(written, weights, lengths.tolist(), totals.tolist(), divisors)
-
-
-def _likeliest(step: SearchStep[StateT], forbidden: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Log-probability [R] and id [R] of each row's likeliest id that is not forbidden."""
-    best = best_continuations(step.logits, count=1, forbidden=forbidden, ids=step.ids)
-    refuse_nan(best.log_probabilities)
-    gains, first = best.log_probabilities.max(dim=1, keepdim=True)  # [R, 1], first of equals
-    return gains.squeeze(1), best.ids.gather(1, first).squeeze(1)
 
 
 def _by_sentence(values: Tensor, active: Tensor, rows: int) -> Tensor:

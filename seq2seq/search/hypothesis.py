@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 
@@ -32,6 +33,11 @@ class SearchStep(NamedTuple, Generic[StateT]):
     weights: Tensor | None  # [R, S] attention of this step; None for a model without attention
     state: StateT  # R rows
     ids: Tensor | None = None  # [V'] of each logit, ascending, on the CPU; None: 0, 1, 2, ...
+
+    @property
+    def output_ids(self) -> Tensor:
+        """The id of each logit. [V'] on the CPU"""
+        return torch.arange(self.logits.shape[1]) if self.ids is None else self.ids
 
 
 StepFunction = Callable[[Tensor, StateT], SearchStep[StateT]]

@@ -28,6 +28,14 @@ class Inference(Protocol[StateT]):
         """previous_ids [R] -> logits [R, V'] and weights [R, S'] over what the encoder returns."""
         ...
 
+    def positions(self, state: StateT) -> Tensor | None:
+        """1 for a column of the weights that may have any, else 0: [B, S']; None without attention.
+
+        An ensemble has columns for each model that attends, and there the share of one in place of
+        1, so that a sum over all columns is a mean over models.
+        """
+        ...
+
     def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """What the steps return if the ids of a target are the previous ids, one after the other.
 
@@ -85,6 +93,9 @@ class SingleModel:
             replace(state, decoder=decoder),
             state.output.ids,
         )
+
+    def positions(self, state: ModelState) -> Tensor | None:
+        return state.bound.memory.mask.double() if self.model.decoder.heads else None
 
     def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         memory = self.encode([source])
@@ -174,6 +185,13 @@ class Ensemble:
         members = EnsembleState(tuple(step.state for step in steps))
         logits = self._combined([step.logits for step in steps])
         return SearchStep(logits, _beside([step.weights for step in steps]), members, steps[0].ids)
+
+    def positions(self, state: EnsembleState) -> Tensor | None:
+        each = [
+            member.positions(own) for member, own in zip(self.members, state.members, strict=True)
+        ]
+        joined = _beside(each)
+        return None if joined is None else joined / sum(one is not None for one in each)
 
     def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         logits, weights = zip(*(each.unroll(source, target) for each in self.members), strict=True)

@@ -1,4 +1,11 @@
-"""The length penalty, which turns a hypothesis's log-probability into the score it is ranked by."""
+"""The penalties that turn a hypothesis's log-probability into the score that it is ranked by."""
+
+from typing import Literal
+
+from torch import Tensor
+
+LengthNormalization = Literal["wu", "average", "none"]
+_LEAST_COVERED = 1e-6  # attention that a source position has at least, so that its logarithm exists
 
 
 def check_alpha(alpha: float) -> None:
@@ -7,17 +14,42 @@ def check_alpha(alpha: float) -> None:
         raise ValueError(f"length_penalty is {alpha}; it must be finite and not below 0")
 
 
-def length_divisor(length: int, *, alpha: float) -> float:
-    """lp(y) = ((5 + |y|) / 6) ** alpha, Wu et al. (2016), equation 14; 1 for alpha 0.
+def length_divisor(
+    length: int, *, alpha: float, normalization: LengthNormalization = "wu"
+) -> float:
+    """lp(y), by which the log-probability of a hypothesis of |y| = `length` ids is divided.
 
-    `length` counts EOS. The score of a hypothesis is log P(y | x) / lp(y); the coverage term of
-    the same equation is not applied.
+    wu: ((5 + |y|) / 6) ** alpha, Wu et al. (2016), equation 14. average: |y| ** alpha, with alpha
+    1 the mean of a piece. none: 1. `length` counts EOS. The score of a hypothesis is
+    log P(y | x) / lp(y) + cp(x; y), cp the coverage penalty of the same equation.
 
     This also bounds the score of every completion of an unfinished hypothesis. Let p <= 0 be its
     log-probability and L its maximum length. A completion y has log P(y) <= p, since each id adds
     at most 0, and 0 < lp(y) <= lp(L), since alpha >= 0 and |y| <= L. A number that is not positive
     rises when its divisor grows, so log P(y) / lp(y) <= p / lp(y) <= p / lp(L). Division rounds
-    monotonically, so the bound also holds in floating point. (A coverage term, never positive,
-    would keep it.)
+    monotonically, so the bound also holds in floating point; cp, never positive, keeps it.
     """
+    if normalization == "none":
+        return 1.0
+    if normalization == "average":
+        return float(max(length, 1) ** alpha)
     return float(((5.0 + length) / 6.0) ** alpha)
+
+
+def coverage_penalty(attended: Tensor, positions: Tensor, *, beta: float) -> Tensor:
+    """cp(x; y) = beta * sum_i log(min(sum_j p_ij, 1)), Wu et al. (2016), equation 14.
+
+    attended [..., S'] is the weight sum_j p_ij that each source position has had in all steps;
+    positions [..., S'] are 1 for a position that may be attended to, else 0 (or the share of a
+    model of an ensemble). A position with less than a millionth counts as with that. -> [...]
+    """
+    covered = attended.double().clamp(min=_LEAST_COVERED, max=1.0)
+    return beta * (positions * covered.log()).sum(-1)
+
+
+def check_coverage(beta: float, positions: Tensor | None) -> None:
+    """Raise ValueError for a negative weight, and for one without attention to go by."""
+    if not 0.0 <= beta < float("inf"):
+        raise ValueError(f"coverage_penalty is {beta}; it must be finite and not below 0")
+    if beta and positions is None:
+        raise ValueError("a coverage penalty needs attention: this model has none")

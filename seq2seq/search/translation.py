@@ -1,19 +1,49 @@
 """From source ids to hypotheses: searching for the best, or scoring a given target."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
 from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.config import SearchConfig
 from seq2seq.search.beam import beam_search
+from seq2seq.search.constraints import (
+    BannedWords,
+    Constraint,
+    ForcedPrefix,
+    ForcedText,
+    MaximumLength,
+    MinimumLength,
+    NoRepeatedNgram,
+    Vocabulary,
+)
 from seq2seq.search.greedy import greedy_search
 from seq2seq.search.hypothesis import Hypothesis, StateT
 from seq2seq.search.inference import Inference
+from seq2seq.search.sampling import sample, uniform_numbers
 
 _EXTRA_LENGTH = 20  # ids that a translation may have beyond search.max_length_factor
 _FORBIDDEN = (PAD, UNK, BOS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRules:
+    """What translations must be as text."""
+
+    spellings: Sequence[bytes]  # of each id of the vocabulary, in UTF-8; b"" where it is no text
+    banned: frozenset[str] = frozenset()  # words that are never written
+    vocabulary: frozenset[str] | None = None  # the only words that are; None: all
+    prefixes: Sequence[ForcedText | None] = ()  # how each translation begins; (): as it likes
+
+    def words(self) -> list[Constraint]:
+        constraints: list[Constraint] = []
+        if self.banned:
+            constraints.append(BannedWords(self.banned, self.spellings, EOS))
+        if self.vocabulary is not None:
+            constraints.append(Vocabulary(self.vocabulary, self.spellings, EOS))
+        return constraints
 
 
 def translate_ids(
@@ -22,18 +52,30 @@ def translate_ids(
     config: SearchConfig,
     *,
     n_best: int = 1,
+    rules: TextRules | None = None,
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each source, best first; sources are ids without EOS, none empty.
 
-    Sources of similar length are searched together, and returned in the order given. The columns
-    of a hypothesis's weights are the source's pieces, without tags, and its EOS.
+    Where the settings ask for samples these are n samples of each source, in the order in which
+    they were drawn. Sources of similar length are searched together, and returned in the order
+    given. The columns of a hypothesis's weights are the source's pieces, without tags, and its EOS.
     """
     found: list[list[Hypothesis]] = [[] for _ in sources]
     by_length = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    words = [] if rules is None else rules.words()
+    size = config.batch_sentences
+    if config.sample:
+        size = max(1, size * config.beam // n_best)  # about as many rows as a beam has
     with torch.inference_mode():
-        for begin in range(0, len(by_length), config.batch_sentences):
-            chosen = by_length[begin : begin + config.batch_sentences]
-            hypotheses = _search(inference, [sources[i] for i in chosen], config, n_best)
+        for begin in range(0, len(by_length), size):
+            chosen = by_length[begin : begin + size]
+            batch = [sources[i] for i in chosen]
+            constraints = _constraints(batch, config, words)
+            if rules is not None and rules.prefixes:
+                prefixes = [rules.prefixes[i] for i in chosen]
+                constraints = [ForcedPrefix(prefixes, rules.spellings, EOS, tuple(constraints))]
+            search = _sample if config.sample else _search
+            hypotheses = search(inference, batch, config, n_best, constraints)
             for i, best in zip(chosen, hypotheses, strict=True):
                 found[i] = [_with_spread_weights(each, inference, sources[i]) for each in best]
     return found
@@ -55,16 +97,44 @@ def force(inference: Inference[StateT], source: Sequence[int], target: Sequence[
     return _with_spread_weights(forced, inference, source)
 
 
+def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list[int]:
+    """Of ids, EOS included."""
+    lengths = [int(config.max_length_factor * len(ids)) + _EXTRA_LENGTH for ids in sources]
+    if config.max_length is None:
+        return lengths
+    return [min(length, config.max_length + 1) for length in lengths]
+
+
+def _constraints(
+    sources: Sequence[Sequence[int]], config: SearchConfig, words: Sequence[Constraint]
+) -> list[Constraint]:
+    """Those that all translations of a batch have in common."""
+    constraints = list(words)
+    if config.min_length or config.min_length_factor:
+        longest = _max_lengths(sources, config)
+        shortest = [
+            min(max(config.min_length, math.ceil(config.min_length_factor * len(ids))), most - 1)
+            for ids, most in zip(sources, longest, strict=True)
+        ]
+        constraints.append(MinimumLength(shortest, EOS))
+    if config.max_length is not None:
+        constraints.append(MaximumLength(config.max_length, EOS))
+    if config.no_repeat_ngram:
+        constraints.append(NoRepeatedNgram(config.no_repeat_ngram))
+    return constraints
+
+
 def _search(
     inference: Inference[StateT],
     sources: list[Sequence[int]],
     config: SearchConfig,
     n_best: int,
+    constraints: Sequence[Constraint],
 ) -> list[list[Hypothesis]]:
     """Search one batch. Weights are still over what the encoder returns."""
     state = inference.start(sources)
-    max_lengths = [int(config.max_length_factor * len(ids)) + _EXTRA_LENGTH for ids in sources]
-    if config.beam == 1 and n_best == 1:
+    max_lengths = _max_lengths(sources, config)
+    if config.beam == 1 and n_best == 1 and not config.coverage_penalty:
         best = greedy_search(
             inference.step,
             state,
@@ -73,23 +143,68 @@ def _search(
             eos=EOS,
             max_lengths=max_lengths,
             length_penalty=config.length_penalty,
+            length_normalization=config.length_normalization,
             forbidden=_FORBIDDEN,
+            constraints=constraints,
             device=inference.device,
         )
         return [[hypothesis] for hypothesis in best]
+    groups = config.diverse_groups
+    beam = math.ceil(max(config.beam, n_best) / groups) * groups
     return beam_search(
         inference.step,
         state,
         rows=len(sources),
         bos=BOS,
         eos=EOS,
-        beam=max(config.beam, n_best),
+        beam=beam,
         max_lengths=max_lengths,
         n_best=n_best,
         length_penalty=config.length_penalty,
+        length_normalization=config.length_normalization,
+        coverage_weight=config.coverage_penalty,
+        positions=inference.positions(state) if config.coverage_penalty else None,
+        groups=groups,
+        diversity=config.diversity,
         forbidden=_FORBIDDEN,
+        constraints=constraints,
         device=inference.device,
     )
+
+
+def _sample(
+    inference: Inference[StateT],
+    sources: list[Sequence[int]],
+    config: SearchConfig,
+    samples: int,
+    constraints: Sequence[Constraint],
+) -> list[list[Hypothesis]]:
+    """Samples of one batch. Weights are still over what the encoder returns."""
+    max_lengths = _max_lengths(sources, config)
+    longest = max(max_lengths)
+    numbers = [
+        uniform_numbers(config.seed, ids, samples=samples, length=longest) for ids in sources
+    ]
+    repeated = torch.arange(len(sources)).repeat_interleave(samples)
+    rows = repeated.to(inference.device)
+    found = sample(
+        inference.step,
+        inference.start(sources).select(rows, rows),
+        uniforms=torch.cat(numbers),
+        bos=BOS,
+        eos=EOS,
+        max_lengths=[length for length in max_lengths for _ in range(samples)],
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+        length_penalty=config.length_penalty,
+        length_normalization=config.length_normalization,
+        forbidden=_FORBIDDEN,
+        constraints=constraints,
+        sentences=repeated,
+        device=inference.device,
+    )
+    return [found[begin : begin + samples] for begin in range(0, len(found), samples)]
 
 
 def _with_spread_weights(

@@ -2,119 +2,31 @@
 
 import itertools
 import math
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 import torch
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from tables import (
+    BOS,
+    EOS,
+    FORBIDDEN,
+    PAD,
+    Logits,
+    Scored,
+    TableModel,
+    attention,
+    bigram_logits,
+    history_logits,
+    log_softmax,
+    penalised,
+    rescore,
+    soft_attention,
+)
 
-from seq2seq.search.beam import beam_search
-from seq2seq.search.greedy import greedy_search
-from seq2seq.search.hypothesis import Hypothesis, SearchStep
-
-BOS, EOS, PAD = 0, 1, 2
-FORBIDDEN = (PAD, BOS)
-OPTIONS: dict[str, Any] = {"bos": BOS, "eos": EOS, "forbidden": FORBIDDEN}
-
-Logits = Callable[[int, tuple[int, ...]], list[float]]
-"""Sentence and prefix -> logits over the vocabulary."""
-Scored = tuple[float, tuple[int, ...]]
-"""A score, and the ids that have it."""
-
-
-@dataclass(frozen=True)
-class Prefixes:
-    """A state that carries each row's sentence and ids, so that a misplaced row is noticed."""
-
-    sentences: Tensor  # [R]
-    ids: Tensor  # [R, t] the previous ids of all steps before, BOS first
-
-    def select(self, rows: Tensor, sentences: Tensor | None) -> "Prefixes":
-        groups = self.sentences.unique_consecutive()
-        left = groups if sentences is None else groups[sentences]
-        selected = self.sentences[rows]  # each sentence that is left has as many rows
-        assert torch.equal(selected, left.repeat_interleave(len(rows) // len(left)))
-        return Prefixes(selected, self.ids[rows])
-
-
-@dataclass
-class TableModel:
-    """A step function whose logits depend on every row's sentence and whole prefix."""
-
-    logits: Logits
-    steps: list[list[int]] = field(default_factory=list)  # the sentences of each step's rows
-
-    def start(self, sentences: Sequence[int]) -> Prefixes:
-        rows = torch.tensor(sentences, dtype=torch.int64)
-        return Prefixes(rows, torch.zeros(len(sentences), 0, dtype=torch.int64))
-
-    def step(self, previous: Tensor, state: Prefixes) -> SearchStep[Prefixes]:
-        ids = torch.cat([state.ids, previous.unsqueeze(1)], dim=1)  # [R, t + 1]
-        sentences = state.sentences.tolist()
-        self.steps.append(sentences)
-        prefixes = [tuple(row[1:]) for row in ids.tolist()]
-        table = [self.logits(s, p) for s, p in zip(sentences, prefixes, strict=True)]
-        weights = [attention(s, p) for s, p in zip(sentences, prefixes, strict=True)]
-        return SearchStep(
-            torch.tensor(table, dtype=torch.float64),
-            torch.tensor(weights, dtype=torch.float64),
-            Prefixes(state.sentences, ids),
-        )
-
-    def greedy(self, sentences: Sequence[int], **options: Any) -> list[Hypothesis]:
-        return greedy_search(
-            self.step, self.start(sentences), rows=len(sentences), **OPTIONS | options
-        )
-
-    def beam(self, sentences: Sequence[int], **options: Any) -> list[list[Hypothesis]]:
-        return beam_search(
-            self.step, self.start(sentences), rows=len(sentences), **OPTIONS | options
-        )
-
-
-def attention(sentence: int, prefix: tuple[int, ...]) -> list[float]:
-    """Weights that identify the sentence, and the length and ids of the prefix."""
-    number = sum(new * 16.0**position for position, new in enumerate(prefix))
-    return [float(sentence), float(len(prefix)), number]
-
-
-def bigram_logits(seed: int, vocabulary: int) -> Logits:
-    """One table of bigrams for each step: with a single one, reordered sequences would tie."""
-    rng = random.Random(seed)
-    tables = [
-        [[rng.gauss(0, 2) for _ in range(vocabulary)] for _ in range(vocabulary)] for _ in range(7)
-    ]
-    return lambda sentence, prefix: tables[len(prefix)][prefix[-1] if prefix else BOS]
-
-
-def history_logits(seed: int, vocabulary: int) -> Logits:
-    """Logits that depend on the sentence and every id of the prefix; EOS is often likely."""
-
-    def logits(sentence: int, prefix: tuple[int, ...]) -> list[float]:
-        rng = random.Random(f"{seed}:{sentence}:{prefix}")
-        return [rng.gauss(0, 2) for _ in range(vocabulary)]
-
-    return logits
-
-
-def log_softmax(logits: list[float]) -> list[float]:
-    largest = max(logits)
-    total = math.log(math.fsum(math.exp(x - largest) for x in logits))
-    return [x - largest - total for x in logits]
-
-
-def penalised(log_probability: float, length: int, alpha: float) -> float:
-    return log_probability / ((5 + length) / 6) ** alpha
-
-
-def rescore(logits: Logits, sentence: int, ids: tuple[int, ...]) -> float:
-    return math.fsum(log_softmax(logits(sentence, ids[:t]))[new] for t, new in enumerate(ids))
+from seq2seq.search.hypothesis import Hypothesis
 
 
 def enumerate_all(
@@ -202,6 +114,111 @@ def test_a_wide_beam_finds_what_enumeration_finds(table, seed, vocabulary, limit
     options = {"n_best": min(n_best, beam), "length_penalty": alpha}
     (found,) = TableModel(logits).beam([0], beam=beam, max_lengths=[limit], **options)
     assert_equal(found, enumerate_all(logits, 0, vocabulary, limit, alpha)[:n_best])
+
+
+DIVISORS = {
+    "wu": lambda length, alpha: ((5 + length) / 6) ** alpha,
+    "average": lambda length, alpha: length**alpha,
+    "none": lambda length, alpha: 1.0,
+}
+
+
+def covered_score(
+    logits: Logits, ids: tuple[int, ...], normalization: str, alpha: float, beta: float
+) -> float:
+    """Wu et al. (2016), equation 14, with `soft_attention`."""
+    rows = [soft_attention(0, ids[:t]) for t in range(len(ids))]
+    penalty = sum(math.log(min(sum(column), 1.0)) for column in zip(*rows, strict=True))
+    total = rescore(logits, 0, ids) / DIVISORS[normalization](len(ids), alpha)
+    return total + (beta * penalty if beta else 0.0)
+
+
+@given(
+    seeds,
+    st.integers(4, 5),
+    st.integers(1, 4),
+    alphas,
+    st.sampled_from([0.0, 0.2, 3.0]),
+    st.sampled_from([*DIVISORS]),
+    st.integers(1, 6),
+)
+@examples(40)
+def test_a_wide_beam_finds_the_highest_score_of_all_under_any_penalty(
+    seed, vocabulary, limit, alpha, beta, normalization, n_best
+):
+    logits, beam = history_logits(seed, vocabulary), vocabulary**limit
+    n_best = min(n_best, beam)
+    (found,) = TableModel(logits, soft_attention).beam(
+        [0],
+        beam=beam,
+        n_best=n_best,
+        max_lengths=[limit],
+        length_penalty=alpha,
+        length_normalization=normalization,
+        coverage_weight=beta,
+        positions=torch.ones(1, 3),
+    )
+    sequences = [ids for _, ids in enumerate_all(logits, 0, vocabulary, limit, alpha)]
+    scored = [(covered_score(logits, ids, normalization, alpha, beta), ids) for ids in sequences]
+    assert_equal(found, sorted(scored, reverse=True)[:n_best])
+
+
+def plain_diverse_beam(
+    logits: Logits, sentence: int, *, width: int, groups: int, diversity: float, limit: int
+) -> list[Scored]:
+    """Algorithm 1 of Vijayakumar et al. (2018) with Hamming diversity; all that it finishes."""
+    unfinished: list[list[Scored]] = [[(0.0, ())] for _ in range(groups)]
+    finished: dict[tuple[int, ...], float] = {}
+    for length in range(1, limit + 1):
+        written: list[int] = []  # ids of this step, by earlier groups
+        for group in range(groups):
+            candidates = sorted(
+                (
+                    (total + gain - diversity * written.count(new), total + gain, (*prefix, new))
+                    for total, prefix in unfinished[group]
+                    for new, gain in enumerate(log_softmax(logits(sentence, prefix)))
+                    if new not in FORBIDDEN
+                ),
+                key=lambda each: -each[0],
+            )
+            ended = [each[1:] for each in candidates[:width] if each[2][-1] == EOS]
+            others = [each[1:] for each in candidates if each[2][-1] != EOS][:width]
+            unfinished[group] = others if len(ended) < width else []
+            if length == limit:
+                ended, unfinished[group] = ended + unfinished[group], []
+            written += [ids[-1] for _, ids in unfinished[group]]
+            finished |= {ids: penalised(total, len(ids), 0.0) for total, ids in ended}
+    return sorted(((score, ids) for ids, score in finished.items()), reverse=True)
+
+
+@given(seeds, vocabularies, st.lists(st.integers(1, 5), min_size=1, max_size=3), st.data())
+def test_groups_search_as_in_algorithm_1(seed, vocabulary, limits, data):
+    width, groups = data.draw(st.integers(1, 3)), data.draw(st.integers(2, 3))
+    diversity = data.draw(st.sampled_from([0.0, 0.3, 1.0, 10.0]))
+    n_best = data.draw(st.integers(1, width))
+    logits, beam = history_logits(seed, vocabulary), width * groups
+    found = TableModel(logits).beam(
+        range(len(limits)),
+        beam=beam,
+        n_best=n_best,
+        groups=groups,
+        diversity=diversity,
+        max_lengths=limits,
+        length_penalty=0.0,
+    )
+    for sentence, (hypotheses, limit) in enumerate(zip(found, limits, strict=True)):
+        options = {"width": width, "groups": groups, "diversity": diversity, "limit": limit}
+        assert_equal(hypotheses, plain_diverse_beam(logits, sentence, **options)[:n_best])
+
+
+@given(tables, seeds, vocabularies, limits, alphas)
+def test_groups_without_diversity_find_what_one_group_finds(table, seed, vocabulary, limits, alpha):
+    model = TableModel(table(seed, vocabulary))
+    options = {"max_lengths": limits, "length_penalty": alpha}
+    one = model.beam(range(len(limits)), beam=2, n_best=2, **options)
+    three = model.beam(range(len(limits)), beam=6, n_best=2, groups=3, **options)
+    for ours, theirs in zip(three, one, strict=True):
+        assert_equal(ours, [(each.score, each.ids) for each in theirs])
 
 
 @given(tables, seeds, vocabularies, limits, alphas, st.integers(1, 5), st.data())

@@ -26,7 +26,8 @@ FILE_NAMED_BY_TEXT = {"recipe", "location"}  # parameters of type `str` that may
 NEW_FILE, NEW_FOLDER = "new file", "new folder"
 EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "source": "valid.en", "file": "valid.en", "target": "valid.xx", "references": "valid.xx",
-    "hypotheses": "valid.xx", "valid_source": "valid.en", "valid_target": "valid.xx",
+    "hypotheses": "valid.xx", "prefix": "valid.xx",
+    "valid_source": "valid.en", "valid_target": "valid.xx",
     "corpora": "corpora.toml", "recipe": "recipe.toml",
     "store": "store", "pieces_of": "store",
     "run": "run", "with_": "run", "start_from": "run", "path": "run", "location": "folder",
@@ -37,6 +38,7 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
     "compare out": NEW_FOLDER,
 }  # fmt: skip
+BESIDE = {"translate prefix": {"file": "valid.en"}}  # what belongs to an optional file
 REQUIRED = {"corpus get name": "greek-nt"}  # values of parameters that are no path
 GIVEN = {"compare out"}  # may be left out in another use of the command
 LANGUAGES = ("--source-language", "en", "--target-language", "xx")  # a pipe's name has no ending
@@ -142,6 +144,8 @@ class Workplace:
 
         values: by the name of a parameter, where it is not its example or is not required
         """
+        for name in values:
+            values = BESIDE.get(f"{command.name} {name}", {}) | dict(values)
         before = set(self.folder.iterdir())
         arguments = [*command.name.split(), *OPTIONS.get(command.name, ()), *options]
         for each in command.parameters:

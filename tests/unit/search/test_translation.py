@@ -33,6 +33,22 @@ def test_results_come_in_the_order_of_the_sources():
     assert together[1][0].ids == together[3][0].ids  # the same source twice
 
 
+@pytest.mark.parametrize("kind", [PLAIN[1], LUONG[4], BAHDANAU[3], CONDITIONAL[2]], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_batch_size_and_order_change_neither_translations_nor_scores(kind, dtype):
+    model = tiny_model(kind, dtype=dtype)
+    with torch.no_grad():
+        model.output.vocabulary.bias[EOS] += 1.0
+    for settings in ({"beam": 1}, {"beam": 4, "coverage_penalty": 0.2 * (kind != PLAIN[1])}):
+        expected = translate(model, SOURCES, SearchConfig(**settings))
+        for size in (1, 2, 3):
+            config = SearchConfig(batch_sentences=size, **settings)
+            found = translate(model, SOURCES[::-1], config)[::-1]
+            for (ours,), (theirs,) in zip(found, expected, strict=True):
+                assert ours.ids == theirs.ids
+                assert ours.score == pytest.approx(theirs.score, abs=1e-6)
+
+
 def test_no_sources_have_no_translations():
     assert translate(tiny_model(LUONG[4]), [], SearchConfig()) == []
 

@@ -1,0 +1,75 @@
+"""What translations must be as text, in the pieces of a tokenizer: words, and how a line begins."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from data.corpus import read_lines
+from data.tokenization import Tokenizer
+from seq2seq.config import SearchConfig
+from seq2seq.errors import ConfigError
+from seq2seq.search.constraints import ForcedText, text_of, words_of
+from seq2seq.search.translation import TextRules
+
+
+def text_rules(tokenizer: Tokenizer, search: SearchConfig) -> TextRules | None:
+    """The rules of section `search` on words; None where it has none.
+
+    Raises ConfigError for what is not one word, and CorpusError for a vocabulary that cannot be
+    read.
+    """
+    if not search.banned_words and search.vocabulary is None:
+        return None
+    vocabulary = None
+    if search.vocabulary is not None:
+        lines = read_lines(Path(search.vocabulary))
+        vocabulary = frozenset(_words(tokenizer, lines))
+    for word in search.banned_words:
+        if len(words_of(_spelled(tokenizer, word))) != 1:
+            raise ConfigError(
+                f"search.banned_words has {word!r}, which is not one word",
+                hint="a word is a run of letters and digits; several are banned one by one",
+            )
+    banned = frozenset(_words(tokenizer, search.banned_words))
+    return TextRules(spellings=tokenizer.spellings, banned=banned, vocabulary=vocabulary)
+
+
+def forced_text(tokenizer: Tokenizer, prefix: str) -> ForcedText | None:
+    """How a translation begins that is to begin with this text; None for a blank one.
+
+    Its words have the pieces that the tokenizer gives them, but for the last one: where that ends
+    need not be the end of a piece. After a space at the end the next piece begins a word.
+    """
+    ids = tokenizer.encode(prefix)
+    if not ids:
+        return None
+    if prefix[-1:].isspace():
+        return ForcedText(tuple(ids), b" ")
+    spelled = [tokenizer.spellings[number] for number in ids]
+    begins = [i for i, spelling in enumerate(spelled) if spelling.startswith(b" ")]
+    last = begins[-1] if begins else 0
+    return ForcedText(tuple(ids[:last]), b"".join(spelled[last:]))
+
+
+def prefix_rules(
+    rules: TextRules | None, tokenizer: Tokenizer, prefixes: Sequence[str]
+) -> TextRules | None:
+    """The rules with a prefix for each translation; "" for one that begins as it likes."""
+    forced = [forced_text(tokenizer, prefix) for prefix in prefixes]
+    if not any(forced):
+        return rules
+    return TextRules(
+        spellings=tokenizer.spellings,
+        banned=frozenset() if rules is None else rules.banned,
+        vocabulary=None if rules is None else rules.vocabulary,
+        prefixes=forced,
+    )
+
+
+def _words(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterable[str]:
+    for line in lines:
+        yield from words_of(_spelled(tokenizer, line))
+
+
+def _spelled(tokenizer: Tokenizer, text: str) -> str:
+    """The text as its pieces spell it: normalized, and with private characters for bytes."""
+    return text_of(tokenizer.spellings[number] for number in tokenizer.encode(text))
