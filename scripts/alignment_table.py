@@ -1,0 +1,291 @@
+"""How good alignments by attention are on the Greek New Testament, beside those of eflomal.
+
+    seq2seq corpus get greek-nt corpus
+    pip install 'seq2seq-trainer[align]'
+    python scripts/alignment_table.py corpus work --minutes 25 --output docs/alignment-quality.md
+
+For each order of attention, without guidance, guided by the links of people and guided by those of
+eflomal, a model is trained in either direction, with the settings that `train` chooses. Each is
+measured on the test book, with every shift, alone and with the other direction; BLEU and chrF say
+what guidance costs. eflomal is learnt on training and test text. A call that is interrupted goes on
+where it was; what is in `work/results.jsonl` is not done again. `--updates 5` tries it quickly.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from installed import run_program
+from results import read_results, write_page
+
+from cli.runs.learnt_links import eflomal_version, learn_links
+from cli.runs.output import write_lines
+from cli.runs.word_links import measure
+from data.corpus import read_lines, read_pairs
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.alignment import Link, parse_pharaoh, pharaoh_line
+from seq2seq.evaluation.links import ReferenceLinks, Symmetrization, symmetrize
+from seq2seq.system.figures import counted
+
+Side: TypeAlias = Literal["grc", "en"]
+Guidance: TypeAlias = Literal["none", "people", "eflomal"]
+ORDERS = ("luong", "bahdanau")
+GUIDANCE: tuple[Guidance, ...] = get_args(Guidance)
+METHODS: tuple[Symmetrization, ...] = get_args(Symmetrization)
+DIRECTIONS: tuple[tuple[Side, Side], ...] = (("grc", "en"), ("en", "grc"))
+GUIDED = {
+    "none": (),
+    "people": ("training.guided_alignment=1", "training.guided_alignment_unlinked=eos"),
+    "eflomal": ("training.guided_alignment=1",),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """The corpus, and the folder of everything that is made of it."""
+
+    corpus: Path
+    folder: Path
+    options: tuple[str, ...]  # of `train`
+    threads: int
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results.jsonl"
+
+    def text(self, split: str, side: Side) -> Path:
+        return self.corpus / f"{split}.{side}"
+
+    def links(self, split: str, source: Side, target: Side, guidance: Guidance) -> Path:
+        return self.folder / f"{split}.{source}-{target}.{guidance}.pharaoh"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is trained, in one direction."""
+
+    order: str
+    guidance: Guidance
+    source: Side
+    target: Side
+
+    @property
+    def name(self) -> str:
+        return f"{self.order}-{self.guidance}-{self.source}-{self.target}"
+
+    @property
+    def reverse(self) -> "Model":
+        return Model(self.order, self.guidance, self.target, self.source)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("corpus", type=Path, help="the folder of `seq2seq corpus get greek-nt`")
+    parser.add_argument("work", type=Path, help="a folder for links, stores, runs and results")
+    parser.add_argument("--minutes", type=float, default=25.0, help="of each training")
+    parser.add_argument("--updates", type=int, help="of each training, in place of minutes")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--only", default="", help="models with this text in their names")
+    parser.add_argument("--output", type=Path, help="a Markdown file; default: standard output")
+    asked = parser.parse_args(arguments)
+    limit = f"--minutes={asked.minutes:g}"
+    if asked.updates:
+        limit = f"--set=training.updates={asked.updates}"
+    settings = (f"--set={setting}" for setting in asked.settings)
+    work = Work(asked.corpus, asked.work, (limit, *settings), asked.threads)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    write_links_of_people(work)
+    available = write_links_of_eflomal(work)
+    models = [
+        Model(order, guidance, *direction)
+        for order in ORDERS
+        for guidance in GUIDANCE
+        for direction in DIRECTIONS
+        if guidance != "eflomal" or available
+    ]
+    for model in models:
+        if asked.only in model.name:
+            train_model(work, model)
+            record(work, {"model": asdict(model)}, partial(measured, work, model))
+    for model in models:
+        both = (model, model.reverse)
+        trained = all((work.folder / each.name / "report.txt").exists() for each in both)
+        if model.source == "grc" and trained:
+            record(work, {"both": asdict(model)}, partial(combined, work, model))
+    write_page(page(read_results(work.results), asked), asked.output)
+
+
+def record(work: Work, key: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
+    """Measure what has no result yet, and append it to the results."""
+    if any(key.items() <= result.items() for result in read_results(work.results)):
+        return
+    line = json.dumps(key | measure(), ensure_ascii=False)
+    with work.results.open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+
+
+def write_links_of_people(work: Work) -> None:
+    """The links of the corpus, from Greek to English and the other way round."""
+    for split in ("train", "test"):
+        lines = list(read_lines(work.corpus / f"{split}.grc-en.pharaoh"))
+        write_both_directions(work, split, "people", map(parse_pharaoh, lines))
+
+
+def write_links_of_eflomal(work: Work) -> bool:
+    """Learnt once, on training and test text; False where eflomal is not installed."""
+    if not any("eflomal" in result for result in read_results(work.results)):
+        try:
+            version = eflomal_version()
+        except ConfigError as error:
+            print(f"{error.message}: its rows are left out ({error.hint})")
+            return False
+        splits = [
+            list(read_pairs(work.text(split, "grc"), work.text(split, "en")))
+            for split in ("train", "test")
+        ]
+        found = learn_links([pair for split in splits for pair in split])
+        train, test = found[: len(splits[0])], found[len(splits[0]) :]
+        united = (symmetrize(there, back, "grow-diag-final-and") for there, back in train)
+        write_both_directions(work, "train", "eflomal", united)
+        record(work, {"eflomal": version}, lambda: {"aer": eflomal_quality(work, test)})
+    return True
+
+
+def write_both_directions(
+    work: Work, split: str, guidance: Guidance, links: Iterable[set[Link]]
+) -> None:
+    for path, lines in zip(
+        (work.links(split, *direction, guidance) for direction in DIRECTIONS),
+        zip(*((each, {(j, i) for i, j in each}) for each in links), strict=True),
+        strict=True,
+    ):
+        write_lines(path, map(pharaoh_line, lines))
+
+
+def eflomal_quality(
+    work: Work, found: Sequence[tuple[set[Link], set[Link]]]
+) -> dict[str, dict[str, float]]:
+    """AER of each direction, and of both combined."""
+    drawn = read_lines(work.links("test", "grc", "en", "people"))
+    references = [ReferenceLinks(sure=frozenset(parse_pharaoh(line))) for line in drawn]
+    systems = {"forward": [there for there, _ in found], "reverse": [back for _, back in found]}
+    systems |= {m: [symmetrize(there, back, m) for there, back in found] for m in METHODS}
+    return {name: quality_of(measure(links, references)) for name, links in systems.items()}
+
+
+def quality_of(quality: Any) -> dict[str, float]:
+    low, high = quality.intervals["aer"]
+    return {"value": quality.aer, "low": low, "high": high}
+
+
+def train_model(work: Work, model: Model) -> None:
+    """Prepare a store, and train to the end, from where an earlier call was interrupted."""
+    links = "people" if model.guidance == "none" else model.guidance
+    store = work.folder / f"store-{links}-{model.source}-{model.target}"
+    texts = [str(work.text("train", side)) for side in (model.source, model.target)]
+    valid = [f"--valid-{name}={work.text('valid', side)}" for name, side in
+             (("source", model.source), ("target", model.target))]  # fmt: skip
+    given = work.links("train", model.source, model.target, links)
+    run_program("preprocess", *texts, str(store), *valid, "--alignments", str(given))
+    run = work.folder / model.name
+    if (run / "report.txt").exists():
+        return
+    if (run / "checkpoints" / "last").exists():
+        run_program("train", str(store), str(run), "--resume", f"--threads={work.threads}")
+        return
+    shutil.rmtree(run, ignore_errors=True)
+    guided = [f"--set={setting}" for setting in GUIDED[model.guidance]]
+    run_program(
+        "train", str(store), str(run), "--attention", model.order, f"--threads={work.threads}",
+        *guided, *work.options,
+    )  # fmt: skip
+
+
+def measured(work: Work, model: Model) -> dict[str, Any]:
+    """BLEU and chrF on the test book, and the AER of attention while it writes the references."""
+    texts = [str(work.text("test", side)) for side in (model.source, model.target)]
+    threads = f"--threads={work.threads}"
+    run = str(work.folder / model.name)
+    scores = json.loads(run_program("evaluate", run, *texts, "--json", threads))
+    return {
+        "aer": aligned(work, model, "--shift", "auto"),
+        **{name: scores[name]["score"] for name in ("bleu", "chrf")},
+    }
+
+
+def combined(work: Work, model: Model) -> dict[str, Any]:
+    """The AER of both directions, for every symmetrization; each direction has its best shift."""
+    reverse = ("--with-reverse", str(work.folder / model.reverse.name), "--shift", "auto")
+    return {"aer": {m: aligned(work, model, *reverse, "--symmetrize", m)["aer"] for m in METHODS}}
+
+
+def aligned(work: Work, model: Model, *options: str) -> dict[str, Any]:
+    texts = [str(work.text("test", side)) for side in (model.source, model.target)]
+    drawn = work.links("test", model.source, model.target, "people")
+    report = json.loads(
+        run_program(
+            "align", str(work.folder / model.name), *texts, "--gold", str(drawn), "--json",
+            f"--threads={work.threads}", *options,
+        )
+    )  # fmt: skip
+    return {"aer": report["aer"], "shifts": report["shifts"]}
+
+
+def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterator[str]:
+    """The lines of a Markdown page."""
+    limit = f"{asked.updates} updates" if asked.updates else f"{asked.minutes:g} minutes"
+    yield "# Alignment quality"
+    yield ""
+    yield "AER of links on the test book of `greek-nt`, 429 verses with links that people drew, all"
+    yield "of them sure; with 95 % bootstrap intervals. Lower is better. Each model was trained for"
+    yield f"{limit}, on {counted(asked.threads, 'thread')}, with the settings that `train` chooses,"
+    yield "and writes the references (forced decoding); guided models learn the links of training"
+    yield "text. `scripts/alignment_table.py` makes this page."
+    yield ""
+    yield "## eflomal"
+    yield ""
+    yield "| links | AER |"
+    yield "| --- | --- |"
+    for result in results:
+        if "eflomal" in result:
+            for name, aer in result["aer"].items():
+                yield f"| eflomal {result['eflomal']}, {name} | {_rate(aer)} |"
+    yield ""
+    yield "## Attention of one model"
+    yield ""
+    yield "| order | guided by | direction | shift | AER | AER by shift -1, 0, 1 | BLEU | chrF |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for result in results:
+        if "model" in result:
+            model, aer = Model(**result["model"]), result["aer"]
+            (shift,) = aer["shifts"]
+            by_shift = ", ".join(f"{shift['aer'][rows]:.3f}" for rows in ("-1", "0", "1"))
+            cells = (
+                model.order, model.guidance, f"{model.source}-{model.target}", shift["rows"],
+                _rate(aer["aer"]), by_shift, f"{result['bleu']:.2f}", f"{result['chrf']:.2f}",
+            )  # fmt: skip
+            yield f"| {' | '.join(map(str, cells))} |"
+    yield ""
+    yield "## Attention of both directions"
+    yield ""
+    yield f"| order | guided by | {' | '.join(METHODS)} |"
+    yield f"| --- | --- |{' --- |' * len(METHODS)}"
+    for result in results:
+        if "both" in result:
+            model = Model(**result["both"])
+            rates = (_rate(result["aer"][method]) for method in METHODS)
+            yield f"| {model.order} | {model.guidance} | {' | '.join(rates)} |"
+
+
+def _rate(aer: dict[str, float]) -> str:
+    return f"{aer['value']:.3f} ({aer['low']:.3f} to {aer['high']:.3f})"
+
+
+if __name__ == "__main__":
+    main()
