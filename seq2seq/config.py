@@ -632,6 +632,12 @@ class SearchConfig(Section):
     """Longer sources are cut to this many pieces, with a warning and `"truncated": true`."""
     batch_sentences: int = Field(default=64, ge=1)
     """Sentences searched at once; it affects the speed alone."""
+    mbr: int = Field(default=0, ge=0, le=1000)
+    """Candidates, of a beam at least as wide or with sample drawn, of which the one with the
+    highest expected utility is the translation: minimum Bayes risk (Kumar & Byrne, 2004); 0:
+    off."""
+    utility: Literal["chrf", "bleu"] = "chrf"
+    """With mbr: how alike two translations are, by chrF or by BLEU of a sentence."""
     ensemble: Literal["linear", "log_linear"] = "linear"
     """How the probabilities of several runs (`--with`) are combined: linear, their weighted mean;
     or log_linear, their weighted geometric mean, normalised again."""

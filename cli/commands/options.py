@@ -157,6 +157,16 @@ CoveragePenalty = Annotated[
         rich_help_panel=SEARCH,
     ),
 ]
+MinimumRisk = Annotated[
+    int | None,
+    typer.Option(
+        "--mbr",
+        metavar="N",
+        help="Of N candidates, those of a beam or samples, take the one that is most like the "
+        "others (minimum Bayes risk, by chrF).",
+        rich_help_panel=SEARCH,
+    ),
+]
 Sample = Annotated[
     bool,
     typer.Option(

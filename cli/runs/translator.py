@@ -15,6 +15,7 @@ from cli.runs.config import build_section
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
+from cli.runs.reranking import by_utility
 from cli.runs.text_rules import prefix_rules, text_rules
 from data.corpora import NO_TAG
 from data.corpus import SentencePair
@@ -44,7 +45,7 @@ class Candidate:
     """One of the translations that the search found for a line."""
 
     text: str
-    score: float  # log-probability with the length penalty; higher is better
+    score: float  # log-probability with the penalties, or utility; higher is better
     log_probability: float  # natural logarithm
     ids: tuple[int, ...]  # with that of the end of the sentence, unless the search was cut off
     pieces: tuple[str, ...]  # a name for each of them
@@ -139,9 +140,11 @@ class Translator:
         checkpoint: VerifiedCheckpoint | None = None,
         training: SourceStatistics | None = None,
         others: Sequence[Member] = (),
+        target_language: str | None = None,
     ) -> None:
         """training: of the sources that the model was trained on, if it is known
         others: models with the same pieces, which translate with this one as an ensemble
+        target_language: for the words of BLEU, with search.utility "bleu"
 
         Raises ConfigError for a tag that the tokenizer does not have, a precision that the device
         does not have, weights of an ensemble that are not as many as its models, words that are
@@ -157,7 +160,7 @@ class Translator:
         self._source, self._target = source, target
         self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
         self._device, self._training = device, training
-        self._others = others
+        self._others, self._target_language = others, target_language
         if search.coverage_penalty and not self.has_attention:
             raise ConfigError(
                 "search.coverage_penalty needs attention, and this model has none",
@@ -209,6 +212,7 @@ class Translator:
             checkpoint=verified,
             training=run.source_statistics,
             others=[Member.load(each, name, chosen) for each in others],
+            target_language=run.languages[1],
         )
         loaded.origin = Origin(path, checkpoint, search, tag, device, threads, tuple(with_))
         return loaded
@@ -281,10 +285,16 @@ class Translator:
         rules = prefix_rules(self._rules, self._target, [pairs[i].target for i in not_blank])
         with self._products.active() if self._products else nullcontext():
             found = translate_ids(
-                self._inference(head), sources, self.search, n_best=n_best, rules=rules
+                self._inference(head),
+                sources,
+                self.search,
+                n_best=max(n_best, self.search.mbr),
+                rules=rules,
             )
         candidates: dict[int, tuple[Candidate, ...]] = {
-            i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
+            i: self._ranked(
+                [self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses]
+            )[:n_best]
             for i, hypotheses in zip(not_blank, found, strict=True)
         }
         return [
@@ -376,6 +386,18 @@ class Translator:
             return first
         others = (self._single(each.model) for each in self._others)
         return Ensemble((first, *others), self.search.ensemble_weights, self.search.ensemble)
+
+    def _ranked(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The candidates in their final order, with the scores that they have then."""
+        if not self.search.mbr:
+            return tuple(candidates)
+        ranked = by_utility(
+            [candidate.text for candidate in candidates],
+            [candidate.log_probability for candidate in candidates],
+            self.search,
+            target_language=self._target_language,
+        )
+        return tuple(replace(candidates[index], score=utility) for index, utility in ranked)
 
     def _candidate(self, source: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         alignment = None
