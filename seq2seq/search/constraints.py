@@ -103,7 +103,8 @@ class NoRepeatedNgram:
 class ForcedText(NamedTuple):
     """How a translation begins: ids, and after them a text that its pieces may spell in any way.
 
-    The end of a prefix need not be the end of a piece: "Hu" may go on as the piece "Hund".
+    The end of a prefix need not be the end of a piece: "Hu" may go on as the piece "Hund". Where
+    the text is a mere space, the translation may also end there.
     """
 
     ids: tuple[int, ...]
@@ -145,16 +146,14 @@ class ForcedPrefix:
         done = b"".join(self.spellings[number] for number in written[len(prefix.ids) :])
         if len(done) >= len(prefix.text):
             return None
-        return self._spelling(prefix.text[len(done) :], ids)
+        mask = self._spelling(prefix.text[len(done) :], ids)
+        return mask | (ids == self.eos) if prefix.text == b" " else mask  # or it may end
 
     def _spelling(self, rest: bytes, ids: Tensor) -> Tensor:
-        """The ids that go on with a text: to its end, beyond, or to where others can go on. [V']
-
-        After a mere space the translation may also end.
-        """
+        """The ids that go on with a text: to its end, beyond, or to where others can go on. [V']"""
         if rest not in self._masks:
-            mask = torch.tensor([self._continues(rest, number, ids) for number in ids.tolist()])
-            self._masks[rest] = mask | (ids == self.eos) if rest == b" " else mask
+            fits = [self._continues(rest, number, ids) for number in ids.tolist()]
+            self._masks[rest] = torch.tensor(fits)
         return self._masks[rest]
 
     def _continues(self, rest: bytes, number: int, ids: Tensor) -> bool:
