@@ -34,11 +34,16 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "output": NEW_FILE, "directory": NEW_FOLDER,
     "test_source": "valid.en", "test_reference": "valid.xx",
     "reference_links": "links", "grid": "grid.toml",
+    "align reference": "drawn.pharaoh", "with_reverse": "run", "align compare": "run",
+    "preprocess alignments": "train.links",
     "preprocess source": "train.en", "preprocess target": "train.xx",
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
     "compare out": NEW_FOLDER,
 }  # fmt: skip
-BESIDE = {"translate prefix": {"file": "valid.en"}}  # what belongs to an optional file
+BESIDE = {  # what belongs to an optional file
+    "translate prefix": {"file": "valid.en"},
+    "align reference": {"target": "valid.xx"},
+}
 REQUIRED = {"corpus get name": "greek-nt"}  # values of parameters that are no path
 GIVEN = {"compare out"}  # may be left out in another use of the command
 LANGUAGES = ("--source-language", "en", "--target-language", "xx")  # a pipe's name has no ending
@@ -46,6 +51,9 @@ OPTIONS: dict[str, Sequence[str]] = {
     "preprocess": ("--vocabulary-size", "350", "--threads", "1", *LANGUAGES),
     "train": ("--threads", "1", "--set", "training.updates=2"),
     "align": ("--format", "json", "--threads", "1"),
+    "align compare": ("--threads", "1"),  # in place of those above, where it is given
+    "align reference": ("--threads", "1"),
+    "align with_reverse": ("--format", "pharaoh", "--threads", "1"),
     "evaluate": ("--threads", "1",),
     "score-pairs": ("--threads", "1",),
     "translate": ("--threads", "1",),
@@ -55,6 +63,7 @@ OPTIONS: dict[str, Sequence[str]] = {
 }  # fmt: skip
 DIFFERS_EACH_TIME = {  # files with names of inputs or with times
     "meta.json", "provenance.json", "train.log", "report.txt", "state.json", "MANIFEST.json",
+    "curves.jsonl",
 }  # fmt: skip
 RECIPE = "[model]\nembedding_size = 16\nencoder_size = 16\ndecoder_size = 16\n"
 
@@ -130,6 +139,9 @@ class Workplace:
         (folder / "grid.toml").write_text('[grid]\n"model.attention" = ["luong", "none"]\n')
         sentences = corpus.valid[0].read_text("utf-8").count("\n")
         (folder / "links").write_text("0-0\n" * sentences)
+        (folder / "drawn.pharaoh").write_text("0-0\n" * sentences)
+        pairs = corpus.train[0].read_text("utf-8").count("\n")
+        (folder / "train.links").write_text("0-0\n" * pairs)
         (folder / "corpora.toml").write_text('[back]\nsource = "valid.xx"\ntarget = "valid.en"\n')
         return cls(folder, app)
 
@@ -147,7 +159,9 @@ class Workplace:
         for name in values:
             values = BESIDE.get(f"{command.name} {name}", {}) | dict(values)
         before = set(self.folder.iterdir())
-        arguments = [*command.name.split(), *OPTIONS.get(command.name, ()), *options]
+        own = [f"{command.name} {name}" for name in values if f"{command.name} {name}" in OPTIONS]
+        usual = OPTIONS.get([*own, command.name][0], ())
+        arguments = [*command.name.split(), *usual, *options]
         for each in command.parameters:
             if isinstance(each, str):
                 arguments.append(each)
