@@ -19,12 +19,14 @@ from cli.commands import (
     align,
     check,
     compare,
+    compare_outputs,
     corpus,
     demo,
     describe,
     doctor,
     evaluate,
     preprocess,
+    report,
     score,
     score_pairs,
     train,
@@ -108,6 +110,8 @@ app.command()(score.score)
 app.command()(score_pairs.score_pairs)
 app.command()(align.align)
 app.command()(compare.compare)
+app.command()(report.report)
+app.command()(compare_outputs.compare_outputs)
 app.command()(describe.describe)
 app.command()(doctor.doctor)
 

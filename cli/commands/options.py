@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from seq2seq.errors import ConfigError
+
 SEARCH, SAMPLING = "Search", "Sampling"  # groups of options in the help
 
 
@@ -358,3 +360,41 @@ Lowercase = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists already.")]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+PageOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="An HTML page to write; - is standard output."
+    ),
+]
+Pictures = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="A folder for the charts, as SVG and PNG.")
+]
+LengthBounds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N",
+        help="The first source length of each bin but the first, such as 10,20,30,40.  [chosen by "
+        "the lengths]",
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SYSTEM",
+        help="Show the sentences that the first system and this one translate most differently.  "
+        "[the last]",
+    ),
+]
+
+
+def length_bounds(text: str | None) -> list[int] | None:
+    """The numbers of --bins. Raises ConfigError unless they rise."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    bounds = [int(part) for part in parts if part.isascii() and part.isdecimal()]
+    if len(bounds) < len(parts) or bounds != sorted({*bounds}) or bounds[0] < 1:
+        raise ConfigError(
+            f"--bins is {text!r}", hint="give rising numbers of words, such as 10,20,30,40"
+        )
+    return bounds

@@ -215,15 +215,19 @@ def _describe_tests(table: ComparisonTable) -> Iterator[str]:
         )
 
 
-def _text_lines(head: Cells, rows: Sequence[Cells]) -> Iterator[str]:
-    table = [head, *rows]
-    widths = [max(cell_width(line[i]) for line in table) for i in range(len(head))]
+def text_table(table: Sequence[Cells]) -> Iterator[str]:
+    """Lines of columns: the first one aligned to the left, the others to the right."""
+    widths = [max(map(cell_width, column)) for column in zip(*table, strict=True)]
     for line in table:
         cells = [
             cell + " " * (width - cell_width(cell)) if i == 0 else _right(cell, width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
+
+
+def _text_lines(head: Cells, rows: Sequence[Cells]) -> Iterator[str]:
+    yield from text_table([head, *rows])
 
 
 def _right(cell: str, width: int) -> str:

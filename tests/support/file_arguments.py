@@ -33,6 +33,7 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "run": "run", "with_": "run", "start_from": "run", "path": "run", "location": "folder",
     "output": NEW_FILE, "directory": NEW_FOLDER,
     "test_source": "valid.en", "test_reference": "valid.xx",
+    "runs": "run", "reference": "valid.xx", "pictures": NEW_FOLDER,
     "reference_links": "links", "grid": "grid.toml",
     "align reference": "drawn.pharaoh", "with_reverse": "run", "align compare": "run",
     "preprocess alignments": "train.links",
@@ -60,6 +61,8 @@ OPTIONS: dict[str, Sequence[str]] = {
     "demo": ("--minutes", "0.01"),
     "compare": ("--dry-run", "--minutes", "1", "--test-source", "valid.en",
                 "--test-reference", "valid.xx"),
+    "report": ("--test-source", "valid.en", "--test-reference", "valid.xx", "--threads", "1"),
+    "compare-outputs": ("--name", "a"),
 }  # fmt: skip
 DIFFERS_EACH_TIME = {  # files with names of inputs or with times
     "meta.json", "provenance.json", "train.log", "report.txt", "state.json", "MANIFEST.json",

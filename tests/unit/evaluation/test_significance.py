@@ -1,12 +1,12 @@
 """Paired tests equal those of sacreBLEU's own command on the same files, to the digit."""
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from noisy_texts import noisy_texts
 
 from seq2seq.errors import CorpusError
 from seq2seq.evaluation.significance import paired_test
@@ -21,21 +21,9 @@ main()
 FLAGS = {"bootstrap": "--paired-bs", "randomisation": "--paired-ar"}
 
 
-def texts() -> list[list[str]]:
-    """References, translations with many faults, and translations with fewer."""
-    rng = random.Random(1)
-    words = ["a", "man", "in", "the", "street", "rides", "his", "red", "bicycle", "past", "two"]
-    references = [" ".join(rng.choices(words, k=rng.randint(5, 12))) for _ in range(40)]
-
-    def faulty(line: str, share: float) -> str:
-        return " ".join(rng.choice(words) if rng.random() < share else w for w in line.split())
-
-    return [references, *([faulty(line, s) for line in references] for s in (0.2, 0.16))]
-
-
 def of_the_command(folder: Path, test: str, samples: int) -> list[dict[str, dict[str, float]]]:
     """What `sacrebleu` prints as JSON: a value for the baseline and one for the system."""
-    for name, lines in zip(("references", "baseline", "system"), texts(), strict=True):
+    for name, lines in zip(("references", "baseline", "system"), noisy_texts(), strict=True):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
     result = subprocess.run(
         [
@@ -50,7 +38,7 @@ def of_the_command(folder: Path, test: str, samples: int) -> list[dict[str, dict
 
 @pytest.mark.parametrize(("test", "samples"), [("bootstrap", 200), ("randomisation", 500)])
 def test_a_paired_test_is_that_of_the_sacrebleu_command(tmp_path, test, samples):
-    references, baseline, system = texts()
+    references, baseline, system = noisy_texts()
     theirs = of_the_command(tmp_path, test, samples)
     ours = paired_test(test, baseline, system, references, samples=samples)
     assert [score.metric for score in ours] == ["BLEU", "chrF2", "TER"]

@@ -1,0 +1,62 @@
+"""`seq2seq report`: runs or a comparison beside each other, as a page, pictures or text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands import options
+from cli.terminal.console import note
+from seq2seq.errors import ConfigError
+
+RunsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Run directories, or the folder of one comparison; the first is the baseline.",
+    ),
+]
+TestSourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Source of the test set.  [that of the comparison; of runs, the validation set]",
+    ),
+]
+TestReferenceOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Reference translations of the test set.")
+]
+
+
+def report(
+    runs: RunsArgument,
+    output: options.PageOutput = None,
+    pictures: options.Pictures = None,
+    overwrite: options.Overwrite = False,
+    test_source: TestSourceOption = None,
+    test_reference: TestReferenceOption = None,
+    bins: options.LengthBounds = None,
+    against: options.Against = None,
+    threads: options.Threads = None,
+    device: options.Device = "auto",
+) -> None:
+    """Show what distinguishes runs: scores, curves, lengths, attention, words, sentences.
+
+    With --output, one HTML file that needs no network; with --pictures, its charts as SVG and PNG;
+    without either, text. Runs translate the test set first; a comparison has done so.
+    """
+    from cli.terminal.report import output as written
+
+    if (test_source is None) != (test_reference is None):
+        raise ConfigError(
+            "a test set has two sides", hint="give both --test-source and --test-reference"
+        )
+    test = (test_source, test_reference) if test_source and test_reference else None
+    bounds = options.length_bounds(bins)
+    inputs = [*runs, *(test or ())]
+    written.check_outputs(output, pictures, inputs=inputs, overwrite=overwrite)
+    from cli.runs.report import content, systems  # imports torch
+
+    subject = systems.subject_of_runs(runs, test=test, device=device, threads=threads, note=note)
+    found = content.collect(subject, bounds=bounds, against=against, note=note)
+    written.write_report(found, output=output, pictures=pictures)

@@ -1,0 +1,1 @@
+"""`seq2seq report`: what runs, comparisons and files of translations show beside each other."""

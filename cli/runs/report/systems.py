@@ -1,0 +1,169 @@
+"""What a report is about: systems with their translations of one test set, and perhaps runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.runs.comparison.folder import ComparisonFolder, Trial
+from cli.runs.directory import RunDirectory
+from cli.runs.translator import Translator
+from data.corpus import read_aligned, read_lines
+from data.inputs import STDIN, display_name
+from data.token_store import TokenStore
+from seq2seq.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Output:
+    """Translations of a test set, and the run that wrote them if it was one of ours."""
+
+    name: str  # of the file or run
+    hypotheses: tuple[str, ...]
+    run: RunDirectory | None = None
+
+
+@dataclass(frozen=True)
+class ReportedSystem:
+    """One system, with an output for each of its seeds."""
+
+    name: str
+    outputs: tuple[Output, ...]
+
+    @property
+    def runs(self) -> list[RunDirectory]:
+        return [output.run for output in self.outputs if output.run]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """All that a report is made of."""
+
+    test: str  # where the test set came from
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+    languages: tuple[str | None, str | None]
+    systems: tuple[ReportedSystem, ...]
+    comparison: ComparisonFolder | None = None
+
+
+def subject_of_runs(
+    paths: Sequence[Path],
+    *,
+    test: tuple[Path, Path] | None,
+    device: str,
+    threads: int | None,
+    note: Callable[[str], None],
+) -> Subject:
+    """Runs with their translations of a test set, or the one folder of a comparison.
+
+    test: source and reference; None: the validation set of the store, or that of the comparison
+    """
+    if (paths[0] / "comparison.json").is_file():
+        if len(paths) > 1 or test:
+            raise ConfigError(
+                f"{paths[0]} is the folder of a comparison, which has a test set of its own",
+                hint="give it alone, or give run directories, such as those in its trials",
+            )
+        return _subject_of_comparison(ComparisonFolder.open(paths[0]))
+    runs = [RunDirectory.open(path) for path in paths]
+    if len({run.languages for run in runs}) > 1:
+        raise ConfigError(
+            "the runs translate other languages", hint="report runs of one pair of languages"
+        )
+    sources, references, name = _test_lines(runs[0], test)
+    systems = []
+    for path, run in zip(paths, runs, strict=True):
+        note(f"{path} translates {len(sources):,} sentences")
+        translator = Translator.load(path, device=device, threads=threads)
+        texts = tuple(each.text for each in translator.translate(sources))
+        systems.append(ReportedSystem(str(path), (Output(str(path), texts, run),)))
+    return Subject(name, tuple(sources), tuple(references), runs[0].languages, tuple(systems))
+
+
+def subject_of_files(
+    source: Path,
+    reference: Path,
+    hypotheses: Sequence[Path],
+    *,
+    names: Sequence[str] | None,
+    languages: tuple[str | None, str | None],
+) -> Subject:
+    """Files of translations, by any program; the systems have the given names, or the files'."""
+    sources, references, *texts = read_aligned([source, reference, *hypotheses])
+    names = names or _short_names(hypotheses)
+    if len({*names}) < len(names):
+        raise ConfigError("two systems have the same name", hint="give each a --name of its own")
+    systems = (
+        ReportedSystem(name, (Output(display_name(path), tuple(lines)),))
+        for name, path, lines in zip(names, hypotheses, texts, strict=True)
+    )
+    test = f"{display_name(source)} {display_name(reference)}"
+    return Subject(test, tuple(sources), tuple(references), languages, tuple(systems))
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """The names of the files, or their paths where two names are the same."""
+    names = [display_name(path) if path == STDIN else path.name for path in paths]
+    return names if len({*names}) == len(names) else [str(path) for path in paths]
+
+
+def _subject_of_comparison(folder: ComparisonFolder) -> Subject:
+    done: dict[str, list[Trial]] = {}
+    for trial, result in folder.results.items():
+        if result.status == "complete":
+            done.setdefault(trial.system.name, []).append(trial)
+    stores = {trials[0].system.store for trials in done.values()}
+    if len(stores) != 1:
+        what = "no complete trial" if not stores else "systems on several test sets"
+        raise ConfigError(
+            f"{folder.path} has {what}", hint="report the runs of one test set in its trials"
+        )
+    (store,) = stores
+    sources, references = folder.test(store).read()
+    described = folder.comparison.stores[store]
+    systems = [
+        ReportedSystem(
+            name,
+            tuple(
+                Output(
+                    trial.name,
+                    tuple(read_lines(folder.translations(trial))),
+                    RunDirectory.open(folder.run(trial)),
+                )
+                for trial in trials
+            ),
+        )
+        for name, trials in done.items()
+    ]
+    return Subject(
+        described.test,
+        tuple(sources),
+        tuple(references),
+        described.languages,
+        tuple(systems),
+        folder,
+    )
+
+
+def _test_lines(
+    run: RunDirectory, test: tuple[Path, Path] | None
+) -> tuple[list[str], list[str], str]:
+    if test:
+        sources, references = read_aligned(test)
+        return sources, references, " ".join(map(display_name, test))
+    store = store_of(run)
+    if store is None:
+        raise ConfigError(
+            f"{run.provenance['store']['path']} is not there, so there is no validation set",
+            hint="give a test set with --test-source and --test-reference",
+        )
+    return store.valid_text("source"), store.valid_text("target"), "validation set"
+
+
+def store_of(run: RunDirectory) -> TokenStore | None:
+    """The token store that a run was trained on, if it is still where it was."""
+    path = Path(run.provenance["store"]["path"])
+    if not (path / "meta.json").is_file():
+        return None
+    store = TokenStore.open(path)
+    return store if store.sha256 == run.provenance["store"]["sha256"] else None

@@ -1,0 +1,1 @@
+"""A report as one HTML page, as pictures, or as lines of text."""
