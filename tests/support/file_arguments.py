@@ -39,7 +39,7 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "preprocess alignments": "train.links",
     "preprocess source": "train.en", "preprocess target": "train.xx",
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
-    "compare out": NEW_FOLDER,
+    "compare out": NEW_FOLDER, "compare-outputs hypotheses": "other.xx",
 }  # fmt: skip
 BESIDE = {  # what belongs to an optional file
     "translate prefix": {"file": "valid.en"},
@@ -135,6 +135,7 @@ class Workplace:
     ) -> "Workplace":
         for path in (*corpus.train, *corpus.valid):
             shutil.copy(path, folder)
+        shutil.copy(corpus.valid[1], folder / "other.xx")
         shutil.copytree(store, folder / "store")
         shutil.copytree(run, folder / "run")
         (folder / "folder").mkdir()
