@@ -182,7 +182,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_have_the_contrast_that_wcag_asks_for(scheme):
+def test_colours_have_the_contrast_of_wcag(scheme):
     found = colours(scheme)
     for text in ("ink", "quiet", "link", "missing-ink"):
         for background in ("paper", "card"):
@@ -198,7 +198,7 @@ def test_colours_have_the_contrast_that_wcag_asks_for(scheme):
 # Charts
 
 
-def test_a_system_looks_the_same_in_every_chart(of_runs):
+def test_a_system_has_the_same_colour_in_every_chart(of_runs):
     systems = [figures.name for figures in of_runs.figures]
     drawn = {chart.name: chart for chart in charts(of_runs)}
     colours_of = {}
@@ -209,14 +209,14 @@ def test_a_system_looks_the_same_in_every_chart(of_runs):
     assert colours_of["entropy-curve"].items() <= colours_of["chrf-by-length"].items()
 
 
-def test_twelve_systems_have_twelve_looks(of_files):
+def test_twelve_systems_differ_in_colour_or_shape(of_files):
     (chart, *_) = charts(of_files)
     systems = [f"system {n}" for n in range(12)]
     rows = [{"x": "5–7", "y": 1.0, "system": name} for name in systems]
     spec = specification(replace(chart, rows=rows), systems, FILE_THEME, width=400, height=200)
     points = spec["layer"][-1]["encoding"]
-    looks = zip(points["color"]["scale"]["range"], points["shape"]["scale"]["range"], strict=True)
-    assert len({*looks}) == 12
+    drawn = zip(points["color"]["scale"]["range"], points["shape"]["scale"]["range"], strict=True)
+    assert len({*drawn}) == 12
 
 
 def test_pictures_are_written_as_svg_and_png(tmp_path, files):
