@@ -1,4 +1,4 @@
-"""`seq2seq align`: attention weights as an alignment: drawings, Pharaoh links or JSON."""
+"""`seq2seq align`: attention weights as drawings, pages, Pharaoh links or JSON."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,8 @@ class Format(StrEnum):
     TABLE = "table"
     PHARAOH = "pharaoh"
     JSON = "json"
+    HTML = "html"
+    SVG = "svg"
 
 
 TargetArgument = Annotated[
@@ -29,8 +31,8 @@ FormatOption = Annotated[
     Format,
     typer.Option(
         "--format",
-        help="A drawing for the terminal, Pharaoh links (source-target word numbers), or one "
-        "JSON object per line.",
+        help="A drawing for the terminal, Pharaoh links (source-target word numbers), one JSON "
+        "object per line, a page that needs no network (html), or a picture (svg).",
     ),
 ]
 PiecesOption = Annotated[
@@ -58,6 +60,10 @@ CompareOption = Annotated[
     typer.Option(
         metavar="RUN", help="Draw the attention of another run beside it; may be repeated."
     ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the page or picture to this file."),
 ]
 HistoryOption = Annotated[
     bool,
@@ -91,6 +97,8 @@ def align(
     reference_base: options.ReferenceBase = None,
     statistics: options.Statistics = False,
     json: options.JsonOutput = False,
+    output: OutputOption = None,
+    overwrite: options.Overwrite = False,
     beam: options.Beam = None,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
@@ -131,9 +139,13 @@ def align(
         compare=compare or (),
         history=history,
         shift=asked.fixed_shift,
+        form="svg" if format_ is Format.SVG else "html" if format_ is Format.HTML else "table",
+        output=output,
+        overwrite=overwrite,
     )
-    links = asked.is_measured or with_reverse is not None or format_ is not Format.TABLE
-    shown.refuse_contradictions(links=links)
+    links = asked.is_measured or with_reverse is not None
+    links = links or format_ in (Format.PHARAOH, Format.JSON)
+    shown.refuse_contradictions(links=links, inputs=[source, target, *(compare or ())])
 
     def load(path: Path, checkpoint: str) -> translator.Translator:
         return translator.Translator.load(

@@ -254,7 +254,8 @@ class Translator:
         if not self.has_attention:
             raise ConfigError(
                 "this model was trained with attention none: there is no alignment to show",
-                hint="train with --attention luong, bahdanau or conditional",
+                hint="train with --attention luong, bahdanau or conditional; the drawings of "
+                "`seq2seq align` show gradient saliency instead",
             )
         if head is not None and not 1 <= head <= self.heads:
             raise ConfigError(

@@ -24,6 +24,7 @@ class View:
 
     title: str  # which of several it is; "" for a single one
     alignment: Alignment
+    text: str  # of the translation
     probability: float  # of a target piece, the geometric mean
     measure: Measure = "attention"
 
@@ -88,10 +89,10 @@ def views(translator: Translator, translation: Translation, selection: Selection
         found = _self_attention(translator, source, best, selection)
     elif best.alignment is None:
         alignment = _saliency(translator, source, best)
-        found = [View("", alignment, best.piece_probability, "saliency")]
+        found = [View("", alignment, best.text, best.piece_probability, "saliency")]
     else:
         found = [
-            View(title, shift_rows(alignment, selection.shift), best.piece_probability)
+            View(title, shift_rows(alignment, selection.shift), best.text, best.piece_probability)
             for title, alignment in _attention(translator, source, best, selection)
         ]
     if selection.pieces:
@@ -164,6 +165,7 @@ def _self_attention(
         View(
             title,
             Alignment(tuple(columns), tuple(rows), head),
+            candidate.text,
             candidate.piece_probability,
             "self-attention",
         )

@@ -9,15 +9,12 @@ from rich.measure import Measurement
 from rich.style import Style
 from rich.text import Text
 
+from seq2seq.rendering.colours import DARK, LIGHT, text_colour
 from seq2seq.rendering.drawing import Drawing, Span, glyphs
 
 Theme: TypeAlias = Literal["auto", "dark", "light"]
 
-# From weight 0 to the largest: one hue (245 degrees in OKLCH) in even steps of lightness, and the
-# nearest of the 256 colours. Every cell has a background, also at weight 0, so the drawing is right
-# even where we take a dark terminal for a light one.
-_DARK = ("#0b1c2a", "#0b3553", "#104f7b", "#156ba6", "#3089cb", "#56a7e9", "#86c6fb", "#c2e2ff")
-_LIGHT = ("#f1f8fd", "#c6dcef", "#99c1e3", "#6ba6d7", "#368ac9", "#116eac", "#075485", "#013b60")
+# The nearest of the 256 colours to those of `seq2seq.rendering.colours`.
 _DARK_256 = tuple(f"color({number})" for number in (233, 17, 24, 25, 32, 74, 117, 153))
 _LIGHT_256 = tuple(f"color({number})" for number in (231, 189, 152, 110, 74, 31, 25, 24))
 _LIGHT_BACKGROUNDS = ("7", "15")  # the last number in COLORFGBG
@@ -65,7 +62,7 @@ def _ramp(console: Console, theme: Theme) -> tuple[str, ...]:
     named = os.environ.get("COLORFGBG", "").rpartition(";")[2]
     light = named in _LIGHT_BACKGROUNDS if theme == "auto" else theme == "light"
     if console.color_system == "truecolor":
-        return _LIGHT if light else _DARK
+        return LIGHT if light else DARK
     return _LIGHT_256 if light else _DARK_256
 
 
@@ -75,9 +72,9 @@ def _shaded(span: Span, ramp: tuple[str, ...]) -> Style:
     if span.upper is not None:
         return Style(color=_colour(span.upper, ramp), bgcolor=background)
     red, green, blue = Color.parse(background).get_truecolor()
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # 0 to 255
-    text_colour = "#000000" if luma > 128 else "#ffffff"
-    return Style(color=text_colour, bgcolor=background, bold=span.strong or None)
+    return Style(
+        color=text_colour((red, green, blue)), bgcolor=background, bold=span.strong or None
+    )
 
 
 def _colour(shade: float, ramp: tuple[str, ...]) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from cli.runs.directory import RunDirectory
+from cli.runs.output import is_standard_output, refuse_output, write_lines
 from cli.runs.translator import Translation, Translator, available_chunks
 from cli.runs.views import Selection, View, views
 from cli.terminal.console import note, write_line
@@ -15,10 +16,12 @@ from cli.terminal.drawing import Theme, draw, has_shades
 from cli.terminal.screen import stdout_console
 from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, survey_pair
-from data.inputs import rereadable
+from data.inputs import display_name, rereadable
 from seq2seq.errors import ConfigError
 from seq2seq.rendering.drawing import Style
-from seq2seq.rendering.panels import Panel, arrange
+from seq2seq.rendering.html import page
+from seq2seq.rendering.panels import Panel, Sentence, arrange
+from seq2seq.rendering.svg import svg
 from seq2seq.rendering.text import CAUTION
 
 SALIENCY = (
@@ -27,6 +30,7 @@ SALIENCY = (
 )
 Pair: TypeAlias = tuple[str, str | None]
 """A line, and the translation of it that is given, if there is one."""
+MOST_IN_PICTURE = 40  # tables
 LONGEST_SHOWN = 1000  # characters of a line above a drawing, on a terminal
 
 
@@ -58,12 +62,26 @@ class PictureRequest:
     compare: Sequence[Path]
     history: bool
     shift: Callable[[Path, Callable[[str], None]], int]  # that of a run, which is noted
+    form: Literal["table", "html", "svg"]
+    output: Path | None  # None: standard output
+    overwrite: bool
 
-    def refuse_contradictions(self, *, links: bool) -> None:
+    def refuse_contradictions(self, *, links: bool, inputs: Sequence[Path | None]) -> None:
         """Raises ConfigError for options that would have no effect, or cannot be used together.
 
         links: whether links or tables for programs are written instead
+        inputs: files that must not be written over
         """
+        if self.output is not None:
+            if links or self.form == "table":
+                raise ConfigError(
+                    "--output is for pages and pictures",
+                    hint="use --format html or svg, or redirect standard output",
+                )
+            own = RunDirectory.open(self.run).own_files
+            refuse_output(
+                self.output, inputs=[*own, *filter(None, inputs)], overwrite=self.overwrite
+            )
         if self.compare and self.history:
             raise ConfigError(
                 "--compare and --history both draw several tables beside each other",
@@ -77,9 +95,7 @@ class PictureRequest:
         }
         for name, is_given in given.items():
             if links and is_given:
-                raise ConfigError(
-                    f"{name} is for drawings", hint="leave it out, or use --format table"
-                )
+                raise ConfigError(f"{name} is for drawings", hint="use --format table, html or svg")
 
     def draw(
         self,
@@ -93,7 +109,18 @@ class PictureRequest:
         for each in runs:
             each.selection.check(each.translator)
         found = pictures(runs, source, target, guide=model if self.history else None)
-        show_pictures(found, self.layout)
+        if self.form == "table":
+            show_pictures(found, self.layout)
+        else:
+            name = display_name(source)
+            self._write(document(found, self.form, f"{name}: {self.run.resolve().name}"))
+
+    def _write(self, text: str) -> None:
+        if self.output is None or is_standard_output(self.output):
+            sys.stdout.write(text)
+        else:
+            write_lines(self.output, text.removesuffix("\n").split("\n"))
+            note(f"written to {self.output}")
 
     def _shown(self, model: Translator, load: Callable[[Path, str], Translator]) -> list[ShownRun]:
         def shown(name: str, path: Path, translator: Translator) -> ShownRun:
@@ -209,6 +236,25 @@ def show_pictures(found: Iterator[Picture], layout: Layout) -> None:
         note(CAUTION)
 
 
+def document(found: Iterator[Picture], form: Literal["html", "svg"], title: str) -> str:
+    """An HTML page or an SVG picture of all lines that are not blank."""
+    sentences = []
+    for number, each in enumerate(found, start=1):
+        for _, translation in each.translations[:1]:
+            warn_if_truncated(translation, line=number)
+        if each.views:
+            panels = tuple((view.text, _panel(view)) for view in each.views)
+            sentences.append(Sentence(number, each.source, panels))
+        if form == "svg" and sum(len(each.panels) for each in sentences) > MOST_IN_PICTURE:
+            raise ConfigError(
+                f"an SVG picture of more than {MOST_IN_PICTURE} tables is too large to be shown",
+                hint="choose lines, with `head -20` for example, or write a page: --format html",
+            )
+    if form == "html":
+        return page(title, sentences)
+    return svg(sentences)
+
+
 def show_sample(
     translator: Translator,
     sources: Sequence[str],
@@ -238,11 +284,7 @@ def draw_views(
 ) -> None:
     """Draw tables of weights on stdout, as wide as the terminal unless a width is given."""
     layout, console = layout or Layout(), stdout_console()
-    notes = {"saliency": SALIENCY, "attention": CAUTION if caution else None}
-    panels = [
-        Panel(view.title, view.alignment, view.probability, notes.get(view.measure))
-        for view in shown
-    ]
+    panels = [_panel(view, caution=caution) for view in shown]
     for drawing in arrange(
         panels,
         width=layout.width or console.width,
@@ -250,6 +292,11 @@ def draw_views(
         height=console.height if console.is_terminal and has_shades(console) else None,
     ):
         draw(drawing, console, theme=layout.theme)
+
+
+def _panel(view: View, *, caution: bool = False) -> Panel:
+    notes = {"saliency": SALIENCY, "attention": CAUTION if caution else None}
+    return Panel(view.title, view.alignment, view.probability, notes.get(view.measure))
 
 
 def _shown(text: str) -> str:

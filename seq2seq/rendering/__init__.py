@@ -1,1 +1,1 @@
-"""Alignments as text that fits a width; knows neither models nor terminals."""
+"""Alignments as text that fits a width, as HTML and as SVG; knows neither models nor terminals."""

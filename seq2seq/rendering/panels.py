@@ -22,6 +22,15 @@ class Panel:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """The panels of one line of text, for a page or a picture."""
+
+    number: int  # of the line, from 1
+    source: str
+    panels: tuple[tuple[str, Panel], ...]  # each with its target text
+
+
 def arrange(
     panels: Sequence[Panel], *, width: int, style: Style = "auto", height: int | None = None
 ) -> list[Drawing]:
@@ -34,7 +43,7 @@ def arrange(
     """
     if len(panels) == 1:
         return [_titled([_draw(panels[0], width, style, height)], panels, width)]
-    if not all(map(is_plain, (label for each in panels for label in each.alignment.target))):
+    if not all(map(_is_plain, panels)):
         return [_titled([_draw(each, width, style)], [each], width) for each in panels]
     rows = _packed([_narrow(each, width, style) for each in panels], width)
     if style == "auto":
@@ -45,6 +54,11 @@ def arrange(
         drawings.append(_titled(row, panels[first : first + len(row)], width))
         first += len(row)
     return drawings
+
+
+def _is_plain(panel: Panel) -> bool:
+    labels = (*panel.alignment.target, *panel.alignment.source, panel.title)
+    return all(map(is_plain, map(printable, labels)))
 
 
 def _draw(panel: Panel, width: int, style: Style, height: int | None = None) -> Drawing:

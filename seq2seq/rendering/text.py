@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seq2seq.evaluation.alignment import Alignment, FloatArray, display_labels
+from seq2seq.rendering.colours import shades
 from seq2seq.rendering.drawing import MARK, UPPER_HALF, Drawing, Mode, Span, Spans, Style, clip
 from seq2seq.rendering.labels import (
     cell_width,
@@ -45,7 +46,6 @@ CAUTION = (
     "and recurrent decoders are often one word off"
 )
 
-_GAMMA = 0.6  # makes small weights visible: a shade is (weight / largest) ** _GAMMA
 _ROW_LABEL_WIDTH = 10  # cells that row labels keep, if need be by a narrower style
 _COLUMN_WIDTH: dict[Mode, int] = {"grid": 2, "compact": 1, "half": 1, "values": 3}
 _BAR_WIDTH = 8  # cells of a bar for weight 1
@@ -233,7 +233,7 @@ def _half_lines(table: _Table, part: range, width: int, mode: Mode) -> tuple[int
     label_width = min(widest(names), available)
     lines: list[Spans] = []
     for first in range(0, len(table.rows), 2):
-        shown = [*_shades(table.weights[first : first + 2]), np.zeros(len(table.columns))][:2]
+        shown = [*shades(table.weights[first : first + 2]), np.zeros(len(table.columns))][:2]
         best = [_best(row) for row in table.weights[first : first + 2]]
         found = [
             (shorten(name, label_width), "" if index is None else str(index + 1))
@@ -272,9 +272,9 @@ def _cells(weights: FloatArray, part: range, column: int, *, values: bool) -> li
     """The cells of one row; adjacent cells of the same style become one span."""
     best = _best(weights)
     shown = weights[part.start : part.stop].tolist()
-    shades = _shades(weights)[part.start : part.stop].tolist()
+    shaded = shades(weights)[part.start : part.stop].tolist()
     spans = []
-    for index, weight, shade in zip(part, shown, shades, strict=True):
+    for index, weight, shade in zip(part, shown, shaded, strict=True):
         mark = MARK if index == best else ""
         if not np.isfinite(weight):
             text = "? ".rjust(column)
@@ -299,15 +299,6 @@ def _best(weights: FloatArray) -> int | None:
     """The column of the first largest weight, or None if no weight is above zero."""
     finite = np.where(np.isfinite(weights), weights, 0.0)
     return int(finite.argmax()) if finite.size and finite.max() > 0 else None
-
-
-def _shades(weights: FloatArray) -> FloatArray:
-    """(weight / the row's largest) ** _GAMMA, rounded to hundredths: 0 to 1. [..., S]"""
-    finite = np.where(np.isfinite(weights), np.maximum(weights, 0.0), 0.0)
-    largest = finite.max(axis=-1, initial=0.0, keepdims=True)
-    shares = np.divide(finite, largest, out=np.zeros(finite.shape), where=largest > 0)
-    shades: FloatArray = np.round(shares**_GAMMA, 2)
-    return shades
 
 
 def _draw_list(table: _Table, width: int) -> list[Spans]:

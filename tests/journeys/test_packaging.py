@@ -105,7 +105,7 @@ def test_the_wheel_holds_every_file_of_our_packages():
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    assert {path.suffix for path in files} == {".py", ".toml"}
+    assert {path.suffix for path in files} == {".py", ".toml", ".html", ".css", ".js"}
     for folder, names in {"recipes": recipe_names(), "presets": preset_names()}.items():
         assert names == sorted(p.stem for p in files if p.parent.name == folder)
     ignored = subprocess.run(

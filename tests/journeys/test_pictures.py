@@ -43,6 +43,14 @@ def test_all_heads_are_drawn_side_by_side(several):
     assert "head" not in drawn(several, "-", "--head", "mean").out
 
 
+def test_every_head_is_drawn_as_by_itself(several):
+    options = ("--style", "list", "--width", 30)
+    both = drawn(several, "-", "--head", "all", *options).out
+    for head in (1, 2):
+        lines = drawn(several, "-", "--head", head, *options).lines[2:-1]
+        assert "\n".join(lines) in both, head
+
+
 @pytest.mark.parametrize("layer", ["encoder-1", "decoder"])
 def test_self_attention_is_drawn_of_the_sentence_itself(several, layer):
     out = drawn(several, "-", "--layer", layer, "--head", 2, "--style", "list").out
@@ -112,3 +120,28 @@ def test_evaluate_shows_translations_of_the_test_set(run, corpus):
     assert result.out.count("\nreference    ") == result.out.count("\nconfidence ") == 3
     refused = call("evaluate", run, *corpus.valid, "--show", 3, "--json")
     assert refused.code == 2 and "--show draws on standard output" in refused.err
+
+
+def test_a_page_is_written_whole_and_never_over_another_file(several, corpus, tmp_path):
+    path = tmp_path / "page.html"
+    options = ("--format", "html", "--head", "all", "-o", path)
+    written = call("align", several, corpus.valid[0], *options)
+    assert (written.code, written.out) == (0, "") and f"written to {path}" in written.err
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and text.count('"head 2 of 2"') == 40
+    again = call("align", several, corpus.valid[0], *options)
+    assert again.code == 2 and f"{path} exists already" in again.err
+    to_stdout = call("align", several, corpus.valid[0], "--format", "html", "--head", "all")
+    assert to_stdout.out == text
+    assert call("align", several, corpus.valid[0], *options, "--overwrite").code == 0
+    source = call("align", several, corpus.valid[0], "--format", "html", "-o", corpus.valid[0])
+    assert source.code == 2 and "would replace" in source.err
+
+
+def test_a_picture_has_few_tables(several, plain, corpus):
+    picture = drawn(several, "-", "--format", "svg", "--compare", plain).out
+    assert picture.startswith("<svg") and picture.count("gradient saliency") == 1
+    refused = call("align", several, corpus.valid[0], "--format", "svg", "--head", "all")
+    assert (refused.code, refused.out) == (2, "") and "more than 40 tables" in refused.err
+    table = call("align", several, "-", "-o", "page.html", stdin=LINE)
+    assert table.code == 2 and "--output is for pages and pictures" in table.err

@@ -23,6 +23,7 @@ from seq2seq.evaluation.alignment import (
 )
 from seq2seq.rendering.drawing import Drawing, Mode, plain_text
 from seq2seq.rendering.labels import cell_width
+from seq2seq.rendering.panels import Panel, arrange
 from seq2seq.rendering.text import draw_alignment, draw_matrix
 from seq2seq.system.visible import visible
 
@@ -89,6 +90,18 @@ def test_no_line_of_a_summary_is_wider_either(alignment, width, style, probabili
         drawing = draw_alignment(
             each, width=width, style=style, summarised=True, probability=probability
         )
+        assert_safe(drawing, width)
+
+
+@examples(60)
+@given(
+    shown=st.lists(st.tuples(anything | st.just("head 1"), alignments()), min_size=1, max_size=4),
+    width=st.integers(1, 90),
+    style=styles,
+)
+def test_no_line_of_several_panels_is_wider_either(shown, width, style):
+    panels = [Panel(title, alignment, 0.5) for title, alignment in shown]
+    for drawing in arrange(panels, width=width, style=style):
         assert_safe(drawing, width)
 
 

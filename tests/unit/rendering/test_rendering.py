@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from rich.panel import Panel
+from rich.panel import Panel as Frame
 
 from cli.terminal.drawing import draw, renderable
 from seq2seq.evaluation.alignment import Alignment
 from seq2seq.rendering.drawing import Drawing, beside, plain_text
 from seq2seq.rendering.labels import cell_width, shorten
+from seq2seq.rendering.panels import Panel, arrange
 from seq2seq.rendering.text import CAUTION, draw_alignment, draw_matrix
 
 
@@ -150,6 +151,42 @@ def test_an_alignment_is_summarised_below():
     assert lines[4:8] == ["entropy:", "mean 0.23 nats,", "highest 0.69: x", "▅▁▁"]
 
 
+def panel(title: str, *, rows: str = "a b", columns: str = "c d") -> Panel:
+    names, heads = tuple(rows.split()), tuple(columns.split())
+    return Panel(title, Alignment(heads, names, np.eye(len(names), len(heads))))
+
+
+def titles(*panels: Panel, width: int) -> list[str]:
+    """The first line of each drawing, where titles stand side by side."""
+    return [
+        " ".join(plain_text(drawing).splitlines()[0].split())
+        for drawing in arrange(panels, width=width)
+    ]
+
+
+def test_panels_stand_side_by_side_where_they_fit():
+    three = [panel("x"), panel("y"), panel("z")]
+    (alone,) = arrange(three[:1], width=32)
+    needed = 3 * alone.width + 2 * 3
+    assert titles(*three, width=needed) == ["x y z"]
+    assert titles(*three, width=needed - 1) == ["x y", "z"]
+    assert titles(*three, width=needed // 2) == ["x", "y", "z"]
+    assert titles(panel(""), width=40) == ["c d"]  # one without a title has none
+
+
+def test_panels_are_compact_where_more_of_them_then_fit():
+    words = " ".join(f"w{number}" for number in range(30))
+    wide = [panel("x", rows=words, columns=words), panel("y", rows=words, columns=words)]
+    (drawing,) = arrange(wide, width=80)
+    assert drawing.mode == "compact"
+    assert [each.mode for each in arrange(wide, width=70)] == ["grid", "grid"]
+
+
+def test_panels_whose_labels_end_their_lines_stand_alone():
+    assert titles(panel("x", rows="كتاب"), panel("y"), width=200) == ["x", "y"]
+    assert titles(panel("x", columns="c كتاب"), panel("y"), width=200) == ["x", "y"]
+
+
 def test_drawings_side_by_side_line_up_below_their_titles():
     left, right = diagonal("a b", "年 d"), diagonal("a", "cd")
     lines = plain_text(beside([left, right], ["one", "another"])).splitlines()
@@ -258,7 +295,7 @@ def test_markup_in_labels_stays_text():
 def test_a_drawing_can_stand_inside_other_renderables():
     stream = io.StringIO()
     Console(file=stream, width=20, force_terminal=False).print(
-        Panel.fit(renderable(diagonal("a b", "c d")))
+        Frame.fit(renderable(diagonal("a b", "c d")))
     )
     assert stream.getvalue().splitlines()[1:-1] == ["│   c d  │", "│ a ██   │", "│ b   ██ │"]
 
