@@ -130,7 +130,7 @@ def _open_file(path: Path) -> io.BufferedReader:
     try:
         return _copies.get(path, path).open("rb")
     except FileNotFoundError as error:
-        raise CorpusError(f"{path} does not exist", hint="check the path") from error
+        raise CorpusError(f"{path} does not exist", hint=_what_to_check(path)) from error
     except IsADirectoryError as error:
         raise CorpusError(f"{path} is a directory", hint="name a text file inside it") from error
     except OSError as error:
@@ -183,3 +183,13 @@ def _append(file: io.FileIO, block: bytes, name: str) -> None:
             f"{name} cannot be kept in {tempfile.gettempdir()}: {error.strerror}",
             hint="free space there, or name another folder in TMPDIR",
         ) from error
+
+
+def _what_to_check(path: Path) -> str:
+    """What may be wrong with a path where there is nothing."""
+    first = path.parts[0] if path.parts else ""
+    if first in ("http:", "https:", "ftp:"):
+        return "download it first, and name the file"
+    if first.startswith(("~", "$")):
+        return f"check the path; the shell replaces {first} only where it stands without quotes"
+    return "check the path"

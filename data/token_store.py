@@ -110,8 +110,12 @@ class TokenStore:
     def open(cls, path: Path) -> TokenStore:
         """Raises CorpusError when there is no store, or one of another format version."""
         if not (path / META).is_file():
+            is_run = (path / "checkpoints").is_dir()
             raise CorpusError(
-                f"{path} is not a token store", hint="make one with `seq2seq preprocess`"
+                f"{path} is {'a run directory' if is_run else 'not a token store'}",
+                hint="name the token store first, as in `seq2seq train STORE RUN`"
+                if is_run
+                else "make one with `seq2seq preprocess`",
             )
         try:
             meta = read_json(path / META)

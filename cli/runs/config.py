@@ -1,6 +1,5 @@
 """Settings: recipes, TOML files and --set options become one frozen, checked RunConfig."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TypeAlias
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cli.runs.unknown_names import unknown
 from data.config import DataConfig
 from data.inputs import STDIN, display_name, read_text
 from seq2seq.config import ModelConfig, SearchConfig, TrainingConfig, guidance_problems
@@ -90,7 +90,9 @@ def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
     for setting in settings:
         key, equals, text = setting.partition("=")
         section, dot, name = key.strip().partition(".")
-        if not equals or not dot:
+        if equals and not dot:
+            raise unknown("setting in --set", section, _setting_names())
+        if not equals:
             raise ConfigError(
                 f"--set {setting!r} is not section.name=value",
                 hint="for example --set training.learning_rate=1e-3",
@@ -274,28 +276,6 @@ def _checked_sections(values: Mapping[str, Any], *, where: str, note: Note = _no
 def _setting_names() -> list[str]:
     """Such as "model.dropout"."""
     return [f"{section}.{name}" for section, t in SECTIONS.items() for name in t.model_fields]
-
-
-_FEW = 9  # names that an error lists
-
-
-def unknown(what: str, name: str, known: list[str]) -> ConfigError:
-    """An error whose hint names the most similar known name, or else says which there are."""
-    section, dot, setting = name.rpartition(".")
-    in_section = [key for key in known if key.startswith(section + dot)]
-    same_name = [key for key in known if dot and key.endswith(dot + setting)]
-    for near in (same_name, in_section, known):
-        found = difflib.get_close_matches(setting, [k.rpartition(".")[2] for k in near], n=1)
-        if found:
-            nearest = next(key for key in near if key.rpartition(".")[2] == found[0])
-            return ConfigError(f"unknown {what}: {name}", hint=f"did you mean {nearest}?")
-    if len(known) <= _FEW or not dot:
-        return ConfigError(f"unknown {what}: {name}", hint="there are " + ", ".join(known))
-    return ConfigError(
-        f"unknown {what}: {name}",
-        hint=f"{section} has {len(in_section)} settings, such as {', '.join(in_section[:3])}; "
-        "docs/settings.md lists them",
-    )
 
 
 def toml_value(text: str) -> Any:

@@ -36,7 +36,7 @@ from cli.runs.history import (
 from cli.runs.provenance import new_provenance, read_provenance
 from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
 from data.source_statistics import SourceStatistics
-from data.token_store import Side, TokenStore, model_name
+from data.token_store import META, Side, TokenStore, model_name
 from data.tokenization import PieceIds, Tokenizer
 from seq2seq.building import WeightsNotDrawn, build_model
 from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, VerifiedCheckpoint, verify
@@ -45,6 +45,7 @@ from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.files import replacing, replacing_directory, sha256_of, write_json
 from seq2seq.system.locks import exclusive_lock
+from seq2seq.system.shell import command
 from seq2seq.training.events import TrainingState
 from seq2seq.training.schedule import with_validation_planned
 
@@ -113,9 +114,7 @@ class RunDirectory:
         """Raises CheckpointError where there is no run, or one of another format version."""
         run = cls(path)
         if not (path / CONFIG).is_file():
-            raise CheckpointError(
-                f"{path} is not a run directory", hint="create one with `seq2seq train`"
-            )
+            raise _not_a_run(path)
         _ = run.provenance
         return run
 
@@ -340,3 +339,19 @@ def _rewind(
         kept = [line for line in stream if is_kept(line)]
     with replacing(path) as partial:
         partial.write_text("".join(kept), encoding="utf-8", newline="\n")
+
+
+def _not_a_run(path: Path) -> CheckpointError:
+    """The error for a path that is no run directory, with a hint at what it may be instead."""
+    for folder in (path.parent, path.parent.parent):
+        if (folder / CONFIG).is_file():
+            return CheckpointError(
+                f"{path} is inside the run directory {folder}",
+                hint=f"name {folder}; --checkpoint chooses one of its checkpoints",
+            )
+    if (path / META).is_file():
+        return CheckpointError(
+            f"{path} is a token store, not a run directory",
+            hint=f"train on it first: {command('train', path, 'RUN')}",
+        )
+    return CheckpointError(f"{path} is not a run directory", hint="create one with `seq2seq train`")

@@ -8,7 +8,8 @@ from typing import Any
 
 import tomli_w
 
-from cli.runs.config import Values, shipped_names, unknown
+from cli.runs.config import Values, shipped_names
+from cli.runs.unknown_names import unknown
 
 
 @dataclass(frozen=True, kw_only=True)

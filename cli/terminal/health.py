@@ -61,8 +61,11 @@ def print_health(health: CorpusHealth, source: Path, target: Path) -> None:
 
 
 def _report(health: CorpusHealth, source: Path, target: Path, width: int) -> Iterator[Text]:
-    yield from _counts(health)
-    yield from _lengths(health)
+    yield Text(f"source  {visible(health.source.name)}")
+    yield Text(f"target  {visible(health.target.name)}")
+    if health.pairs:
+        yield from _counts(health)
+        yield from _lengths(health)
     if health.drops:
         yield from _cleaning(health, width)
     if health.findings:
@@ -77,8 +80,6 @@ def _report(health: CorpusHealth, source: Path, target: Path, width: int) -> Ite
 
 def _counts(health: CorpusHealth) -> Iterator[Text]:
     sides = (health.source, health.target)
-    yield Text(f"source  {visible(sides[0].name)}")
-    yield Text(f"target  {visible(sides[1].name)}")
     yield _heading("counts", "    source      target")
     yield Text(f"  {'lines':<22}{sides[0].lines:>10,}  {sides[1].lines:>10,}")
     yield Text(f"  {'blank lines':<22}{sides[0].blank:>10,}  {sides[1].blank:>10,}")

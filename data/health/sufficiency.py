@@ -1,10 +1,11 @@
 """Findings about a corpus that is not enough for what is asked of it, from numbers alone."""
 
 import numpy as np
+import numpy.typing as npt
 
 from data.health.changed_text import changed_validation_text
 from data.health.report import Finding
-from data.token_store import TokenStore
+from data.token_store import TokenizedSplit, TokenStore
 from data.words import count_words
 from seq2seq.system.figures import counted, percent, plural
 
@@ -13,6 +14,7 @@ FEW_PAIRS = 2000
 FEWEST_VALIDATION_SENTENCES = 200
 FEWEST_VALIDATION_WORDS = 2000
 MANY_LONG_SOURCES = 0.01  # of the validation set
+_PAIRS_FOR_LANGUAGE = 2000  # enough to know which side is in which language
 
 _MORE_PAIRS = (
     "add pairs, or start from a model of more text of these languages (--pieces-of, --start-from)"
@@ -27,6 +29,7 @@ def store_findings(store: TokenStore) -> list[Finding]:
     texts = store.valid_text("source"), store.valid_text("target")
     found = [
         *changed_validation_text(*texts),
+        swapped_validation(store),
         few_pairs(len(train)),
         training_pairs_in_validation(store.meta.get("overlap", 0), len(valid)),
         small_validation(len(valid), count_words(texts[1])),
@@ -59,6 +62,39 @@ def training_pairs_in_validation(overlap: int, pairs: int) -> Finding | None:
         overlap,
         "remove them from the training text, or validate with other text",
     )
+
+
+def swapped_validation(store: TokenStore) -> Finding | None:
+    """Whether the validation source is in the target language, and the other way round.
+
+    Each side is scored by the frequencies of pieces on either side of the first training pairs.
+    """
+    if not store.joint:
+        return None
+    size = len(store.tokenizer("target"))
+    train, valid = (_counts(store.split(name), size) for name in ("train", "valid"))
+    log_shares = [np.log((side + 1) / (side.sum() + size)) for side in train]
+    as_given = valid[0] @ log_shares[0] + valid[1] @ log_shares[1]
+    as_swapped = valid[0] @ log_shares[1] + valid[1] @ log_shares[0]
+    if as_given >= as_swapped:
+        return None
+    return Finding(
+        "swapped-validation",
+        "warning",
+        "the sides of the validation set seem to be swapped: its sources are like the training "
+        "targets, its targets like the training sources",
+        len(store.split("valid")),
+        "swap --valid-source and --valid-target",
+    )
+
+
+def _counts(split: TokenizedSplit, size: int) -> list[npt.NDArray[np.int64]]:
+    """How often each piece occurs in the first sources, and in the first targets. [V] each"""
+    pairs = range(min(len(split), _PAIRS_FOR_LANGUAGE))
+    return [
+        np.bincount(np.concatenate([side(pair) for pair in pairs]), minlength=size)
+        for side in (split.source, split.target)
+    ]
 
 
 def small_validation(pairs: int, words: int) -> Finding | None:

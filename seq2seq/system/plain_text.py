@@ -1,4 +1,4 @@
-"""Signs that lines are not plain text, but what another tool made of it before a training.
+"""Signs that lines are not plain text: another tool changed it, or keeps more than text in them.
 
 The thresholds are shares of the lines that are not blank. In the six corpora on which they were
 tried, 0.13 % of the lines of a plain side at most had punctuation apart from its word, by mistake,
@@ -31,6 +31,7 @@ class Sign:
     required: tuple[str, ...]  # a line without any of these has no match; fast to search
     share: float  # of the lines, from which it is worth a warning
     undo: str
+    fewest: int = 1  # lines: one line may begin with a number
 
 
 SIGNS = (
@@ -80,6 +81,44 @@ SIGNS = (
         0.01,
         "undo it: `python3 -c 'import html, sys; sys.stdout.writelines(html.unescape("
         "html.unescape(line)) for line in sys.stdin)' < FILE > NEW`",
+    ),
+    Sign(
+        "columns",
+        "have columns separated by tabs",
+        re.compile("\\S\t.*\\S"),
+        ("\t",),
+        0.5,
+        "write each column into a file: `cut -f1 FILE > NEW`, -f2 for the second",
+        fewest=10,
+    ),
+    Sign(
+        "numbered",
+        "begin with the number of a line or a verse",
+        re.compile(r"^\s*(?:(?:[1-3] ?)?[^\W\d_]{2,}\.? )?\d+(?:[:.]\d+)?[.):]?[ \t]+(?=\S)"),
+        tuple("0123456789"),
+        0.5,
+        "take it away: `sed -E 's/^[[:space:]]*(([1-3] ?)?[[:alpha:]]{2,}\\.? )?[0-9]+"
+        "([:.][0-9]+)?[.):]?[[:space:]]+//' FILE > NEW`",
+        fewest=10,
+    ),
+    Sign(
+        "json",
+        "are JSON, not text",
+        re.compile(r"^(?:\{\s*\".*\}|\[.*\]),?$"),
+        ("{", "["),
+        0.5,
+        "write each text of it into a file: `jq -r .NAME FILE > NEW`, such as .translation.de",
+        fewest=10,
+    ),
+    Sign(
+        "markup",
+        "begin with a tag of XML, such as TMX or SGML",
+        re.compile(r"^\s*<[/?!]?[A-Za-z][^<>]*>"),
+        ("<",),
+        0.5,
+        "get the text out of it: `sed -nE 's/.*<seg[^>]*>(.*)<\\/seg>.*/\\1/p' FILE > NEW` if its "
+        "sentences are between <seg> and </seg>",
+        fewest=10,
     ),
 )
 
@@ -132,7 +171,7 @@ class PlainTextScan:
         """The signs that are in enough of the lines to be worth a warning."""
         for sign in SIGNS:
             counted = self.counts[sign.code]
-            if counted.count and counted.count >= sign.share * self.lines:
+            if counted.count >= max(sign.fewest, sign.share * self.lines):
                 yield sign, counted
 
     def describe(self, sign: Sign, lines: str) -> str:

@@ -102,46 +102,12 @@ def test_the_hint_for_another_store_resumes(corpus, short_run, tmp_path):
     assert gone.code == 2 and "no longer there or has other contents" in gone.err
 
 
-def test_fewer_updates_than_are_done_are_not_said_to_be_done(short_run, tmp_path):
-    store, run = copies(short_run, tmp_path)
-    result = call("train", store, run, "--resume", "--set=training.updates=3")
-    assert result.code == 0, result.err
-    assert "4 updates are done, and training.updates is 3" in result.err
-    assert "all 3 updates" not in result.err
-
-
-def test_only_a_run_is_said_to_go_on_with_resume(prepared, short_run, tmp_path):
-    (tmp_path / "file").write_text("precious")
-    (tmp_path / "folder").mkdir()
-    for name in ("file", "folder"):
-        result = call("train", prepared, tmp_path / name)
-        assert result.code == 2 and "is not a run directory" in result.err
-        assert "--resume" not in result.err
-    assert "--resume" in call("train", prepared, short_run[1]).err
-
-
 @pytest.mark.parametrize("name", ["model.qqqqqq", "training.zzz", "data.qqqqqqq", "search.qqqqqq"])
 def test_an_unknown_setting_far_from_any_other_has_a_short_hint(name, prepared, tmp_path):
     result = call("train", prepared, tmp_path / "run", f"--set={name}=1")
     hint = result.err.split("hint:  ")[1]
     assert result.code == 2 and len(hint) < 150 and "did you mean" not in hint
     assert f"{name.partition('.')[0]} has " in hint and "docs/settings.md" in hint
-
-
-def test_a_deleted_current_directory_is_said_to_be_one(run, tmp_path):
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    script = 'rmdir "$1"; exec "$2" translate "$3" </dev/null'
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", folder, PROGRAM, run],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert done.returncode == 6
-    assert done.stderr.startswith("error: the current directory was deleted\nhint:  ")
-    assert "MKL" not in done.stderr + done.stdout
 
 
 def test_a_torch_that_cannot_be_loaded_is_one_line(tmp_path):
@@ -157,18 +123,6 @@ def test_a_torch_that_cannot_be_loaded_is_one_line(tmp_path):
         assert done.returncode == 6, done.stderr
         assert done.stderr.startswith("error: torch cannot be loaded: ")
         assert "hint:  install it again" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_closed_output_is_called_so(run, corpus):
-    script = 'exec "$0" translate "$1" "$2" >&-'
-    done = subprocess.run(
-        ["sh", "-c", script, PROGRAM, run, corpus.valid[0]],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert done.returncode == 6
-    assert done.stderr.startswith("error: standard output is closed\nhint:  ")
 
 
 def test_bleu_that_cannot_choose_is_said_in_training_and_in_its_report(corpus, tmp_path):

@@ -1,5 +1,7 @@
 """Findings about a corpus that is not enough: each number, and silence where nothing is wrong."""
 
+from itertools import product
+
 import pytest
 from tiny import corpus_lines, write_corpus
 
@@ -106,3 +108,14 @@ def test_nothing_is_said_of_a_large_store_and_an_old_one_is_read(tmp_path):
     store = store_of(tmp_path, lines[800:], lines[:800])
     del store.meta["overlap"]  # as in a store of an earlier version
     assert store_findings(store) == []
+
+
+def test_swapped_sides_of_the_validation_set_are_noticed(tmp_path):
+    words = {"the": "das", "dog": "tier", "red": "rote", "sees": "sieht", "old": "alte"}
+    sources = [" ".join(each) for each in product(words, repeat=4)]
+    pairs = [(line, " ".join(words[word] for word in line.split())) for line in sources]
+    train, valid = pairs[:-60], pairs[-60:]
+    for name, held_out in (("right", valid), ("swapped", [pair[::-1] for pair in valid])):
+        (tmp_path / name).mkdir()
+        found = store_findings(store_of(tmp_path / name, train, held_out))
+        assert ("swapped-validation" in {finding.code for finding in found}) == (name == "swapped")

@@ -1,3 +1,4 @@
+import json
 import subprocess
 
 import pytest
@@ -37,6 +38,46 @@ def test_the_command_that_is_given_joins_pieces(code):
 
 
 @pytest.mark.parametrize(
+    ("code", "enclose", "command"),
+    [
+        ("columns", lambda line: f"{line}\tune phrase", "cut -f1"),
+        (
+            "markup",
+            lambda line: f'  <tuv xml:lang="en"><seg id="1">{line}</seg></tuv>',
+            r"sed -nE 's/.*<seg[^>]*>(.*)<\/seg>.*/\1/p'",
+        ),
+    ],
+)
+def test_the_command_that_is_given_gets_the_text_out(code, enclose, command):
+    lines = [enclose(line) for line in SENTENCES]
+    assert codes(lines) == [code]
+    (sign,) = (sign for sign in SIGNS if sign.code == code)
+    assert f"`{command} FILE > NEW`" in sign.undo
+    done = subprocess.run(
+        command, shell=True, input="\n".join(lines) + "\n", capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == SENTENCES
+
+
+def test_the_command_that_is_given_takes_numbers_of_lines_and_verses_away():
+    (sign,) = (sign for sign in SIGNS if sign.code == "numbered")
+    command = sign.undo.split("`")[1].removesuffix(" FILE > NEW")
+    for begin in ("{} ", "{}. ", "Mt 1:{} ", "1 Cor {}:3 ", "  {}) ", "40001{:03}  "):
+        lines = [begin.format(n) + line for n, line in enumerate(SENTENCES, start=1)]
+        assert codes(lines) == ["numbered"], begin
+        done = subprocess.run(
+            command, shell=True, input="\n".join(lines) + "\n", capture_output=True, text=True
+        )
+        assert done.stdout.splitlines() == SENTENCES
+
+
+def test_lines_of_json_are_found():
+    lines = [json.dumps({"translation": {"en": line, "de": "ja"}}) for line in SENTENCES]
+    assert codes(lines) == ["json"]
+    assert codes(["[laughs] no [sighs]", "{name} is {age}", "a < b", "<3", "tab\tonce"] * 3) == []
+
+
+@pytest.mark.parametrize(
     "line",
     [
         'I do n\'t know , he said , " yes "',
@@ -73,7 +114,8 @@ def test_text_that_is_escaped_again_and_again_takes_no_time():
 
 
 def test_the_command_that_is_given_unescapes():
-    command = SIGNS[-1].undo.split("`")[1].removesuffix(" < FILE > NEW")
+    escaped = next(sign for sign in SIGNS if sign.code == "escaped")
+    command = escaped.undo.split("`")[1].removesuffix(" < FILE > NEW")
     done = subprocess.run(
         command, shell=True, input="it&#39;s\n1 &amp;lt; 2\n", capture_output=True, text=True
     )
