@@ -1,4 +1,4 @@
-"""What users do out of habit: scripts/habits.py prints the same lines, now and before."""
+"""What users do out of habit: scripts/try_habits.py prints the same lines, now and before."""
 
 import os
 import re

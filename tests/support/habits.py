@@ -1,7 +1,7 @@
 """What users do out of habit, learnt from other tools and from the shell, and what should happen.
 
 Each habit is a line of bash in a folder with a corpus, its store and a run, so that the same line
-can be typed at this program and at an earlier one (`scripts/habits.py`).
+can be typed at this program and at an earlier one (`scripts/try_habits.py`).
 """
 
 import bz2

@@ -1,6 +1,6 @@
 """What users do out of habit, as a table in Markdown: what this program says, and an earlier one.
 
-    python scripts/habits.py [--before REVISION]
+    python scripts/try_habits.py [--before REVISION]
 
 The lines and what is right are in tests/support/habits.py; tests/journeys/test_habits.py runs them
 on every commit. Ctrl-C at the prompt needs a terminal and is in tests/journeys/test_prompt.py.
