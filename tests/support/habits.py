@@ -261,12 +261,12 @@ def furnish(folder: Path) -> Corpus:
     corpus.write(train=1000, valid=40)
     for path in corpus.train:
         data = path.read_bytes()
-        for ending, compress in {
-            "gz": gzip.compress,
-            "bz2": bz2.compress,
-            "xz": lzma.compress,
-        }.items():
-            path.with_name(f"{path.name}.{ending}").write_bytes(compress(data))
+        for ending, compressed in (
+            ("gz", gzip.compress(data)),
+            ("bz2", bz2.compress(data)),
+            ("xz", lzma.compress(data)),
+        ):
+            path.with_name(f"{path.name}.{ending}").write_bytes(compressed)
     _write_other_formats(folder)
     for side in ("en", "xx"):
         _write_other_texts(folder, side)
