@@ -68,15 +68,15 @@ def call_line(line: str, folder: Path) -> tuple[int, str]:
 
 def pipe_from(path: Path, pipes: ExitStack) -> str:
     """The name of a pipe that has the text of a file."""
-    reading, writing = os.pipe()
+    read_end, write_end = os.pipe()
     data = path.read_bytes()
 
     def write() -> None:
-        with suppress(BrokenPipeError), os.fdopen(writing, "wb") as stream:
+        with suppress(BrokenPipeError), os.fdopen(write_end, "wb") as stream:
             stream.write(data)
 
     thread = threading.Thread(target=write)
     thread.start()
     pipes.callback(thread.join)
-    pipes.callback(os.close, reading)
-    return f"/dev/fd/{reading}"
+    pipes.callback(os.close, read_end)
+    return f"/dev/fd/{read_end}"
