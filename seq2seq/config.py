@@ -644,6 +644,11 @@ class SearchConfig(Section):
     ensemble_weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Weight of each run of an ensemble, in the order in which they are named, as in [2, 1, 1];
     []: all equal. Only their proportions matter."""
+    shortlist: int = Field(default=0, ge=0, le=100)
+    """Write only likely translations: this many of each source piece, learnt from the training
+    pairs, besides the 200 most frequent target pieces; 0: all pieces may be written. It is faster,
+    and probabilities are shared by those pieces alone. Without effect where a prefix or a
+    vocabulary is set."""
     precision: Literal["float32", "bfloat16", "int8", "auto"] = "float32"
     """Precision of the weights and inputs in the large matrix products of search: recurrent cells,
     readout and output layer; all else is float32. auto is the fastest: on a CPU int8, if torch has

@@ -1,7 +1,8 @@
 """The translation model: an encoder, a decoder and an output layer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from seq2seq.decoders.contract import Decoder, Memory, UnrollOutput
 from seq2seq.encoder import Encoder
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 from seq2seq.kernels.padding import length_mask
-from seq2seq.kernels.products import active_products, linear
+from seq2seq.kernels.products import active_products, bound_linear, linear
 
 
 class ScaledEmbedding(nn.Embedding):
@@ -68,12 +69,22 @@ class OutputLayer(nn.Module):
         """[..., O] -> [..., V'], one for each of `ids`"""
         return F.linear(self.narrowed(readouts), *self._rows())
 
-    def bind(self) -> "BoundOutputLayer":
+    def bind(self, allowed: Tensor | None = None) -> "BoundOutputLayer":
         """The layer for one search; the rows of the output ids are gathered here, not once a
-        step."""
+        step.
+
+        allowed [B, V'] bool: which logits each of B sentences may choose from; None: all
+        """
         products = active_products()
-        rows = self._rows() if products is None else products.once(self, self._rows)
-        return BoundOutputLayer(self, *rows, self.ids.cpu())
+        weight, bias = self._rows() if products is None else products.once(self, self._rows)
+        ids = self.ids.cpu()
+        if allowed is None:
+            return BoundOutputLayer(self, partial(linear, weight=weight, bias=bias), ids)
+        columns = allowed.any(0).nonzero().squeeze(1)  # [U]
+        chosen = columns.to(weight.device)
+        product = bound_linear(weight[chosen], None if bias is None else bias[chosen])
+        hidden = ~allowed[:, columns].to(weight.device)
+        return BoundOutputLayer(self, product, ids[columns], hidden)
 
     def loss(
         self,
@@ -111,16 +122,26 @@ class OutputLayer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class BoundOutputLayer:
-    """An output layer bound to its present weights."""
+    """An output layer bound to its present weights, perhaps to few of its U <= V' logits."""
 
     layer: OutputLayer
-    weight: Tensor  # [V', E]
-    bias: Tensor | None  # [V']
-    ids: Tensor  # [V'] the id of each logit, on the CPU
+    product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U]
+    ids: Tensor  # [U] the id of each logit, on the CPU
+    hidden: Tensor | None = None  # [B, U] bool, the logits that a sentence may not choose
 
     def logits(self, readouts: Tensor) -> Tensor:
-        """[..., O] -> [..., V']"""
-        return linear(self.layer.narrowed(readouts), self.weight, self.bias)
+        """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other"""
+        logits = self.product(self.layer.narrowed(readouts))
+        if self.hidden is None:
+            return logits
+        rows = logits.reshape(len(self.hidden), -1, logits.shape[-1])  # [B, K, U]
+        return rows.masked_fill_(self.hidden.unsqueeze(1), float("-inf")).reshape_as(logits)
+
+    def select(self, sentences: Tensor) -> "BoundOutputLayer":
+        """The layer for these sentences. [B']"""
+        if self.hidden is None:
+            return self
+        return replace(self, hidden=self.hidden[sentences])
 
 
 class EncoderDecoder(nn.Module):

@@ -57,6 +57,7 @@ def evaluate(
     with_: options.With = None,
     mbr: options.MinimumRisk = None,
     precision: options.Precision = None,
+    shortlist: options.Shortlist = None,
     workers: options.Workers = 1,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
@@ -97,10 +98,13 @@ def evaluate(
         run,
         with_=with_ or (),
         checkpoint=checkpoint,
-        search=config.search_settings(set_, mbr=mbr, beam=beam, precision=precision, note=note),
+        search=config.search_settings(
+            set_, mbr=mbr, beam=beam, precision=precision, shortlist=shortlist, note=note
+        ),
         tag=tag,
         threads=threads,
         device=device,
+        notify=note,
     )
     report_on_sources = SourceReport(model, display_name(source))
     hypotheses, seconds = translate_with_progress(

@@ -116,6 +116,14 @@ Precision = Annotated[
         "fastest of them.  [as set in the run]",
     ),
 ]
+Shortlist = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Write only the N likeliest translations of each source piece, 1 to 100, and frequent "
+        "pieces; 0: all pieces.  [as set in the run]",
+    ),
+]
 Workers = Annotated[
     int,
     typer.Option(

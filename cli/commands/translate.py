@@ -50,6 +50,7 @@ def translate(
     top_p: options.TopP = None,
     seed: options.SamplingSeed = None,
     precision: options.Precision = None,
+    shortlist: options.Shortlist = None,
     workers: options.Workers = 1,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
@@ -83,6 +84,7 @@ def translate(
         coverage_penalty=coverage_penalty,
         mbr=mbr,
         precision=precision,
+        shortlist=shortlist,
         sample=sample or None,
         temperature=temperature,
         top_k=top_k,
@@ -100,6 +102,7 @@ def translate(
         tag=tag,
         threads=threads,
         device=device,
+        notify=note,
     )
     if alignments and not interactive:
         model.require_attention()

@@ -5,6 +5,7 @@ provenance.json     versions, command line, seed, languages, hashes of data, Sen
                     and output ids, counts of the pieces of the training sources, and the settings
                     that were changed when the run was resumed
 *.model             the SentencePiece models
+shortlist.safetensors  likely translations of each piece, learnt when --shortlist is first used
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -50,6 +51,7 @@ from seq2seq.training.events import TrainingState
 from seq2seq.training.schedule import with_validation_planned
 
 CONFIG = "config.toml"
+SHORTLIST = "shortlist.safetensors"
 Line = TypeVar("Line")
 
 
@@ -144,6 +146,7 @@ class RunDirectory:
     def own_files(self) -> list[Path]:
         """Everything that training wrote: a user's files may lie beside it."""
         files = [self.path / CONFIG, self.path / "provenance.json", self.path / OUTPUT_IDS]
+        files.append(self.path / SHORTLIST)
         written = [self.metrics, self.samples, self.curves, self.report, self.log]
         return [*files, *self.path.glob("*.model"), *written, self.path / "checkpoints"]
 

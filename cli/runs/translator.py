@@ -3,7 +3,7 @@
 import math
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
 from cli.runs.reranking import by_utility
+from cli.runs.shortlists import ignore, shortlist_of
 from cli.runs.text_rules import prefix_rules, text_rules
 from data.corpora import NO_TAG
 from data.corpus import SentencePair
@@ -31,7 +32,8 @@ from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
 from seq2seq.search.scoring import score_ids
-from seq2seq.search.translation import force, translate_ids
+from seq2seq.search.shortlist import Shortlist
+from seq2seq.search.translation import TextRules, force, translate_ids
 from seq2seq.system.figures import counted
 
 CHUNK = 512  # lines translated together, if so many are available
@@ -141,6 +143,7 @@ class Translator:
         training: SourceStatistics | None = None,
         others: Sequence[Member] = (),
         target_language: str | None = None,
+        shortlist: Shortlist | None = None,
     ) -> None:
         """training: of the sources that the model was trained on, if it is known
         others: models with the same pieces, which translate with this one as an ensemble
@@ -154,6 +157,7 @@ class Translator:
         self._rules = text_rules(target, search)
         self.precision = search_precision(search.precision, device)  # of its products
         self._products = None if self.precision == "float32" else ReducedProducts(self.precision)
+        self._shortlist = shortlist
         self.origin: Origin | None = None  # how it was loaded, if it was
         self.checkpoint = checkpoint  # from which the weights were loaded, if they were
         self.model, self.search = model, search
@@ -178,6 +182,7 @@ class Translator:
         device: str = "auto",
         threads: int | None = None,
         with_: Sequence[Path | str] = (),
+        notify: Callable[[str], None] = ignore,
     ) -> "Translator":
         """The model of a run directory.
 
@@ -188,6 +193,7 @@ class Translator:
         threads: that torch uses; None leaves their number as it is
         with_: further runs with the same pieces, which translate with it as an ensemble; each with
             its "last" checkpoint, if that is the one that was asked for, else its "best"
+        notify: called with what is done where that takes long
 
         Raises CheckpointError for a run that is damaged or has no checkpoint yet, and ConfigError
         for a tag that it does not have, a precision that the device does not have, or where runs
@@ -213,6 +219,7 @@ class Translator:
             training=run.source_statistics,
             others=[Member.load(each, name, chosen) for each in others],
             target_language=run.languages[1],
+            shortlist=shortlist_of(run, settings.shortlist, notify),
         )
         loaded.origin = Origin(path, checkpoint, search, tag, device, threads, tuple(with_))
         return loaded
@@ -286,7 +293,7 @@ class Translator:
         rules = prefix_rules(self._rules, self._target, [pairs[i].target for i in not_blank])
         with self._products.active() if self._products else nullcontext():
             found = translate_ids(
-                self._inference(head),
+                self._inference(head, rules),
                 sources,
                 self.search,
                 n_best=max(n_best, self.search.mbr),
@@ -372,20 +379,26 @@ class Translator:
         """Its model alone, without the others of an ensemble."""
         return self._single(self.model, head)
 
-    def _single(self, model: EncoderDecoder, head: int | None = None) -> SingleModel:
+    def _single(
+        self, model: EncoderDecoder, head: int | None = None, shortlist: Shortlist | None = None
+    ) -> SingleModel:
         """A model for search, with the attention of one head (from 1) or the mean of all."""
         return SingleModel(
             model,
             head=None if head is None else head - 1,
             tags=len(self._tag_ids),
             device=self._device,
+            shortlist=shortlist,
         )
 
-    def _inference(self, head: int | None) -> Inference[Any]:
-        first = self._single(self.model, head)
+    def _inference(self, head: int | None, rules: TextRules | None) -> Inference[Any]:
+        """The model or ensemble for search; with a shortlist unless rules may need other ids."""
+        free = rules is None or (not rules.prefixes and rules.vocabulary is None)
+        shortlist = self._shortlist if free else None
+        first = self._single(self.model, head, shortlist)
         if not self._others:
             return first
-        others = (self._single(each.model) for each in self._others)
+        others = (self._single(each.model, shortlist=shortlist) for each in self._others)
         return Ensemble((first, *others), self.search.ensemble_weights, self.search.ensemble)
 
     def _ranked(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
@@ -63,8 +63,8 @@ class ReducedProducts:
 
     def __init__(self, precision: ReducedPrecision) -> None:
         self.precision = precision
-        self._convert: Callable[[Tensor], ReducedWeight]
-        self._convert = Bfloat16Weight if precision == "bfloat16" else Int8Weight
+        self.convert: Callable[[Tensor], ReducedWeight]
+        self.convert = Bfloat16Weight if precision == "bfloat16" else Int8Weight
         self._weights: dict[Any, tuple[Tensor, ReducedWeight]] = {}  # by memory, which they keep
         self._made: dict[int, tuple[object, Any]] = {}
 
@@ -81,7 +81,7 @@ class ReducedProducts:
         """x W^T + b. inputs [..., I], weight [G, I], addend [G] or [..., G] -> [..., G]"""
         key = (weight.data_ptr(), *weight.shape, *weight.stride())
         if key not in self._weights:
-            self._weights[key] = weight, self._convert(weight)
+            self._weights[key] = weight, self.convert(weight)
         if addend is not None and addend.dim() > 1:
             addend = addend.reshape(-1, len(weight))
         product = self._weights[key][1](inputs.reshape(-1, inputs.shape[-1]), addend)
@@ -108,6 +108,20 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     if products is None:
         return F.linear(inputs, weight, bias)
     return products.linear(inputs, weight, bias)
+
+
+def bound_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The products of `linear` with a weight that is used for a short time: nothing keeps it."""
+    products = _active.get()
+    if products is None:
+        return partial(F.linear, weight=weight, bias=bias)
+    reduced = products.convert(weight)
+
+    def product(inputs: Tensor) -> Tensor:
+        flat = reduced(inputs.reshape(-1, inputs.shape[-1]), bias)
+        return flat.reshape(*inputs.shape[:-1], len(weight))
+
+    return product
 
 
 class Bfloat16Weight:

@@ -12,6 +12,7 @@ from seq2seq.batch import BOS, pad_sources
 from seq2seq.decoders.contract import DecoderState, Memory, StepFunctions
 from seq2seq.model import BoundOutputLayer, EncoderDecoder
 from seq2seq.search.hypothesis import SearchStep, StateT
+from seq2seq.search.shortlist import Shortlist
 
 
 class Inference(Protocol[StateT]):
@@ -63,18 +64,25 @@ class ModelState:
     output: BoundOutputLayer
 
     def select(self, rows: Tensor, sentences: Tensor | None) -> "ModelState":
-        bound = self.bound if sentences is None else self.bound.select(sentences)
-        return ModelState(self.decoder.select(rows), bound, self.output)
+        if sentences is None:
+            return replace(self, decoder=self.decoder.select(rows))
+        return ModelState(
+            self.decoder.select(rows), self.bound.select(sentences), self.output.select(sentences)
+        )
 
 
 @dataclass(frozen=True)
 class SingleModel:
-    """One model; its weights are the mean of all attention heads, or those of one `head`."""
+    """One model; its weights are the mean of all attention heads, or those of one `head`.
+
+    With a `shortlist` the probabilities are shared by the ids that a source may be translated into.
+    """
 
     model: EncoderDecoder
     head: int | None = None  # from 0
     tags: int = 0  # ids at the start of every source that are tags, not words
     device: str = "cpu"
+    shortlist: Shortlist | None = None
 
     def encode(self, sources: Sequence[Sequence[int]]) -> Memory:
         """Dropout is off from then on."""
@@ -83,7 +91,10 @@ class SingleModel:
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
         bound = self.model.decoder.bind(self.encode(sources))
-        return ModelState(bound.start(), bound, self.model.output.bind())
+        output, allowed = self.model.output, None
+        if self.shortlist is not None:
+            allowed = self.shortlist.allowed(sources, output.columns, logits=len(output.ids))
+        return ModelState(bound.start(), bound, output.bind(allowed))
 
     def step(self, previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
         readout, weights, decoder = state.bound.step(previous_ids, state.decoder)

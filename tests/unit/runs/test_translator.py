@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ from reruns import new_run, train
 
 from cli.runs.directory import RunDirectory
 from cli.runs.translator import Translator
+from data.corpus import SentencePair
 from data.token_store import TokenStore
+from seq2seq.batch import EOS
 from seq2seq.building import build_model
 from seq2seq.config import SearchConfig
 from seq2seq.errors import CheckpointError, ConfigError
@@ -139,6 +142,33 @@ def test_products_in_reduced_precision_translate_almost_alike(run):
         assert before.candidates[0].score == pytest.approx(after.candidates[0].score, abs=length)
     aligned, expected = (each.align("ba ce", "ce ba").candidates[0] for each in (rounded, exact))
     assert aligned.log_probability == expected.log_probability
+
+
+def test_a_shortlist_is_learnt_once(run, monkeypatch, tmp_path):
+    messages = []
+    first, again = (
+        Translator.load(run.path, search={"shortlist": 5}, device="cpu", notify=messages.append)
+        for _ in range(2)
+    )
+    assert len(messages) == 1 and "learning a shortlist from" in messages[0]
+    assert run.path / "shortlist.safetensors" in run.own_files
+    lines = ["ba ce", "di fo gu"]
+    for one, other in zip(first.translate(lines), again.translate(lines), strict=True):
+        assert one.text == other.text
+        allowed = {EOS, *first._shortlist.always.tolist()}
+        allowed |= {*first._shortlist.likely[list(one.source_ids)].flatten().tolist()}
+        assert {*one.candidates[0].ids} <= allowed
+    ((begun,), (free,)) = (
+        translator.translate([SentencePair("ba ce", "quince")])
+        for translator in (first, Translator.load(run.path, device="cpu"))
+    )
+    assert begun.text == free.text  # a prefix may need other pieces
+    (run.path / "shortlist.safetensors").unlink()
+    elsewhere = RunDirectory.open(shutil.copytree(run.path, tmp_path / "run"))
+    changed = elsewhere.provenance | {"store": {"path": str(tmp_path), "sha256": "0"}}
+    (elsewhere.path / "provenance.json").write_text(json.dumps(changed))
+    with pytest.raises(ConfigError, match="is no longer that"):
+        Translator.load(elsewhere.path, search={"shortlist": 5}, device="cpu")
 
 
 def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
