@@ -31,6 +31,7 @@ from cli.commands import (
     score_pairs,
     train,
     translate,
+    tune_rescoring,
 )
 from cli.runs.device import SPINS
 from cli.runs.interruption import (
@@ -108,6 +109,7 @@ app.command(cls=_CommandWithPanels)(translate.translate)
 app.command(cls=_CommandWithPanels)(evaluate.evaluate)
 app.command()(score.score)
 app.command()(score_pairs.score_pairs)
+app.command()(tune_rescoring.tune_rescoring)
 app.command()(align.align)
 app.command()(compare.compare)
 app.command()(report.report)

@@ -638,6 +638,11 @@ class SearchConfig(Section):
     off."""
     utility: Literal["chrf", "bleu"] = "chrf"
     """With mbr: how alike two translations are, by chrF or by BLEU of a sentence."""
+    reverse_weight: float = Field(default=0.5, ge=0)
+    """With `--rescore-with`: the candidates y of a beam are ranked by log P(y|x) + this times
+    log P(x|y) + length_reward times the number of pieces of y. `tune-rescoring` finds both."""
+    length_reward: float = 0.5
+    """With `--rescore-with`: what each piece of a candidate adds to its score."""
     ensemble: Literal["linear", "log_linear"] = "linear"
     """How the probabilities of several runs (`--with`) are combined: linear, their weighted mean;
     or log_linear, their weighted geometric mean, normalised again."""

@@ -56,6 +56,7 @@ def evaluate(
     lowercase: options.Lowercase = False,
     with_: options.With = None,
     mbr: options.MinimumRisk = None,
+    rescore_with: options.RescoreWith = None,
     precision: options.Precision = None,
     shortlist: options.Shortlist = None,
     workers: options.Workers = 1,
@@ -89,7 +90,8 @@ def evaluate(
                 "--json and the translations would both go to standard output",
                 hint="name a file with --output",
             )
-        members = map(directory.RunDirectory.open, with_ or ())
+        further = [*(with_ or ()), *([] if rescore_with is None else [rescore_with])]
+        members = map(directory.RunDirectory.open, further)
         own_files = [file for each in (opened, *members) for file in each.own_files]
         inputs = [*own_files, source, *references]
         refuse_output(output, inputs=inputs, overwrite=overwrite)
@@ -97,6 +99,7 @@ def evaluate(
     model = translator.Translator.load(
         run,
         with_=with_ or (),
+        rescore_with=rescore_with,
         checkpoint=checkpoint,
         search=config.search_settings(
             set_, mbr=mbr, beam=beam, precision=precision, shortlist=shortlist, note=note

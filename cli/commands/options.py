@@ -177,6 +177,15 @@ MinimumRisk = Annotated[
         rich_help_panel=SEARCH,
     ),
 ]
+RescoreWith = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="Rank the candidates of the beam anew, also by how well this run of the other "
+        "direction translates them back (a noisy channel).",
+        rich_help_panel=SEARCH,
+    ),
+]
 Sample = Annotated[
     bool,
     typer.Option(

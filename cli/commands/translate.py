@@ -44,6 +44,7 @@ def translate(
     min_length: options.MinLength = None,
     coverage_penalty: options.CoveragePenalty = None,
     mbr: options.MinimumRisk = None,
+    rescore_with: options.RescoreWith = None,
     sample: options.Sample = False,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
@@ -97,6 +98,7 @@ def translate(
     model = translator.Translator.load(
         run,
         with_=with_ or (),
+        rescore_with=rescore_with,
         checkpoint=checkpoint,
         search=search,
         tag=tag,

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from cli.runs.directory import RunDirectory
 from seq2seq.config import SearchConfig
+from seq2seq.errors import ConfigError
 
 
 def by_utility(
@@ -30,3 +32,14 @@ def by_utility(
         first.setdefault(text, index)
     ranked = sorted(first.values(), key=lambda index: -utilities[index])
     return [(index, utilities[index]) for index in ranked]
+
+
+def require_reverse(run: RunDirectory, reverse: RunDirectory) -> None:
+    """Raises ConfigError where a run is known not to translate in the other direction."""
+    source, target = run.languages
+    if None not in (source, target, *reverse.languages) and reverse.languages != (target, source):
+        raise ConfigError(
+            f"{reverse.path} translates {'-'.join(map(str, reverse.languages))}, "
+            f"not {target}-{source}",
+            hint="candidates are rescored by a run that translates in the other direction",
+        )

@@ -3,10 +3,10 @@
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -15,7 +15,7 @@ from cli.runs.config import build_section
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
-from cli.runs.reranking import by_utility
+from cli.runs.reranking import by_utility, require_reverse
 from cli.runs.shortlists import ignore, shortlist_of
 from cli.runs.text_rules import prefix_rules, text_rules
 from data.corpora import NO_TAG
@@ -27,10 +27,12 @@ from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, shift_rows
+from seq2seq.evaluation.rescoring import Features
 from seq2seq.kernels.products import ReducedProducts, search_precision
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
+from seq2seq.search.penalties import length_divisor
 from seq2seq.search.scoring import score_ids
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.search.translation import TextRules, force, translate_ids
@@ -52,6 +54,7 @@ class Candidate:
     ids: tuple[int, ...]  # with that of the end of the sentence, unless the search was cut off
     pieces: tuple[str, ...]  # a name for each of them
     alignment: Alignment | None  # of subword pieces; None for a model without attention
+    reverse_log_probability: float | None = None  # of the source, if it was rescored
 
     @property
     def piece_probability(self) -> float:
@@ -120,6 +123,7 @@ class Origin:
     device: str = "auto"
     threads: int | None = None
     with_: Sequence[Path | str] = ()
+    rescore_with: Path | str | None = None
 
     def load(self) -> "Translator":
         """The translator that `Translator.load` returns for these arguments."""
@@ -144,10 +148,12 @@ class Translator:
         others: Sequence[Member] = (),
         target_language: str | None = None,
         shortlist: Shortlist | None = None,
+        reverse: "Translator | None" = None,
     ) -> None:
         """training: of the sources that the model was trained on, if it is known
         others: models with the same pieces, which translate with this one as an ensemble
         target_language: for the words of BLEU, with search.utility "bleu"
+        reverse: translates in the other direction, to rescore the candidates of a beam
 
         Raises ConfigError for a tag that the tokenizer does not have, a precision that the device
         does not have, weights of an ensemble that are not as many as its models, words that are
@@ -165,6 +171,12 @@ class Translator:
         self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
         self._device, self._training = device, training
         self._others, self._target_language = others, target_language
+        self._reverse = reverse
+        if reverse is not None and (search.mbr or search.sample):
+            raise ConfigError(
+                "rescoring ranks the candidates of a beam: not samples, and not by their utility",
+                hint="leave out --rescore-with, or --sample and --mbr",
+            )
         if search.coverage_penalty and not self.has_attention:
             raise ConfigError(
                 "search.coverage_penalty needs attention, and this model has none",
@@ -182,6 +194,7 @@ class Translator:
         device: str = "auto",
         threads: int | None = None,
         with_: Sequence[Path | str] = (),
+        rescore_with: Path | str | None = None,
         notify: Callable[[str], None] = ignore,
     ) -> "Translator":
         """The model of a run directory.
@@ -193,6 +206,7 @@ class Translator:
         threads: that torch uses; None leaves their number as it is
         with_: further runs with the same pieces, which translate with it as an ensemble; each with
             its "last" checkpoint, if that is the one that was asked for, else its "best"
+        rescore_with: a run of the other direction, which rescores the candidates of the beam
         notify: called with what is done where that takes long
 
         Raises CheckpointError for a run that is damaged or has no checkpoint yet, and ConfigError
@@ -207,6 +221,10 @@ class Translator:
         others = [RunDirectory.open(Path(each)) for each in with_]
         for other in others:
             require_same_pieces(run, other)
+        reverse = None
+        if rescore_with is not None:
+            require_reverse(run, RunDirectory.open(Path(rescore_with)))
+            reverse = cls.load(rescore_with, device=chosen)
         name = checkpoint if checkpoint == "last" else "best"
         loaded = cls(
             model.to(chosen),
@@ -220,8 +238,11 @@ class Translator:
             others=[Member.load(each, name, chosen) for each in others],
             target_language=run.languages[1],
             shortlist=shortlist_of(run, settings.shortlist, notify),
+            reverse=reverse,
         )
-        loaded.origin = Origin(path, checkpoint, search, tag, device, threads, tuple(with_))
+        loaded.origin = Origin(
+            path, checkpoint, search, tag, device, threads, tuple(with_), rescore_with
+        )
         return loaded
 
     @cached_property
@@ -296,19 +317,22 @@ class Translator:
                 self._inference(head, rules),
                 sources,
                 self.search,
-                n_best=max(n_best, self.search.mbr),
+                n_best=max(n_best, self.search.mbr, self.search.beam if self._reverse else 1),
                 rules=rules,
             )
         candidates: dict[int, tuple[Candidate, ...]] = {
-            i: self._ranked(
-                [self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses]
-            )[:n_best]
+            i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
             for i, hypotheses in zip(not_blank, found, strict=True)
         }
+        if self.search.mbr:
+            candidates = {i: self._by_utility(own) for i, own in candidates.items()}
+        elif self._reverse is not None:
+            sources_of = {i: pairs[i].source for i in not_blank}
+            candidates = self._rescored(sources_of, candidates, self._reverse)
         return [
             Translation(
                 pair.source,
-                candidates.get(i, ()),
+                candidates.get(i, ())[:n_best],
                 truncated=len(ids[i]) > limit,
                 source_ids=tuple(ids[i]),
             )
@@ -401,10 +425,56 @@ class Translator:
         others = (self._single(each.model, shortlist=shortlist) for each in self._others)
         return Ensemble((first, *others), self.search.ensemble_weights, self.search.ensemble)
 
-    def _ranked(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-        """The candidates in their final order, with the scores that they have then."""
-        if not self.search.mbr:
-            return tuple(candidates)
+    def _rescored(
+        self,
+        sources: Mapping[int, str],
+        candidates: Mapping[int, Sequence[Candidate]],
+        reverse: "Translator",
+    ) -> dict[int, tuple[Candidate, ...]]:
+        """The candidates of each line, ranked with log P(x|y); a blank one is there if all are."""
+        pairs = [
+            SentencePair(each.text, sources[i]) for i, own in candidates.items() for each in own
+        ]
+        scores = iter(reverse.score_pairs(pairs))
+        found: dict[int, tuple[Candidate, ...]] = {}
+        for i, own in candidates.items():
+            rescored = [
+                self._with_reverse(each, score.log_probability)
+                for each, score in [(each, next(scores)) for each in own]
+                if score.log_probabilities
+            ]
+            found[i] = tuple(sorted(rescored, key=lambda each: -each.score)) or tuple(own)
+        return found
+
+    def _with_reverse(self, candidate: Candidate, reverse: float) -> Candidate:
+        features = Features(
+            candidate.text, candidate.log_probability, reverse, len(candidate.pieces)
+        )
+        score = features.score(self.search.reverse_weight, self.search.length_reward)
+        return replace(candidate, score=score, reverse_log_probability=reverse)
+
+    def features(self, translation: Translation) -> list[Features]:
+        """What its candidates are rescored by, first that which the search alone ranks first."""
+        search = self.search
+        divisor = partial(
+            length_divisor, alpha=search.length_penalty, normalization=search.length_normalization
+        )
+        ranked = sorted(
+            translation.candidates,
+            key=lambda each: -each.log_probability / divisor(len(each.pieces)),
+        )
+        return [
+            Features(
+                each.text,
+                each.log_probability,
+                each.reverse_log_probability or 0.0,
+                len(each.pieces),
+            )
+            for each in ranked
+        ] or [Features("", 0.0, 0.0, 0)]
+
+    def _by_utility(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The candidates in the order of their utility, which is their score then."""
         ranked = by_utility(
             [candidate.text for candidate in candidates],
             [candidate.log_probability for candidate in candidates],

@@ -20,6 +20,7 @@ from cli.terminal.source_report import SourceReport
 from data.corpus import line_count, read_lines, read_pairs
 from data.inputs import can_be_read_once, display_name
 from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
+from seq2seq.evaluation.rescoring import Features
 
 
 def translate_lines(
@@ -113,6 +114,20 @@ def translate_with_progress(
     return texts, time.monotonic() - started
 
 
+def candidates_with_progress(translator: Translator, lines: Sequence[str]) -> list[list[Features]]:
+    """The rescored candidates of every line, the one that the search ranks first in front."""
+    from cli.terminal.screen import progress
+
+    found = []
+    chunks = fixed_chunks(iter(lines), size=4 * translator.search.batch_sentences)
+    with progress() as bar:
+        task = bar.add_task("translating", total=len(lines))
+        for translation in translations_of(translator, chunks, n_best=translator.search.beam):
+            found.append(translator.features(translation))
+            bar.advance(task)
+    return found
+
+
 def warn_if_truncated(translation: Translation, *, line: int) -> None:
     if translation.truncated:
         warn(f"line {line} is longer than search.max_source_pieces and was cut")
@@ -156,6 +171,8 @@ def _candidate_json(candidate: Candidate, *, alignments: bool) -> dict[str, Any]
         "log_probability": candidate.log_probability,
         "pieces": list(candidate.pieces),
     }
+    if candidate.reverse_log_probability is not None:
+        value["reverse_log_probability"] = candidate.reverse_log_probability
     if alignments and candidate.alignment is not None:
         value["alignment"] = to_json(merge_pieces(candidate.alignment))
         value["links"] = _word_links(candidate)

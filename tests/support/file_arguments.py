@@ -5,6 +5,7 @@ once the names of its parameters are in the tables below; until then it counts a
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -35,7 +36,8 @@ EXAMPLES = {  # file or folder in the workplace, or what is to be created there
     "test_source": "valid.en", "test_reference": "valid.xx",
     "runs": "run", "reference": "valid.xx", "pictures": NEW_FOLDER,
     "reference_links": "links", "grid": "grid.toml",
-    "align reference": "drawn.pharaoh", "with_reverse": "run", "align compare": "run",
+    "align reference": "drawn.pharaoh", "tune-rescoring reference": "valid.xx",
+    "reverse": "reverse", "rescore_with": "reverse", "with_reverse": "run", "align compare": "run",
     "preprocess alignments": "train.links",
     "preprocess source": "train.en", "preprocess target": "train.xx",
     "preprocess store": NEW_FOLDER, "train run": NEW_FOLDER,
@@ -58,6 +60,7 @@ OPTIONS: dict[str, Sequence[str]] = {
     "evaluate": ("--threads", "1",),
     "score-pairs": ("--threads", "1",),
     "translate": ("--threads", "1",),
+    "tune-rescoring": ("--threads", "1", "--beam", "2"),
     "demo": ("--minutes", "0.01"),
     "compare": ("--dry-run", "--minutes", "1", "--test-source", "valid.en",
                 "--test-reference", "valid.xx"),
@@ -138,6 +141,11 @@ class Workplace:
         shutil.copy(corpus.valid[1], folder / "other.xx")
         shutil.copytree(store, folder / "store")
         shutil.copytree(run, folder / "run")
+        shutil.copytree(run, folder / "reverse")
+        provenance = folder / "reverse" / "provenance.json"
+        about = json.loads(provenance.read_text())
+        about |= {"source_language": "xx", "target_language": "en"}
+        provenance.write_text(json.dumps(about))
         (folder / "folder").mkdir()
         (folder / "recipe.toml").write_text(RECIPE)
         (folder / "grid.toml").write_text('[grid]\n"model.attention" = ["luong", "none"]\n')

@@ -1,10 +1,14 @@
 """The order of candidates after minimum Bayes risk."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from reruns import new_run, train
 
-from cli.runs.reranking import by_utility
+from cli.runs.reranking import by_utility, require_reverse
 from cli.runs.translator import Translator
+from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
@@ -56,3 +60,42 @@ def test_one_candidate_is_the_translation_itself(run):
     assert [each.text for each in risk] == [each.text for each in plain]
     with pytest.raises(ConfigError, match=r"search\.mbr is 1001"):
         Translator.load(run, search={"mbr": 1001}, device="cpu")
+
+
+def test_candidates_are_ranked_by_how_well_they_are_translated_back(run):
+    search = {"beam": 4, "reverse_weight": 0.7, "length_reward": 0.2}
+    plain = Translator.load(run, search=search, device="cpu").translate(LINES, n_best=4)
+    back = Translator.load(run, device="cpu")  # of a language that is its own reverse
+    rescoring = Translator.load(run, search=search, rescore_with=run, device="cpu")
+    changed = False
+    for line, before, after in zip(LINES, plain, rescoring.translate(LINES, n_best=3), strict=True):
+        expected = []
+        for each in before.candidates:
+            (scored,) = back.score_pairs([SentencePair(each.text, line)])
+            if each.text:
+                score = each.log_probability + 0.7 * scored.log_probability
+                expected.append((score + 0.2 * len(each.pieces), each.text))
+        expected.sort(reverse=True)
+        found = after.candidates
+        assert [each.text for each in found] == [text for _, text in expected[:3]]
+        assert [c.score for c in found] == pytest.approx([s for s, _ in expected[:3]], abs=1e-4)
+        changed |= [c.text for c in found] != [c.text for c in before.candidates[:3]]
+    assert changed
+    features = rescoring.features(rescoring.translate(LINES, n_best=4)[0])
+    assert features[0].text == next(c.text for c in plain[0].candidates if c.text)
+
+
+def test_samples_are_not_rescored(run):
+    for settings in ({"sample": True}, {"mbr": 4}):
+        with pytest.raises(ConfigError, match="ranks the candidates of a beam"):
+            Translator.load(run, search=settings, rescore_with=run, device="cpu")
+
+
+def test_a_run_of_the_same_direction_does_not_rescore():
+    def directed(source, target):
+        return SimpleNamespace(path=Path(f"{source}-run"), languages=(source, target))
+
+    require_reverse(directed("de", "en"), directed("en", "de"))
+    require_reverse(directed("de", "en"), directed(None, None))
+    with pytest.raises(ConfigError, match="de-run translates de-en, not en-de"):
+        require_reverse(directed("de", "en"), directed("de", "en"))
