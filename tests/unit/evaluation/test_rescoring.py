@@ -33,6 +33,6 @@ def test_longer_candidates_are_found_by_the_reward():
     assert tuned_weights(candidates, references).length_reward == pytest.approx(0.8)
 
 
-def test_of_candidates_that_are_all_as_good_none_is_moved():
+def test_where_no_weights_are_better_both_are_zero():
     found = tuned_weights([[Features("a", -1.0, -1.0, 1)]], ["b"])
     assert (found.reverse_weight, found.length_reward, found.chrf) == (0.0, 0.0, 0.0)
