@@ -503,6 +503,9 @@ class TrainingConfig(Section):
     """On a GPU, record the work for a batch of each size as a CUDA graph and replay it: small
     models train several times as fast, and need about twice the memory. Batches are padded to a few
     sizes for it. Without effect on a CPU and with scheduled sampling."""
+    track: Literal["none", "tensorboard"] = "none"
+    """Also write the curves of the training for another program: tensorboard, event files in the
+    folder `tensorboard` of the run, which `tensorboard --logdir` draws."""
     profile: bool = False
     """Report at each validation and at the end where the time goes: data, encoder, decoder, loss,
     backward pass, optimizer, validation."""

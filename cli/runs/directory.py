@@ -12,6 +12,7 @@ samples.jsonl       a few validation sentences and their translations at every v
 curves.jsonl        at every validation the seconds and tokens so far, and the shape of attention
 train.log           the progress of training, with times of day
 report.txt          how training went and what to try next, written when it ends
+tensorboard/        event files, with training.track=tensorboard
 checkpoints/        update-N/, averaged/ if asked for, and the pointers `best` and `last`;
                     damaged-update-N/ where one was found damaged
 """
@@ -148,7 +149,8 @@ class RunDirectory:
         files = [self.path / CONFIG, self.path / "provenance.json", self.path / OUTPUT_IDS]
         files.append(self.path / SHORTLIST)
         written = [self.metrics, self.samples, self.curves, self.report, self.log]
-        return [*files, *self.path.glob("*.model"), *written, self.path / "checkpoints"]
+        folders = [self.path / "checkpoints", self.path / "tensorboard"]
+        return [*files, *self.path.glob("*.model"), *written, *folders]
 
     @property
     def metrics(self) -> Path:

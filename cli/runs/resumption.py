@@ -15,7 +15,7 @@ from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.system.shell import command
 from seq2seq.training.loop import stop_reason
 
-UNRECORDED = ("training.log_every", "training.profile")
+UNRECORDED = ("training.log_every", "training.profile", "training.track")
 """May be changed without a record: no weight depends on them."""
 
 RECORDED = (

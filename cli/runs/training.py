@@ -9,8 +9,9 @@ import torch
 from cli.runs.directory import RunDirectory
 from cli.runs.disk_space import check_disk_space, explain_write_errors
 from cli.runs.interruption import Interrupted, stop_requests
-from cli.runs.progress import EpochForecast, Reporter
+from cli.runs.progress import EpochForecast, Reporter, Reporters
 from cli.runs.recorder import Recorder, TrainingObjects
+from cli.runs.tracking import trackers
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from data.batching import EpochPlan, largest_batch, token_budget_batches
@@ -69,7 +70,7 @@ def train_run(
             run,
             store,
             device=device,
-            reporter=reporter,
+            reporter=Reporters([reporter, *trackers(run)]),
             warnings=warnings,
             ends_after=ends_after,
         )

@@ -19,6 +19,7 @@ from cli.runs.resumption import (
     check_resumable,
     reason_finished,
 )
+from cli.runs.tracking import require_tracker
 from cli.runs.warm_start import Origin
 from data.links import StoredLinks
 from data.token_store import TokenStore
@@ -130,10 +131,13 @@ def new_run(
 
 
 def check_settings(recipe: Values | None, given: Values) -> RunConfig:
-    """The settings over the defaults. Raises ConfigError for a bad value and for those of data."""
+    """The settings over the defaults. Raises ConfigError for a bad value, for those of data, and
+    for a package that is not installed."""
     layers = [recipe or {}, given]
     _refuse_data_settings(layers)
-    return resolve(*layers)
+    config = resolve(*layers)
+    require_tracker(config.training.track)
+    return config
 
 
 def chosen_config(
@@ -156,6 +160,7 @@ def resume_job(
 ) -> TrainingJob:
     """Open a run to continue its training, after changing its settings as the command line says."""
     opened = RunDirectory.open(run)
+    require_tracker(settings.get("training", {}).get("track", "none"))
     tokens = TokenStore.open(store)
     check_resumable(opened, tokens)
     tokens.verify()
