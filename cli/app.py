@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.commands import (
     align,
+    bench,
     check,
     compare,
     compare_outputs,
@@ -114,6 +115,7 @@ app.command()(align.align)
 app.command()(compare.compare)
 app.command()(report.report)
 app.command()(compare_outputs.compare_outputs)
+app.command()(bench.bench)
 app.command()(describe.describe)
 app.command()(doctor.doctor)
 

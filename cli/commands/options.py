@@ -8,7 +8,7 @@ import typer
 
 from seq2seq.errors import ConfigError
 
-SEARCH, SAMPLING = "Search", "Sampling"  # groups of options in the help
+SEARCH, SAMPLING, SPEED = "Search", "Sampling", "Speed"  # groups of options in the help
 
 
 class AttentionChoice(StrEnum):
@@ -112,6 +112,7 @@ Beam = Annotated[
 Precision = Annotated[
     PrecisionChoice | None,
     typer.Option(
+        rich_help_panel=SPEED,
         help="Precision of the large matrix products: int8 and bfloat16 are faster, auto is the "
         "fastest of them.  [as set in the run]",
     ),
@@ -119,6 +120,7 @@ Precision = Annotated[
 Shortlist = Annotated[
     int | None,
     typer.Option(
+        rich_help_panel=SPEED,
         metavar="N",
         help="Write only the N likeliest translations of each source piece, 1 to 100, and frequent "
         "pieces; 0: all pieces.  [as set in the run]",
@@ -127,6 +129,7 @@ Shortlist = Annotated[
 Workers = Annotated[
     int,
     typer.Option(
+        rich_help_panel=SPEED,
         min=1,
         metavar="N",
         help="Processes that translate at the same time, for large files. Each has a model of its "

@@ -59,6 +59,7 @@ OPTIONS: dict[str, Sequence[str]] = {
     "align with_reverse": ("--format", "pharaoh", "--threads", "1"),
     "evaluate": ("--threads", "1",),
     "score-pairs": ("--threads", "1",),
+    "bench": ("--threads", "1", "--sentences", "1", "--repeats", "1"),
     "translate": ("--threads", "1",),
     "tune-rescoring": ("--threads", "1", "--beam", "2"),
     "demo": ("--minutes", "0.01"),
