@@ -33,7 +33,7 @@ from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
 from seq2seq.search.penalties import length_divisor
-from seq2seq.search.scoring import score_ids
+from seq2seq.search.scoring import force_ids, score_ids
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.search.translation import TextRules, force, translate_ids
 from seq2seq.system.figures import counted
@@ -345,6 +345,26 @@ class Translator:
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
         return self.force(source, self._target.encode(target), head=head)
+
+    def align_all(
+        self, pairs: Sequence[SentencePair], *, head: int | None = None
+    ) -> list[Translation]:
+        """What `align` returns for each pair, in batches; the results are in the same order."""
+        limit = self.search.max_source_pieces
+        ids = [self._source.encode(pair.source) for pair in pairs]
+        targets = [self._target.encode(pair.target) for pair in pairs]
+        filled = [i for i in range(len(pairs)) if ids[i] and targets[i]]
+        sources = [[*self._tag_ids, *ids[i][:limit]] for i in filled]
+        found = force_ids(self.single(head), sources, [targets[i] for i in filled])
+        forced = dict(zip(filled, found, strict=True))
+        return [
+            Translation(
+                pair.source,
+                (self._candidate(ids[i][:limit], forced[i]),) if i in forced else (),
+                truncated=i in forced and len(ids[i]) > limit,
+            )
+            for i, pair in enumerate(pairs)
+        ]
 
     def force(
         self, source: str, target_ids: Sequence[int], *, head: int | None = None

@@ -61,27 +61,28 @@ class Linker:
     head: int | None = None  # from 1; None: the mean of all
     threshold: float | None = None  # None: each target word is linked to its largest weight
 
-    def alignment(self, source: str, target: str, *, shift: int = 0) -> Alignment | None:
-        """Weights of words, in the run's own direction; None where a side has no piece."""
-        return self._merged(source, target, [shift]).get(shift)
+    def links(self, pairs: Sequence[SentencePair], shifts: Sequence[int]) -> list[LinksByShift]:
+        """The links of pairs as (source, target), whatever the run's direction."""
+        own = [SentencePair(p.target, p.source) for p in pairs] if self.backward else pairs
+        translations = self.translator.align_all(own, head=self.head)
+        return [
+            self._of_pair(pair, translation.alignment, shifts)
+            for pair, translation in zip(own, translations, strict=True)
+        ]
 
-    def links(self, source: str, target: str, shifts: Iterable[int]) -> LinksByShift:
-        """The links of a pair as (source, target), whatever the run's direction."""
-        merged = self._merged(source, target, shifts)
-        found = {shift: set[Link]() for shift in shifts} | {
-            shift: word_links(each, threshold=self.threshold) for shift, each in merged.items()
-        }
-        if not self.backward:
+    def _of_pair(
+        self, pair: SentencePair, alignment: Alignment | None, shifts: Sequence[int]
+    ) -> LinksByShift:
+        """pair: in the run's own direction; its alignment is None where a side is blank"""
+        found = {shift: set[Link]() for shift in shifts}
+        if alignment is None:
             return found
-        return {shift: {(i, j) for j, i in links} for shift, links in found.items()}
-
-    def _merged(self, source: str, target: str, shifts: Iterable[int]) -> dict[int, Alignment]:
-        pair = (target, source) if self.backward else (source, target)
-        found = self.translator.align(*pair, head=self.head).alignment
-        if found is None:
-            return {}
         words = self.translator.words(*pair)
-        return {shift: merge_words(shift_rows(found, shift), *words) for shift in shifts}
+        for shift in shifts:
+            merged = merge_words(shift_rows(alignment, shift), *words)
+            links = word_links(merged, threshold=self.threshold)
+            found[shift] = {(i, j) for j, i in links} if self.backward else links
+        return found
 
 
 def word_counts(pairs: Iterable[SentencePair]) -> list[tuple[int, int]]:

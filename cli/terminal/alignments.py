@@ -21,8 +21,8 @@ def aligned_translations(
         return
     with rereadable(source, target, notify=note):
         survey_pair(source, target)  # unequal counts are refused before anything is written
-        for pair in read_pairs(source, target):
-            yield translator.align(*pair, head=head)
+        for pairs in available_chunks(read_pairs(source, target)):
+            yield from translator.align_all(pairs, head=head)
 
 
 def write_alignment(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.runs.directory import RunDirectory
-from cli.runs.translator import Translator, available_chunks
+from cli.runs.translator import CHUNK, Translator, available_chunks
 from cli.runs.word_links import (
     SHIFTS,
     Linker,
@@ -129,10 +129,10 @@ class Direction:
         """The links of all pairs, with a progress bar."""
         with progress() as bar:
             task = bar.add_task("aligning", total=len(pairs))
-            found = []
-            for pair in pairs:
-                found.append(self.linker.links(*pair, self.shifts))
-                bar.advance(task)
+            found = list[LinksByShift]()
+            for begin in range(0, len(pairs), CHUNK):
+                found += self.linker.links(pairs[begin : begin + CHUNK], self.shifts)
+                bar.update(task, completed=len(found))
         return found
 
 
@@ -212,10 +212,11 @@ def _write_links(
 ) -> None:
     """One line of Pharaoh links for each pair; the shift of both directions must be known."""
     assert forward.shift is not None and backward.shift is not None
-    for pair in pairs:
-        there = forward.linker.links(*pair, forward.shifts)[forward.shift.rows]
-        back = backward.linker.links(*pair, backward.shifts)[backward.shift.rows]
-        write_line(pharaoh_line(symmetrize(there, back, method)))
+    for chunk in available_chunks(pairs):
+        there, back = (each.linker.links(chunk, each.shifts) for each in (forward, backward))
+        for ours, theirs in zip(there, back, strict=True):
+            both = ours[forward.shift.rows], theirs[backward.shift.rows]
+            write_line(pharaoh_line(symmetrize(*both, method)))
 
 
 def _read_reference_links(

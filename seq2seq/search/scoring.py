@@ -1,11 +1,13 @@
-"""Log-probabilities of given translations, in batches: forced decoding without its alignments."""
+"""Forced decoding of given translations in batches: their log-probabilities and attention."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from seq2seq.batch import BOS, EOS, PAD
+from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
 
 _BATCH_TOKENS = 4096  # of the padded sources and targets of a batch together
@@ -31,12 +33,35 @@ def score_ids(
     found: list[list[float]] = [[] for _ in sources]
     with torch.inference_mode():
         for chosen in _batches(sources, targets, batch_tokens):
-            scores = _score_batch(
+            scores, _ = _force_batch(
                 single, [sources[i] for i in chosen], [targets[i] for i in chosen]
             )
             for i, values in zip(chosen, scores, strict=True):
                 found[i] = values
     return found
+
+
+def force_ids(
+    single: SingleModel,
+    sources: Sequence[Ids],
+    targets: Sequence[Ids],
+    *,
+    batch_tokens: int = _BATCH_TOKENS,
+) -> list[Hypothesis]:
+    """`force` for many pairs, in batches as `score_ids` makes them; results in the same order."""
+    found: dict[int, Hypothesis] = {}
+    with torch.inference_mode():
+        for chosen in _batches(sources, targets, batch_tokens):
+            scores, weights = _force_batch(
+                single, [sources[i] for i in chosen], [targets[i] for i in chosen]
+            )
+            for row, i in enumerate(chosen):
+                ids, total = (*targets[i], EOS), math.fsum(scores[row])
+                spread = None
+                if weights is not None:
+                    spread = single.spread_weights(weights[row, : len(ids)], sources[i])
+                found[i] = Hypothesis(ids, total, total, spread)
+    return [found[i] for i in range(len(sources))]
 
 
 def _batches(
@@ -57,19 +82,24 @@ def _batches(
         yield batch
 
 
-def _score_batch(
+def _force_batch(
     single: SingleModel, sources: Sequence[Ids], targets: Sequence[Ids]
-) -> list[list[float]]:
+) -> tuple[list[list[float]], Tensor | None]:
+    """Log-probabilities of each target, and weights [B, T, S'] on the CPU."""
     labels = [[*target, EOS] for target in targets]
     width = max(map(len, labels))
     inputs = [[BOS, *row[:-1], *[PAD] * (width - len(row))] for row in labels]
     memory = single.encode(sources)
-    readouts, _ = single.model.decoder.unroll(torch.tensor(inputs, device=single.device), memory)
+    readouts, weights = single.model.decoder.unroll(
+        torch.tensor(inputs, device=single.device), memory
+    )
     lengths = torch.tensor([len(row) for row in labels])
     real = (torch.arange(width) < lengths.unsqueeze(1)).to(readouts.device)  # [B, T]
     flat = torch.tensor([number for row in labels for number in row], device=readouts.device)
     scores = _log_probabilities(single, readouts[real], flat)  # [P] on the CPU
-    return [part.tolist() for part in torch.split(scores, lengths.tolist())]
+    attended = single.head_weights(weights)
+    split = [part.tolist() for part in torch.split(scores, lengths.tolist())]
+    return split, None if attended is None else attended.cpu()
 
 
 def _log_probabilities(single: SingleModel, readouts: Tensor, labels: Tensor) -> Tensor:

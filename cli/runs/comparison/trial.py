@@ -143,8 +143,7 @@ def _alignment_quality(
     reference_links = parse_reference_links(
         lines, name=str(task.test.reference_links), sentences=len(pairs)
     )
-    linker = Linker(translator=translator)
-    found = [linker.links(pair.source, pair.target, SHIFTS) for pair in pairs]
+    found = Linker(translator=translator).links(pairs, SHIFTS)
     shift = choose_shift(found, reference_links)
     return {"aer": shift.error_rates[shift.rows], "aer_shift": shift.rows}
 

@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 from searching import forced, translate
-from tiny import ATTENTIVE, EVERY_KIND, LUONG, tiny_model
+from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, EVERY_KIND, LUONG, tiny_model
 
 from seq2seq.batch import EOS
 from seq2seq.config import SearchConfig
 from seq2seq.search import scoring
 from seq2seq.search.inference import SingleModel
-from seq2seq.search.scoring import score_ids
+from seq2seq.search.scoring import force_ids, score_ids
+from seq2seq.search.translation import force
 
 SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4], [6, 5]]
 TARGETS = [[4], [9, 9, 9, 9], [], [5, 10], [7, 8, 4], [6]]
@@ -54,6 +55,30 @@ def test_batches_change_neither_the_order_nor_the_scores(options, output_ids, mo
         assert [len(each) for each in found] == [len(target) + 1 for target in targets]
         for score, alone in zip(found, expected, strict=True):
             assert score == pytest.approx(alone, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"encoder": "pyramid", "layers": 2}, {"heads": 2}], ids=str
+)
+@pytest.mark.parametrize("kind", [EVERY_KIND[0], LUONG[4], BAHDANAU[3], CONDITIONAL[2]], ids=str)
+def test_weights_in_batches_are_those_of_each_pair_alone(kind, options):
+    if kind.attention == "none" and "heads" in options:
+        pytest.skip("no attention has no heads")
+    if "layers" in options and kind.attention == "conditional":
+        options = options | {"query_layer": "bottom"}
+    single = SingleModel(
+        tiny_model(kind, encoder_size=4, **options), head=1 if "heads" in options else None, tags=1
+    )
+    expected = [force(single, *pair) for pair in zip(SOURCES, TARGETS, strict=True)]
+    for batch_tokens in (1, 25, 10_000):
+        found = force_ids(single, SOURCES, TARGETS, batch_tokens=batch_tokens)
+        for batched, alone in zip(found, expected, strict=True):
+            assert batched.ids == alone.ids
+            assert batched.log_probability == pytest.approx(alone.log_probability, abs=1e-12)
+            if alone.weights is None:
+                assert batched.weights is None
+            else:
+                torch.testing.assert_close(batched.weights, alone.weights, atol=1e-12, rtol=0)
 
 
 def test_batches_of_pairs_stay_within_the_budget():
