@@ -18,6 +18,7 @@ class Format(StrEnum):
     JSON = "json"
     HTML = "html"
     SVG = "svg"
+    NPZ = "npz"
 
 
 TargetArgument = Annotated[
@@ -32,7 +33,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         help="A drawing for the terminal, Pharaoh links (source-target word numbers), one JSON "
-        "object per line, a page that needs no network (html), or a picture (svg).",
+        "object per line, a page that needs no network (html), a picture (svg), or a NumPy archive "
+        "(npz).",
     ),
 ]
 PiecesOption = Annotated[
@@ -63,7 +65,9 @@ CompareOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the page or picture to this file."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the page, picture or archive to this file."
+    ),
 ]
 HistoryOption = Annotated[
     bool,
@@ -144,8 +148,9 @@ def align(
         overwrite=overwrite,
     )
     links = asked.is_measured or with_reverse is not None
-    links = links or format_ in (Format.PHARAOH, Format.JSON)
-    shown.refuse_contradictions(links=links, inputs=[source, target, *(compare or ())])
+    links = links or format_ in (Format.PHARAOH, Format.JSON, Format.NPZ)
+    inputs = [source, target, *(compare or ())]
+    shown.refuse_contradictions(links=links, archive=format_ is Format.NPZ, inputs=inputs)
 
     def load(path: Path, checkpoint: str) -> translator.Translator:
         return translator.Translator.load(
@@ -177,11 +182,15 @@ def align(
             as_json={"run": str(run), **model.provenance} if json else None,
         )
         return
-    for number, translation in enumerate(
-        alignments.aligned_translations(model, source, target, head=selection.search_head), start=1
-    ):
+    found = alignments.aligned_translations(model, source, target, head=selection.search_head)
+    shifted = (translation.shifted(rows) for translation in found)
+    if format_ is Format.NPZ:
+        assert output is not None
+        alignments.write_alignment_archive(shifted, output, pieces=pieces)
+        return
+    for number, translation in enumerate(shifted, start=1):
         alignments.write_alignment(
-            translation.shifted(rows),
+            translation,
             number,
             as_json=format_ is Format.JSON,
             pieces=pieces,

@@ -1,4 +1,4 @@
-"""Alignments of translations, written as Pharaoh links or JSON."""
+"""Alignments of translations, written as Pharaoh links, as JSON or as a NumPy archive."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,8 @@ from cli.terminal.console import note, write_json, write_line
 from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, survey_pair
 from data.inputs import rereadable
-from seq2seq.evaluation.alignment import merge_pieces, pharaoh, to_json
+from seq2seq.evaluation.alignment import Alignment, merge_pieces, pharaoh, to_json
+from seq2seq.evaluation.alignment_archive import write_archive
 
 
 def aligned_translations(
@@ -35,11 +36,29 @@ def write_alignment(
 ) -> None:
     """Write the alignment of one translation to stdout; `number` counts lines from 1."""
     warn_if_truncated(translation, line=number)
-    alignment = translation.candidates[0].alignment if translation.candidates else None
-    if alignment is not None and not pieces:
-        alignment = merge_pieces(alignment)
+    alignment = _alignment_of(translation, pieces=pieces)
     if not as_json:
         write_line(pharaoh(alignment, threshold=threshold) if alignment else "")
     else:
         value = {"schema_version": 1, "source": translation.source, "target": translation.text}
         write_json(value | {"alignment": to_json(alignment) if alignment else None})
+
+
+def write_alignment_archive(
+    translations: Iterator[Translation], output: Path, *, pieces: bool
+) -> None:
+    """Write the alignments of all translations to a file, whole or not at all."""
+
+    def alignments() -> Iterator[Alignment | None]:
+        for number, translation in enumerate(translations, start=1):
+            warn_if_truncated(translation, line=number)
+            yield _alignment_of(translation, pieces=pieces)
+
+    write_archive(output, alignments())
+    note(f"written to {output}")
+
+
+def _alignment_of(translation: Translation, *, pieces: bool) -> Alignment | None:
+    """That of the best translation, of words unless pieces are asked for; None for a blank line."""
+    alignment = translation.alignment
+    return alignment if alignment is None or pieces else merge_pieces(alignment)

@@ -66,17 +66,24 @@ class PictureRequest:
     output: Path | None  # None: standard output
     overwrite: bool
 
-    def refuse_contradictions(self, *, links: bool, inputs: Sequence[Path | None]) -> None:
+    def refuse_contradictions(
+        self, *, links: bool, archive: bool, inputs: Sequence[Path | None]
+    ) -> None:
         """Raises ConfigError for options that would have no effect, or cannot be used together.
 
         links: whether links or tables for programs are written instead
+        archive: whether these are a NumPy archive, which has to be a file
         inputs: files that must not be written over
         """
+        if archive and (self.output is None or is_standard_output(self.output)):
+            raise ConfigError(
+                "a NumPy archive has to be a file", hint="name it: --output alignments.npz"
+            )
         if self.output is not None:
-            if links or self.form == "table":
+            if not archive and (links or self.form == "table"):
                 raise ConfigError(
-                    "--output is for pages and pictures",
-                    hint="use --format html or svg, or redirect standard output",
+                    "--output is for pages, pictures and archives",
+                    hint="use --format html, svg or npz, or redirect standard output",
                 )
             own = RunDirectory.open(self.run).own_files
             refuse_output(

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from journey import train
 from program import call, succeed
 
 from seq2seq.evaluation.alignment import parse_pharaoh
+from seq2seq.evaluation.alignment_archive import read_archive
 from seq2seq.evaluation.link_quality import alignment_error_rate
 
 
@@ -140,3 +142,33 @@ def test_what_cannot_be_done_is_refused(options, code, said, run, corpus, refere
     result = call("align", run, corpus.valid[0], *(values.get(each, each) for each in options))
     assert (result.code, result.out) == (code, ""), result.err
     assert said in result.err and "hint: " in result.err
+
+
+def test_an_archive_has_what_the_json_has(run, corpus, tmp_path):
+    text = tmp_path / "text"
+    text.write_text("red dog\n\nthe cat quinces\n")
+    path = tmp_path / "attention.npz"
+    for options in ([], ["--pieces"]):
+        arguments = ("align", run, text, *options)
+        written = call(*arguments, "--format", "npz", "--output", path, "--overwrite")
+        assert (written.code, written.out) == (0, ""), written.err
+        lines = [json.loads(line) for line in call(*arguments, "--format", "json").lines]
+        assert len(lines) == 3
+        for line, found in zip(lines, read_archive(path), strict=True):
+            if line["alignment"] is None:
+                assert found is None
+                continue
+            assert list(found.source) == line["alignment"]["source"]
+            assert list(found.target) == line["alignment"]["target"]
+            np.testing.assert_allclose(found.weights, line["alignment"]["weights"], atol=6e-5)
+
+
+def test_an_archive_has_to_be_a_file_of_its_own(run, corpus, tmp_path):
+    arguments = ("align", run, corpus.valid[0], "--format", "npz")
+    for options in ((), ("--output", "-")):
+        refused = call(*arguments, *options)
+        assert (refused.code, refused.out) == (2, "") and "has to be a file" in refused.err
+    taken = tmp_path / "taken.npz"
+    taken.write_text("precious")
+    refused = call(*arguments, "--output", taken)
+    assert refused.code == 2 and taken.read_text() == "precious"
