@@ -55,6 +55,7 @@ OPTIONS: dict[str, Sequence[str]] = {
     "train": ("--threads", "1", "--set", "training.updates=2"),
     "align": ("--format", "json", "--threads", "1"),
     "align compare": ("--threads", "1"),  # in place of those above, where it is given
+    "align output": ("--format", "html", "--threads", "1"),
     "align reference": ("--threads", "1"),
     "align with_reverse": ("--format", "pharaoh", "--threads", "1"),
     "evaluate": ("--threads", "1",),
