@@ -20,9 +20,10 @@ from cli.runs.comparison.plan import Plan, check_folder, default_threads, tasks_
 from cli.runs.comparison.trial import Task
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.progress import clock_time
-from cli.terminal.console import note, warn, write_line
+from cli.terminal.console import note, write_line
 from cli.terminal.screen import stderr_console
 from seq2seq.system.figures import counted
+from seq2seq.system.visible import visible
 
 
 def print_plan(path: Path, plan: Plan, *, device: str, threads: int | None, jobs: int) -> None:
@@ -160,7 +161,7 @@ class _View:
                 row.scores = f"perplexity {perplexity:.2f}"
                 row.scores += "" if bleu is None else f"  BLEU {bleu:.1f}"
             case {"event": "translating"}:
-                row.progress, row.text = 1.0, "translating the test set"
+                row.progress, row.text = 1.0, "translating"
             case {"event": "done"}:
                 del self._rows[task.name]
                 self._done.append(task)
@@ -171,10 +172,18 @@ class _View:
         assert result
         count = f"{len(self._done)}/{len(self._tasks)}"
         if result.status != "complete":
-            warn(f"{trial.name}: {result.status}: {result.ended} ({count})")
+            self._say(f"warning: {trial.name}: {result.status}: {result.ended} ({count})")
         elif result.bleu and result.chrf:
             scores = f"BLEU {result.bleu.score:.2f}, chrF {result.chrf.score:.2f}"
-            note(f"{trial.name}: {scores}, {clock_time(result.seconds)} ({count})")
+            self._say(f"{trial.name}: {scores}, {clock_time(result.seconds)} ({count})")
+
+    def _say(self, line: str) -> None:
+        """One line, above the live view where there is one."""
+        if not self._console.is_terminal:
+            note(line)
+            return
+        with suppress(OSError):
+            self._console.print(Text(visible(line)), soft_wrap=True)
 
     def redraw(self) -> None:
         if self._console.is_terminal:
@@ -185,7 +194,9 @@ class _View:
         table = Table.grid(padding=(0, 2))
         for row in rows:
             bar = ProgressBar(total=1.0, completed=row.progress, width=16)
-            table.add_row(Text(row.task.name), bar, Text(row.text), Text(row.scores))
+            texts = (Text(text, no_wrap=True) for text in (row.task.name, row.text, row.scores))
+            name, text, scores = texts
+            table.add_row(name, bar, text, scores)
         total = self._share_done()
         bar = ProgressBar(total=1.0, completed=total, width=16)
         summary = f"{len(self._done)} of {counted(len(self._tasks), 'trial')}"

@@ -5,8 +5,6 @@ from datetime import date
 from html import escape
 from importlib import resources
 
-import numpy as np
-
 from cli.runs.report.content import AlignedSentence, DifferingSentence, ReportContent
 from cli.terminal.report.charts import Chart, charts
 from cli.terminal.report.pictures import NARROW, WIDE, page_svg
@@ -19,13 +17,14 @@ from cli.terminal.report.tables import (
     score_table,
     setting_table,
 )
-from seq2seq.evaluation.alignment import Alignment, display_labels
+from seq2seq.evaluation.alignment import display_labels
 from seq2seq.evaluation.words import word_changes
+from seq2seq.rendering.panels import Panel, Sentence
+from seq2seq.rendering.svg import svg
 
 _CURVES = ("chrf-curve", "bleu-curve", "perplexity-curve")
 _ATTENTION = ("entropy-curve", "monotonicity-curve")
 _LENGTH = ("bleu-by-length", "chrf-by-length")
-_SHADES = 8
 
 
 def html_page(content: ReportContent) -> str:
@@ -170,11 +169,8 @@ def _changes(reference: str, hypothesis: str) -> str:
 
 
 def _aligned(each: AlignedSentence) -> str:
-    maps = "".join(
-        f"<figure class='alignment'><figcaption>{escape(name)}</figcaption>"
-        f"{_alignment(alignment, name)}</figure>"
-        for name, alignment in each.alignments.items()
-    )
+    """The attention of each system, by the pictures of `align --format svg`."""
+    maps = "".join(_weights(each, name) for name in each.alignments)
     return (
         f'<article class="sentence"><h3>Line {each.line:,}</h3><dl>'
         f'<dt>source</dt><dd dir="auto">{escape(each.source)}</dd>'
@@ -183,28 +179,9 @@ def _aligned(each: AlignedSentence) -> str:
     )
 
 
-def _alignment(alignment: Alignment, name: str) -> str:
-    """Target words as rows, source words as columns; the largest weight of a row has a mark."""
-    columns = "".join(
-        f'<th scope="col"><span dir="auto">{escape(label)}</span></th>'
-        for label in display_labels(alignment.source)
-    )
-    rows = []
-    for label, weights in zip(display_labels(alignment.target), alignment.weights, strict=True):
-        best = int(np.argmax(weights)) if weights.size else -1
-        cells = "".join(
-            f'<td class="w{_shade(weight)}" title="{weight:.2f}">{"•" if i == best else ""}</td>'
-            for i, weight in enumerate(weights.tolist())
-        )
-        rows.append(f'<tr><th scope="row" dir="auto">{escape(label)}</th>{cells}</tr>')
+def _weights(each: AlignedSentence, name: str) -> str:
+    panel = Panel(name, each.alignments[name])
+    target = " ".join(display_labels(panel.alignment.target))
+    picture = svg([Sentence(each.line, each.source, ((target, panel),))])
     label = escape(f"attention of {name}", quote=True)
-    return (
-        f'<div class="table" tabindex="0" role="region" aria-label="{label}">'
-        f'<table class="weights"><thead><tr><td></td>{columns}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _shade(weight: float) -> int:
-    """A class of the style sheet, from 0 to 7; small weights are made visible."""
-    return min(_SHADES - 1, int(_SHADES * max(weight, 0.0) ** 0.6))
+    return f'<div class="table" tabindex="0" role="region" aria-label="{label}">{picture}</div>'

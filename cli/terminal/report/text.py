@@ -16,7 +16,7 @@ from cli.terminal.report.tables import (
 )
 from seq2seq.evaluation.words import word_changes
 from seq2seq.rendering.drawing import plain_text
-from seq2seq.rendering.text import draw_alignment
+from seq2seq.rendering.panels import Panel, arrange
 from seq2seq.system.figures import sparkline
 
 _MARKS = {"same": "{}", "missing": "[-{}-]", "added": "{{+{}+}}"}
@@ -72,10 +72,10 @@ def _aligned(each: AlignedSentence, width: int) -> Iterator[str]:
     yield f"ALIGNMENT OF LINE {each.line:,}"
     yield f"source     {each.source}"
     yield f"reference  {each.reference}"
-    for name, alignment in each.alignments.items():
-        yield name
-        yield from plain_text(draw_alignment(alignment, width=width)).rstrip("\n").split("\n")
-    yield ""
+    panels = [Panel(name, alignment) for name, alignment in each.alignments.items()]
+    for drawing in arrange(panels, width=width):
+        yield from plain_text(drawing).rstrip("\n").split("\n")
+        yield ""
 
 
 def _differing(each: DifferingSentence, names: Sequence[str]) -> Iterator[str]:

@@ -149,14 +149,14 @@ def test_a_page_has_what_it_is_about(of_runs):
         "Words", "Settings that differ", "How it was made",
     ]  # fmt: skip
     # after 20 updates neither writes a word of a reference, so that no sentence is better
-    assert page.count('<table class="weights">') == 3
+    assert page.count("<title>Weights of source words") == 3
 
 
 def test_tables_can_be_reached_by_the_keyboard_and_charts_are_described(of_runs):
     outline = outline_of(html_page(of_runs))
     regions = [values for tag, values in outline.tags if values.get("class") == "table"]
     assert regions and all(each["tabindex"] == "0" and each["aria-label"] for each in regions)
-    images = [values for _, values in outline.tags if values.get("role") == "img"]
+    images = [values for tag, values in outline.tags if (tag, values.get("role")) == ("div", "img")]
     assert len(images) >= 2 * 7 and all(each["aria-label"] for each in images)
 
 
@@ -190,9 +190,6 @@ def test_colours_have_the_contrast_of_wcag(scheme):
     assert contrast(found["added-ink"], found["added"]) >= 4.5
     for number in range(6):  # success criterion 1.4.11: graphics, 3 to 1
         assert contrast(found[f"series-{number}"], found["paper"]) >= 3
-    for number in range(8):
-        mark = found["mark" if number < 4 else "mark-dark"]
-        assert contrast(mark, found[f"w{number}"]) >= 3, number
 
 
 # Charts
