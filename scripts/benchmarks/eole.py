@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job import Job, write_json
+from benchmarks.job import Job, Search, write_json
 from benchmarks.opennmt import corpus_settings, train_watched, training_settings
 
 NAME = "Eole"
@@ -58,11 +58,13 @@ def train(job: Job) -> dict[str, Any]:
     return train_watched(job, program, lambda: run(TrainConfig(**chosen)))
 
 
-def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
+def translation(job: Job, mark: float, source: Path, output: Path, *, search: Search) -> list[str]:
     """The arguments to translate a file of pieces with its own Python."""
+    held = ["--min_length", str(search.length), "--max_length", str(search.length)]
     model = job.folder / "model" / f"step_{mark:.0f}"
     return [
         "-m", "eole.bin.main", "predict", "--model_path", str(model), "--src", str(source),
-        "--output", str(output), "--beam_size", "5", "--length_penalty", "avg",
-        "--batch_size", "64", "--batch_type", "sents",
+        "--output", str(output), "--beam_size", str(search.beam), "--length_penalty", "avg",
+        "--batch_size", str(search.batch_sentences), "--batch_type", "sents",
+        *(held if search.length is not None else []),
     ]  # fmt: skip

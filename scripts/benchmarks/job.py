@@ -1,4 +1,4 @@
-"""What all systems have in common, and the description of one training."""
+"""What all systems have in common, and the descriptions of a training and of a search."""
 
 from __future__ import annotations
 
@@ -78,6 +78,20 @@ class Job:
     def result(self) -> Path:
         """The file that the training writes at its end: times and counts, and what was trained."""
         return self.folder / "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What every system is asked for."""
+
+    beam: int = 5
+    batch_sentences: int = 64
+    length: int | None = None  # pieces of every translation; None: as long as the model wants
+
+    @property
+    def name(self) -> str:
+        lengths = "natural lengths" if self.length is None else f"{self.length} pieces"
+        return f"beam {self.beam}, batches of {self.batch_sentences}, {lengths}"
 
 
 def write_json(path: Path, values: object) -> Path:

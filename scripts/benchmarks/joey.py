@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job import Job, write_json
+from benchmarks.job import Job, Search, write_json
 from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks, then_stop
 
 NAME = "Joey NMT"
@@ -162,9 +162,12 @@ def _checkpoint(job: Job, mark: float) -> Path:
     return job.folder / f"mark-{mark:.0f}.ckpt"
 
 
-def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
+def translation(job: Job, mark: float, source: Path, output: Path, *, search: Search) -> list[str]:
     """The arguments to translate with its own Python; it reads pieces from standard input."""
     chosen = settings(job)
+    chosen["testing"] |= {"beam_size": search.beam, "batch_size": search.batch_sentences}
+    if search.length is not None:
+        chosen["testing"] |= {f"{bound}_output_length": search.length for bound in ("min", "max")}
     chosen["testing"]["load_model"] = str(_checkpoint(job, mark))
     config = write_json(job.folder / f"translate-{mark:.0f}.yaml", chosen)
     return ["-m", "joeynmt", "translate", str(config), "-o", str(output)]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job import Job, write_json
+from benchmarks.job import Job, Search, write_json
 from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks, synchronized_clock
 
 NAME = "OpenNMT-py"
@@ -83,12 +83,14 @@ def train(job: Job) -> dict[str, Any]:
     return train_watched(job, program, lambda: run(options))
 
 
-def translation(job: Job, mark: float, source: Path, output: Path) -> list[str]:
+def translation(job: Job, mark: float, source: Path, output: Path, *, search: Search) -> list[str]:
     """The arguments to translate a file of pieces with its own Python."""
+    held = ["-min_length", str(search.length), "-max_length", str(search.length)]
     return [
         "-m", "onmt.bin.translate", "-model", str(job.folder / f"model_step_{mark:.0f}.pt"),
-        "-src", str(source), "-output", str(output), "-beam_size", "5",
-        "-length_penalty", "avg", "-batch_size", "64", "-batch_type", "sents",
+        "-src", str(source), "-output", str(output), "-beam_size", str(search.beam),
+        "-length_penalty", "avg", "-batch_size", str(search.batch_sentences),
+        "-batch_type", "sents", *(held if search.length is not None else []),
     ]  # fmt: skip
 
 

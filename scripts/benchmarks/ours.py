@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.job import Job
+from benchmarks.job import Job, Search
 from benchmarks.timer import Counts, StopTraining, UpdateTimer, synchronized_clock, then_stop
 
 if TYPE_CHECKING:
@@ -128,6 +128,38 @@ def translation(job: Job, run: Path, source: Path, references: Path, output: Pat
     return [
         _program(), "evaluate", str(run), str(source), str(references), "--beam", "5",
         "--output", str(output), "--overwrite", "--threads", str(job.threads),
+    ]  # fmt: skip
+
+
+def training_of_sizes(job: Job, run: Path, *, minutes: float) -> list[str]:
+    """The command that trains a model of the sizes that every system has."""
+    chosen = settings(job)
+    chosen["training"] |= {"minutes": minutes, "validate_every": None, "patience": 0}
+    options = [
+        f"--set={section}.{name}={_toml(value)}"
+        for section, values in chosen.items()
+        for name, value in values.items()
+        if value is not None and name != "seed"
+    ]
+    return [
+        _program(), "train", str(job.store), str(run), "--recipe", "small",
+        "--seed", str(job.seed), "--threads", str(job.threads), *options,
+    ]  # fmt: skip
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def search_command(
+    job: Job, run: Path, source: Path, search: Search, options: Sequence[str]
+) -> list[str]:
+    """The command that translates a file with a run's best checkpoint."""
+    held = [f"--set=search.{bound}_length={search.length}" for bound in ("min", "max")]
+    return [
+        _program(), "translate", str(run), str(source), "--beam", str(search.beam),
+        f"--set=search.batch_sentences={search.batch_sentences}", "--threads", str(job.threads),
+        *(held if search.length is not None else []), *options,
     ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sacrebleu.metrics.bleu import BLEU
 
 from benchmarks import corpus, measurement, ours
-from benchmarks.job import Job
+from benchmarks.job import Job, Search
 from cli.runs.config import read_recipe
 from cli.runs.directory import RunDirectory
 from cli.runs.history import AverageLine
@@ -73,7 +73,8 @@ def measure_peer(
 def translate(job: Job, python: Path, mark: float, pieces: Path) -> list[str]:
     """The translations, as pieces, by a peer's checkpoint of a mark."""
     output = job.folder / f"translations-{mark:.0f}.pieces"
-    arguments = import_module(f"benchmarks.{job.system}").translation(job, mark, pieces, output)
+    peer = import_module(f"benchmarks.{job.system}")
+    arguments = peer.translation(job, mark, pieces, output, search=Search())
     command([str(python), *arguments], job, log_of(output), standard_input=pieces)
     return list(read_lines(output))
 

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine
+from benchmarks import decoding, machine
 from benchmarks.job import Job
-from benchmarks.measurement import Measurement, ratio, speed, systems
+from benchmarks.measurement import Measurement, Spread, ratio, speed, systems
 
 
 def show_training(
@@ -63,6 +63,53 @@ def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str) -> No
         "run, their rates halve when perplexity stalls",
         f"BLEU {rows[0]['signature']}",
     )
+
+
+def show_decoding(measured: Sequence[decoding.Measurement], job: Job, *, minutes: float) -> None:
+    """Print a table for each search that was asked for, and the conditions."""
+    console = _console()
+    for search in dict.fromkeys(each.search for each in measured):
+        console.print(decoding_table([each for each in measured if each.search == search]))
+    _lines(
+        console,
+        f"models of the benchmark's sizes, trained for {minutes:g} minutes; {job.threads} threads; "
+        "whole processes, less the time of the first sentence alone",
+        f"load average before each run: {', '.join(f'{each.load:.2f}' for each in measured)}",
+    )
+
+
+def decoding_table(measured: Sequence[decoding.Measurement]) -> Table:
+    """Sentences a second, and the ratio of each system to every peer, round by round."""
+    table = Table(title=f"Translation, {measured[0].search}")
+    names = list(dict.fromkeys(each.system for each in measured))
+    peers = [name for name in names if not name.startswith("ours")]
+    table.add_column("system")
+    for heading in (
+        "sentences/s\nmedian", "min to max", "BLEU", "first sentence\nseconds",
+        *(f"/ {name_of(name)}" for name in peers),
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    speeds = {
+        name: {m.round: m.sentences_per_second for m in measured if m.system == name}
+        for name in names
+    }
+    for name in names:
+        found = Spread.of(list(speeds[name].values()))
+        first = next(each for each in measured if each.system == name)
+        startup = Spread.of([each.startup for each in measured if each.system == name])
+        over = [
+            Spread.of([speed / speeds[peer][number] for number, speed in speeds[name].items()])
+            for peer in peers
+        ]
+        table.add_row(
+            name if name.startswith("ours") else name_of(name),
+            f"{found.median:.1f}",
+            f"{found.least:.1f} to {found.most:.1f}",
+            "" if first.bleu is None else f"{first.bleu:.1f}",
+            f"{startup.median:.1f}",
+            *(f"{each.median:.2f}" for each in over),
+        )
+    return table
 
 
 def _lines(console: Console, *lines: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from benchmarks import (
     corpus,
+    decoding,
     eole,
     joey,
     measurement,
@@ -20,7 +21,7 @@ from benchmarks import (
     quality,
     report,
 )  # fmt: skip
-from benchmarks.job import Job, Regime, Sizes
+from benchmarks.job import Job, Regime, Search, Sizes
 from benchmarks.measurement import Measurement, Spread
 from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks, then_stop
 
@@ -383,3 +384,48 @@ def test_what_was_measured_for_the_same_request_is_not_measured_again(tmp_path):
     assert quality.cached(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
     assert quality.cached(path, {"minutes": 5, "place": tmp_path}, measure) == [{"bleu": 41.0}]
     assert quality.cached(path, {"minutes": 9, "place": tmp_path}, measure) == [{"bleu": 42.0}]
+
+
+# --- translation
+
+
+@pytest.mark.parametrize("module", [opennmt, eole])
+def test_a_peer_is_asked_for_the_same_search(module, tmp_path):
+    asked = Search(beam=3, batch_sentences=7, length=11)
+    words = module.translation(job(tmp_path), 60, tmp_path / "in", tmp_path / "out", search=asked)
+    given = {name.lstrip("-"): value for name, value in itertools.pairwise(words)}
+    assert (given["beam_size"], given["batch_size"]) == ("3", "7")
+    assert (given["min_length"], given["max_length"]) == ("11", "11")
+    free = module.translation(job(tmp_path), 60, tmp_path / "in", tmp_path / "out", search=Search())
+    assert not [word for word in free if "min_length" in word]
+
+
+def test_joey_is_asked_for_the_same_search(tmp_path):
+    (tmp_path / "job").mkdir()
+    asked = Search(beam=3, batch_sentences=7, length=11)
+    words = joey.translation(job(tmp_path), 60, tmp_path / "in", tmp_path / "out", search=asked)
+    testing = json.loads(Path(words[3]).read_text())["testing"]
+    assert (testing["beam_size"], testing["batch_size"]) == (3, 7)
+    assert (testing["min_output_length"], testing["max_output_length"]) == (11, 11)
+
+
+def test_ours_is_asked_for_the_same_search(tmp_path):
+    words = ours.search_command(
+        job(tmp_path), tmp_path, tmp_path / "in", Search(beam=3, length=11), ["--precision", "int8"]
+    )
+    assert words[words.index("--beam") + 1] == "3" and words[-2:] == ["--precision", "int8"]
+    assert {"--set=search.min_length=11", "--set=search.max_length=11"} <= set(words)
+
+
+def test_speed_leaves_out_what_one_sentence_takes_and_ratios_are_of_one_round():
+    found = [
+        decoding.Measurement(system, "beam 5", number, 99, seconds, 4.0, 30.0, 0.0)
+        for number, slow in ((1, 1), (2, 3))  # the machine is three times slower in round 2
+        for system, seconds in (("ours --precision int8", 11.0 * slow), ("opennmt", 33.0 * slow))
+    ]
+    assert [each.sentences_per_second for each in found] == [9.0, 3.0, 3.0, 1.0]
+    table = report.decoding_table(found)
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == ["ours --precision int8", "OpenNMT-py"]
+    assert cells[1:3] == [["6.0", "2.0"], ["3.0 to 9.0", "1.0 to 3.0"]]
+    assert cells[5] == ["3.00", "1.00"]
