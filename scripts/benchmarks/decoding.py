@@ -25,7 +25,7 @@ from seq2seq.system.files import sha256_of
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A system with its model, and in ours the options of one way to search."""
+    """A system with its model, and in ours the options of one search."""
 
     name: str  # such as "ours in int8"
     job: Job
@@ -85,19 +85,19 @@ def run_of(job: Job) -> Path:
     return job.folder / "run"
 
 
-def variants(trained: Sequence[Trained], ways: Sequence[str]) -> list[Trained]:
-    """The systems, and ours once for each way to search.
+def variants(trained: Sequence[Trained], variant_options: Sequence[str]) -> list[Trained]:
+    """The systems, and ours once for each of the options.
 
-    ways: options of `seq2seq translate`, such as "--precision int8"; "" is its defaults
+    variant_options: options of `seq2seq translate`, such as "--precision int8"; "" is its defaults
     """
     found = []
     for each in trained:
         if not each.is_ours:
             found.append(each)
             continue
-        for way in ways:
-            name = f"ours {way}".strip()
-            found.append(replace(each, name=name, options=tuple(way.split())))
+        for given in variant_options:
+            name = f"ours {given}".strip()
+            found.append(replace(each, name=name, options=tuple(given.split())))
     return found
 
 
