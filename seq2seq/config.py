@@ -617,6 +617,9 @@ class SearchConfig(Section):
     """Words that no translation contains, as in ["Hund", "Katze"]. A word is a run of letters and
     digits; case counts. A longer word that begins with one is written only in pieces none of which
     ends with the banned word."""
+    required_words: tuple[str, ...] = ()
+    """Words or texts of several words that every translation contains, as in ["New York"]; the beam
+    is shared by hypotheses with different parts of them (Post & Vilar, 2018)."""
     vocabulary: str | None = None
     """A text file: no translation has a word that is not in it. Anything but letters and digits is
     free; case counts."""
@@ -682,9 +685,14 @@ def search_problems(config: SearchConfig) -> Iterator[ConfigError]:
             f"{config.beam}",
             hint=f"use --beam {config.diverse_groups} or a multiple of it",
         )
-    for name in ("diverse_groups", "coverage_penalty"):
+    if config.required_words and config.diverse_groups > 1:
+        yield ConfigError(
+            "search.required_words and search.diverse_groups both divide the beam",
+            hint="leave one of them out",
+        )
+    for name in ("diverse_groups", "coverage_penalty", "required_words"):
         if config.sample and getattr(config, name) != SearchConfig.model_fields[name].default:
             yield ConfigError(
-                f"search.{name} is set, but samples are drawn: they are not ranked",
+                f"search.{name} is set, but samples are drawn, not searched",
                 hint=f"leave out --sample or search.{name}",
             )

@@ -1,6 +1,7 @@
 """What translations must be as text, in the pieces of a tokenizer: words, and how a line begins."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data.corpus import read_lines
@@ -17,8 +18,13 @@ def text_rules(tokenizer: Tokenizer, search: SearchConfig) -> TextRules | None:
     Raises ConfigError for what is not one word, and CorpusError for a vocabulary that cannot be
     read.
     """
-    if not search.banned_words and search.vocabulary is None:
+    if not (search.banned_words or search.required_words or search.vocabulary is not None):
         return None
+    for text in search.required_words:
+        if not text.strip():
+            raise ConfigError(
+                "search.required_words has a blank text", hint="give words that are to be written"
+            )
     vocabulary = None
     if search.vocabulary is not None:
         lines = read_lines(Path(search.vocabulary))
@@ -30,7 +36,12 @@ def text_rules(tokenizer: Tokenizer, search: SearchConfig) -> TextRules | None:
                 hint="a word is a run of letters and digits; several are banned one by one",
             )
     banned = frozenset(_words(tokenizer, search.banned_words))
-    return TextRules(spellings=tokenizer.spellings, banned=banned, vocabulary=vocabulary)
+    return TextRules(
+        spellings=tokenizer.spellings,
+        banned=banned,
+        vocabulary=vocabulary,
+        required=tuple(tuple(tokenizer.encode(text)) for text in search.required_words),
+    )
 
 
 def forced_text(tokenizer: Tokenizer, prefix: str) -> ForcedText | None:
@@ -57,12 +68,7 @@ def prefix_rules(
     forced = [forced_text(tokenizer, prefix) for prefix in prefixes]
     if not any(forced):
         return rules
-    return TextRules(
-        spellings=tokenizer.spellings,
-        banned=frozenset() if rules is None else rules.banned,
-        vocabulary=None if rules is None else rules.vocabulary,
-        prefixes=forced,
-    )
+    return replace(rules or TextRules(spellings=tokenizer.spellings), prefixes=forced)
 
 
 def _words(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterable[str]:

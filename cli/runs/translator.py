@@ -437,7 +437,9 @@ class Translator:
 
     def _inference(self, head: int | None, rules: TextRules | None) -> Inference[Any]:
         """The model or ensemble for search; with a shortlist unless rules may need other ids."""
-        free = rules is None or (not rules.prefixes and rules.vocabulary is None)
+        free = rules is None or not (
+            rules.prefixes or rules.required or rules.vocabulary is not None
+        )
         shortlist = self._shortlist if free else None
         first = self._single(self.model, head, shortlist)
         if not self._others:

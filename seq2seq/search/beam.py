@@ -18,6 +18,7 @@ from seq2seq.search.penalties import (
     coverage_penalty,
     length_divisor,
 )
+from seq2seq.search.required import RequiredPhrases
 
 _NO_ID = -1  # in place of an id: the hypothesis is cut because nothing can follow it
 
@@ -41,6 +42,7 @@ def beam_search(
     diversity: float = 0.0,
     forbidden: Sequence[int] = (),
     constraints: Sequence[Constraint] = (),
+    required: RequiredPhrases | None = None,
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
     """The best hypotheses of each sentence, best first; `state` has one row for each sentence.
@@ -69,6 +71,9 @@ def beam_search(
     sentence continued with the same id at this step: diverse beam search with Hamming diversity,
     Vijayakumar et al. (2018), algorithm 1. Neither probabilities nor scores contain that.
 
+    With `required` phrases, which are one of the constraints, the places of the beam go in turn to
+    hypotheses with different numbers of required ids, those with more first.
+
     Ties: what finished earlier comes first, then lower rows of the beam, then lower ids.
     """
     check_max_lengths(rows, max_lengths)
@@ -80,6 +85,8 @@ def beam_search(
         raise ValueError(f"n_best is {n_best}; a beam of {beam} gives 1 to {beam} hypotheses")
     if groups < 1 or beam % groups or diversity < 0:
         raise ValueError(f"{groups} groups with diversity {diversity} in a beam of {beam}")
+    if required is not None and groups > 1:
+        raise ValueError("required phrases need the whole beam, not groups of it")
     width = beam // groups
     if groups > 1:  # each group of a sentence is searched as if it were a sentence
         repeated = torch.arange(rows).repeat_interleave(groups)
@@ -97,12 +104,14 @@ def beam_search(
     previous_ids = torch.full((len(max_lengths),), bos, device=device)  # [B * K]
     while len(beams.sentences):
         output = step(previous_ids, state)
+        progress = None if required is None else required.progress(prefixes)
         best = best_continuations(
             output.logits,
             count=beam + 1,  # also of a group, whose ids the others may have used
             forbidden=forbidden,
             ids=output.ids,
             allowed=all_allowed(constraints, prefixes, output.output_ids) if constraints else None,
+            wanted=None if progress is None else progress.ids,
         )
         totals = beams.extend(best)  # [B, K, C]
         dead_ends, cut = beams.dead_ends(totals)
@@ -112,7 +121,14 @@ def beam_search(
 
         covered = covered.attend(output.weights)
         candidates, ends, continues = _choose(
-            beams, totals, best.ids, eos=eos, width=width, groups=groups, diversity=diversity
+            beams,
+            totals,
+            best.ids,
+            eos=eos,
+            width=width,
+            groups=groups,
+            diversity=diversity,
+            met=None if progress is None else progress.after(best.ids),
         )
         finished.add(ends, candidates, covered.penalties(), beams, length=beams.length + 1)
 
@@ -253,15 +269,19 @@ def _choose(
     width: int,
     groups: int,
     diversity: float,
+    met: Tensor | None = None,
 ) -> tuple[_Candidates, Tensor, Tensor]:
     """The best continuations, and which of them are finished and which are continued: [B, C] each.
+
+    met [B * K, C]: the required ids that each has, which then share the beam
 
     totals [B, K, C], ids [B * K, C]; the groups of a sentence stand beside each other
     """
     last = beams.max_lengths == beams.length + 1  # [B]
     count = 2 * width
     if groups == 1:
-        candidates = beams.rank(totals, ids, count=count)
+        ranks = None if met is None else _in_turn(totals.flatten(1), met.reshape(len(totals), -1))
+        candidates = beams.rank(totals, ids, count=count, ranks=ranks)
         return candidates, *_split_finished(candidates, eos=eos, beam=width, last=last)
     own_ids = ids.reshape(totals.shape)  # [B, K, C]
     used = torch.zeros(int(beams.sentences.max()) // groups + 1, int(ids.max()) + 1)
@@ -305,6 +325,20 @@ def _split_finished(
     continues &= continues.cumsum(dim=1) <= beam
     last = last.unsqueeze(1)
     return ends | (continues & last), continues & ~last
+
+
+def _in_turn(totals: Tensor, met: Tensor) -> Tensor:
+    """Ranks by which the best of each number of required ids come first, then the second best.
+
+    Those with more ids come before those with fewer. totals [B, N], met [B, N] -> [B, N]
+    """
+    order = totals.sort(dim=1, descending=True, stable=True).indices
+    sorted_met = met.gather(1, order)  # [B, N]
+    banks = torch.nn.functional.one_hot(sorted_met, int(met.max()) + 1)  # [B, N, M + 1]
+    position = (banks.cumsum(dim=1) * banks).sum(-1)  # [B, N] from 1, among those with as many
+    ranks = sorted_met - position * (int(met.max()) + 1)
+    in_place = torch.empty_like(totals).scatter_(1, order, ranks.double())
+    return in_place.masked_fill(totals == float("-inf"), float("-inf"))
 
 
 def _or_earlier(searched: Tensor, sentences: Tensor, groups: int) -> Tensor:

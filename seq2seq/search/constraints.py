@@ -122,19 +122,22 @@ class ForcedPrefix:
     _masks: dict[bytes, Tensor] = field(default_factory=dict)  # by what is left of a text
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
-        masks = [
-            self._mask(sentence, written, ids)
-            for sentence, written in zip(
-                prefixes.sentences.tolist(), prefixes.ids.tolist(), strict=True
-            )
-        ]
+        rows = list(zip(prefixes.sentences.tolist(), prefixes.ids.tolist(), strict=True))
+        masks = [self._mask(sentence, written, ids) for sentence, written in rows]
         rest = all_allowed(self.others, prefixes, ids)
         if not any(mask is not None for mask in masks):
             return rest
         free = torch.ones(len(masks), len(ids), dtype=torch.bool) if rest is None else rest
-        return torch.stack(
-            [own if mask is None else mask for mask, own in zip(masks, free, strict=True)]
-        )
+        forced = [
+            own if mask is None else mask | (own & (ids == self.eos) & self._may_end(*row))
+            for mask, own, row in zip(masks, free, rows, strict=True)
+        ]
+        return torch.stack(forced)
+
+    def _may_end(self, sentence: int, written: list[int]) -> bool:
+        """Whether nothing is missing but a mere space."""
+        prefix = self.prefixes[sentence]
+        return prefix is not None and prefix.text == b" " and len(written) == len(prefix.ids)
 
     def _mask(self, sentence: int, written: list[int], ids: Tensor) -> Tensor | None:
         """[V'] while the prefix is not complete, then None."""
@@ -146,8 +149,7 @@ class ForcedPrefix:
         done = b"".join(self.spellings[number] for number in written[len(prefix.ids) :])
         if len(done) >= len(prefix.text):
             return None
-        mask = self._spelling(prefix.text[len(done) :], ids)
-        return mask | (ids == self.eos) if prefix.text == b" " else mask  # or it may end
+        return self._spelling(prefix.text[len(done) :], ids)
 
     def _spelling(self, rest: bytes, ids: Tensor) -> Tensor:
         """The ids that go on with a text: to its end, beyond, or to where others can go on. [V']"""

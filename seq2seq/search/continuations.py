@@ -24,8 +24,11 @@ def best_continuations(
     forbidden: Sequence[int],
     ids: Tensor | None = None,
     allowed: Tensor | None = None,
+    wanted: Tensor | None = None,
 ) -> Continuations:
     """logits [R, V'] -> at least the `count` best ids of each row that may be written, if any.
+
+    `wanted` [R, E] ids come behind them, likely or not, where they may be written; -1 for none.
 
     `ids` [V'], ascending and on the CPU, are those of the logits; None: 0, 1, 2, ... All but the
     `forbidden` ones may be written, in each row only those that are `allowed` [R, V'] (None: all).
@@ -41,12 +44,28 @@ def best_continuations(
         candidates = logits.masked_fill(~allowed.to(logits.device), float("-inf"))
         peak = logits.amax(dim=1, keepdim=True)
     values, columns = _largest(candidates, count + len(forbidden))
+    peak = values[:, :1] if peak is None else peak
+    if wanted is not None:
+        more = _wanted_columns(wanted, columns, logits.shape[1], ids)
+        absent = more < 0
+        chosen = candidates.gather(1, more.clamp(min=0).to(logits.device)).cpu()
+        values = torch.cat([values, chosen.masked_fill(absent, float("-inf"))], dim=1)
+        columns = torch.cat([columns, more.clamp(min=0)], dim=1)
     written = columns if ids is None else ids[columns]
-    total = _log_sum_exp(logits, values[:, :1] if peak is None else peak)
+    total = _log_sum_exp(logits, peak)
     log_probabilities = values.double() - total.double()  # [R, C]
     for banned in forbidden:
         log_probabilities = log_probabilities.masked_fill(written == banned, float("-inf"))
     return Continuations(log_probabilities, written)
+
+
+def _wanted_columns(wanted: Tensor, columns: Tensor, width: int, ids: Tensor | None) -> Tensor:
+    """The column of each wanted id [R, E]; -1 for none, and for one that is there already."""
+    known = torch.arange(width) if ids is None else ids
+    found = torch.searchsorted(known, wanted.contiguous()).clamp(max=width - 1)
+    there = (found.unsqueeze(2) == columns.unsqueeze(1)).any(dim=2)
+    earlier = (found.unsqueeze(2) == found.unsqueeze(1)).tril(-1).any(dim=2)
+    return found.masked_fill(there | earlier | (known[found] != wanted), -1)
 
 
 def refuse_nan(log_probabilities: Tensor) -> None:

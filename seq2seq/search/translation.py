@@ -22,6 +22,7 @@ from seq2seq.search.constraints import (
 from seq2seq.search.greedy import greedy_search
 from seq2seq.search.hypothesis import Hypothesis, StateT
 from seq2seq.search.inference import Inference
+from seq2seq.search.required import Phrase, RequiredPhrases
 from seq2seq.search.sampling import sample, uniform_numbers
 
 _EXTRA_LENGTH = 20  # ids that a translation may have beyond search.max_length_factor
@@ -36,6 +37,7 @@ class TextRules:
     banned: frozenset[str] = frozenset()  # words that are never written
     vocabulary: frozenset[str] | None = None  # the only words that are; None: all
     prefixes: Sequence[ForcedText | None] = ()  # how each translation begins; (): as it likes
+    required: tuple[Phrase, ...] = ()  # ids that each translation contains
 
     def words(self) -> list[Constraint]:
         constraints: list[Constraint] = []
@@ -71,11 +73,19 @@ def translate_ids(
             chosen = by_length[begin : begin + size]
             batch = [sources[i] for i in chosen]
             constraints = _constraints(batch, config, words)
+            required = None
+            if rules is not None and rules.required:
+                required = RequiredPhrases(
+                    rules.required, _max_lengths(batch, config), rules.spellings, EOS
+                )
+                constraints.append(required)
             if rules is not None and rules.prefixes:
                 prefixes = [rules.prefixes[i] for i in chosen]
                 constraints = [ForcedPrefix(prefixes, rules.spellings, EOS, tuple(constraints))]
-            search = _sample if config.sample else _search
-            hypotheses = search(inference, batch, config, n_best, constraints)
+            if config.sample:
+                hypotheses = _sample(inference, batch, config, n_best, constraints)
+            else:
+                hypotheses = _search(inference, batch, config, n_best, constraints, required)
             for i, best in zip(chosen, hypotheses, strict=True):
                 found[i] = [_with_spread_weights(each, inference, sources[i]) for each in best]
     return found
@@ -130,11 +140,12 @@ def _search(
     config: SearchConfig,
     n_best: int,
     constraints: Sequence[Constraint],
+    required: RequiredPhrases | None,
 ) -> list[list[Hypothesis]]:
     """Search one batch. Weights are still over what the encoder returns."""
     state = inference.start(sources)
     max_lengths = _max_lengths(sources, config)
-    if config.beam == 1 and n_best == 1 and not config.coverage_penalty:
+    if config.beam == 1 and n_best == 1 and not config.coverage_penalty and required is None:
         best = greedy_search(
             inference.step,
             state,
@@ -168,6 +179,7 @@ def _search(
         diversity=config.diversity,
         forbidden=_FORBIDDEN,
         constraints=constraints,
+        required=required,
         device=inference.device,
     )
 

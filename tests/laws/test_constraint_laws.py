@@ -23,6 +23,7 @@ from seq2seq.search.constraints import (
     Vocabulary,
 )
 from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.required import RequiredPhrases, contains
 
 Ids = tuple[int, ...]
 Holds = Callable[[Ids, str], bool]
@@ -182,3 +183,65 @@ def test_constraints_behind_a_prefix_hold_from_its_end_on():
         [0], beam=20, n_best=20, max_lengths=[5], constraints=[prefix]
     )
     assert sorted(ended(found)) == [(3, 3, EOS), (3, 3, 4, EOS)]
+
+
+def plainly_required(phrases: Sequence[Ids], spellings: Sequence[bytes]) -> Holds:
+    """Whether all phrases are there, and no piece goes on with the word that one ends in."""
+
+    def holds(ids: Ids, text: str) -> bool:
+        ends = {phrase: [] for phrase in phrases}
+        for phrase, begin in itertools.product(phrases, range(len(ids))):
+            if ids[begin : begin + len(phrase)] == phrase:
+                ends[phrase].append(begin + len(phrase))
+        follow = [ids[end] for found in ends.values() for end in found if end < len(ids)]
+        return all(ends.values()) and not any(
+            re.match(r"\w", spellings[number].decode()) for number in follow
+        )
+
+    return holds
+
+
+def required_phrases(spellings: Sequence[bytes]) -> st.SearchStrategy[tuple[Ids, ...]]:
+    """One or two, each of a piece that begins a word and perhaps one more; none in another."""
+    numbers = range(3, len(spellings))
+    first = st.sampled_from([number for number in numbers if spellings[number][:1] == b" "])
+    more = st.lists(st.sampled_from(numbers), max_size=1)
+    phrase = st.builds(lambda begin, rest: (begin, *rest), first, more)
+    several = st.lists(phrase, min_size=1, max_size=2, unique=True).map(tuple)
+    return several.filter(
+        lambda them: not any(contains(one, other) for one, other in itertools.permutations(them, 2))
+    )
+
+
+@given(st.integers(0, 2**32), pieces, st.data())
+@examples(40)
+def test_a_wide_beam_finds_exactly_what_has_all_required_phrases(seed, pieces, data):
+    spellings = vocabulary_of([" c", *pieces])
+    phrases = data.draw(required_phrases(spellings))
+    required = RequiredPhrases(phrases, [LIMIT], spellings, EOS)
+    logits, beam = history_logits(seed, len(spellings)), (len(spellings) - 3) ** LIMIT + 100
+    options = {"max_lengths": [LIMIT], "constraints": [required], "required": required}
+    (found,) = TableModel(logits).beam([0], beam=beam, n_best=beam, **options)
+    expected = all_that_hold(spellings, plainly_required(phrases, spellings))
+    if len(phrases) == 1:
+        assert {*ended(found)} == expected
+    else:  # of two, the last steps have one order alone
+        assert {*ended(found)} <= expected
+    scores = [each.score for each in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+@given(st.integers(0, 2**32), pieces, st.integers(2, 5), st.data())
+@examples(60)
+def test_a_narrow_beam_finds_every_required_phrase_before_its_last_steps(seed, pieces, beam, data):
+    spellings = vocabulary_of([" c", *pieces])
+    phrases = data.draw(required_phrases(spellings))
+    limits = [20, 25]
+    required = RequiredPhrases(phrases, limits, spellings, EOS)
+    options = {"max_lengths": limits, "constraints": [required], "required": required}
+    model = TableModel(history_logits(seed, len(spellings)))
+    for hypotheses in model.beam(range(2), beam=beam, **options):
+        best = hypotheses[0].ids
+        if best[-1] == EOS:
+            assert all(contains(best, phrase) for phrase in phrases)
+            assert len(best) < 20  # they were not put off until the end

@@ -79,6 +79,23 @@ def test_banned_words_are_in_no_translation(run):
         assert texts and not {*banned} & {word for text in texts for word in text.split()}
 
 
+@pytest.mark.parametrize("settings", [{"beam": 1}, {"beam": 4}], ids=str)
+def test_every_translation_has_the_required_words(run, settings):
+    required = ["ne", "mu pi"]
+    found = translator(run, required_words=required, max_length=30, **settings).translate(
+        LINES, n_best=settings["beam"]
+    )
+    assert found[0].candidates and found[2].candidates
+    for candidate in [c for line in found for c in line.candidates]:
+        assert all(f" {text} " in f" {candidate.text} " for text in required)
+
+
+def test_required_words_come_after_a_prefix(run):
+    lines = [SentencePair("ba ce di", "di ne ")]
+    (found,) = translator(run, required_words=["ne", "mu"], max_length=20).translate(lines)
+    assert found.text.startswith("di ne ") and "mu" in found.text.split()
+
+
 def test_only_words_of_the_vocabulary_are_written(run, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("ba ce\ndi\n")
@@ -92,6 +109,8 @@ def test_what_is_no_word_and_what_cannot_be_read_is_refused(run, tmp_path):
         translator(run, banned_words=["ba ce"])
     with pytest.raises(ConfigError, match="which is not one word"):
         translator(run, banned_words=["!"])
+    with pytest.raises(ConfigError, match="required_words has a blank text"):
+        translator(run, required_words=["ba", " "])
     with pytest.raises(CorpusError, match="does not exist"):
         translator(run, vocabulary=str(tmp_path / "none"))
     assert text_rules(run.tokenizer("target"), SearchConfig()) is None
@@ -102,6 +121,8 @@ def test_settings_that_contradict_each_other_are_refused(run):
         ({"diverse_groups": 2}, "does not divide a beam of 5"),
         ({"max_length": 2, "min_length": 3}, "max_length is 2"),
         ({"sample": True, "coverage_penalty": 0.1}, "samples are drawn"),
+        ({"sample": True, "required_words": ["ba"]}, "samples are drawn"),
+        ({"beam": 4, "diverse_groups": 2, "required_words": ["ba"]}, "both divide the beam"),
     ):
         with pytest.raises(ConfigError, match=message):
             translator(run, **settings)
