@@ -68,7 +68,7 @@ def test_runs_are_compared_beside_each_other(several, plain, prepared):
     assert re.search("^{} +{}$".format(*names), out, re.MULTILINE)
     assert all(f"  ({name})\n" in out for name in names)
     refused = call("align", several, "-", "--compare", prepared, stdin=LINE)
-    assert refused.code == 4 and f"{prepared} is not a run directory" in refused.err
+    assert refused.code == 4 and f"{prepared} is a token store" in refused.err
 
 
 def test_the_history_of_a_sentence_is_forced_to_one_translation(several, corpus):
@@ -144,4 +144,4 @@ def test_a_picture_has_few_tables(several, plain, corpus):
     refused = call("align", several, corpus.valid[0], "--format", "svg", "--head", "all")
     assert (refused.code, refused.out) == (2, "") and "more than 40 tables" in refused.err
     table = call("align", several, "-", "-o", "page.html", stdin=LINE)
-    assert table.code == 2 and "--output is for pages and pictures" in table.err
+    assert table.code == 2 and "--output is for pages, pictures and archives" in table.err
