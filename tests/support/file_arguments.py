@@ -57,7 +57,6 @@ OPTIONS: dict[str, Sequence[str]] = {
     "align compare": ("--threads", "1"),  # in place of those above, where it is given
     "align output": ("--format", "html", "--threads", "1"),
     "align reference": ("--threads", "1"),
-    "align output": ("--format", "html", "--threads", "1"),
     "align with_reverse": ("--format", "pharaoh", "--threads", "1"),
     "evaluate": ("--threads", "1",),
     "score-pairs": ("--threads", "1",),
@@ -175,7 +174,7 @@ class Workplace:
             values = BESIDE.get(f"{command.name} {name}", {}) | dict(values)
         before = set(self.folder.iterdir())
         own = [f"{command.name} {name}" for name in values if f"{command.name} {name}" in OPTIONS]
-        usual = OPTIONS.get([command.name, *own][-1], ())
+        usual = OPTIONS.get([*own, command.name][0], ())
         arguments = [*command.name.split(), *usual, *options]
         for each in command.parameters:
             if isinstance(each, str):
