@@ -15,6 +15,8 @@ from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entr
 from seq2seq.kernels.padding import length_mask
 from seq2seq.kernels.products import active_products, bound_linear, linear
 
+_ALIGNED = 16  # rows of an output layer's weight in search
+
 
 class ScaledEmbedding(nn.Embedding):
     """Embeddings times the square root of their width (Vaswani et al., 2017, section 3.4).
@@ -75,16 +77,14 @@ class OutputLayer(nn.Module):
 
         allowed [B, V'] bool: which logits each of B sentences may choose from; None: all
         """
-        products = active_products()
-        weight, bias = self._rows() if products is None else products.once(self, self._rows)
-        ids = self.ids.cpu()
         if allowed is None:
-            return BoundOutputLayer(self, partial(linear, weight=weight, bias=bias), ids)
+            products, rows = active_products(), partial(self._aligned_rows, self.ids)
+            weight, bias = rows() if products is None else products.once(self, rows)
+            return BoundOutputLayer(self, partial(linear, weight=weight, bias=bias), self.ids.cpu())
         columns = allowed.any(0).nonzero().squeeze(1)  # [U]
-        chosen = columns.to(weight.device)
-        product = bound_linear(weight[chosen], None if bias is None else bias[chosen])
-        hidden = ~allowed[:, columns].to(weight.device)
-        return BoundOutputLayer(self, product, ids[columns], hidden)
+        ids = self.ids[columns.to(self.ids.device)]
+        product = bound_linear(*self._aligned_rows(ids))
+        return BoundOutputLayer(self, product, ids.cpu(), ~allowed[:, columns].to(ids.device))
 
     def loss(
         self,
@@ -119,19 +119,30 @@ class OutputLayer(nn.Module):
             return weight, bias
         return weight.index_select(0, self.ids), bias if bias is None else bias[self.ids]
 
+    def _aligned_rows(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight [U', E] and bias [U'] of U ids, then of the first again: U' is a multiple of 16.
+
+        On a CPU a product with 4,403 rows took 1.5 times as long as one with 4,416.
+        """
+        weight, bias = self.vocabulary.weight, self.vocabulary.bias
+        if len(ids) == len(weight) and len(ids) % _ALIGNED == 0:
+            return weight, bias
+        ids = torch.cat([ids, ids[:1].expand(-len(ids) % _ALIGNED)])
+        return weight.index_select(0, ids), bias if bias is None else bias[ids]
+
 
 @dataclass(frozen=True, slots=True)
 class BoundOutputLayer:
     """An output layer bound to its present weights, perhaps to few of its U <= V' logits."""
 
     layer: OutputLayer
-    product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U]
+    product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U'], U' >= U
     ids: Tensor  # [U] the id of each logit, on the CPU
     hidden: Tensor | None = None  # [B, U] bool, the logits that a sentence may not choose
 
     def logits(self, readouts: Tensor) -> Tensor:
         """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other"""
-        logits = self.product(self.layer.narrowed(readouts))
+        logits = self.product(self.layer.narrowed(readouts))[..., : len(self.ids)]
         if self.hidden is None:
             return logits
         rows = logits.reshape(len(self.hidden), -1, logits.shape[-1])  # [B, K, U]
