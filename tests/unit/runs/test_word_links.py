@@ -8,14 +8,14 @@ from cli.runs.word_links import refuse_equal_direction, shift_of_order
 from seq2seq.errors import ConfigError
 
 WITHOUT = {"readout_context": False}
-FED = {**WITHOUT, "input_feeding": True, "feedback": "context"}
+FEEDBACK = {**WITHOUT, "input_feeding": True, "feedback": "context"}
 UPPER = {**WITHOUT, "query_layer": "bottom", "context_to_upper": True}
 CASES = [
     (LUONG[4], {}, 0),
     (LUONG[5], {}, 0),
     (BAHDANAU[3], {}, 0),
     (CONDITIONAL[2], {}, 0),
-    (LUONG[4], FED, -1),
+    (LUONG[4], FEEDBACK, -1),
     (BAHDANAU[3], WITHOUT, 0),
     (CONDITIONAL[2], WITHOUT, 0),
     (BAHDANAU[3], {**WITHOUT, "readout_state": "previous"}, -1),
