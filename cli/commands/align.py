@@ -18,6 +18,7 @@ class Format(StrEnum):
     JSON = "json"
     HTML = "html"
     SVG = "svg"
+    PNG = "png"
     NPZ = "npz"
 
 
@@ -143,7 +144,7 @@ def align(
         compare=compare or (),
         history=history,
         shift=asked.fixed_shift,
-        form="svg" if format_ is Format.SVG else "html" if format_ is Format.HTML else "table",
+        form=format_.value,
         output=output,
         overwrite=overwrite,
     )

@@ -62,15 +62,21 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
     A link stays, and what it points to is replaced.
     """
+    _write(path, (f"{line}\n".encode() for line in lines))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of bytes, in the way of `write_lines`."""
+    _write(path, [content])
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
     try:
         if path.exists() and not path.is_file():
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            path.write_bytes(b"".join(parts))
             return
-        with (
-            replacing(path.resolve()) as partial,
-            partial.open("w", encoding="utf-8", newline="\n") as file,
-        ):
-            file.writelines(f"{line}\n" for line in lines)
+        with replacing(path.resolve()) as partial, partial.open("wb") as file:
+            file.writelines(parts)
     except OSError as error:
         raise ResourceError(
             f"{path} cannot be written: {error.strerror}",

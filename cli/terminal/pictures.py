@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from cli.runs.directory import RunDirectory
-from cli.runs.output import is_standard_output, refuse_output, write_lines
+from cli.runs.output import is_standard_output, refuse_output, write_bytes, write_lines
 from cli.runs.translator import Translation, Translator, available_chunks
 from cli.runs.views import Selection, View, views
 from cli.terminal.console import note, write_line
@@ -62,7 +62,7 @@ class PictureRequest:
     compare: Sequence[Path]
     history: bool
     shift: Callable[[Path, Callable[[str], None]], int]  # that of a run, which is noted
-    form: Literal["table", "html", "svg"]
+    form: str  # a value of --format; the others than table, html, svg and png are not drawn
     output: Path | None  # None: standard output
     overwrite: bool
 
@@ -83,12 +83,19 @@ class PictureRequest:
             if not archive and (links or self.form == "table"):
                 raise ConfigError(
                     "--output is for pages, pictures and archives",
-                    hint="use --format html, svg or npz, or redirect standard output",
+                    hint="use --format html, svg, png or npz, or redirect standard output",
                 )
             own = RunDirectory.open(self.run).own_files
             refuse_output(
                 self.output, inputs=[*own, *filter(None, inputs)], overwrite=self.overwrite
             )
+        if self.form == "png":
+            import cli.terminal.report.pictures  # noqa: F401  which says how to install it
+
+            if self.output is None or is_standard_output(self.output):
+                raise ConfigError(
+                    "--format png writes a file", hint="name it with -o, such as -o picture.png"
+                )
         if self.compare and self.history:
             raise ConfigError(
                 "--compare and --history both draw several tables beside each other",
@@ -102,7 +109,9 @@ class PictureRequest:
         }
         for name, is_given in given.items():
             if links and is_given:
-                raise ConfigError(f"{name} is for drawings", hint="use --format table, html or svg")
+                raise ConfigError(
+                    f"{name} is for drawings", hint="use --format table, html, svg or png"
+                )
 
     def draw(
         self,
@@ -118,9 +127,13 @@ class PictureRequest:
         found = pictures(runs, source, target, guide=model if self.history else None)
         if self.form == "table":
             show_pictures(found, self.layout)
+        elif self.form == "html":
+            title = f"{display_name(source)}: {self.run.resolve().name}"
+            self._write(page(title, sentences(found)))
+        elif self.form == "svg":
+            self._write(svg(sentences(found, most=MOST_IN_PICTURE)))
         else:
-            name = display_name(source)
-            self._write(document(found, self.form, f"{name}: {self.run.resolve().name}"))
+            self._write_png(svg(sentences(found, most=MOST_IN_PICTURE)))
 
     def _write(self, text: str) -> None:
         if self.output is None or is_standard_output(self.output):
@@ -128,6 +141,13 @@ class PictureRequest:
         else:
             write_lines(self.output, text.removesuffix("\n").split("\n"))
             note(f"written to {self.output}")
+
+    def _write_png(self, picture: str) -> None:
+        from cli.terminal.report.pictures import png_of
+
+        assert self.output is not None, "refused without a file"
+        write_bytes(self.output, png_of(picture))
+        note(f"written to {self.output}")
 
     def _shown(self, model: Translator, load: Callable[[Path, str], Translator]) -> list[ShownRun]:
         def shown(name: str, path: Path, translator: Translator) -> ShownRun:
@@ -243,23 +263,24 @@ def show_pictures(found: Iterator[Picture], layout: Layout) -> None:
         note(CAUTION)
 
 
-def document(found: Iterator[Picture], form: Literal["html", "svg"], title: str) -> str:
-    """An HTML page or an SVG picture of all lines that are not blank."""
-    sentences = []
+def sentences(found: Iterator[Picture], *, most: int | None = None) -> list[Sentence]:
+    """All lines that are not blank, for a page or a picture.
+
+    most: tables that a picture may have; raises ConfigError for more
+    """
+    shown: list[Sentence] = []
     for number, each in enumerate(found, start=1):
         for _, translation in each.translations[:1]:
             warn_if_truncated(translation, line=number)
         if each.views:
             panels = tuple((view.text, _panel(view)) for view in each.views)
-            sentences.append(Sentence(number, each.source, panels))
-        if form == "svg" and sum(len(each.panels) for each in sentences) > MOST_IN_PICTURE:
+            shown.append(Sentence(number, each.source, panels))
+        if most is not None and sum(len(sentence.panels) for sentence in shown) > most:
             raise ConfigError(
-                f"an SVG picture of more than {MOST_IN_PICTURE} tables is too large to be shown",
+                f"a picture of more than {most} tables is too large to be shown",
                 hint="choose lines, with `head -20` for example, or write a page: --format html",
             )
-    if form == "html":
-        return page(title, sentences)
-    return svg(sentences)
+    return shown
 
 
 def show_sample(

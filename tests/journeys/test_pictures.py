@@ -1,6 +1,8 @@
 """Drawings of heads, self-attention, several runs and checkpoints, saliency, and of a test set."""
 
 import re
+import sys
+from unittest import mock
 
 import pytest
 from journey import train
@@ -145,3 +147,21 @@ def test_a_picture_has_few_tables(several, plain, corpus):
     assert (refused.code, refused.out) == (2, "") and "more than 40 tables" in refused.err
     table = call("align", several, "-", "-o", "page.html", stdin=LINE)
     assert table.code == 2 and "--output is for pages, pictures and archives" in table.err
+
+
+def test_a_picture_can_be_a_png(several, tmp_path):
+    pytest.importorskip("vl_convert")
+    path = tmp_path / "picture.png"
+    written = call("align", several, "-", "--format", "png", "-o", path, stdin=LINE)
+    assert (written.code, written.out) == (0, "") and path.read_bytes().startswith(b"\x89PNG")
+    refused = call("align", several, "-", "--format", "png", stdin=LINE)
+    assert refused.code == 2 and "--format png writes a file" in refused.err
+
+
+def test_without_the_package_a_png_is_refused(several, tmp_path):
+    name = "cli.terminal.report.pictures"
+    with mock.patch.dict(sys.modules, {"vl_convert": None}):
+        sys.modules.pop(name, None)
+        options = ("--format", "png", "-o", tmp_path / "picture.png")
+        result = call("align", several, "-", *options, stdin=LINE)
+    assert result.code == 2 and "pip install 'seq2seq-trainer[report]'" in result.err

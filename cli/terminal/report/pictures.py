@@ -1,7 +1,8 @@
-"""Charts as SVG and PNG, by Vega-Lite, which the package vl-convert-python brings along.
+"""Charts as SVG and PNG, by Vega-Lite, and SVG as PNG.
 
-It needs no browser, no network and no other package. SVG of Vega-Lite takes CSS variables as
-colours, so the charts of a page follow its light or dark scheme, and keeps text as text.
+The package vl-convert-python brings all of it along: it needs no browser, no network and no other
+package. SVG of Vega-Lite takes CSS variables as colours, so the charts of a page follow its light
+or dark scheme, and keeps text as text.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ try:
     import vl_convert
 except ImportError as error:
     raise ConfigError(
-        "the pictures of a report need vl-convert-python, which is not installed",
-        hint="install it with `pip install 'seq2seq-trainer[report]'`; without -o and --pictures "
-        "the report is text",
+        "PNG and the pictures of a report need vl-convert-python, which is not installed",
+        hint="install it with `pip install 'seq2seq-trainer[report]'`; a report is text without -o "
+        "and --pictures, and `seq2seq align --format svg` needs no package",
     ) from error
 
 WIDE, NARROW, FILE = 470, 330, 640  # pixels
@@ -34,6 +35,11 @@ def page_svg(chart: Chart, systems: Sequence[str], *, width: int) -> str:
     """A chart for a page, with the page's own colours."""
     spec = specification(chart, systems, PAGE_THEME, width=width, height=HEIGHT)
     return str(vl_convert.vegalite_to_svg(spec, vl_version="5.20"))
+
+
+def png_of(svg: str) -> bytes:
+    """An SVG picture as PNG, with the fonts of the package where the system has none."""
+    return bytes(vl_convert.svg_to_png(svg, scale=PNG_SCALE))
 
 
 def write_pictures(charts: Sequence[Chart], systems: Sequence[str], folder: Path) -> list[Path]:
