@@ -255,12 +255,24 @@ class Translator:
         """The checkpoint that was loaded and the search settings, as JSON values."""
         assert self.checkpoint is not None, "only of a loaded translator"
         ensemble = [each.provenance for each in self._others]
+        rescored_with = None if self._reverse is None else self._reverse._named
         return {
             "checkpoint": self.checkpoint.path.name,
             "model_sha256": self.checkpoint.hashes[MODEL],
             **({"ensemble": ensemble} if ensemble else {}),
+            **({"rescored_with": rescored_with} if rescored_with else {}),
             "search": self.search.model_dump(),
             "precision": self.precision,
+        }
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """The run and the checkpoint that were loaded."""
+        assert self.checkpoint is not None and self.origin is not None, "only if it was loaded"
+        return {
+            "run": str(self.origin.path),
+            "checkpoint": self.checkpoint.path.name,
+            "model_sha256": self.checkpoint.hashes[MODEL],
         }
 
     @property

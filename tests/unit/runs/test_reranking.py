@@ -67,6 +67,8 @@ def test_candidates_are_ranked_by_how_well_they_are_translated_back(run):
     plain = Translator.load(run, search=search, device="cpu").translate(LINES, n_best=4)
     back = Translator.load(run, device="cpu")  # of a language that is its own reverse
     rescoring = Translator.load(run, search=search, rescore_with=run, device="cpu")
+    assert rescoring.provenance["rescored_with"]["run"] == str(run)
+    assert "rescored_with" not in back.provenance
     changed = False
     for line, before, after in zip(LINES, plain, rescoring.translate(LINES, n_best=3), strict=True):
         expected = []
