@@ -70,6 +70,18 @@ def test_a_score_without_attention_makes_no_further_system(store_path):
     assert unfit.reason == "model.score has no effect without attention; the same as none"
 
 
+def test_a_trial_that_differs_in_nothing_that_has_an_effect_is_left_out(tmp_path, store_path):
+    file = tmp_path / "grid.toml"
+    entries = (f'[[trial]]\nname = "{s}"\nset = ["model.score={s}"]\n' for s in ("dot", "general"))
+    file.write_text('set = ["model.attention=none"]\n' + "".join(entries))
+    grid = build_grid(
+        read_grid(file), attention=None, score=None, recipe=None, seeds=1, settings=SETTINGS
+    )
+    plan = make_plan(grid, StoreFiles(path=store_path), Limits(), print)
+    assert [system.name for system in plan.systems] == ["dot"]
+    assert [unfit.reason for unfit in plan.left_out] == ["the same as dot"]
+
+
 def test_a_combination_that_is_refused_is_left_out_with_the_reason(store_path):
     plan = plan_of(store_path, *FOUR, "model.heads=1,2,3", attention="luong,none")
     names = [system.name for system in plan.systems]
