@@ -128,7 +128,9 @@ ReferenceLinksOption = Annotated[
 JobsOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="J", help="Trials at the same time, which share the cores.  [one a core]"
+        min=1,
+        metavar="J",
+        help="Trials at the same time, which share the cores.  [one a core; on a GPU 1]",
     ),
 ]
 TrialThreadsOption = Annotated[
@@ -228,7 +230,7 @@ def compare(
     plan = planning.make_plan(
         asked, StoreFiles(path=store, test=test, reference_links=reference_links), limits, note
     )
-    jobs = jobs or planning.default_jobs(plan)
+    jobs = jobs or planning.default_jobs(plan, device)
     if dry_run:
         comparison.print_plan(out, plan, device=device, threads=threads, jobs=jobs)
         return

@@ -32,6 +32,7 @@ from cli.runs.comparison.grid import (
 )
 from cli.runs.comparison.trial import Task
 from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
+from cli.runs.device import choose_device
 from cli.runs.training_job import chosen_config
 from cli.runs.trials import create_trials_folder
 from cli.runs.word_links import word_counts
@@ -299,6 +300,9 @@ def default_threads(jobs: int) -> int:
     return max(1, usable_cores() // jobs)
 
 
-def default_jobs(plan: Plan) -> int:
-    """As many as there are cores and trials: small models train best on a thread each."""
+def default_jobs(plan: Plan, device: str) -> int:
+    """As many as there are cores and trials, since small models train best on a thread each; on a
+    GPU one."""
+    if choose_device(device) != "cpu":
+        return 1
     return max(1, min(usable_cores(), len(plan.trials)))

@@ -81,7 +81,8 @@ def _sections(
 
     yield "scores", "Scores", _table(score_table(content))
     yield "curves", "Learning curves", pictures(_CURVES)
-    yield "length", "By source length", pictures(_LENGTH) + _folded(length_table(content))
+    tables = _folded(length_table(content, "bleu")) + _folded(length_table(content, "chrf"))
+    yield "length", "By source length", pictures(_LENGTH) + tables
     yield "attention", "Attention over training", pictures(_ATTENTION)
     yield "alignments", "Alignments", "\n".join(map(_aligned, content.aligned))
     yield "differences", "Sentences that differ most", _differences(content)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from cli.runs.report.content import ReportContent, SystemFigures
 from seq2seq.evaluation.significance import (
@@ -12,6 +13,7 @@ from seq2seq.evaluation.significance import (
     random_seed,
 )
 from seq2seq.system.figures import percent
+from seq2seq.training.events import METRIC_NAMES
 
 METRICS = ("bleu", "chrf", "ter")
 
@@ -36,19 +38,20 @@ def score_table(content: ReportContent) -> ReportTable:
     return ReportTable("Scores", head, rows, list(_score_notes(content, tested=tested)))
 
 
-def length_table(content: ReportContent) -> ReportTable:
-    """BLEU of each bin of source lengths, with its bootstrap band."""
+def length_table(content: ReportContent, metric: Literal["bleu", "chrf"]) -> ReportTable:
+    """A score of each bin of source lengths, with its bootstrap band."""
+    name = METRIC_NAMES[metric]
     head = ["words of the source", "sentences", *(figures.name for figures in content.figures)]
     rows = [
         [
             each.label,
             f"{each.sentences:,}",
-            *(_band(figures, "bleu", index) for figures in content.figures),
+            *(_band(figures, metric, index) for figures in content.figures),
         ]
         for index, each in enumerate(content.bins)
     ]
-    note = "BLEU, and the middle 95 % of it in bootstrap samples of the sentences of a bin"
-    return ReportTable("BLEU by source length", head, rows, [note])
+    note = f"{name}, and the middle 95 % of it in bootstrap samples of the sentences of a bin"
+    return ReportTable(f"{name} by source length", head, rows, [note])
 
 
 def frequency_table(content: ReportContent) -> ReportTable:

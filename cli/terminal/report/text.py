@@ -27,7 +27,8 @@ def report_lines(content: ReportContent, *, width: int) -> Iterator[str]:
     """All sections that have something to show; drawings take `width` cells."""
     yield from _table(score_table(content))
     yield from _curves(content, width)
-    yield from _table(length_table(content))
+    yield from _table(length_table(content, "bleu"))
+    yield from _table(length_table(content, "chrf"))
     yield from _table(frequency_table(content))
     yield from _table(fault_table(content))
     for sentence in content.aligned:
