@@ -638,6 +638,9 @@ class SearchConfig(Section):
     """Longer sources are cut to this many pieces, with a warning and `"truncated": true`."""
     batch_sentences: int = Field(default=64, ge=1)
     """Sentences searched at once; it affects the speed alone."""
+    batch_tokens: int = Field(default=4096, ge=1)
+    """Source pieces searched at once, with padding: fewer long sentences than short ones are
+    searched together, which takes less memory and time. A longer source is searched alone."""
     mbr: int = Field(default=0, ge=0, le=1000)
     """Candidates, of a beam at least as wide or with sample drawn, of which the one with the
     highest expected utility is the translation: minimum Bayes risk (Kumar & Byrne, 2004); 0:

@@ -30,7 +30,7 @@ RECORDED = (
     "training.guided_alignment_decay", "training.guided_alignment_head",
     "training.guided_alignment_unlinked",
     "training.scheduled_sampling", "training.precision",
-    "search.batch_sentences",
+    "search.batch_sentences", "search.batch_tokens",
 )  # fmt: skip
 """May be changed, and the change is recorded in provenance.json, because the run can no longer be
 repeated from its first settings alone. All other settings are refused: they determine the model,

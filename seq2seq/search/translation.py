@@ -1,7 +1,7 @@
 """From source ids to hypotheses: searching for the best, or scoring a given target."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,8 +69,7 @@ def translate_ids(
     if config.sample:
         size = max(1, size * config.beam // n_best)  # about as many rows as a beam has
     with torch.inference_mode():
-        for begin in range(0, len(by_length), size):
-            chosen = by_length[begin : begin + size]
+        for chosen in _batches(sources, by_length, size=size, tokens=config.batch_tokens):
             batch = [sources[i] for i in chosen]
             constraints = _constraints(batch, config, words)
             required = None
@@ -89,6 +88,20 @@ def translate_ids(
             for i, best in zip(chosen, hypotheses, strict=True):
                 found[i] = [_with_spread_weights(each, inference, sources[i]) for each in best]
     return found
+
+
+def _batches(
+    sources: Sequence[Sequence[int]], by_length: Sequence[int], *, size: int, tokens: int
+) -> Iterator[list[int]]:
+    """Up to `size` consecutive indices at a time; fewer where all, padded, have more `tokens`."""
+    batch: list[int] = []
+    for index in by_length:  # the longest comes last
+        if batch and (len(batch) == size or (len(batch) + 1) * len(sources[index]) > tokens):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def force(inference: Inference[StateT], source: Sequence[int], target: Sequence[int]) -> Hypothesis:

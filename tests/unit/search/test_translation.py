@@ -9,6 +9,7 @@ from tiny import ATTENTIVE, BAHDANAU, CONDITIONAL, LUONG, PLAIN, Kind, tensors_o
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, pad_sources
 from seq2seq.config import SearchConfig
+from seq2seq.search import translation
 from seq2seq.search.inference import ModelState
 
 SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4]]
@@ -47,6 +48,21 @@ def test_batch_size_and_order_change_neither_translations_nor_scores(kind, dtype
             for (ours,), (theirs,) in zip(found, expected, strict=True):
                 assert ours.ids == theirs.ids
                 assert ours.score == pytest.approx(theirs.score, abs=1e-6)
+
+
+def test_batches_have_a_limit_of_sentences_and_of_tokens():
+    sources = [[5] * length for length in (9, 1, 4, 2, 30, 2, 3, 4)]
+    by_length = sorted(range(8), key=lambda i: len(sources[i]))
+    batches = [
+        [len(sources[i]) for i in batch]
+        for batch in translation._batches(sources, by_length, size=3, tokens=12)
+    ]
+    assert batches == [[1, 2, 2], [3, 4, 4], [9], [30]]
+    model, limited = tiny_model(LUONG[4]), SearchConfig(batch_tokens=6)
+    for (ours,), (theirs,) in zip(
+        translate(model, SOURCES, limited), translate(model, SOURCES, SearchConfig()), strict=True
+    ):
+        assert ours.ids == theirs.ids
 
 
 def test_no_sources_have_no_translations():
