@@ -32,7 +32,6 @@ class Cost:
 
     parameters: int
     seconds: float  # of a whole trial
-    is_limit: bool  # whether its minutes end it, so that no update had to be timed
 
 
 def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) -> Cost:
@@ -47,12 +46,12 @@ def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) 
     )
     training, parameters = config.training, count_parameters(model)
     if training.minutes is not None and training.updates >= UNLIMITED:
-        return Cost(parameters, 60 * training.minutes + START_SECONDS, is_limit=True)
+        return Cost(parameters, 60 * training.minutes + START_SECONDS)
     seconds = training.updates * _seconds_per_update(model.to(device), config, store, device)
     seconds *= 1 + VALIDATION_SHARE
     if training.minutes is not None:
         seconds = min(seconds, 60 * training.minutes)
-    return Cost(parameters, seconds + START_SECONDS, is_limit=False)
+    return Cost(parameters, seconds + START_SECONDS)
 
 
 def _seconds_per_update(

@@ -58,14 +58,6 @@ class Candidate:
         return " ".join(filter(None, [self.entry.name, *labels])) or "default"
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A point of the grid that is not trained."""
-
-    name: str
-    reason: str
-
-
 class StoreFiles(BaseModel):
     """A token store of a grid file, with the test set of its language pair."""
 

@@ -1,5 +1,6 @@
 """The content of a report, as figures and texts, before it is drawn as a page or as lines."""
 
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -326,7 +327,7 @@ def _facts(subject: Subject, figures: Sequence[SystemFigures]) -> dict[str, str]
         comparison = subject.comparison.comparison
         facts["machine"] = comparison.machine
         facts["versions"] = ", ".join(f"{n} {v}" for n, v in comparison.versions.items())
-        facts["command"] = " ".join(comparison.command_line)
+        facts["command"] = shlex.join(comparison.command_line)
         return facts
     for system in subject.systems:
         for run in system.runs:
@@ -334,5 +335,5 @@ def _facts(subject: Subject, figures: Sequence[SystemFigures]) -> dict[str, str]
             facts["machine"] = provenance["machine"]
             versions = provenance["versions"]
             facts["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
-            facts[f"command of {system.name}"] = " ".join(provenance["command_line"])
+            facts[f"command of {system.name}"] = shlex.join(provenance["command_line"])
     return facts

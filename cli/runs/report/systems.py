@@ -72,11 +72,11 @@ def subject_of_runs(
         )
     sources, references, name = _test_lines(runs[0], test)
     systems = []
-    for path, run in zip(paths, runs, strict=True):
+    for short, path, run in zip(short_names(paths), paths, runs, strict=True):
         note(f"{path} translates {len(sources):,} sentences")
         translator = Translator.load(path, device=device, threads=threads)
         texts = tuple(each.text for each in translator.translate(sources))
-        systems.append(ReportedSystem(str(path), (Output(str(path), texts, run),)))
+        systems.append(ReportedSystem(short, (Output(str(path), texts, run),)))
     return Subject(name, tuple(sources), tuple(references), runs[0].languages, tuple(systems))
 
 
@@ -90,7 +90,7 @@ def subject_of_files(
 ) -> Subject:
     """Files of translations, by any program; the systems have the given names, or the files'."""
     sources, references, *texts = read_aligned([source, reference, *hypotheses])
-    names = names or _short_names(hypotheses)
+    names = names or short_names(hypotheses)
     if len({*names}) < len(names):
         raise ConfigError("two systems have the same name", hint="give each a --name of its own")
     systems = (
@@ -101,10 +101,15 @@ def subject_of_files(
     return Subject(test, tuple(sources), tuple(references), languages, tuple(systems))
 
 
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The names of the files, or their paths where two names are the same."""
-    names = [display_name(path) if path == STDIN else path.name for path in paths]
-    return names if len({*names}) == len(names) else [str(path) for path in paths]
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The ends of the paths, as long as it takes to distinguish them."""
+    names = [display_name(path) for path in paths]
+    for count in range(1, max(len(path.parts) for path in paths) + 1):
+        ends = [name if path == STDIN else "/".join(path.parts[-count:])
+                for path, name in zip(paths, names, strict=True)]  # fmt: skip
+        if len({*ends}) == len(ends):
+            return ends
+    return names
 
 
 def _subject_of_comparison(folder: ComparisonFolder) -> Subject:

@@ -232,7 +232,7 @@ def test_the_share_that_is_trained_is_that_of_the_last_checkpoint(task):
 
 
 def test_jobs_share_the_time(task):
-    cost = {task.system: Cost(parameters=1, seconds=60.0, is_limit=True)}
+    cost = {task.system: Cost(parameters=1, seconds=60.0)}
     assert seconds_left([task] * 5, cost, jobs=2) == 180.0
 
 

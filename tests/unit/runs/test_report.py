@@ -13,7 +13,7 @@ from program import call
 from reruns import new_run, train
 
 from cli.runs.report.content import ReportContent, collect
-from cli.runs.report.systems import subject_of_files, subject_of_runs
+from cli.runs.report.systems import short_names, subject_of_files, subject_of_runs
 from cli.terminal.report.charts import FILE_THEME, charts, specification
 from cli.terminal.report.page import html_page
 from cli.terminal.report.text import report_lines
@@ -126,6 +126,20 @@ def test_a_system_that_is_not_there_cannot_be_shown(files):
     subject = subject_of_files(source, reference, hypotheses, names=None, languages=(None, None))
     with pytest.raises(ConfigError, match="there is no system 'other' beside many"):
         collect(subject, against="other", note=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/x", "b/y"], ["x", "y"]),
+        (["a/run", "b/run"], ["a/run", "b/run"]),
+        (["/t/a/run", "/t/b/run", "/t/b/more"], ["a/run", "b/run", "b/more"]),
+        (["x", "x"], ["x", "x"]),
+        (["-"], ["standard input"]),
+    ],
+)
+def test_a_system_is_named_by_the_end_of_its_path(paths, names):
+    assert short_names([*map(Path, paths)]) == names
 
 
 # The page
