@@ -18,6 +18,7 @@ _BLOCK = 2**20  # logits reduced at a time on a CPU: 4 MB stay in its cache
 _BLOCK_CUDA = 2**26
 _CHUNK = 2**25  # logits in one matrix product, 64 or 128 MB: the larger, the faster
 _ALIGNED = 64  # rows of a bfloat16 product: the library prepares itself for each new number of rows
+_ALIGNED_COLUMNS = 16  # of a float32 product
 
 
 class CrossEntropy(NamedTuple):
@@ -69,11 +70,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx.input_gradient = torch.empty_like(cast_inputs) if needs_gradient else None
         ctx.weight_gradient = ctx.bias_gradient = None
         loss = _SmoothedLoss(bias, smoothing, vocabulary=weight.shape[0], like=cast_inputs)
+        aligned_weight = _aligned_columns(cast_weight)
         for chunk in _slices(len(labels), _chunk_rows(weight)):
             expected = labels[chunk]
             chunk_mask = None if mask is None else mask[chunk].unsqueeze(-1)  # [n, 1]
             rows = _aligned(cast_inputs[chunk])
-            logits = torch.mm(rows, cast_weight.t())  # [n or more, V]; rows of zeros stay zeros
+            logits = torch.mm(rows, aligned_weight.t())  # [n or more, V or more]
+            logits = logits[:, : len(weight)]  # rows of zeros stay zeros
             for block in _slices(len(expected), _block_rows(weight)):
                 loss.add(
                     logits[: len(expected)][block],
@@ -191,6 +194,17 @@ def _block_rows(weight: Tensor) -> int:
 def _chunk_rows(weight: Tensor) -> int:
     """Rows of logits in one matrix product."""
     return max(_block_rows(weight), _CHUNK // weight.shape[0] // _ALIGNED * _ALIGNED)
+
+
+def _aligned_columns(weight: Tensor) -> Tensor:
+    """Rows of zeros added to a float32 weight on a CPU, up to a multiple of 16. [V, O] -> [V', O]
+
+    The product with 4,403 rows takes 1.5 times as long as that with 4,416, to the same bits.
+    """
+    if weight.dtype != torch.float32 or weight.is_cuda:
+        return weight
+    missing = -len(weight) % _ALIGNED_COLUMNS
+    return F.pad(weight, (0, 0, 0, missing)) if missing else weight
 
 
 def _aligned(rows: Tensor) -> Tensor:
