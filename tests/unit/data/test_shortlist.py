@@ -47,6 +47,9 @@ def test_one_step_by_hand(monkeypatch):
     monkeypatch.setattr(shortlist, "_ITERATIONS", 1)
     table = learn_table(split_of(([4, 5], [14]), ([4], [15])), NONE, target_vocabulary=20)
     assert listed(table, 4) == [15, 14] and listed(table, 5) == [14]
+    copies = np.where(np.arange(10) == 4, 19, -1).astype(np.int32)
+    table = learn_table(split_of(([4, 5], [14]), ([4], [15])), copies, target_vocabulary=20)
+    assert table.likely[4, :4].tolist() == [19, 15, 14, -1]
 
 
 def test_a_piece_can_always_be_copied(store):
