@@ -70,6 +70,7 @@ def progress(*, disable: bool = False) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        redirect_stdout=False,  # results are written while the bar is shown
         disable=disable or not console.is_terminal,
     )
 

@@ -1,15 +1,19 @@
 """Standard streams that are full or closed or whose reader has left; locales and terminals."""
 
+import io
 import json
 import os
 import shlex
 import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from journey import train
-from program import ENVIRONMENT, PROGRAM, shell
+from program import ENVIRONMENT, PROGRAM, Terminal, shell
 
 from cli.runs.translator import CHUNK, available_chunks, fixed_chunks
+from cli.terminal.console import write_line
+from cli.terminal.screen import progress
 from cli.terminal.translations import translations_of
 
 
@@ -70,6 +74,16 @@ def test_a_large_file_is_translated_chunk_by_chunk():
         for number, each in enumerate(translations_of(Echo(), chunks), start=1):
             assert each == f"line {number}" and lines_read - number < most
         assert number == count
+
+
+def test_results_are_written_to_stdout_while_a_bar_is_shown():
+    terminal = Terminal(io.BytesIO(), encoding="utf-8")
+    with redirect_stderr(terminal), redirect_stdout(io.StringIO()) as written:
+        with progress() as bar:
+            bar.add_task("translating", total=1)
+            write_line("a result")
+        assert not bar.disable
+    assert written.getvalue() == "a result\n"
 
 
 def test_a_full_disk_behind_stdout_is_reported(again, run):
