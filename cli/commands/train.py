@@ -119,7 +119,7 @@ def train(
         job = training_job.resume_job(run, store, settings=settings, device=device, threads=threads)
         if job.finished:
             note(f"{run} is finished already: {job.finished}; nothing was done")
-            note("next: " + command("translate", run, "--interactive"))
+            note("next: " + command("translate", run))
             return
     else:
         new = training_job.new_run(

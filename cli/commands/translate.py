@@ -19,7 +19,18 @@ FileArgument = Annotated[
     ),
 ]
 InteractiveOption = Annotated[
-    bool, typer.Option("--interactive", "-i", help="Translate sentences as you type them.")
+    bool,
+    typer.Option(
+        "--interactive",
+        "-i",
+        help="Obey commands such as /beam 8 also on a pipe, as on a terminal without FILE.",
+    ),
+]
+HistoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--history/--no-history", help="Keep what is typed on a terminal for the next time."
+    ),
 ]
 NBestOption = Annotated[
     int, typer.Option(metavar="N", help="Translations to print for each line, 1 to 1000.")
@@ -34,6 +45,7 @@ def translate(
     run: options.Run,
     file: FileArgument = STDIN,
     interactive: InteractiveOption = False,
+    history: HistoryOption = True,
     beam: options.Beam = None,
     n_best: NBestOption = 1,
     json: JsonLinesOption = False,
@@ -59,7 +71,7 @@ def translate(
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Translate a file or standard input, line by line.
+    """Translate a file or standard input, line by line; on a terminal, what you type.
 
     The output has one line for each input line; a blank line stays blank.
 
@@ -75,6 +87,8 @@ def translate(
             "--interactive reads what you type and prints it for you to read",
             hint="leave out FILE, --json and --prefix",
         )
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    interactive = interactive or (on_terminal and file == STDIN and not json and not prefix)
     if prefix is not None:
         refuse_repeated([file, prefix])
     search = config.search_settings(
@@ -109,12 +123,12 @@ def translate(
     if alignments and not interactive:
         model.require_attention()
     if interactive:
-        from cli.terminal import prompt
+        from cli.terminal.prompt.conversation import converse
 
-        prompt.converse(model, n_best=n_best, alignments=alignments)
+        converse(model, n_best=n_best, alignments=alignments, keep_history=history)
         return
     if file == STDIN and sys.stdin.isatty():
-        note("type one sentence per line; Ctrl-D ends (see also --interactive)")
+        note("type one sentence per line; Ctrl-D ends")
     translations.translate_lines(
         model,
         file,

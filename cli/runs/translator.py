@@ -35,7 +35,12 @@ from seq2seq.search.inference import Ensemble, Inference, SingleModel
 from seq2seq.search.penalties import length_divisor
 from seq2seq.search.scoring import force_ids, score_ids
 from seq2seq.search.shortlist import Shortlist
-from seq2seq.search.translation import TextRules, force, translate_ids
+from seq2seq.search.translation import (
+    TextRules,
+    force,
+    forced_log_probabilities,
+    translate_ids,
+)
 from seq2seq.system.figures import counted
 
 CHUNK = 512  # lines translated together, if so many are available
@@ -160,6 +165,7 @@ class Translator:
         none, and a coverage penalty without attention.
         """
         require_weights(search, 1 + len(others))
+        self.tag = tag
         self._rules = text_rules(target, search)
         self.precision = search_precision(search.precision, device)  # of its products
         self._products = None if self.precision == "float32" else ReducedProducts(self.precision)
@@ -170,7 +176,7 @@ class Translator:
         self._source, self._target = source, target
         self._tag_ids = [] if tag is None else [_tag_id(source, tag)]  # in front of every source
         self._device, self._training = device, training
-        self._others, self._target_language = others, target_language
+        self._others, self.target_language = others, target_language
         self._reverse = reverse
         if reverse is not None and (search.mbr or search.sample):
             raise ConfigError(
@@ -245,6 +251,42 @@ class Translator:
         )
         return loaded
 
+    def with_search(
+        self, search: dict[str, Any], notify: Callable[[str], None] = ignore
+    ) -> "Translator":
+        """This model with other search settings; the weights are shared.
+
+        search: the settings that change
+        notify: called with what is done where that takes long
+
+        Raises what `load` raises for these settings.
+        """
+        settings = build_section("search", self.search.model_dump() | search)
+        shortlist = self._shortlist
+        if settings.shortlist != self.search.shortlist:
+            assert self.origin is not None, "only of a loaded translator"
+            run = RunDirectory.open(Path(self.origin.path))
+            shortlist = shortlist_of(run, settings.shortlist, notify)
+        changed = Translator(
+            self.model,
+            self._source,
+            self._target,
+            settings,
+            tag=self.tag,
+            device=self._device,
+            checkpoint=self.checkpoint,
+            training=self._training,
+            others=self._others,
+            target_language=self.target_language,
+            shortlist=shortlist,
+            reverse=self._reverse,
+        )
+        if changed.precision == self.precision:
+            changed._products = self._products  # whose weights are converted already
+        if self.origin is not None:
+            changed.origin = replace(self.origin, search=(self.origin.search or {}) | search)
+        return changed
+
     @cached_property
     def comparison(self) -> SourceComparison:
         """Compares sources with those that the model was trained on."""
@@ -274,6 +316,11 @@ class Translator:
             "checkpoint": self.checkpoint.path.name,
             "model_sha256": self.checkpoint.hashes[MODEL],
         }
+
+    @property
+    def name(self) -> str:
+        """The last part of the path that it was loaded from."""
+        return Path(self.origin.path).resolve().name if self.origin else "model"
 
     @property
     def device(self) -> str:
@@ -390,6 +437,19 @@ class Translator:
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
+
+    def log_probabilities(self, source: str, candidate: Candidate) -> list[float]:
+        """Of each piece of a candidate for a line, after those before it: natural logarithms."""
+        target = [each for each in candidate.ids if each != EOS]
+        with self._products.active() if self._products else nullcontext():
+            found = forced_log_probabilities(
+                self._inference(None, None), self.source_ids(source), target
+            )
+        return found[: len(candidate.pieces)]
+
+    def text_of(self, candidate: Candidate, end: int) -> str:
+        """The text of the first `end` pieces of a candidate."""
+        return self._target.decode(candidate.ids[:end])
 
     def score_pairs(self, pairs: Sequence[SentencePair]) -> list[PairScore]:
         """The log-probability of each target, piece by piece; the results are in the same order.
@@ -513,7 +573,7 @@ class Translator:
             [candidate.text for candidate in candidates],
             [candidate.log_probability for candidate in candidates],
             self.search,
-            target_language=self._target_language,
+            target_language=self.target_language,
         )
         return tuple(replace(candidates[index], score=utility) for index, utility in ranked)
 

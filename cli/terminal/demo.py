@@ -180,7 +180,7 @@ def show_attention(translator: Translator, pair: SentencePair) -> None:
 def suggest_next(demo: Demo, test_set: str) -> None:
     heading("Try next")
     source, _ = demo.text(test_set)
-    note(command("translate", demo.run, "--interactive"))
+    note(command("translate", demo.run))
     note(command("align", demo.run, source) + " | head -60")
     note(
         command("train", demo.store, demo.folder / "bahdanau")

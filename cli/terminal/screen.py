@@ -59,6 +59,12 @@ def print_styled(parts: Sequence[tuple[str, str]]) -> None:
     stderr_console().print(line, soft_wrap=True)
 
 
+def write_dimmed(parts: Sequence[tuple[str, bool]]) -> None:
+    """One line of results on a terminal, never wrapped: texts, and whether each of them is dim."""
+    line = Text.assemble(*((visible(text), "dim" if dim else "") for text, dim in parts))
+    stdout_console().print(line, soft_wrap=True)
+
+
 def progress(*, disable: bool = False) -> Progress:
     """Progress bars on a terminal's stderr; nothing where stderr is not a terminal."""
     console = stderr_console()

@@ -21,4 +21,4 @@ def train_and_report(job: TrainingJob) -> None:
     if outcome.state.validated and (outcome.trained or not run.report.is_file()):
         for line in summary.write_report(run, store, outcome):
             note(line)
-    note("next: " + command("translate", run.path, "--interactive"))
+    note("next: " + command("translate", run.path))

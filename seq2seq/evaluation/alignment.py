@@ -163,6 +163,11 @@ def to_json(alignment: Alignment) -> dict[str, Any]:
     }
 
 
+def word_starts(pieces: tuple[str, ...]) -> list[int]:
+    """The index of the first piece of each word as `merge_pieces` merges them."""
+    return [word.start for word in _merged(pieces)]
+
+
 def display_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Labels with `END_MARK` in place of the end-of-sentence symbol."""
     return (*labels[:-1], END_MARK) if labels[-1:] == (END_OF_SENTENCE,) else labels

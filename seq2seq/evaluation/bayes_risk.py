@@ -35,6 +35,14 @@ def expected_utilities(
     return [means[text] for text in hypotheses]
 
 
+def sentence_utility(
+    hypothesis: str, reference: str, *, utility: Utility, target_language: str | None = None
+) -> float:
+    """sacreBLEU's chrF or BLEU of a sentence, 0 to 100, as in `expected_utilities`."""
+    compare = _chrf([hypothesis, reference]) if utility == "chrf" else _bleu(target_language)
+    return compare(hypothesis, reference)
+
+
 def _chrf(texts: Sequence[str]) -> Callable[[str, str], float]:
     """chrF of two of these texts, whose n-grams are counted once."""
     from sacrebleu.metrics.chrf import CHRF

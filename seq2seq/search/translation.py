@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.config import SearchConfig
@@ -113,11 +114,24 @@ def force(inference: Inference[StateT], source: Sequence[int], target: Sequence[
     labels = [*target, EOS]
     with torch.inference_mode():
         logits, weights = inference.unroll(source, target)
-        log_probabilities = logits.log_softmax(-1)  # [T, V']
-        chosen = log_probabilities[range(len(labels)), inference.columns[labels]]
-    total = chosen.double().sum().item()
+        total = _of_labels(inference, logits, labels).sum().item()
     forced = Hypothesis(tuple(labels), total, total, None if weights is None else weights.cpu())
     return _with_spread_weights(forced, inference, source)
+
+
+def forced_log_probabilities(
+    inference: Inference[StateT], source: Sequence[int], target: Sequence[int]
+) -> list[float]:
+    """Of each id of a given target and of EOS, as in `force`: the terms of its log-probability."""
+    with torch.inference_mode():
+        logits, _ = inference.unroll(source, target)
+        return _of_labels(inference, logits, [*target, EOS]).tolist()
+
+
+def _of_labels(inference: Inference[StateT], logits: Tensor, labels: Sequence[int]) -> Tensor:
+    """Log-probabilities of labels. logits [T, V'] -> [T] float64"""
+    log_probabilities = logits.log_softmax(-1)  # [T, V']
+    return log_probabilities[range(len(labels)), inference.columns[labels]].double()
 
 
 def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list[int]:

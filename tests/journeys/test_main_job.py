@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from journey import UPDATES, pairs, train
@@ -81,7 +82,7 @@ def test_training_reports_progress_on_stderr_and_writes_a_run(training):
     assert "warning: 1,000 pairs: " in result.err
     assert (run / "report.txt").read_text() in result.err
     assert "\ntrend: " in result.err and "\ntry: " in result.err
-    assert f"next: seq2seq translate {run} --interactive" in result.err
+    assert f"next: seq2seq translate {run}\n" in result.err
     assert (run / "train.log").read_text() in result.err
     validations = [event for event in events(run) if event["event"] == "validation"]
     assert [event["update"] for event in validations] == [40, 80, 120]
@@ -298,3 +299,11 @@ def read_until(process, text):
         assert line, output
         output += line
     return output
+
+
+def test_every_key_of_the_json_is_documented(run):
+    (line,) = call("translate", run, "--json", "--alignments", stdin=b"red dog\n").lines
+    found = json.loads(line)
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.partition("\n## JSON\n")[2].partition("\n## ")[0]
+    assert {*found, *found["candidates"][0]} == {*re.findall(r"^\| `(\w+)` \|", section, re.M)}

@@ -19,6 +19,7 @@ from tiny import Kind, tiny_model
 
 from cli.runs.config import (
     RunConfig,
+    build_section,
     dump_config,
     load_config,
     parse_settings,
@@ -27,7 +28,9 @@ from cli.runs.config import (
 )
 from cli.runs.directory import RunDirectory
 from cli.runs.preset import read_preset
-from cli.terminal.prompt import converse
+from cli.runs.translator import Candidate, PairScore, Translation
+from cli.terminal.prompt.commands import command_names
+from cli.terminal.prompt.conversation import converse
 from data.corpora import read_manifest
 from data.corpus import read_lines, survey
 from data.source_statistics import PieceCounts
@@ -273,7 +276,9 @@ def test_pieces_are_parsed_or_refused_and_never_end_the_program(store_path, base
 class Echo:
     """A translator whose model is a mirror."""
 
-    search = SearchConfig()
+    origin = None
+    heads = 0
+    target_language = "xx"
     comparison = SimpleNamespace(
         training=None,
         most_unknown=0.0,
@@ -282,21 +287,39 @@ class Echo:
         is_far_longer=lambda counts: False,
     )
 
-    def translate(self, lines, *, n_best=1):
-        candidates = [SimpleNamespace(text=lines[0], score=-1.0, alignment=None)] * n_best
-        return [
-            SimpleNamespace(source=lines[0], source_ids=(), truncated=False, candidates=candidates)
-        ]
+    def __init__(self, search=None):
+        self.search = search or SearchConfig()
 
-    def force(self, source, target):
-        return SimpleNamespace(candidates=[])
+    def with_search(self, search, notify=None):
+        return Echo(build_section("search", self.search.model_dump() | search))
+
+    def translate(self, lines, *, n_best=1, head=None):
+        (text,) = (line if isinstance(line, str) else line.source for line in lines)
+        candidates = (Candidate(text, -1.0, -1.0, (), (), None),) * n_best
+        return [Translation(text, candidates, truncated=False)]
+
+    def force(self, source, target, *, head=None):
+        return Translation(source, (), truncated=False)
+
+    align = force
+
+    def score_pairs(self, pairs):
+        return [PairScore(pair, (), (), truncated=False) for pair in pairs]
+
+    def source_labels(self, source):
+        return ("</s>",)
+
+    def log_probabilities(self, source, candidate):
+        return []
 
     def require_attention(self):
         raise ConfigError("a mirror pays no attention")
 
 
+TYPED = ["/", "//", "/beam 3", "/n-best 2", "/save ~nobody-at-all/"]
+WITH_FILES = {"compare", "save"}
 commands = st.sampled_from(
-    ["/beam ", "/n-best ", "/alignments ", "/force ", "/help", "/", "//", "/beam 3", "/n-best 2"]
+    [*TYPED, *(f"/{name} " for name in command_names() if name not in WITH_FILES)]
 )
 
 
@@ -304,11 +327,15 @@ commands = st.sampled_from(
 def test_anything_typed_gets_an_answer(lines):
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cli.terminal.prompt._typed_lines", lambda: iter(lines))
+        typed = ([line] for line in lines)
+        patch.setattr("cli.terminal.prompt.conversation._entries", lambda *_, **__: typed)
+        patch.setattr("cli.terminal.prompt.session.views", lambda *_: [])
         patch.setattr(sys, "stdout", shown)
         patch.setattr(sys, "stderr", io.StringIO())
         converse(Echo())
-    answered = [line for line in lines if line.strip() and not line.startswith("/")]
+    leaves = (i for i, line in enumerate(lines) if line.partition(" ")[0] in ("/quit", "/exit"))
+    before = lines[: next(leaves, None)]
+    answered = [line for line in before if line.strip() and not line.startswith("/")]
     assert shown.getvalue().count("\n") >= len(answered)
 
 

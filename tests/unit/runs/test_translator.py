@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from reruns import new_run, train
 
+from cli.runs.confidence import words
 from cli.runs.directory import RunDirectory
 from cli.runs.translator import Translator
 from data.corpus import SentencePair
@@ -101,6 +102,37 @@ def test_a_translation_with_pieces_of_no_training_target_has_a_probability(run):
     (candidate,) = translator.align("ba ce", "quince 日本").candidates
     assert candidate.text == "quince 日本" and math.isfinite(candidate.log_probability)
     assert "<0xE6>" in candidate.pieces
+
+
+def test_other_search_settings_share_the_model(run):
+    translator = Translator.load(run.path, search={"beam": 2, "length_penalty": 0.0}, device="cpu")
+    changed = translator.with_search({"beam": 1, "banned_words": ["ba"]})
+    assert changed.model is translator.model and translator.search.beam == 2
+    assert (changed.search.beam, changed.search.length_penalty) == (1, 0.0)
+    again = changed.origin.load()
+    assert again.search == changed.search
+    lines = ["ba ce di", "fo gu"]
+    found, reloaded = changed.translate(lines), again.translate(lines)
+    assert [each.text for each in found] == [each.text for each in reloaded]
+    with pytest.raises(ConfigError, match=r"search\.beam is 0"):
+        translator.with_search({"beam": 0})
+    with pytest.raises(ConfigError, match="not one word"):
+        translator.with_search({"banned_words": ["two words"]})
+
+
+@pytest.mark.parametrize("search", [{}, {"max_length": 2}])
+def test_the_probabilities_of_words_multiply_to_that_of_the_translation(run, search):
+    translator = Translator.load(run.path, search=search, device="cpu")
+    (translation,) = translator.translate(["ba ce di"])
+    (candidate,) = translation.candidates
+    pieces = translator.log_probabilities(translation.source, candidate)
+    assert len(pieces) == len(candidate.pieces)
+    assert math.fsum(pieces) == pytest.approx(candidate.log_probability, abs=1e-5)
+    found = words(translator, translation.source, candidate)
+    assert "".join(word.text for word in found) == candidate.text
+    end = pieces[-1] if candidate.ids[-1] == EOS else 0.0
+    total = math.fsum(math.log(word.probability) for word in found)
+    assert total + end == pytest.approx(candidate.log_probability, abs=1e-5)
 
 
 def test_heads_are_counted_from_1(run):

@@ -1,0 +1,1 @@
+"""The line editor of `translate`: type a sentence, read its translation."""
