@@ -145,12 +145,16 @@ def test_a_drawing_has_the_style_that_was_chosen(typist):
 def test_ctrl_c_ends_the_search_and_comes_back_to_the_prompt(typist):
     typist.type("/beam 1000")
     typist.until(r"\nbeam 1000")
+    typist.type("/set search.min_length=500")  # else it may end early
+    typist.until(r"min_length = 500\r")
     typist.type(SLOW)
     time.sleep(1)
     begin = time.monotonic()
     os.kill(typist.pid, signal.SIGINT)
     typist.until("interrupted; /quit or Ctrl-D leaves")
     assert time.monotonic() - begin < 5
+    typist.type("/set search.min_length=0")
+    typist.until(r"min_length = 0\r")
     typist.type("/beam 5")
     typist.until(r"\nbeam 5\r")
     typist.type("red dog")
