@@ -149,7 +149,7 @@ BAD_SETTINGS = {
     "--set=training.updates=-1": "training.updates is -1",
     "--set=training.learning_rate=nan": "learning_rate is nan",
     "--set=training.learning_rate=1e999": "learning_rate is inf",
-    "--set=updates=3": "is not section.name=value",
+    "--set=updates=3": "it is called training.updates here",
     "--set=updates": "is not section.name=value",
     "--set=data.seed=3": "data.seed is fixed in the token store",
     "--recipe=smal": "did you mean small?",
@@ -212,11 +212,11 @@ def test_usage_errors_have_exit_code_2():
 def test_paths_to_something_else_are_refused(corpus, prepared, run, tmp_path):
     nothing = tmp_path / "nothing"
     refused(call(*train(nothing, tmp_path / "run")), 3, "nothing is not a token store")
-    refused(call(*train(run, tmp_path / "run")), 3, "is not a token store", "preprocess")
+    refused(call(*train(run, tmp_path / "run")), 3, "is a run directory", "seq2seq train STORE RUN")
     for command in ("translate", "describe"):
         refused(call(command, nothing), 4, "nothing is n")
     for command in (("translate",), ("evaluate", *corpus.valid), ("align", corpus.valid[0])):
-        refused(call(command[0], prepared, *command[1:]), 4, "is not a run directory")
+        refused(call(command[0], prepared, *command[1:]), 4, "is a token store, not a run directory")
     refused(call("train", prepared, nothing, "--resume"), 4, "nothing is not a run directory")
     refused(call("translate", run, "--checkpoint", "update-7"), 4, "there are best, last")
     refused(call("translate", run, "--checkpoint", "../../run"), 4, "has no checkpoint")
