@@ -216,7 +216,9 @@ def test_paths_to_something_else_are_refused(corpus, prepared, run, tmp_path):
     for command in ("translate", "describe"):
         refused(call(command, nothing), 4, "nothing is n")
     for command in (("translate",), ("evaluate", *corpus.valid), ("align", corpus.valid[0])):
-        refused(call(command[0], prepared, *command[1:]), 4, "is a token store, not a run directory")
+        refused(
+            call(command[0], prepared, *command[1:]), 4, "is a token store, not a run directory"
+        )
     refused(call("train", prepared, nothing, "--resume"), 4, "nothing is not a run directory")
     refused(call("translate", run, "--checkpoint", "update-7"), 4, "there are best, last")
     refused(call("translate", run, "--checkpoint", "../../run"), 4, "has no checkpoint")
