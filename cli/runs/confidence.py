@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from cli.runs.translator import Candidate, Translator
+from cli.runs.translation import Candidate
+from cli.runs.translator import Translator
 from seq2seq.evaluation.alignment import word_starts
 
 

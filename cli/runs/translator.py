@@ -1,15 +1,11 @@
 """Translates text with a trained run: `Translator.load(run).translate(lines)`, in any program."""
 
-import math
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from cli.runs.config import build_section
 from cli.runs.device import choose_device
@@ -18,6 +14,7 @@ from cli.runs.ensemble import Member, require_same_pieces, require_weights
 from cli.runs.reranking import by_utility, require_reverse
 from cli.runs.shortlists import ignore, shortlist_of
 from cli.runs.text_rules import prefix_rules, text_rules
+from cli.runs.translation import Candidate, PairScore, Translation
 from data.corpora import NO_TAG
 from data.corpus import SentencePair
 from data.source_statistics import SourceComparison, SourceStatistics
@@ -26,7 +23,7 @@ from seq2seq.batch import EOS
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, shift_rows
+from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces
 from seq2seq.evaluation.rescoring import Features
 from seq2seq.kernels.products import ReducedProducts, search_precision
 from seq2seq.model import EncoderDecoder
@@ -43,78 +40,8 @@ from seq2seq.search.translation import (
 )
 from seq2seq.system.figures import counted
 
-CHUNK = 512  # lines translated together, if so many are available
-Item = TypeVar("Item")
 Line: TypeAlias = str | SentencePair
 """A source; or a pair of it and the text with which its translation is to begin."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of the translations that the search found for a line."""
-
-    text: str
-    score: float  # log-probability with the penalties, or utility; higher is better
-    log_probability: float  # natural logarithm
-    ids: tuple[int, ...]  # with that of the end of the sentence, unless the search was cut off
-    pieces: tuple[str, ...]  # a name for each of them
-    alignment: Alignment | None  # of subword pieces; None for a model without attention
-    reverse_log_probability: float | None = None  # of the source, if it was rescored
-
-    @property
-    def piece_probability(self) -> float:
-        """The geometric mean of the probabilities of its pieces."""
-        return math.exp(self.log_probability / max(1, len(self.pieces)))
-
-
-@dataclass(frozen=True)
-class Translation:
-    """A line and its translations, the best first; a blank line has none."""
-
-    source: str
-    candidates: tuple[Candidate, ...]
-    truncated: bool  # whether the source was longer than search.max_source_pieces
-    source_ids: tuple[int, ...] = ()  # all pieces of the source, without a tag
-
-    @property
-    def text(self) -> str:
-        """The best translation; empty for a blank line."""
-        return self.candidates[0].text if self.candidates else ""
-
-    @property
-    def alignment(self) -> Alignment | None:
-        """The attention of the best translation; None without attention or for a blank line."""
-        return self.candidates[0].alignment if self.candidates else None
-
-    def shifted(self, rows: int) -> "Translation":
-        """The translation with the weights of other steps: see `shift_rows`."""
-        if not rows:
-            return self
-        candidates = tuple(
-            each
-            if each.alignment is None
-            else replace(each, alignment=shift_rows(each.alignment, rows))
-            for each in self.candidates
-        )
-        return replace(self, candidates=candidates)
-
-
-@dataclass(frozen=True)
-class PairScore:
-    """The probability that the model gives to a translation of a line; none if the line is blank.
-
-    Logarithms are natural ones.
-    """
-
-    pair: SentencePair
-    pieces: tuple[str, ...]  # of the target, with the end-of-sentence symbol
-    log_probabilities: tuple[float, ...]  # of each of `pieces`
-    truncated: bool  # whether the source was longer than search.max_source_pieces
-
-    @property
-    def log_probability(self) -> float:
-        """Of the whole target."""
-        return math.fsum(self.log_probabilities)
 
 
 @dataclass(frozen=True)
@@ -602,45 +529,3 @@ def _tag_id(tokenizer: "Tokenizer", tag: str) -> int:
         if tokenizer.tags
         else "this model has no tags; `seq2seq preprocess --corpora` adds them to corpora",
     )
-
-
-def fixed_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
-    """Lines or pairs in chunks of `size`; the last may be shorter."""
-    while chunk := list(islice(lines, size)):
-        yield chunk
-
-
-def available_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
-    """Lines or pairs in chunks of up to `size`: those that are available, without waiting for more.
-
-    A file is then translated in large batches, while a program that writes a single line into a
-    pipe gets its translation at once.
-    """
-    waiting: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=4 * size)
-
-    def read() -> None:
-        try:
-            for line in lines:
-                waiting.put(line)
-            waiting.put(None)
-        except BaseException as error:
-            waiting.put(error)  # to be raised where the chunks are used
-
-    threading.Thread(target=read, daemon=True).start()
-    ended = False
-    while not ended:
-        chunk: list[Item] = []
-        problem: BaseException | None = None
-        while len(chunk) < size:
-            try:
-                item = waiting.get(timeout=0.02 if chunk else None)
-            except queue.Empty:
-                break
-            if item is None or isinstance(item, BaseException):
-                ended, problem = True, item
-                break
-            chunk.append(item)
-        if chunk:
-            yield chunk
-        if problem is not None:
-            raise problem

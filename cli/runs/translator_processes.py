@@ -11,7 +11,8 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
-from cli.runs.translator import Line, Origin, Translation, Translator
+from cli.runs.translation import Translation
+from cli.runs.translator import Line, Origin, Translator
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.workers import exit_with_parent, signals_blocked, unblock_signals
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from cli.runs.translator import Candidate, Translation, Translator
+from cli.runs.translation import Candidate, Translation
+from cli.runs.translator import Translator
 from seq2seq.batch import EOS
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, shift_rows

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.runs.translator import Translation, Translator, available_chunks
+from cli.runs.chunks import available_chunks
+from cli.runs.translation import Translation
+from cli.runs.translator import Translator
 from cli.terminal.console import note, write_json, write_line
 from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, survey_pair

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cli.runs.translator import Translation, Translator
+from cli.runs.translation import Translation
+from cli.runs.translator import Translator
 from cli.terminal.alignments import aligned_translations
 from cli.terminal.console import write_json, write_line
 from cli.terminal.screen import progress

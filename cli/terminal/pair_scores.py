@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.runs.translator import PairScore, Translator, available_chunks
+from cli.runs.chunks import available_chunks
+from cli.runs.translation import PairScore
+from cli.runs.translator import Translator
 from cli.terminal.console import note, warn, write_json, write_line
 from cli.terminal.screen import progress
 from data.corpus import read_pairs, survey_pair

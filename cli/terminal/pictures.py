@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from cli.runs.chunks import available_chunks
 from cli.runs.directory import RunDirectory
 from cli.runs.output import is_standard_output, refuse_output, write_bytes, write_lines
-from cli.runs.translator import Translation, Translator, available_chunks
+from cli.runs.translation import Translation
+from cli.runs.translator import Translator
 from cli.runs.views import Selection, View, views
 from cli.terminal.console import note, write_line
 from cli.terminal.drawing import Theme, draw, has_shades

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from cli.runs.translator import Translation, Translator
+from cli.runs.translation import Translation
+from cli.runs.translator import Translator
 from cli.terminal.console import warn
 from data.source_statistics import SourceSummary
 from seq2seq.system.plain_text import PlainTextScan

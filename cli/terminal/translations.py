@@ -6,14 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.runs.translator import (
-    Candidate,
-    Line,
-    Translation,
-    Translator,
-    available_chunks,
-    fixed_chunks,
-)
+from cli.runs.chunks import available_chunks, fixed_chunks
+from cli.runs.translation import Candidate, Translation
+from cli.runs.translator import Line, Translator
 from cli.runs.translator_processes import TranslatorProcesses
 from cli.terminal.console import warn, write_json, write_line
 from cli.terminal.source_report import SourceReport

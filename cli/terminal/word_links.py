@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.runs.chunks import CHUNK, available_chunks
 from cli.runs.directory import RunDirectory
-from cli.runs.translator import CHUNK, Translator, available_chunks
+from cli.runs.translator import Translator
 from cli.runs.word_links import (
     SHIFTS,
     Linker,

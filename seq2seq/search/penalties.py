@@ -1,7 +1,9 @@
 """The penalties that turn a hypothesis's log-probability into the score that it is ranked by."""
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 LengthNormalization = Literal["wu", "average", "none"]
@@ -53,3 +55,46 @@ def check_coverage(beta: float, positions: Tensor | None) -> None:
         raise ValueError(f"coverage_penalty is {beta}; it must be finite and not below 0")
     if beta and positions is None:
         raise ValueError("a coverage penalty needs attention: this model has none")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCoverage:
+    """The attention that every source position has had in each unfinished hypothesis."""
+
+    weight: float
+    positions: Tensor | None  # [B, S']; None: there is no penalty
+    attended: Tensor | None  # [B, K, S']
+
+    @classmethod
+    def start(cls, positions: Tensor | None, *, weight: float) -> "RunningCoverage":
+        if positions is None or not weight:
+            return cls(0.0, None, None)
+        positions = positions.double().cpu()
+        return cls(weight, positions, torch.zeros_like(positions).unsqueeze(1))
+
+    def attend(self, weights: Tensor | None) -> "RunningCoverage":
+        """After one more step. weights [B * K, S']"""
+        if self.attended is None:
+            return self
+        assert weights is not None
+        added = weights.double().cpu().reshape(self.attended.shape)
+        return replace(self, attended=self.attended + added)
+
+    def penalties(self) -> Tensor | None:
+        """What is added to the score of each row if it ends here. [B * K]"""
+        if self.attended is None or self.positions is None:
+            return None
+        positions = self.positions.unsqueeze(1)  # [B, 1, S']
+        return coverage_penalty(self.attended, positions, beta=self.weight).flatten()
+
+    def select(self, rows: Tensor, left: Tensor) -> "RunningCoverage":
+        """The rows [B' * K'] of the next step, of the sentences that are left [B] bool."""
+        if self.attended is None or self.positions is None:
+            return self
+        positions = self.positions[left]
+        attended = self.attended.flatten(0, 1)[rows]
+        return replace(
+            self,
+            positions=positions,
+            attended=attended.reshape(len(positions), -1, positions.shape[1]),
+        )

@@ -11,7 +11,7 @@ import pytest
 from journey import train
 from program import ENVIRONMENT, PROGRAM, Terminal, shell
 
-from cli.runs.translator import CHUNK, available_chunks, fixed_chunks
+from cli.runs.chunks import CHUNK, available_chunks, fixed_chunks
 from cli.terminal.console import write_line
 from cli.terminal.screen import progress
 from cli.terminal.translations import translations_of

@@ -28,7 +28,7 @@ from cli.runs.config import (
 )
 from cli.runs.directory import RunDirectory
 from cli.runs.preset import read_preset
-from cli.runs.translator import Candidate, PairScore, Translation
+from cli.runs.translation import Candidate, PairScore, Translation
 from cli.terminal.prompt.commands import command_names
 from cli.terminal.prompt.conversation import converse
 from data.corpora import read_manifest

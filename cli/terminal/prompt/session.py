@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from cli.runs.confidence import words
-from cli.runs.translator import Candidate, Translation, Translator
+from cli.runs.translation import Candidate, Translation
+from cli.runs.translator import Translator
 from cli.runs.views import Head, Selection, views
 from cli.terminal.console import note, write_line
 from cli.terminal.pictures import Layout, draw_views

@@ -7,7 +7,8 @@ import pytest
 from reruns import new_run, train
 from tiny import corpus_lines
 
-from cli.runs.translator import Translator, fixed_chunks
+from cli.runs.chunks import fixed_chunks
+from cli.runs.translator import Translator
 from cli.runs.translator_processes import TranslatorProcesses
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError, ResourceError

@@ -1,0 +1,52 @@
+"""Lines in chunks, which are translated together."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from itertools import islice
+from typing import TypeVar
+
+CHUNK = 512  # lines translated together, if so many are available
+Item = TypeVar("Item")
+
+
+def fixed_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
+    """Lines or pairs in chunks of `size`; the last may be shorter."""
+    while chunk := list(islice(lines, size)):
+        yield chunk
+
+
+def available_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:
+    """Lines or pairs in chunks of up to `size`: those that are available, without waiting for more.
+
+    A file is then translated in large batches, while a program that writes a single line into a
+    pipe gets its translation at once.
+    """
+    waiting: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=4 * size)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                waiting.put(line)
+            waiting.put(None)
+        except BaseException as error:
+            waiting.put(error)  # to be raised where the chunks are used
+
+    threading.Thread(target=read, daemon=True).start()
+    ended = False
+    while not ended:
+        chunk: list[Item] = []
+        problem: BaseException | None = None
+        while len(chunk) < size:
+            try:
+                item = waiting.get(timeout=0.02 if chunk else None)
+            except queue.Empty:
+                break
+            if item is None or isinstance(item, BaseException):
+                ended, problem = True, item
+                break
+            chunk.append(item)
+        if chunk:
+            yield chunk
+        if problem is not None:
+            raise problem
