@@ -11,14 +11,14 @@ from seq2seq.training.events import ValidationScores
 
 
 def introduction(translator: Translator) -> str:
-    """Such as "run: lstm, luong attention (general), de to en; update 800: BLEU 31.2; float32"."""
+    """Such as "run: lstm, luong, de-en, update 800: BLEU 31.2, chrF 55.0; float32"."""
     assert translator.origin is not None and translator.checkpoint is not None, "a loaded one"
     run = RunDirectory.open(Path(translator.origin.path))
     source, target = (language or "?" for language in run.languages)
     others = len(translator.origin.with_)
     model = _model(run.config.model) + (f" and {others} more" if others else "")
     return (
-        f"{translator.name}: {model}, {source} to {target}; "
+        f"{translator.name}: {model}, {source}-{target}, "
         f"{_progress(run, translator.checkpoint)}; {translator.precision}"
     )
 
@@ -32,13 +32,12 @@ def _progress(run: RunDirectory, checkpoint: VerifiedCheckpoint) -> str:
     if scores is None:
         return text
     if scores.bleu is None or scores.chrf is None:
-        return f"{text}: perplexity {scores.perplexity:.2f} in validation"
-    return f"{text}: BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f} in validation"
+        return f"{text}: perplexity {scores.perplexity:.2f}"
+    return f"{text}: BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f}"
 
 
 def _model(model: ModelConfig) -> str:
-    attention = f"{model.attention} attention ({model.score})"
-    return f"{model.cell}, " + ("no attention" if model.attention == "none" else attention)
+    return f"{model.cell}, " + ("no attention" if model.attention == "none" else model.attention)
 
 
 def _scores(run: RunDirectory, checkpoint: VerifiedCheckpoint) -> ValidationScores | None:

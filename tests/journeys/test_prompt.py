@@ -68,10 +68,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def typist(run, home):
     typist = Typist("translate", run, "--threads", 1, home=home)
-    typist.until(
-        r"run: lstm, luong attention \(\w+\), en to xx; "
-        r"update \d+: BLEU \d+\.\d, chrF \d+\.\d in validation; float32"
-    )
+    typist.until(r"run: lstm, luong, en-xx, update \d+: BLEU \d+\.\d, chrF \d+\.\d; float32\r\n")
     typist.until("type a sentence, or /help")
     typist.until("\n>")
     yield typist
@@ -306,3 +303,11 @@ def test_what_was_typed_is_kept_for_nobody_else(typist, home):
     path = home / "seq2seq" / "history"
     assert "a small bird" in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_without_history_nothing_is_kept(run, tmp_path):
+    typist = Typist("translate", run, "--threads", 1, "--no-history", home=tmp_path)
+    typist.until("\n>")
+    translate(typist, "red dog")
+    typist.type("/quit")
+    assert typist.code() == 0 and not list(tmp_path.iterdir())

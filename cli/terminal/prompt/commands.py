@@ -210,9 +210,12 @@ def _compare(session: Session, argument: str) -> None:
 
 
 def _reload(session: Session, argument: str) -> None:
-    """Load the checkpoint again, which a training may have replaced meanwhile."""
+    """Load all checkpoints again, which a training may have replaced meanwhile."""
     if (origin := session.translator.origin) is None:
         raise ConfigError("this model was not loaded from a run")
+    session.compared = {
+        name: each.origin.load() for name, each in session.compared.items() if each.origin
+    }
     session.translator = origin.load()
     note(f"loaded again: {introduction(session.translator)}")
 
