@@ -39,15 +39,28 @@ FormatOption = Annotated[
     ),
 ]
 PiecesOption = Annotated[
-    bool, typer.Option("--pieces", help="Show subword pieces instead of words.")
+    bool,
+    typer.Option(
+        "--pieces",
+        help="Show subword pieces instead of words.",
+        rich_help_panel=options.DRAWING,
+    ),
 ]
-ValuesOption = Annotated[bool, typer.Option("--values", help="Short for --style values.")]
+ValuesOption = Annotated[
+    bool,
+    typer.Option(
+        "--values",
+        help="Short for --style values.",
+        rich_help_panel=options.DRAWING,
+    ),
+]
 HeadOption = Annotated[
     str,
     typer.Option(
         metavar="N",
         help="Which attention heads: the mean of all (mean), each by itself (all), or one, counted "
         "from 1.",
+        rich_help_panel=options.DRAWING,
     ),
 ]
 LayerOption = Annotated[
@@ -56,12 +69,15 @@ LayerOption = Annotated[
         metavar="NAME",
         help="Draw self-attention instead: decoder, or encoder-1 and so on.  [attention to the "
         "source]",
+        rich_help_panel=options.DRAWING,
     ),
 ]
 CompareOption = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="RUN", help="Draw the attention of another run beside it; may be repeated."
+        metavar="RUN",
+        help="Draw the attention of another run beside it; may be repeated.",
+        rich_help_panel=options.DRAWING,
     ),
 ]
 OutputOption = Annotated[
@@ -76,6 +92,7 @@ HistoryOption = Annotated[
         "--history",
         help="Draw the attention of every checkpoint that the run has, the oldest first, to TARGET "
         "or to the translation by --checkpoint.",
+        rich_help_panel=options.DRAWING,
     ),
 ]
 

@@ -8,7 +8,8 @@ import typer
 
 from seq2seq.errors import ConfigError
 
-SEARCH, SAMPLING, SPEED = "Search", "Sampling", "Speed"  # groups of options in the help
+# groups of options in the help
+SEARCH, SAMPLING, SPEED, DRAWING, LINKS = "Search", "Sampling", "Speed", "Drawing", "Word links"
 
 
 class AttentionChoice(StrEnum):
@@ -270,16 +271,25 @@ Style = Annotated[
         help="How weights are drawn: as a map of two terminal cells a source word (grid), one cell "
         "(compact), one cell with two target words a line (half), or with hundredths (values); or "
         "as a list of the largest weights, which suits screen readers and any script. auto: the "
-        "widest of grid, compact and list that fits, or half where the screen is too low."
+        "widest of grid, compact and list that fits, or half where the screen is too low.",
+        rich_help_panel=DRAWING,
     ),
 ]
 Theme = Annotated[
     ThemeChoice,
-    typer.Option(help="The background that colours are for; auto goes by COLORFGBG, else dark."),
+    typer.Option(
+        help="The background that colours are for; auto goes by COLORFGBG, else dark.",
+        rich_help_panel=DRAWING,
+    ),
 ]
 Width = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Columns of the drawing.  [as wide as the terminal]"),
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Columns of the drawing.  [as wide as the terminal]",
+        rich_help_panel=DRAWING,
+    ),
 ]
 Reference = Annotated[
     Path | None,
@@ -289,6 +299,7 @@ Reference = Annotated[
         help="Compare the links with those that people drew between SOURCE and TARGET, in "
         "Pharaoh's format (0-0 sure, 1?2 or 1p2 possible) or NAACL's (1 1 1 S): AER, precision, "
         "recall, F1.",
+        rich_help_panel=LINKS,
     ),
 ]
 ReferenceBase = Annotated[
@@ -299,6 +310,7 @@ ReferenceBase = Annotated[
         max=1,
         metavar="N",
         help="Number of the first word in --gold.  [0 in Pharaoh's format, 1 in NAACL's]",
+        rich_help_panel=LINKS,
     ),
 ]
 Shift = Annotated[
@@ -306,7 +318,8 @@ Shift = Annotated[
     typer.Option(
         help="Give a target piece the weights of the step that wrote it (0), of the next one, "
         "whose input it is (1), or of the one before (-1). auto: the one with the lowest AER with "
-        "--gold, else the one that follows from the order of attention."
+        "--gold, else the one that follows from the order of attention.",
+        rich_help_panel=LINKS,
     ),
 ]
 Threshold = Annotated[
@@ -317,6 +330,7 @@ Threshold = Annotated[
         metavar="X",
         help="Link a target word to every source word of at least this weight.  [to the one with "
         "the largest weight]",
+        rich_help_panel=LINKS,
     ),
 ]
 WithReverse = Annotated[
@@ -324,11 +338,16 @@ WithReverse = Annotated[
     typer.Option(
         metavar="RUN",
         help="A run that translates the other way, whose links are combined with those of RUN.",
+        rich_help_panel=LINKS,
     ),
 ]
 SymmetrizationOption = Annotated[
     SymmetrizationChoice,
-    typer.Option("--symmetrize", help="How the links of both directions are combined."),
+    typer.Option(
+        "--symmetrize",
+        help="How the links of both directions are combined.",
+        rich_help_panel=LINKS,
+    ),
 ]
 
 Statistics = Annotated[
@@ -337,6 +356,7 @@ Statistics = Annotated[
         "--statistics",
         help="Print statistics of the attention over all lines (entropy, monotonicity, coverage, "
         "fertility, distortion), and the sentences that it makes most doubtful.",
+        rich_help_panel=LINKS,
     ),
 ]
 
