@@ -133,7 +133,8 @@ DANGEROUS_CALLS = (
     r"\bjoblib\b", r"\bdill\b",
     r"(?<![\w.])eval\(", r"(?<![\w.])exec\(", r"(?<![\w.])compile\(", r"\b__import__\b",
     r"\bimportlib\.import_module\b", r"\bimport yaml\b", r"\ballow_pickle\s*=\s*True",
-    r"\bnp\.load\((?!path, allow_pickle=False\))", r"\bshell\s*=\s*True", r"\bos\.(system|popen|exec|spawn)", r"\bextractall\b",
+    r"\bnp\.load\((?!path, allow_pickle=False\))", r"\bshell\s*=\s*True",
+    r"\bos\.(system|popen|exec|spawn)", r"\bextractall\b",
     r"\bweights_only\b", r"\btorch\.hub\b", r"\btorch\.jit\.load\b",
 )  # fmt: skip
 
