@@ -348,8 +348,9 @@ def _rewind(
 
 def _not_a_run(path: Path) -> CheckpointError:
     """The error for a path that is no run directory, with a hint at what it may be instead."""
-    for folder in (path.parent, path.parent.parent):
-        if (folder / CONFIG).is_file():
+    for checkpoints in (path, path.parent):
+        folder = checkpoints.parent
+        if checkpoints.name == "checkpoints" and (folder / CONFIG).is_file():
             return CheckpointError(
                 f"{path} is inside the run directory {folder}",
                 hint=f"name {folder}; --checkpoint chooses one of its checkpoints",
