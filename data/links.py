@@ -85,7 +85,10 @@ class LinkGuide:
     def targets(
         self, pairs: npt.NDArray[np.int64], position: BatchPosition, shape: tuple[int, int]
     ) -> AttentionTargets:
-        """For a batch of these pairs, of T target and S source positions, EOS included."""
+        """The targets of attention for a batch of pairs.
+
+        shape: T target and S source positions, EOS included
+        """
         import torch
 
         weights = np.zeros((len(pairs), *shape), np.float32)

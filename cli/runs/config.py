@@ -51,8 +51,8 @@ Note: TypeAlias = Callable[[str], None]
 """Is given a line for each setting that has another name now."""
 
 
-def _no_note(message: str) -> None:
-    pass
+def ignore(message: str) -> None:
+    """Stands for a caller that wants no messages."""
 
 
 def shipped_names(folder: str) -> list[str]:
@@ -65,7 +65,7 @@ def recipe_names() -> list[str]:
     return shipped_names("recipes")
 
 
-def read_recipe(name: str, note: Note = _no_note) -> Values:
+def read_recipe(name: str, note: Note = ignore) -> Values:
     """The settings of a shipped recipe, by its name, or of a TOML file, by its path."""
     if name in recipe_names():
         text = (resources.files("cli.runs") / "recipes" / f"{name}.toml").read_text(
@@ -84,7 +84,7 @@ def read_recipe(name: str, note: Note = _no_note) -> Values:
     return _checked_sections(_parse(text, where=name), where=name, note=note)
 
 
-def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
+def parse_settings(settings: Sequence[str], note: Note = ignore) -> Values:
     """Settings such as "model.dropout=0.1" by section; values are TOML, or else plain strings."""
     values: Values = {}
     for setting in settings:
@@ -102,7 +102,7 @@ def parse_settings(settings: Sequence[str], note: Note = _no_note) -> Values:
 
 
 def section_settings(
-    settings: Sequence[str] | None, section: str, note: Note = _no_note
+    settings: Sequence[str] | None, section: str, note: Note = ignore
 ) -> dict[str, Any]:
     """`parse_settings` for a command that takes one section; raises ConfigError for another."""
     values = parse_settings(settings or [], note)
@@ -114,14 +114,14 @@ def section_settings(
     return values.get(section, {})
 
 
-def data_config(settings: Sequence[str] | None, note: Note = _no_note) -> DataConfig:
+def data_config(settings: Sequence[str] | None, note: Note = ignore) -> DataConfig:
     """Section `data` with the --set options of a command that takes no other section."""
     config: DataConfig = build_section("data", section_settings(settings, "data", note))
     return config
 
 
 def search_settings(
-    settings: Sequence[str] | None, *, note: Note = _no_note, **options: object
+    settings: Sequence[str] | None, *, note: Note = ignore, **options: object
 ) -> dict[str, Any]:
     """The search settings given on a command line, by --set and by options of their own, which win.
 
@@ -246,7 +246,7 @@ def removed_settings(path: Path) -> list[str]:
     return found
 
 
-def _checked_sections(values: Mapping[str, Any], *, where: str, note: Note = _no_note) -> Values:
+def _checked_sections(values: Mapping[str, Any], *, where: str, note: Note = ignore) -> Values:
     """The values under the present names of their settings; raises ConfigError for unknown ones."""
     checked: Values = {}
     for section, settings in values.items():

@@ -41,7 +41,7 @@ def _model(model: ModelConfig) -> str:
 
 
 def _scores(run: RunDirectory, checkpoint: VerifiedCheckpoint) -> ValidationScores | None:
-    """Those of the checkpoint's own validation; a line that is being written is not among them."""
+    """The scores of the validation at a checkpoint; a line that is being written is passed over."""
     found = None
     if run.metrics.is_file():
         with run.metrics.open(encoding="utf-8", errors="replace", newline="\n") as stream:

@@ -86,5 +86,5 @@ def _sizes(pair: SentencePair) -> tuple[int, int]:
 
 
 def _prepared(text: str) -> str:
-    """In lower case, with one space between words, as many words as before."""
+    """A line as eflomal is given it: in lower case, with one space between its words."""
     return " ".join(word.lower() for word in text.split()) + "\n"

@@ -13,12 +13,8 @@ from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.search.shortlist import Shortlist
 
 
-def ignore(message: str) -> None:
-    """For a caller that wants no messages."""
-
-
 def shortlist_of(run: RunDirectory, size: int, notify: Callable[[str], None]) -> Shortlist | None:
-    """With `size` translations of each source piece; None where that is 0.
+    """The run's shortlist, with `size` translations of each source piece; None where that is 0.
 
     notify: called with what is done, where that takes long
 

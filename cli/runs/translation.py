@@ -71,5 +71,5 @@ class PairScore:
 
     @property
     def log_probability(self) -> float:
-        """Of the whole target."""
+        """The log-probability of the whole target."""
         return math.fsum(self.log_probabilities)

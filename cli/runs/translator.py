@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cli.runs.config import build_section
+from cli.runs.config import build_section, ignore
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
 from cli.runs.reranking import by_utility, require_reverse
-from cli.runs.shortlists import ignore, shortlist_of
+from cli.runs.shortlists import shortlist_of
 from cli.runs.text_rules import prefix_rules, text_rules
 from cli.runs.translation import Candidate, PairScore, Translation
 from data.corpora import NO_TAG
@@ -29,7 +29,7 @@ from seq2seq.kernels.products import ReducedProducts, search_precision
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
-from seq2seq.search.penalties import length_divisor
+from seq2seq.search.penalties import LengthDivisors
 from seq2seq.search.scoring import force_ids, score_ids
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.search.translation import (
@@ -335,7 +335,7 @@ class Translator:
     def align_all(
         self, pairs: Sequence[SentencePair], *, head: int | None = None
     ) -> list[Translation]:
-        """What `align` returns for each pair, in batches; the results are in the same order."""
+        """Align each pair as `align` does, in batches; the results have the order of the pairs."""
         limit = self.search.max_source_pieces
         ids = [self._source.encode(pair.source) for pair in pairs]
         targets = [self._target.encode(pair.target) for pair in pairs]
@@ -355,7 +355,7 @@ class Translator:
     def force(
         self, source: str, target_ids: Sequence[int], *, head: int | None = None
     ) -> Translation:
-        """What `align` returns, for a translation of these ids; with EOS at their end or not."""
+        """Align a source and a translation that is given as ids, with or without EOS."""
         ids, limit = self._source.encode(source), self.search.max_source_pieces
         target_ids = [each for each in target_ids if each != EOS]
         if not ids or not target_ids:
@@ -366,7 +366,7 @@ class Translator:
         )
 
     def log_probabilities(self, source: str, candidate: Candidate) -> list[float]:
-        """Of each piece of a candidate for a line, after those before it: natural logarithms."""
+        """The log-probability, in nats, of each piece of a candidate given those before it."""
         target = [each for each in candidate.ids if each != EOS]
         with self._products.active() if self._products else nullcontext():
             found = forced_log_probabilities(
@@ -475,14 +475,12 @@ class Translator:
         return replace(candidate, score=score, reverse_log_probability=reverse)
 
     def features(self, translation: Translation) -> list[Features]:
-        """What its candidates are rescored by, first that which the search alone ranks first."""
+        """Features of the candidates for rescoring, in the order of the search's own scores."""
         search = self.search
-        divisor = partial(
-            length_divisor, alpha=search.length_penalty, normalization=search.length_normalization
-        )
+        divisors = LengthDivisors(search.length_penalty, search.length_normalization)
         ranked = sorted(
             translation.candidates,
-            key=lambda each: -each.log_probability / divisor(len(each.pieces)),
+            key=lambda each: -each.log_probability / divisors.of(len(each.pieces)),
         )
         return [
             Features(

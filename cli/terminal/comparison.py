@@ -210,7 +210,7 @@ class _View:
         return done / whole if whole else 1.0
 
     def _left(self, share: float) -> str:
-        """By the pace so far, once a twentieth is done; until then by the plan."""
+        """Time left: by the plan until a twentieth is done, then by the pace so far."""
         elapsed = time.monotonic() - self._began
         if share > 0.05:
             return f"{clock_time(elapsed * (1 - share) / share)} left"

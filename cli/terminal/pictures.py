@@ -180,7 +180,7 @@ class Picture:
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """As many of the last parts of the paths as make them different."""
+    """Names of paths: as many of their last parts as make all of them different."""
     whole = [path.resolve().parts for path in paths]
     names: list[str] = []
     for count in range(1, max(map(len, whole)) + 1):

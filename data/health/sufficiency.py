@@ -71,7 +71,7 @@ def swapped_validation(store: TokenStore) -> Finding | None:
     """
     if not store.joint:
         return None
-    size = len(store.tokenizer("target"))
+    size = store.meta["target_vocabulary"]
     train, valid = (_counts(store.split(name), size) for name in ("train", "valid"))
     log_shares = [np.log((side + 1) / (side.sum() + size)) for side in train]
     as_given = valid[0] @ log_shares[0] + valid[1] @ log_shares[1]

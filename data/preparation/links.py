@@ -28,7 +28,7 @@ class LinkSource(Protocol):
 
     @property
     def origin(self) -> str:
-        """In words, for meta.json."""
+        """A description of the source, for meta.json."""
         ...
 
     @property

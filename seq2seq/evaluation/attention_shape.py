@@ -19,7 +19,7 @@ class AttentionShape(NamedTuple):
 
 
 def attention_shape(sentences: Iterable[FloatArray]) -> AttentionShape | None:
-    """Of the weights [T, S] of each sentence; None where there is no target piece."""
+    """The shape of sentences' weights [T, S]; None where there is no target piece."""
     entropy = ordered = 0.0
     pieces = steps = 0
     for weights in sentences:

@@ -73,7 +73,10 @@ class CorpusAttention:
 def sentence_attention(
     alignment: Alignment, heads: Sequence[FloatArray] = ()
 ) -> SentenceAttention | None:
-    """Of one translation; None where a side has no label. heads: weights [T, S] of each"""
+    """The statistics of one translation's attention; None where a side has no label.
+
+    heads: the weights [T, S] of each head
+    """
     weights = np.asarray(alignment.weights, np.float64)
     if not weights.size:
         return None

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq.search.beams import Beams, Candidates, FinishedHypotheses, LengthDivisors
+from seq2seq.search.beams import Beams, Candidates, FinishedHypotheses
 from seq2seq.search.constraints import Constraint, Prefixes, all_allowed
 from seq2seq.search.continuations import best_continuations
 from seq2seq.search.history import History
 from seq2seq.search.hypothesis import Hypothesis, StateT, StepFunction, check_max_lengths
 from seq2seq.search.penalties import (
+    LengthDivisors,
     LengthNormalization,
     RunningCoverage,
     check_alpha,

@@ -10,18 +10,7 @@ from torch import Tensor
 
 from seq2seq.search.continuations import Continuations, refuse_nan
 from seq2seq.search.history import NO_ID, Finished
-from seq2seq.search.penalties import LengthNormalization, length_divisor
-
-
-@dataclass(frozen=True, slots=True)
-class LengthDivisors:
-    """The divisor of a hypothesis's log-probability, by its number of ids."""
-
-    alpha: float
-    normalization: LengthNormalization
-
-    def of(self, length: int) -> float:
-        return length_divisor(length, alpha=self.alpha, normalization=self.normalization)
+from seq2seq.search.penalties import LengthDivisors
 
 
 class Candidates(NamedTuple):

@@ -28,13 +28,13 @@ class Prefixes(NamedTuple):
         return cls(torch.zeros(len(sentences), 0, dtype=torch.int64), sentences)
 
     def advance(self, rows: Tensor, ids: Tensor) -> "Prefixes":
-        """Those of the next step: the row that each continues [R'], and the id it ends in [R']."""
+        """The hypotheses after a step; rows, ids [R']: which one each continues, and its new id."""
         written = torch.cat([self.ids[rows], ids.unsqueeze(1)], dim=1)
         return Prefixes(written, self.sentences[rows])
 
 
 class Constraint(Protocol):
-    """What may be written. A hypothesis that nothing may follow is cut there."""
+    """A rule on which ids may follow a hypothesis; one that nothing may follow is cut there."""
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
         """Which of the output ids [V'] may follow each prefix: [R, V'] bool; None: all."""
@@ -44,7 +44,7 @@ class Constraint(Protocol):
 def all_allowed(
     constraints: Iterable[Constraint], prefixes: Prefixes, ids: Tensor
 ) -> Tensor | None:
-    """What every constraint allows: [R, V'] bool, True = may be written; None: all ids."""
+    """The ids that all constraints allow: [R, V'] bool, True = may be written; None: all ids."""
     mask: Tensor | None = None
     for each in constraints:
         allowed = each.allowed(prefixes, ids)

@@ -14,7 +14,7 @@ from seq2seq.search.hypothesis import (
     StepFunction,
     check_max_lengths,
 )
-from seq2seq.search.penalties import LengthNormalization, check_alpha, length_divisor
+from seq2seq.search.penalties import LengthDivisors, LengthNormalization, check_alpha
 
 
 @torch.no_grad()
@@ -60,9 +60,7 @@ def greedy_search(
         bos=bos,
         eos=eos,
         max_lengths=max_lengths,
-        divisor=lambda length: length_divisor(
-            length, alpha=length_penalty, normalization=length_normalization
-        ),
+        divisor=LengthDivisors(length_penalty, length_normalization).of,
         constraints=constraints,
         device=device,
     )

@@ -38,6 +38,17 @@ def length_divisor(
     return float(((5.0 + length) / 6.0) ** alpha)
 
 
+@dataclass(frozen=True, slots=True)
+class LengthDivisors:
+    """The divisor of a hypothesis's log-probability, by its number of ids."""
+
+    alpha: float
+    normalization: LengthNormalization
+
+    def of(self, length: int) -> float:
+        return length_divisor(length, alpha=self.alpha, normalization=self.normalization)
+
+
 def coverage_penalty(attended: Tensor, positions: Tensor, *, beta: float) -> Tensor:
     """cp(x; y) = beta * sum_i log(min(sum_j p_ij, 1)), Wu et al. (2016), equation 14.
 

@@ -10,7 +10,7 @@ from seq2seq.search.constraints import Constraint
 from seq2seq.search.continuations import refuse_nan
 from seq2seq.search.greedy import write_one_each
 from seq2seq.search.hypothesis import Hypothesis, SearchStep, StateT, StepFunction
-from seq2seq.search.penalties import LengthNormalization, check_alpha, length_divisor
+from seq2seq.search.penalties import LengthDivisors, LengthNormalization, check_alpha
 
 
 @torch.no_grad()
@@ -74,9 +74,7 @@ def sample(
         bos=bos,
         eos=eos,
         max_lengths=max_lengths,
-        divisor=lambda length: length_divisor(
-            length, alpha=length_penalty, normalization=length_normalization
-        ),
+        divisor=LengthDivisors(length_penalty, length_normalization).of,
         constraints=constraints,
         sentences=sentences,
         device=device,

@@ -103,7 +103,7 @@ def _force_batch(
 
 
 def _log_probabilities(single: SingleModel, readouts: Tensor, labels: Tensor) -> Tensor:
-    """Of each label under the readout that predicts it. readouts [P, O], labels [P] -> [P]"""
+    """The log-probability of each label by its readout. readouts [P, O], labels [P] -> [P]"""
     output = single.model.output.bind()
     columns = single.model.output.columns[labels].unsqueeze(1)  # [P, 1]
     rows = max(1, _MAX_LOGITS // len(output.ids))

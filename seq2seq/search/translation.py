@@ -122,7 +122,7 @@ def force(inference: Inference[StateT], source: Sequence[int], target: Sequence[
 def forced_log_probabilities(
     inference: Inference[StateT], source: Sequence[int], target: Sequence[int]
 ) -> list[float]:
-    """Of each id of a given target and of EOS, as in `force`: the terms of its log-probability."""
+    """The log-probabilities of a given target's ids and of EOS; `force` returns their sum."""
     with torch.inference_mode():
         logits, _ = inference.unroll(source, target)
         return _of_labels(inference, logits, [*target, EOS]).tolist()
@@ -135,7 +135,7 @@ def _of_labels(inference: Inference[StateT], logits: Tensor, labels: Sequence[in
 
 
 def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list[int]:
-    """Of ids, EOS included."""
+    """The maximum number of ids of each translation, EOS included."""
     lengths = [int(config.max_length_factor * len(ids)) + _EXTRA_LENGTH for ids in sources]
     if config.max_length is None:
         return lengths
@@ -145,7 +145,7 @@ def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list
 def _constraints(
     sources: Sequence[Sequence[int]], config: SearchConfig, words: Sequence[Constraint]
 ) -> list[Constraint]:
-    """Those that all translations of a batch have in common."""
+    """The constraints that a batch's translations have by the settings, besides those on words."""
     constraints = list(words)
     if config.min_length or config.min_length_factor:
         longest = _max_lengths(sources, config)

@@ -235,7 +235,7 @@ def _new_comparison(plan: Plan, threads: int) -> Comparison:
 
 
 def _joined(before: Comparison, plan: Plan) -> Comparison:
-    """What the folder has, and what the plan adds."""
+    """The comparison in the folder with the systems and seeds that a plan adds to it."""
     names = {system.name for system in plan.systems}
     kept = tuple(system for system in before.systems if system.name not in names)
     left_out = {unfit.name: unfit for unfit in (*before.left_out, *plan.left_out)}
@@ -296,13 +296,13 @@ def tasks_left(folder: ComparisonFolder, plan: Plan, *, device: str, threads: in
 
 
 def default_threads(jobs: int) -> int:
-    """Of each trial: the usable cores shared out."""
+    """Threads of each trial: the usable cores, shared out among the jobs."""
     return max(1, usable_cores() // jobs)
 
 
 def default_jobs(plan: Plan, device: str) -> int:
-    """As many as there are cores and trials, since small models train best on a thread each; on a
-    GPU one."""
+    """Trials at a time: as many as there are cores and trials, since small models train best on a
+    thread each; on a GPU one."""
     if choose_device(device) != "cpu":
         return 1
     return max(1, min(usable_cores(), len(plan.trials)))

@@ -69,7 +69,7 @@ class SystemRow:
 
     @cached_property
     def measures(self) -> dict[str, Spread]:
-        """By the names of columns."""
+        """The spread of each measure over the seeds, by the name of its column."""
         found = {
             "perplexity": self.spread(_perplexity),
             "bleu": self.spread(lambda r: r.bleu.score if r.bleu else None),
@@ -97,7 +97,7 @@ class ComparisonTable:
 
     @property
     def signatures(self) -> list[str]:
-        """Of the scores, each once."""
+        """The sacreBLEU signatures of the scores in the table, each once."""
         results = [result for row in self.rows for result in row.results.values()]
         found = (
             f"{name}|{score.signature}"

@@ -70,7 +70,7 @@ class SystemFigures:
         return self.system.name
 
     def mean(self, metric: str) -> float:
-        """Of "bleu", "chrf" or "ter" over the outputs."""
+        """The mean over the outputs of a score: "bleu", "chrf" or "ter"."""
         return statistics.fmean(getattr(report, metric).score for report in self.quality)
 
     def deviation(self, metric: str) -> float | None:
@@ -176,7 +176,7 @@ def _figures(
 
 
 def _known_tests(subject: Subject, note: Callable[[str], None]) -> dict[str, Tests]:
-    """Of a comparison, which keeps what was computed; by the name of a system."""
+    """The significance tests that a comparison has computed, by the name of the system."""
     if subject.comparison is None:
         return {}
     table = compare_systems(subject.comparison, note=note)
@@ -220,7 +220,8 @@ def _curve(run: RunDirectory) -> list[CurvePoint]:
 
 
 def _word_frequencies(subject: Subject) -> tuple[Mapping[str, int], str]:
-    """Of the training targets where a run's store is there, else of the references."""
+    """How often each word occurs in a text, and the name of that text: the training targets or,
+    without their store, the references."""
     runs = [run for system in subject.systems for run in system.runs]
     store = store_of(runs[0]) if runs else None
     if store is None:

@@ -48,7 +48,7 @@ class Chart:
 
     @property
     def description(self) -> str:
-        """What a person who cannot see it is told."""
+        """The text of the chart for readers who cannot see it."""
         systems = ", ".join(dict.fromkeys(row["system"] for row in self.rows))
         return f"{self.title}: {self.y_title} by {self.x_title}, of {systems}"
 
