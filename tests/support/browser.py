@@ -113,7 +113,8 @@ def browser() -> Iterator[Browser]:
         os.dup2(commands, 3)
         os.dup2(answers, 4)
 
-    with tempfile.TemporaryDirectory() as profile:
+    # Chromium's own processes may still write there while it is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [
                 *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
