@@ -16,7 +16,7 @@ from torch import Tensor
 
 from data.links import LinkGuide
 from data.subword_sampling import SubwordSampling
-from data.token_store import Indices, IntArray, StoredCorpus, TokenizedSplit
+from data.token_store import Indices, IntArray, Lengths, StoredCorpus, TokenizedSplit
 from seq2seq.batch import BOS, EOS, PAD, Batch, BatchPosition, Source
 from seq2seq.system.streams import stream_seed
 
@@ -48,23 +48,30 @@ class EpochPlan:
 
 
 def token_budget_batches(
-    split: TokenizedSplit, plan: EpochPlan, *, start: BatchPosition
+    split: TokenizedSplit,
+    plan: EpochPlan,
+    *,
+    start: BatchPosition,
+    groups: list[Indices] | None = None,
 ) -> Iterator[Batch]:
     """Batches without end, epoch after epoch, from `start` on.
 
     Sentences of similar length go together, so that there is little padding; a batch has as many
     pairs as the budget allows.
+
+    groups: the `pair_groups` of the epoch of `start`, if they are known already
     """
     epoch, first = start
     while True:
-        groups = pair_groups(split, plan, epoch=epoch)
+        if groups is None:
+            groups = pair_groups(split, plan, epoch=epoch)
         if plan.sampling is None:
             for number in range(first, len(groups)):
                 yield collate(split, groups[number], BatchPosition(epoch, number), plan.guide)
         else:
             begin = BatchPosition(epoch, first)
             yield from _sampled_batches(split, groups, plan, plan.sampling, start=begin)
-        epoch, first = epoch + 1, 0
+        epoch, first, groups = epoch + 1, 0, None
 
 
 def pair_groups(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> list[Indices]:
@@ -74,8 +81,8 @@ def pair_groups(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> list[I
     "length" batches of equal length are still shuffled.
     """
     generator = _generator("order", plan.seed, epoch)
-    pairs = _weighted_pairs(plan, epoch) if plan.corpora else np.arange(len(split))
-    shuffled = generator.permutation(pairs)  # another order of equal lengths in each epoch
+    shuffled = _weighted_pairs(plan, epoch) if plan.corpora else np.arange(len(split))
+    generator.shuffle(shuffled)  # another order of equal lengths in each epoch
     by_length = shuffled[length_order(split, shuffled)]
     lengths = padded_lengths(split)[by_length]
     runs = split_by_budget(lengths, budget=plan.budget, multiple=SIZE_MULTIPLE)
@@ -83,14 +90,17 @@ def pair_groups(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> list[I
     return _shuffled(groups, split, generator, short_first=plan.short_first(epoch))
 
 
-def largest_batch(split: TokenizedSplit, plan: EpochPlan, *, epoch: int) -> Batch:
-    """The batch of an epoch with the most tokens, padding included.
+def largest_batch(
+    split: TokenizedSplit, plan: EpochPlan, groups: Sequence[Indices], *, epoch: int
+) -> Batch:
+    """The batch of an epoch with the most tokens, padding included; `groups` are its pair groups.
 
     With `sampling` it is the one with the most pieces in the store, in pieces drawn for the epoch.
     """
-    groups = pair_groups(split, plan, epoch=epoch)
-    lengths = padded_lengths(split)
-    number = max(range(len(groups)), key=lambda i: lengths[groups[i]].max() * len(groups[i]))
+    counts = np.array([len(pairs) for pairs in groups])
+    lengths = padded_lengths(split)[np.concatenate(groups)]
+    longest = np.maximum.reduceat(lengths, np.cumsum(counts) - counts)
+    number = int(np.argmax(counts * longest))
     pairs, position = groups[number], BatchPosition(epoch, number)
     if plan.sampling is None:
         return collate(split, pairs, position, plan.guide)
@@ -174,34 +184,49 @@ def length_order(split: TokenizedSplit, pairs: Indices) -> Indices:
     Source lengths go up where the target length is even and down where it is odd, so that a batch
     across two target lengths has sources of similar length.
     """
-    target, source = split.target_lengths[pairs], split.source_lengths[pairs]
-    return np.lexsort((np.where(target % 2 == 0, source, -source), target))
+    target, source = split.target_lengths, split.source_lengths
+    width = int(source.max(initial=0)) + 1
+    fits = (int(target.max(initial=0)) + 1) * width <= 1 << 16
+    dtype = np.dtype(np.uint16 if fits else np.int64)  # NumPy sorts 16 bits by radix
+    rank = np.where(target % 2 == 0, source, width - 1 - source)
+    key = target.astype(dtype) * dtype.type(width) + rank.astype(dtype)
+    return np.argsort(key[pairs], kind="stable")
 
 
-def padded_lengths(split: TokenizedSplit) -> Indices:
+def padded_lengths(split: TokenizedSplit) -> Lengths:
     """Tokens of each pair's longer side, EOS included. [pairs]"""
     return np.maximum(split.source_lengths, split.target_lengths) + 1
 
 
-def split_by_budget(lengths: Indices, *, budget: int, multiple: int = 1) -> list[tuple[int, int]]:
+def split_by_budget(lengths: Lengths, *, budget: int, multiple: int = 1) -> list[tuple[int, int]]:
     """Runs [begin, end) of pairs whose padded tokens stay within the budget; at least one each.
 
-    A run longer than `multiple` pairs has a multiple of it, except the last run.
+    A run longer than `multiple` pairs has a multiple of it, except the last run. The work grows
+    with the runs and with the changes of length, which are few where lengths are sorted.
     """
-    runs, begin, longest = [], 0, 0
-    for index, length in enumerate(lengths.tolist()):
-        longest = max(longest, length)
-        if index > begin and longest * (index - begin + 1) > budget:
-            count = index - begin
-            end = index - count % multiple if count > multiple else index
-            runs.append((begin, end))
-            begin, longest = end, int(lengths[end : index + 1].max())
-    if len(lengths):
-        runs.append((begin, len(lengths)))
+    total, starts = len(lengths), np.flatnonzero(np.diff(lengths, prepend=0))
+    values, begins = lengths[starts].tolist(), starts.tolist()  # of stretches of equal lengths
+    ends = [*begins[1:], total]
+    runs, begin, stretch, fits = [], 0, 0, 1  # pairs before `fits` are not tested again
+    while begin < total:
+        longest, overflow = 0, total  # overflow: the first pair that is too much
+        while stretch < len(values):
+            longest = max(longest, values[stretch])
+            overflow = max(begin + budget // longest, begins[stretch], fits)
+            if overflow < ends[stretch]:
+                break
+            stretch, overflow = stretch + 1, total
+        count = overflow - begin
+        whole = overflow == total or count <= multiple
+        end = overflow if whole else overflow - count % multiple
+        runs.append((begin, end))
+        while stretch == len(values) or begins[stretch] > end:
+            stretch -= 1
+        begin, fits = end, overflow + 1
     return runs
 
 
-def split_into(lengths: Indices, *, count: int) -> list[tuple[int, int]]:
+def split_into(lengths: Lengths, *, count: int) -> list[tuple[int, int]]:
     """Exactly `count` runs [begin, end), the largest with as few padded tokens as possible.
 
     They are those of the smallest budget that gives no more than `count`, the longest then halved

@@ -46,6 +46,7 @@ _PREPARE_AGAIN = "make the store again: preprocess ... --overwrite"
 Side = Literal["source", "target"]
 IntArray = npt.NDArray[np.integer[Any]]
 Indices = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ class TokenizedSplit:
         return self.ids[index], lengths
 
     @cached_property
-    def source_lengths(self) -> Indices:
+    def source_lengths(self) -> Lengths:
         """Pieces of each source, without EOS. [n]"""
-        return np.asarray(self.offsets[1::2] - self.offsets[:-1:2])
+        return (self.offsets[1::2] - self.offsets[:-1:2]).astype(np.int32)
 
     @cached_property
-    def target_lengths(self) -> Indices:
+    def target_lengths(self) -> Lengths:
         """Pieces of each target, without BOS and EOS. [n]"""
-        return np.asarray(self.offsets[2::2] - self.offsets[1::2])
+        return (self.offsets[2::2] - self.offsets[1::2]).astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cli.runs.recorder import Recorder, TrainingObjects
 from cli.runs.tracking import trackers
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
-from data.batching import EpochPlan, largest_batch, token_budget_batches
+from data.batching import EpochPlan, largest_batch, pair_groups, token_budget_batches
 from data.links import LinkGuide, StoredLinks
 from data.subword_sampling import subword_sampling
 from data.token_store import TokenStore
@@ -205,12 +205,14 @@ def _batches(
         ),
         guide=_link_guide(store, config),
     )
+    groups = None  # ordering the pairs of an epoch takes seconds where there are millions
     if not stop_reason(state, config):
+        groups = pair_groups(train, plan, epoch=state.position.epoch)
         # Memory runs out now rather than after hours. Resumed runs are checked too: they may be on
         # another machine.
-        largest = largest_batch(train, plan, epoch=state.position.epoch)
+        largest = largest_batch(train, plan, groups, epoch=state.position.epoch)
         check_memory(objects.model, largest, config, device=device)
-    return token_budget_batches(train, plan, start=state.position)
+    return token_budget_batches(train, plan, start=state.position, groups=groups)
 
 
 def _link_guide(store: TokenStore, config: TrainingConfig) -> LinkGuide | None:

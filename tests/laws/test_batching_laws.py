@@ -98,6 +98,23 @@ def test_a_batch_larger_than_the_multiple_is_a_multiple_of_it(split, budget, mul
     assert all(lengths[e - 1] * (e - b) <= budget or e - b == 1 for b, e in runs)
 
 
+@examples(60)
+@given(st.lists(st.integers(1, 30), max_size=60), st.integers(1, 90), st.integers(1, 9))
+def test_runs_are_those_of_a_walk_pair_by_pair(lengths, budget, multiple):
+    runs, begin, longest = [], 0, 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        if index > begin and longest * (index - begin + 1) > budget:
+            count = index - begin
+            end = index - count % multiple if count > multiple else index
+            runs.append((begin, end))
+            begin, longest = end, max(lengths[end : index + 1])
+    if lengths:
+        runs.append((begin, len(lengths)))
+    found = split_by_budget(np.array(lengths, np.int32), budget=budget, multiple=multiple)
+    assert found == runs
+
+
 @some
 @given(splits, plans, epochs, st.integers(0, 2**32 - 1))
 def test_order_is_a_function_of_seed_and_epoch_alone(split, plan, epoch, elsewhere):
@@ -116,7 +133,8 @@ def test_any_position_begins_the_rest_of_the_stream(split, plan, first, epoch):
     start = BatchPosition(epoch, first)
     whole = token_budget_batches(split, plan, start=FIRST_BATCH)
     rest = (b for b in whole if b.position.epoch > epoch or (b.position >= start))
-    begun = token_budget_batches(split, plan, start=start)
+    groups = pair_groups(split, plan, epoch=epoch)
+    begun = token_budget_batches(split, plan, start=start, groups=groups)
     for ours, theirs in itertools.islice(zip(begun, rest, strict=False), 6):
         assert same(ours, theirs)
 
@@ -203,6 +221,13 @@ def test_neighbours_of_equal_target_length_have_sources_in_order(split):
     for target, group in itertools.groupby(order, key=lambda pair: split.target_lengths[pair]):
         sources = [int(split.source_lengths[pair]) for pair in group]
         assert sources == sorted(sources, reverse=bool(target % 2))
+
+
+def test_long_sentences_are_sorted_as_short_ones_are():
+    """Their sort keys take more than 16 bits."""
+    lengths = [(300, 2), (1, 300), (299, 2), (2, 300), (1, 3), (2, 3), (1, 301), (300, 301)]
+    order = length_order(split_of(lengths), np.arange(len(lengths)))
+    assert order.tolist() == [2, 0, 5, 4, 1, 3, 7, 6]
 
 
 def test_a_batch_across_two_target_lengths_has_sources_of_similar_length():

@@ -14,10 +14,11 @@ from seq2seq.training.losses import batch_loss
 
 def test_the_largest_batch_is_the_one_with_most_tokens(store):
     split = store.split("train")
-    plan = pair_groups(split, EpochPlan(budget=170, seed=1), epoch=2)
+    plan = EpochPlan(budget=170, seed=1)
+    groups = pair_groups(split, plan, epoch=2)
     lengths = padded_lengths(split)
-    most = max(lengths[pairs].max() * len(pairs) for pairs in plan)
-    batch = largest_batch(split, EpochPlan(budget=170, seed=1), epoch=2)
+    most = max(lengths[pairs].max() * len(pairs) for pairs in groups)
+    batch = largest_batch(split, plan, groups, epoch=2)
     longest = max(int(batch.source.lengths.max()), batch.labels.shape[1])
     assert longest * len(batch.lines) == most
 
@@ -27,8 +28,9 @@ def test_trying_a_batch_changes_nothing(store, tmp_path):
     before = [parameter.clone() for parameter in model.parameters()]
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    check_memory(model, largest_batch(store.split("train"), EpochPlan(budget=170, seed=1), epoch=1),
-              TrainingConfig())  # fmt: skip
+    split, plan = store.split("train"), EpochPlan(budget=170, seed=1)
+    groups = pair_groups(split, plan, epoch=1)
+    check_memory(model, largest_batch(split, plan, groups, epoch=1), TrainingConfig())
     assert torch.equal(torch.get_rng_state(), state)
     assert not model.training
     assert all(p.grad is None for p in model.parameters())
