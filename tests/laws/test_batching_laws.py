@@ -225,9 +225,9 @@ def test_neighbours_of_equal_target_length_have_sources_in_order(split):
 
 def test_long_sentences_are_sorted_as_short_ones_are():
     """Their sort keys take more than 16 bits."""
-    lengths = [(300, 2), (1, 300), (299, 2), (2, 300), (1, 3), (2, 3), (1, 301), (300, 301)]
+    lengths = [(300, 2), (1, 300), (299, 2), (2, 300), (1, 3), (2, 3), (1, 220), (300, 301)]
     order = length_order(split_of(lengths), np.arange(len(lengths)))
-    assert order.tolist() == [2, 0, 5, 4, 1, 3, 7, 6]
+    assert order.tolist() == [2, 0, 5, 4, 6, 1, 3, 7]
 
 
 def test_a_batch_across_two_target_lengths_has_sources_of_similar_length():
