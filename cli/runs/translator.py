@@ -25,7 +25,7 @@ from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces
 from seq2seq.evaluation.rescoring import Features
-from seq2seq.kernels.products import ReducedProducts, search_precision
+from seq2seq.kernels.products import search_precision, search_products
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
@@ -95,7 +95,7 @@ class Translator:
         self.tag = tag
         self._rules = text_rules(target, search)
         self.precision = search_precision(search.precision, device)  # of its products
-        self._products = None if self.precision == "float32" else ReducedProducts(self.precision)
+        self._products = search_products(self.precision, device)
         self._shortlist = shortlist
         self.origin: Origin | None = None  # how it was loaded, if it was
         self.checkpoint = checkpoint  # from which the weights were loaded, if they were

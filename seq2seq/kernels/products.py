@@ -1,8 +1,8 @@
-"""Matrix products of search in reduced precision: bfloat16 or int8 weights, all else in float32.
+"""Matrix products of search, with weights packed once: float32, or rounded to bfloat16 or int8.
 
-`linear` is `F.linear` unless `ReducedProducts` are active; the large products of a decoding step
-call it: those of the recurrent cells, the readout and the output layer. Weights are converted when
-they are first used.
+`linear` is `F.linear` unless `PackedProducts` are active; the large products of a decoding step
+call it: those of the recurrent cells, the readout and the output layer. Weights are packed when
+they are first used. All else of a step is float32.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor
 from seq2seq.errors import ConfigError
 from seq2seq.kernels.precision import has_bfloat16_products
 
-ReducedPrecision = Literal["bfloat16", "int8"]
 SearchPrecision = Literal["float32", "bfloat16", "int8"]
 Value = TypeVar("Value")
 
 _WITHOUT_OVERFLOW = ("avx512_vnni", "avx_vnni", "amx_int8")  # of x86 processors
+_ROWS = 256  # of the inputs that oneDNN packs a weight for; other numbers were as fast
 _SMALLEST = 1e-30  # peak of a row of activations: the scale of a row of zeros is not 0
 
 
@@ -47,7 +47,14 @@ def search_precision(precision: str, device: str) -> SearchPrecision:
     return cast(SearchPrecision, precision)
 
 
-class ReducedWeight(Protocol):
+def search_products(precision: SearchPrecision, device: str) -> PackedProducts | None:
+    """Products for search in a precision; None where those of `F.linear` are as good."""
+    if precision == "float32" and not (device == "cpu" and has_packed_products()):
+        return None
+    return PackedProducts(precision)
+
+
+class PackedWeight(Protocol):
     """A weight that was converted once, for any number of products."""
 
     def __call__(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
@@ -55,17 +62,15 @@ class ReducedWeight(Protocol):
         ...
 
 
-class ReducedProducts:
+class PackedProducts:
     """Products with the weights of one model, which must not change any more.
 
     Not for training: there are no gradients.
     """
 
-    def __init__(self, precision: ReducedPrecision) -> None:
+    def __init__(self, precision: SearchPrecision) -> None:
         self.precision = precision
-        self.convert: Callable[[Tensor], ReducedWeight]
-        self.convert = Bfloat16Weight if precision == "bfloat16" else Int8Weight
-        self._weights: dict[Any, tuple[Tensor, ReducedWeight]] = {}  # by memory, which they keep
+        self._weights: dict[Any, tuple[Tensor, PackedWeight]] = {}  # by memory, which they keep
         self._made: dict[int, tuple[object, Any]] = {}
 
     @contextmanager
@@ -81,11 +86,17 @@ class ReducedProducts:
         """x W^T + b. inputs [..., I], weight [G, I], addend [G] or [..., G] -> [..., G]"""
         key = (weight.data_ptr(), *weight.shape, *weight.stride())
         if key not in self._weights:
-            self._weights[key] = weight, self.convert(weight)
+            self._weights[key] = weight, self.pack(weight)
         if addend is not None and addend.dim() > 1:
             addend = addend.reshape(-1, len(weight))
         product = self._weights[key][1](inputs.reshape(-1, inputs.shape[-1]), addend)
         return product.reshape(*inputs.shape[:-1], len(weight))
+
+    def pack(self, weight: Tensor) -> PackedWeight:
+        """weight [G, I]"""
+        if self.precision == "int8":
+            return Int8Weight(weight)
+        return Bfloat16Weight(weight) if self.precision == "bfloat16" else OneDNNWeight(weight)
 
     def once(self, owner: object, make: Callable[[], Value]) -> Value:
         """What `make` returned the first time for this owner, such as rows of a weight."""
@@ -94,10 +105,10 @@ class ReducedProducts:
         return self._made[id(owner)][1]  # type: ignore[no-any-return]
 
 
-_active: ContextVar[ReducedProducts | None] = ContextVar("reduced_products", default=None)
+_active: ContextVar[PackedProducts | None] = ContextVar("packed_products", default=None)
 
 
-def active_products() -> ReducedProducts | None:
+def active_products() -> PackedProducts | None:
     """The products that `linear` makes; None for those of `F.linear`."""
     return _active.get()
 
@@ -115,13 +126,32 @@ def bound_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tens
     products = _active.get()
     if products is None:
         return partial(F.linear, weight=weight, bias=bias)
-    reduced = products.convert(weight)
+    packed = products.pack(weight)
 
     def product(inputs: Tensor) -> Tensor:
-        flat = reduced(inputs.reshape(-1, inputs.shape[-1]), bias)
+        flat = packed(inputs.reshape(-1, inputs.shape[-1]), bias)
         return flat.reshape(*inputs.shape[:-1], len(weight))
 
     return product
+
+
+class OneDNNWeight:
+    """x W^T in the dtype of W, on a CPU, by oneDNN with the weight in its own layout.
+
+    The result for one row depends neither on the others nor on how many there are. On an AMD EPYC
+    with AVX-512 a product with 320 rows took 0.87 of the time of `F.linear`, with 40 rows 0.7, and
+    with 5 rows 0.3.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        """weight [G, I]"""
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        multiply = torch.ops.mkldnn._linear_pointwise
+        if addend is not None and addend.dim() > 1:
+            return multiply.binary(inputs, addend, self._packed, None, "add")  # type: ignore[no-any-return]
+        return multiply(inputs, self._packed, addend, "none", [], "")  # type: ignore[no-any-return]
 
 
 class Bfloat16Weight:
@@ -129,10 +159,14 @@ class Bfloat16Weight:
 
     def __init__(self, weight: Tensor) -> None:
         """weight [G, I]"""
-        self._weight = weight.to(torch.bfloat16)
+        rounded, device = weight.to(torch.bfloat16), weight.device.type
+        packs = device == "cpu" and has_packed_products() and has_bfloat16_products(device)
+        self._product: Callable[[Tensor], Tensor] = (
+            OneDNNWeight(rounded) if packs else partial(F.linear, weight=rounded)
+        )
 
     def __call__(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
-        product = F.linear(inputs.to(torch.bfloat16), self._weight).float()
+        product = self._product(inputs.to(torch.bfloat16)).float()
         return product if addend is None else product.add_(addend)
 
 
@@ -184,14 +218,25 @@ def int8_levels() -> int:
 @cache
 def has_int8_products() -> bool:
     """Whether this build of torch has int8 products on this processor, and they are right."""
+    return _multiplies(Int8Weight, error=0.05)
+
+
+@cache
+def has_packed_products() -> bool:
+    """Whether this build of torch has oneDNN's products on this processor, and they are right."""
+    return _multiplies(OneDNNWeight, error=1e-5)
+
+
+def _multiplies(pack: Callable[[Tensor], PackedWeight], *, error: float) -> bool:
+    """Whether a product works, with a relative error below this."""
     generator = torch.Generator().manual_seed(0)
     inputs, weight = (
         torch.randn(3, 96, generator=generator),
         torch.randn(64, 96, generator=generator),
     )
     try:
-        found = Int8Weight(weight)(inputs, None)
+        found = pack(weight)(inputs, None)
     except (AttributeError, NotImplementedError, RuntimeError):
         return False
     expected = F.linear(inputs, weight)
-    return bool((found - expected).norm() < 0.05 * expected.norm())
+    return bool((found - expected).norm() < error * expected.norm())

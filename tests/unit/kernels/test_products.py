@@ -1,4 +1,4 @@
-"""Products in reduced precision beside those in float64, and the choice among them."""
+"""Products with packed weights beside those in float64, and the choice among precisions."""
 
 import math
 
@@ -15,10 +15,13 @@ from seq2seq.kernels import products
 from seq2seq.kernels.products import (
     Bfloat16Weight,
     Int8Weight,
-    ReducedProducts,
+    OneDNNWeight,
+    PackedProducts,
     has_int8_products,
+    has_packed_products,
     linear,
     search_precision,
+    search_products,
 )
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.scoring import score_ids
@@ -27,6 +30,7 @@ PRECISIONS = [
     "bfloat16",
     pytest.param("int8", marks=pytest.mark.skipif(not has_int8_products(), reason="no int8")),
 ]
+packed_products = pytest.mark.skipif(not has_packed_products(), reason="no oneDNN")
 OTHER_KINDS = [PLAIN[1], BAHDANAU[3], CONDITIONAL[2]]
 OUTPUT_IDS = [0, 2, 3, 4, 5, 7, 8, 9, 10]
 SOURCES = [[5, 6, 7], [8], [9, 10, 4, 5, 6, 7], [8], [4, 4]]
@@ -94,11 +98,23 @@ def test_a_bfloat16_product_rounds_factors_and_result():
     torch.testing.assert_close(found - addend, exact.float(), rtol=2**-8, atol=1e-5)
 
 
+@packed_products
+def test_a_product_with_a_packed_weight_is_that_of_float64_row_by_row():
+    inputs, weight, bias, addend = drawn(33, 50), drawn(20, 50), drawn(20), drawn(33, 20, seed=1)
+    exact, packed = inputs.double() @ weight.double().T, OneDNNWeight(weight)
+    for given in (None, bias, addend):
+        expected = exact if given is None else exact + given
+        torch.testing.assert_close(packed(inputs, given), expected.float(), rtol=1e-5, atol=1e-5)
+    together = packed(inputs)
+    for rows in (slice(0, 1), slice(7, 9), slice(32, 33)):
+        assert torch.equal(packed(inputs[rows]), together[rows])
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_linear_is_that_of_torch_unless_other_products_are_active(precision):
     inputs, weight, bias = drawn(2, 3, 16), drawn(8, 16, seed=1), drawn(8, seed=2)
     expected = F.linear(inputs, weight, bias)
-    reduced = ReducedProducts(precision)
+    reduced = PackedProducts(precision)
     assert torch.equal(linear(inputs, weight, bias), expected)
     with reduced.active():
         found = linear(inputs, weight, bias)
@@ -114,14 +130,14 @@ def test_a_weight_is_converted_once(monkeypatch):
     monkeypatch.setattr(
         products, "Bfloat16Weight", lambda w: converted.append(w) or Bfloat16Weight(w)
     )
-    model, reduced = tiny_model(BAHDANAU[3], dtype=torch.float32), ReducedProducts("bfloat16")
+    model, reduced = tiny_model(BAHDANAU[3], dtype=torch.float32), PackedProducts("bfloat16")
     for _ in range(2):
         with reduced.active():
             translate(model, SOURCES, SearchConfig(beam=2))
         assert len(converted) == len({weight.data_ptr() for weight in converted}) > 3
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=packed_products), *PRECISIONS])
 @pytest.mark.parametrize(
     ("kind", "cell"),
     [*((LUONG[4], cell) for cell in CELLS), *((kind, "lstm") for kind in OTHER_KINDS)],
@@ -133,7 +149,7 @@ def test_a_search_is_near_that_in_float32_and_the_same_in_any_batch(kind, cell, 
         model.output.vocabulary.bias[EOS] += 2.0
     single, config, targets = SingleModel(model), SearchConfig(beam=2), [[4, 5], [], [7], [8], [9]]
     exact = score_ids(single, SOURCES, targets)
-    reduced = ReducedProducts(precision)
+    reduced = PackedProducts(precision)
     with reduced.active():
         together = translate(model, SOURCES, config)
         alone = [translate(model, [source], config)[0] for source in SOURCES]
@@ -142,7 +158,18 @@ def test_a_search_is_near_that_in_float32_and_the_same_in_any_batch(kind, cell, 
         assert ours.ids == theirs.ids
         assert ours.log_probability == pytest.approx(theirs.log_probability, abs=1e-4)
     for before, after in zip(exact, rounded, strict=True):
-        assert before == pytest.approx(after, abs=0.1) and before != after
+        if precision == "float32":
+            assert before == pytest.approx(after, rel=1e-6, abs=1e-6)
+        else:
+            assert before == pytest.approx(after, abs=0.1) and before != after
+
+
+def test_float32_products_are_those_of_torch_where_there_are_none_with_packed_weights(monkeypatch):
+    monkeypatch.setattr(products, "has_packed_products", lambda: False)
+    assert search_products("float32", "cpu") is None and search_products("float32", "cuda") is None
+    monkeypatch.setattr(products, "has_packed_products", lambda: True)
+    assert search_products("float32", "cuda") is None
+    assert search_products("float32", "cpu").precision == "float32"  # type: ignore[union-attr]
 
 
 def test_the_fastest_products_are_chosen_and_missing_ones_refused(monkeypatch):

@@ -8,7 +8,7 @@ from tiny import CONDITIONAL, LUONG, PLAIN, tiny_model
 
 from seq2seq.batch import EOS
 from seq2seq.config import SearchConfig
-from seq2seq.kernels.products import ReducedProducts, has_int8_products
+from seq2seq.kernels.products import PackedProducts, has_int8_products
 from seq2seq.search.inference import Ensemble, SingleModel
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.search.translation import translate_ids
@@ -67,7 +67,7 @@ def test_an_ensemble_has_the_shortlist_of_its_members(combination):
 
 @pytest.mark.skipif(not has_int8_products(), reason="no int8")
 def test_reduced_products_keep_no_weight_of_a_shortlist(monkeypatch):
-    model, reduced = tiny_model(LUONG[4], dtype=torch.float32), ReducedProducts("int8")
+    model, reduced = tiny_model(LUONG[4], dtype=torch.float32), PackedProducts("int8")
     single, config = SingleModel(model, shortlist=SHORTLIST), SearchConfig(beam=2)
     sizes = []
     for _ in range(2):
