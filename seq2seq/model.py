@@ -152,7 +152,7 @@ class BoundOutputLayer:
         """The layer for these sentences. [B']"""
         if self.hidden is None:
             return self
-        return replace(self, hidden=self.hidden[sentences])
+        return replace(self, hidden=self.hidden.index_select(0, sentences))
 
 
 class EncoderDecoder(nn.Module):

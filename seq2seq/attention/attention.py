@@ -55,7 +55,7 @@ class ProjectedMemory(NamedTuple):
     values: Tensor  # [..., N, S, D_v]
 
     def select(self, rows: Tensor) -> "ProjectedMemory":
-        return ProjectedMemory(self.keys[rows], self.values[rows])
+        return ProjectedMemory(self.keys.index_select(0, rows), self.values.index_select(0, rows))
 
     def extended(self, other: "ProjectedMemory") -> "ProjectedMemory":
         """This memory followed by another, along S."""

@@ -172,7 +172,7 @@ class AttentiveStep(ABC):
         return replace(
             self,
             memory=self.memory.select(rows),
-            coverage_memory=None if coverage is None else coverage[rows],
+            coverage_memory=None if coverage is None else coverage.index_select(0, rows),
         )
 
     def attend(self, query: Tensor, state: DecoderState) -> StepAttention:

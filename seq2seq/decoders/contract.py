@@ -25,9 +25,9 @@ class Memory:
 
     def select(self, rows: Tensor) -> "Memory":
         return Memory(
-            self.values[rows],
-            self.mask[rows],
-            self.summary[rows],
+            self.values.index_select(0, rows),
+            self.mask.index_select(0, rows),
+            self.summary.index_select(0, rows),
             tuple(state.select(rows) for state in self.final_states),
             None if self.projected is None else self.projected.select(rows),
         )
@@ -51,11 +51,15 @@ class DecoderState:
         return replace(
             self,
             layers=tuple(layer.select(rows) for layer in self.layers),
-            feedback=None if self.feedback is None else self.feedback[rows],
-            coverage=None if self.coverage is None else self.coverage[rows],
+            feedback=_rows(self.feedback, rows),
+            coverage=_rows(self.coverage, rows),
             past=None if self.past is None else self.past.select(rows),
-            step_index=None if self.step_index is None else self.step_index[rows],
+            step_index=_rows(self.step_index, rows),
         )
+
+
+def _rows(tensor: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if tensor is None else tensor.index_select(0, rows)
 
 
 class UnrollOutput(NamedTuple):

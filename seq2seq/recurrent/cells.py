@@ -28,7 +28,9 @@ class CellState:
     cell: Tensor | None  # [B, H]; None for a GRU
 
     def select(self, rows: Tensor) -> "CellState":
-        return CellState(self.hidden[rows], None if self.cell is None else self.cell[rows])
+        """Keep, reorder or repeat rows. rows [B'] int64"""
+        cell = None if self.cell is None else self.cell.index_select(0, rows)
+        return CellState(self.hidden.index_select(0, rows), cell)
 
     def where(self, chosen: Tensor, other: "CellState") -> "CellState":
         """This state in the rows that are chosen, `other` in the rest. chosen [B, 1] bool"""
