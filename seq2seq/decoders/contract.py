@@ -9,7 +9,7 @@ from seq2seq.attention.attention import ProjectedMemory
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.decoders.readout import Readout
 from seq2seq.kernels.dropout import NO_DROPOUT, DropoutRates
-from seq2seq.recurrent.cells import CellState
+from seq2seq.recurrent.cells import CellState, EqualRows
 from seq2seq.recurrent.stack import Bridge
 
 
@@ -48,9 +48,10 @@ class DecoderState:
     step_index: Tensor | None = None  # [R], of the next step, from 1, for local attention
 
     def select(self, rows: Tensor) -> "DecoderState":
+        equal = EqualRows.of(rows)
         return replace(
             self,
-            layers=tuple(layer.select(rows) for layer in self.layers),
+            layers=tuple(layer.select(rows, equal) for layer in self.layers),
             feedback=_rows(self.feedback, rows),
             coverage=_rows(self.coverage, rows),
             past=None if self.past is None else self.past.select(rows),

@@ -21,16 +21,44 @@ from seq2seq.kernels.products import linear
 
 
 @dataclass(frozen=True, slots=True)
+class EqualRows:
+    """Which of B rows are equal, as the states of hypotheses that continue the same one.
+
+    What depends on such a row alone is computed once for all that are equal to it.
+    """
+
+    first: Tensor  # [P] one row of each group of equal ones
+    groups: Tensor  # [B] the group of each row
+
+    @classmethod
+    def of(cls, rows: Tensor) -> "EqualRows | None":
+        """Those of a selection of rows [B]; None where all differ, and on a GPU, for which the
+        products that this saves are too small."""
+        if rows.is_cuda:
+            return None
+        different, groups = torch.unique(rows, return_inverse=True)
+        if len(different) == len(rows):
+            return None
+        first = torch.empty_like(different).scatter_(0, groups, torch.arange(len(rows)))
+        return cls(first, groups)
+
+    def once(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """The function of each row, computed once for equal rows. [B, I] -> [B, G]"""
+        return function(inputs.index_select(0, self.first)).index_select(0, self.groups)
+
+
+@dataclass(frozen=True, slots=True)
 class CellState:
     """The state of one layer for B sentences."""
 
     hidden: Tensor  # [B, H]
     cell: Tensor | None  # [B, H]; None for a GRU
+    equal: EqualRows | None = None  # rows that are known to be equal; None: none are
 
-    def select(self, rows: Tensor) -> "CellState":
-        """Keep, reorder or repeat rows. rows [B'] int64"""
+    def select(self, rows: Tensor, equal: EqualRows | None = None) -> "CellState":
+        """Keep, reorder or repeat rows. rows [B'] int64, equal: those of the selection"""
         cell = None if self.cell is None else self.cell.index_select(0, rows)
-        return CellState(self.hidden.index_select(0, rows), cell)
+        return CellState(self.hidden.index_select(0, rows), cell, equal)
 
     def where(self, chosen: Tensor, other: "CellState") -> "CellState":
         """This state in the rows that are chosen, `other` in the rest. chosen [B, 1] bool"""
@@ -69,7 +97,7 @@ class Cell(Protocol):
     def step(
         self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
     ) -> CellState:
-        """The next state. projected [B, G], extra_input [B, X]"""
+        """The next state. projected [B, G], extra_input [B, X], equal in `state.equal` rows."""
         ...
 
     def step_projected(
@@ -113,7 +141,16 @@ class GatedCell(ABC):
     def step(
         self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
     ) -> CellState:
-        return self.step_projected(projected, state, self.project_extra(extra_input))
+        if state.equal is None or self._extra is None or extra_input is None:
+            return self.step_projected(projected, state, self.project_extra(extra_input))
+        return self.step_projected(projected, state, state.equal.once(self._extra, extra_input))
+
+    def project_state(self, state: CellState, addend: Tensor | None = None) -> Tensor:
+        """U h, plus the addend. addend [B, G] -> [B, G]"""
+        if state.equal is None:
+            return self.recurrent(state.hidden, addend)
+        product = state.equal.once(self.recurrent, state.hidden)
+        return product if addend is None else product.add_(addend)
 
     @abstractmethod
     def step_projected(
@@ -133,7 +170,7 @@ class LSTMCell(GatedCell):
         self, projected: Tensor, state: CellState, projected_extra: Tensor | None
     ) -> CellState:
         assert state.cell is not None
-        gates = self.recurrent(state.hidden, _sum(projected, projected_extra))  # [B, 4H]
+        gates = self.project_state(state, _sum(projected, projected_extra))  # [B, 4H]
         cell, output_gate = _lstm_cell(gates, state.cell)
         return CellState(output_gate * cell.tanh(), cell)
 
@@ -167,7 +204,7 @@ class LayerNormLSTMCell(GatedCell):
         assert state.cell is not None
         if projected_extra is not None:
             projected = self._normalise(projected + projected_extra)
-        gates = projected + self.normalise_recurrent(self.recurrent(state.hidden))  # [B, 4H]
+        gates = projected + self.normalise_recurrent(self.project_state(state))  # [B, 4H]
         cell, output_gate = _lstm_cell(gates, state.cell)
         return CellState(output_gate * self.normalise_cell(cell).tanh(), cell)
 
@@ -186,7 +223,7 @@ class GRUCell(GatedCell):
     def step_projected(
         self, projected: Tensor, state: CellState, projected_extra: Tensor | None
     ) -> CellState:
-        recurrent = _sum(self.recurrent(state.hidden), self.weights.recurrent_bias)  # [B, 3H]
+        recurrent = _sum(self.project_state(state), self.weights.recurrent_bias)  # [B, 3H]
         return _gru_state(_sum(projected, projected_extra), recurrent, state.hidden)
 
 
@@ -200,7 +237,7 @@ class ChoGRUCell(GatedCell):
     def step_projected(
         self, projected: Tensor, state: CellState, projected_extra: Tensor | None
     ) -> CellState:
-        recurrent = self.recurrent(state.hidden, projected_extra)  # [B, 3H]
+        recurrent = self.project_state(state, projected_extra)  # [B, 3H]
         return _gru_state(projected, recurrent, state.hidden)
 
 
@@ -253,12 +290,14 @@ class ZoneoutCell:
     def step(
         self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
     ) -> CellState:
-        return self.step_projected(projected, state, self.project_extra(extra_input))
+        return self._mixed(self.inner.step(projected, state, extra_input), state)
 
     def step_projected(
         self, projected: Tensor, state: CellState, projected_extra: Tensor | None
     ) -> CellState:
-        new = self.inner.step_projected(projected, state, projected_extra)
+        return self._mixed(self.inner.step_projected(projected, state, projected_extra), state)
+
+    def _mixed(self, new: CellState, state: CellState) -> CellState:
         hidden = self._mix(new.hidden, state.hidden)
         if new.cell is None or state.cell is None:
             return CellState(hidden, None)
@@ -340,7 +379,8 @@ class CellStack(NamedTuple):
         upper = zip(self.cells[1:], states, strict=True)
         for layer, (cell, state) in enumerate(upper, start=2):
             inputs = add_residual(self.dropout(output), residual)  # [B, H]
-            next_states.append(cell.step(cell.project(inputs), state, extra_input))
+            extra = cell.project_extra(extra_input)
+            next_states.append(cell.step_projected(cell.project(inputs), state, extra))
             output = next_states[-1].hidden
             residual = inputs if is_residual(layer, self.residual_from) else None
         return tuple(next_states), add_residual(output, residual)

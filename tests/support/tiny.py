@@ -12,6 +12,7 @@ from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName
 from seq2seq.model import EncoderDecoder
+from seq2seq.recurrent.cells import EqualRows
 from seq2seq.recurrent.layers import LAYERS
 
 SCORES = get_args(ScoreName)
@@ -118,9 +119,11 @@ def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:
 
 
 def tensors_of(value: object) -> list[Tensor]:
-    """Every tensor inside, however deep, in the order of the fields."""
+    """Every tensor inside, however deep, in the order of the fields; not which rows are equal."""
     if isinstance(value, Tensor):
         return [value]
+    if isinstance(value, EqualRows):
+        return []
     if is_dataclass(value):
         value = [getattr(value, field.name) for field in fields(value)]
     if isinstance(value, list | tuple):

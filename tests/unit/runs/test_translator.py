@@ -146,7 +146,9 @@ def test_heads_are_counted_from_1(run):
         (found,) = translator.translate(["ba ce di"], head=head)
         inference = SingleModel(model, head=head - 1)
         ((best,),) = translate_ids(inference, [source.encode("ba ce di")], search)
-        np.testing.assert_allclose(found.alignment.weights, best.weights.double().numpy(), atol=1e-6)
+        np.testing.assert_allclose(
+            found.alignment.weights, best.weights.double().numpy(), atol=1e-6
+        )
         alignments.append(found.alignment.weights)
     assert not np.array_equal(*alignments)
 
