@@ -12,7 +12,8 @@ from seq2seq.attention.coverage import Coverage
 from seq2seq.attention.masks import AttentionMask
 from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
 from seq2seq.kernels.dropout import Dropout
-from seq2seq.recurrent.cells import CellStack, CellState
+from seq2seq.kernels.products import function_of_ids
+from seq2seq.recurrent.cells import Cell, CellStack, CellState
 from seq2seq.recurrent.stack import RecurrentStack
 
 
@@ -141,9 +142,14 @@ class AttentiveStep(ABC):
     def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
         """The recurrent layers and attention, in the order of the decoder. projected [R, G]"""
 
+    @property
+    def lowest_cell(self) -> Cell:
+        """That whose input is the embedding."""
+        return self.cells.cells[0]
+
     def project(self, embedded: Tensor) -> Tensor:
         """The part of the lowest gates that depends on the embeddings. [..., E] -> [..., G]"""
-        return self.cells.project(embedded)
+        return self.lowest_cell.project(embedded)
 
     def start(self) -> DecoderState:
         decoder, memory = self.decoder, self.memory
@@ -156,9 +162,15 @@ class AttentiveStep(ABC):
         )
 
     def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
-        decoder = self.decoder
+        decoder, cell = self.decoder, self.lowest_cell
         embedded = decoder.embed(previous_ids)  # [R, E]
-        result = self.advance(self.project(embedded), state)
+        projected = function_of_ids(
+            decoder,
+            lambda ids: cell.project(decoder.embed(ids)),
+            previous_ids,
+            vocabulary=decoder.embedding.num_embeddings,
+        )  # [R, G]
+        result = self.advance(projected, state)
         context, weights, _ = result.attended
         readout = decoder.readout(
             self.state_for_readout(result, state), context, embedded

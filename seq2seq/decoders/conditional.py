@@ -43,8 +43,9 @@ class ConditionalDecoder(AttentiveDecoder):
 class ConditionalStep(AttentiveStep):
     first: Cell  # RNN_1
 
-    def project(self, embedded: Tensor) -> Tensor:
-        return self.first.project(embedded)
+    @property
+    def lowest_cell(self) -> Cell:
+        return self.first
 
     def advance(self, projected: Tensor, state: DecoderState) -> RecurrentOutput:
         between = self.first.step(projected, state.layers[0], state.feedback)  # s'_t

@@ -25,6 +25,7 @@ Value = TypeVar("Value")
 
 _WITHOUT_OVERFLOW = ("avx512_vnni", "avx_vnni", "amx_int8")  # of x86 processors
 _ROWS = 256  # of the inputs that oneDNN packs a weight for; other numbers were as fast
+_MOST_KEPT = 2**26  # numbers that `function_of_ids` keeps at most: 256 MiB in float32
 _SMALLEST = 1e-30  # peak of a row of activations: the scale of a row of zeros is not 0
 
 
@@ -133,6 +134,42 @@ def bound_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tens
         return flat.reshape(*inputs.shape[:-1], len(weight))
 
     return product
+
+
+def function_of_ids(
+    owner: object, function: Callable[[Tensor], Tensor], ids: Tensor, *, vocabulary: int
+) -> Tensor:
+    """A function of each id; products that are active on a CPU keep the rows of ids seen before.
+
+    function: ids [R'] -> [R', G], each row by its id alone; the only one of its owner
+    ids: [R] -> [R, G]
+    """
+    products = _active.get()
+    if products is None or ids.is_cuda:
+        return function(ids)
+    kept = products.once(owner, lambda: KeptRows(function, vocabulary))
+    return kept(ids)
+
+
+class KeptRows:
+    """The rows of a function of ids, each computed when it is needed for the first time."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], vocabulary: int) -> None:
+        self._function = function
+        like = function(torch.zeros(1, dtype=torch.int64))  # [1, G]
+        self._keeps = vocabulary * like.shape[1] <= _MOST_KEPT
+        self._rows = like.new_empty(vocabulary if self._keeps else 0, like.shape[1])
+        self._known = torch.zeros(len(self._rows), dtype=torch.bool)
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        if not self._keeps:
+            return self._function(ids)
+        new = ids[~self._known.index_select(0, ids)]
+        if len(new):
+            new = torch.unique(new)
+            self._rows[new] = self._function(new)
+            self._known[new] = True  # only now: another thread may be using these rows
+        return self._rows.index_select(0, ids)
 
 
 class OneDNNWeight:

@@ -7,7 +7,7 @@ from tiny import redraw
 from torch import Tensor, nn
 
 from seq2seq.config import CellKind
-from seq2seq.recurrent.cells import CellState
+from seq2seq.recurrent.cells import CellState, EqualRows
 from seq2seq.recurrent.layers import LAYERS, LayerSpec, RecurrentLayer
 from seq2seq.recurrent.stack import Bridge, RecurrentStack
 
@@ -163,6 +163,18 @@ def test_a_state_of_zeros_is_as_wide_as_the_layer(kind):
     assert len(parts) == (2 if "lstm" in kind else 1)
     for part in parts:
         assert part.shape == (3, HIDDEN) and part.dtype == torch.float64 and not part.any()
+
+
+def test_what_depends_on_equal_rows_is_computed_once():
+    inputs, computed = drawn(6, 3, seed=0), []
+    rows = torch.tensor([4, 1, 4, 4, 1, 5])
+    equal = EqualRows.of(rows)
+    found = equal.once(lambda each: computed.append(each) or 2 * each, inputs[rows])
+    assert torch.equal(found, 2 * inputs[rows])
+    assert [sorted(each[:, 0].tolist()) for each in computed] == [
+        sorted(inputs[[1, 4, 5], 0].tolist())
+    ]
+    assert EqualRows.of(torch.tensor([2, 0, 1])) is None
 
 
 @every_cell

@@ -164,6 +164,26 @@ def test_a_search_is_near_that_in_float32_and_the_same_in_any_batch(kind, cell, 
             assert before == pytest.approx(after, abs=0.1) and before != after
 
 
+@pytest.mark.parametrize("most", [2**26, 100])
+def test_the_rows_of_a_function_of_ids_are_kept_unless_they_are_too_many(monkeypatch, most):
+    monkeypatch.setattr(products, "_MOST_KEPT", most)
+    table, computed, owner = drawn(20, 6), [], object()
+
+    def function(ids):
+        computed.extend(ids.tolist())
+        return table[ids]
+
+    def found(*ids):
+        computed.clear()
+        return products.function_of_ids(owner, function, torch.tensor(ids), vocabulary=20)
+
+    assert torch.equal(found(3, 7, 3), table[[3, 7, 3]]) and computed == [3, 7, 3]
+    with PackedProducts("bfloat16").active():
+        assert torch.equal(found(3, 7, 3), table[[3, 7, 3]])
+        assert torch.equal(found(7, 5, 3), table[[7, 5, 3]])
+        assert computed == ([5] if most > 120 else [7, 5, 3])
+
+
 def test_float32_products_are_those_of_torch_where_there_are_none_with_packed_weights(monkeypatch):
     monkeypatch.setattr(products, "has_packed_products", lambda: False)
     assert search_products("float32", "cpu") is None and search_products("float32", "cuda") is None
