@@ -7,10 +7,12 @@ removed; gzip, bzip2 and xz are recognised by their first bytes, and "-" is stan
 
 import codecs
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -33,6 +35,16 @@ class SentencePair(NamedTuple):
         return SentencePair(unescape(self.source), unescape(self.target))
 
 
+class LineStart(NamedTuple):
+    """Where a line begins: so many lines after a byte of the text, which can be sought."""
+
+    offset: int = 0  # bytes, after decompression
+    skipped: int = 0  # lines, of which the first may have begun before that byte
+
+
+TEXT_START = LineStart()
+
+
 @dataclass(frozen=True, slots=True)
 class TextSurvey:
     """Line count and hash of a text file, found by `survey` in one pass."""
@@ -40,6 +52,13 @@ class TextSurvey:
     path: Path
     lines: int
     sha256: str  # of the text, after decompression
+    blocks: tuple[tuple[int, int], ...]  # byte at which each begins, and line ends before it
+
+    def start_of(self, line: int) -> LineStart:
+        """Where a line begins; it is counted from 0."""
+        after = bisect_left(self.blocks, line, lo=1, key=itemgetter(1))
+        offset, line_ends = self.blocks[after - 1]
+        return LineStart(offset, line - line_ends)
 
 
 @contextmanager
@@ -52,11 +71,15 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         yield decompressed(stream, display_name(path))
 
 
-def read_raw_lines(path: Path) -> Iterator[bytes]:
+def read_raw_lines(path: Path, start: LineStart = TEXT_START) -> Iterator[bytes]:
     """The lines of a file as bytes, without line ends and without a byte-order mark."""
     with open_bytes(path) as stream:
+        if start.offset:
+            stream.seek(start.offset)
+        for _ in range(start.skipped):
+            stream.readline()
         for number, line in enumerate(stream, start=1):
-            if number == 1:
+            if number == 1 and start == TEXT_START:
                 _refuse_utf16(path, line)
                 line = line.removeprefix(codecs.BOM_UTF8)
             yield line.removesuffix(b"\n").removesuffix(b"\r")
@@ -110,13 +133,14 @@ def survey(path: Path) -> TextSurvey:
     Raises CorpusError for an empty file, UTF-16, or bytes that are not UTF-8 (with the line).
     """
     digest, decoder, lines, last = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), 0, b""
+    blocks, offset = list[tuple[int, int]](), 0
     with open_bytes(path) as stream:
-        first = True
         while block := stream.read(_BLOCK):
-            if first:
+            if not blocks:
                 _refuse_utf16(path, block)
-                first = False
+            blocks.append((offset, lines))
             digest.update(block)
+            offset += len(block)
             lines += block.count(b"\n")
             last = block[-1:]
             try:
@@ -129,7 +153,7 @@ def survey(path: Path) -> TextSurvey:
         _locate_bad_utf8(path)
     if not last:
         raise _empty(path)
-    return TextSurvey(path, lines + (last != b"\n"), digest.hexdigest())
+    return TextSurvey(path, lines + (last != b"\n"), digest.hexdigest(), tuple(blocks))
 
 
 def survey_pair(source: Path, target: Path) -> tuple[TextSurvey, TextSurvey]:

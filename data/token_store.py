@@ -112,11 +112,13 @@ class TokenStore:
         """Raises CorpusError when there is no store, or one of another format version."""
         if not (path / META).is_file():
             is_run = (path / "checkpoints").is_dir()
+            hint = "make one with `seq2seq preprocess`"
+            if is_run:
+                hint = "name the token store first, as in `seq2seq train STORE RUN`"
+            elif path.with_name(f"{path.name}.shards").is_dir():
+                hint = "make it of its shards: preprocess ... --merge-shards"
             raise CorpusError(
-                f"{path} is {'a run directory' if is_run else 'not a token store'}",
-                hint="name the token store first, as in `seq2seq train STORE RUN`"
-                if is_run
-                else "make one with `seq2seq preprocess`",
+                f"{path} is {'a run directory' if is_run else 'not a token store'}", hint=hint
             )
         try:
             meta = read_json(path / META)
@@ -207,13 +209,8 @@ class TokenStore:
 
     def split(self, name: str) -> TokenizedSplit:
         """ "train" or "valid"; raises CorpusError when its files do not fit the counts."""
-        pairs, tokens = self.meta["splits"][name]["pairs"], self.meta["splits"][name]["tokens"]
-        dtype = np.dtype(self.meta["dtype"])
-        return TokenizedSplit(
-            self._memory_map(f"{name}.ids", dtype, tokens),
-            self._memory_map(f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
-            self._memory_map(f"{name}.lines", np.dtype(np.int64), pairs),
-        )
+        counts, dtype = self.meta["splits"][name], np.dtype(self.meta["dtype"])
+        return open_split(self.path, name, counts["pairs"], counts["tokens"], dtype)
 
     def valid_text(self, side: Side) -> list[str]:
         """The validation set as it was before cleaning and encoding, line by line."""
@@ -233,13 +230,24 @@ class TokenStore:
             if not path.is_file() or sha256_of(path) != digest:
                 raise CorpusError(f"{path} is missing or damaged", hint=_PREPARE_AGAIN)
 
-    def _memory_map(self, name: str, dtype: np.dtype[Any], count: int) -> Any:
-        path = self.path / name
-        if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
-            raise CorpusError(f"{path} is damaged: its size is wrong", hint="preprocess again")
-        if count == 0:
-            return np.empty(0, dtype)
-        return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+
+def open_split(
+    folder: Path, name: str, pairs: int, tokens: int, dtype: np.dtype[Any]
+) -> TokenizedSplit:
+    """The split whose files are in a folder; raises CorpusError where their sizes are others."""
+    return TokenizedSplit(
+        _memory_map(folder / f"{name}.ids", dtype, tokens),
+        _memory_map(folder / f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
+        _memory_map(folder / f"{name}.lines", np.dtype(np.int64), pairs),
+    )
+
+
+def _memory_map(path: Path, dtype: np.dtype[Any], count: int) -> Any:
+    if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
+        raise CorpusError(f"{path} is damaged: its size is wrong", hint="preprocess again")
+    if count == 0:
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
 
 
 def stored_corpora(meta: dict[str, Any]) -> list[StoredCorpus]:

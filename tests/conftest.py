@@ -8,11 +8,10 @@ from pathlib import Path
 import examples  # noqa: F401  loads the profile of property tests
 import pytest
 import torch
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from data.config import DataConfig
 from data.corpora import CorpusFiles
-from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 
 # A background job ignores Ctrl-C, and under nohup that its terminal is gone, and so would every

@@ -1,13 +1,14 @@
 """`seq2seq preprocess`: two text files become a token store."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.commands import options
-from cli.terminal.console import note, warn, write_json
-from seq2seq.system.shell import command
+from cli.terminal.console import note
+from seq2seq.errors import ConfigError
 
 SourceArgument = Annotated[
     Path,
@@ -77,6 +78,33 @@ OverwriteOption = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace a store made from other files or settings."),
 ]
+SHARDS = "Shards"
+PlanShardsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=10_000,
+        metavar="N",
+        help="Learn the pieces and divide the text among N shards, in the folder STORE.shards.",
+        rich_help_panel=SHARDS,
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Clean and encode shard I of N, such as 3/8; on any machine, in any order.",
+        rich_help_panel=SHARDS,
+    ),
+]
+MergeShardsOption = Annotated[
+    bool,
+    typer.Option(
+        "--merge-shards",
+        help="Make STORE of its shards, and remove them.",
+        rich_help_panel=SHARDS,
+    ),
+]
 
 
 def preprocess(
@@ -96,6 +124,9 @@ def preprocess(
     set_: options.DataSettings = None,
     threads: ProcessesOption = None,
     overwrite: OverwriteOption = False,
+    plan_shards: PlanShardsOption = None,
+    shard: ShardOption = None,
+    merge_shards: MergeShardsOption = False,
     json: options.JsonOutput = False,
 ) -> None:
     """Clean a parallel corpus and cut it into subword pieces.
@@ -110,23 +141,30 @@ def preprocess(
     entries source, target, weight (how often an epoch uses each pair) and tag (a symbol put before
     each source sentence), of which the last two may be left out. A table [main] may give weight
     and tag for SOURCE and TARGET.
+
+    Several machines that share a file system prepare a large corpus together: run this command once
+    with --plan-shards N, then on each of them with --shard I/N in its place, and at last once with
+    --merge-shards. The store is that of a single machine.
     """
     from cli.runs.config import section_settings
-    from cli.runs.preparation import prepare_store
+    from cli.runs.preparation import preparation_request
     from cli.terminal.screen import PreparationProgress
-    from cli.terminal.store import (
-        choice_line,
-        findings_json,
-        print_store,
-        store_json,
-    )
-    from data.health.sufficiency import store_findings
+    from cli.terminal.store import report_plan, report_shard, report_store
+    from data.preparation import pipeline, shards
+    from data.preparation.shard_plan import Shard
 
+    if (plan_shards is not None) + (shard is not None) + merge_shards > 1:
+        raise ConfigError(
+            "--plan-shards, --shard and --merge-shards are three steps",
+            hint="give one of them, in this order",
+        )
+    chosen = None if shard is None else Shard.parse(shard)
     settings = section_settings(set_, "data", note)
     settings |= {} if vocabulary_size is None else {"vocabulary_size": vocabulary_size}
     settings |= {"joint": False} if separate else {}
-    with PreparationProgress() as progress:
-        prepared = prepare_store(
+    with (
+        PreparationProgress() as progress,
+        preparation_request(
             (source, target),
             (valid_source, valid_target),
             store,
@@ -140,19 +178,13 @@ def preprocess(
             overwrite=overwrite,
             progress=progress.show,
             note=note,
-        )
-    findings = store_findings(prepared.store)
-    if json:
-        report = store_json(prepared.store.meta) | {"warnings": findings_json(findings)}
-        write_json(report | {"stages_reused": prepared.stages_reused})
-    else:
-        print_store(prepared.store.meta)
-    if "ids" in prepared.stages_reused:
-        note(f"{store} was prepared already; nothing was done")
-    elif prepared.stages_reused:
-        note("the pieces were learnt already and have been used again")
-    if choice := choice_line(prepared.store.meta):
-        note(choice)
-    for finding in findings:
-        warn(finding.sentence())
-    note("next: " + command("train", store, "RUN"))
+        ) as request,
+    ):
+        if plan_shards is not None:
+            report = partial(report_plan, *shards.plan_shards(request, plan_shards))
+        elif chosen is not None:
+            report = partial(report_shard, chosen, *shards.prepare_shard(request, chosen))
+        else:
+            prepare = shards.merge_shards if merge_shards else pipeline.prepare
+            report = partial(report_store, prepare(request))
+    report(as_json=json)

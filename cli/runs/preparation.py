@@ -1,7 +1,8 @@
 """Preparing a token store: text, settings, and perhaps pieces of an earlier store or run."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from data.corpora import CorpusFiles, Manifest, read_manifest
 from data.inputs import refuse_repeated, rereadable
 from data.preparation.choice import CHOSEN_SETTINGS
 from data.preparation.links import LinkFile, LinkSource
-from data.preparation.pipeline import PreparationResult, prepare
+from data.preparation.request import PreparationRequest, Progress
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 
@@ -21,7 +22,8 @@ PIECE_SETTINGS = (
 """The settings of section `data` that say how pieces are learnt."""
 
 
-def prepare_store(
+@contextmanager
+def preparation_request(
     train: tuple[Path, Path],
     valid: tuple[Path, Path],
     store: Path,
@@ -34,10 +36,10 @@ def prepare_store(
     learn_alignments: bool = False,
     processes: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    progress: Progress = lambda stage, done, total: None,
     note: Callable[[str], None] = lambda line: None,
-) -> PreparationResult:
-    """Write the token store of a corpus, or find it written already.
+) -> Iterator[PreparationRequest]:
+    """The request for a token store, whose texts can be read any number of times in the context.
 
     train, valid: source and target text; any of them may be standard input or a pipe
     settings: of section `data`, as far as they are given; of the others some are chosen by the
@@ -64,7 +66,7 @@ def prepare_store(
     if overwrite:
         refuse_inputs(store, [*texts, *models])
     with rereadable(*texts, notify=note):
-        return prepare(
+        yield PreparationRequest(
             CorpusFiles(*train),
             CorpusFiles(*valid),
             store,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.runs.config import Values, build_section, resolve
-from cli.runs.preparation import prepare_store
+from cli.runs.preparation import preparation_request
 from cli.runs.training import train_run
 from cli.runs.training_job import TrainingJob, new_run
 from cli.runs.translator import Translator
@@ -17,6 +17,7 @@ from cli.terminal.translations import translate_with_progress
 from data import catalogue
 from data.catalogue import Direction
 from data.corpus import SentencePair
+from data.preparation import pipeline
 from seq2seq.evaluation.alignment import Alignment, merge_pieces
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder
@@ -76,9 +77,9 @@ def write_corpus(demo: Demo) -> Splits:
 
 def prepare(demo: Demo) -> None:
     """Clean the text, learn subword pieces and write the token store."""
-    store = prepare_store(
-        demo.text("train"), demo.text("valid"), demo.store, settings={}, languages=demo.languages
-    ).store
+    texts = demo.text("train"), demo.text("valid")
+    with preparation_request(*texts, demo.store, settings={}, languages=demo.languages) as request:
+        store = pipeline.prepare(request).store
     heading("2  Subword pieces: learnt with SentencePiece; the text is cleaned and encoded")
     note(
         f"{store.meta['source_vocabulary']:,} pieces, shared by both languages; the training set "

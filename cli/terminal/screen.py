@@ -101,9 +101,13 @@ class PreparationProgress:
         self._progress.stop()
 
     def show(self, stage: str, done: int, total: int) -> None:
-        """stage: "pieces", "links", or the split that is encoded; total: 0 if it is not known."""
+        """stage: "pieces", "links", "merge" or the split that is encoded; total: 0 if not known."""
         if stage not in self._tasks:
-            stages = {"pieces": "learning subword pieces", "links": "links of words"}
+            stages = {
+                "pieces": "learning subword pieces",
+                "links": "links of words",
+                "merge": "merging shards",
+            }
             text = stages.get(stage, f"encoding {stage}")
             self._tasks[stage] = self._progress.add_task(text, total=total or None)
         self._progress.update(self._tasks[stage], completed=done, total=total or None)

@@ -3,10 +3,66 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cli.terminal.console import note, warn, write_json, write_line
 from cli.terminal.screen import stdout_console, table
 from data.config import DataConfig
 from data.health.report import Finding
+from data.health.sufficiency import store_findings
+from data.preparation.pipeline import PreparationResult
+from data.preparation.shard_plan import Shard, ShardPlan, ShardRecord
 from seq2seq.system.figures import counted, percent
+from seq2seq.system.shell import command
+
+
+def report_store(prepared: PreparationResult, *, as_json: bool) -> None:
+    """A store that is complete: what is in it, what was chosen, and warnings."""
+    store = prepared.store
+    findings = store_findings(store)
+    if as_json:
+        report = store_json(store.meta) | {"warnings": findings_json(findings)}
+        write_json(report | {"stages_reused": prepared.stages_reused})
+    else:
+        print_store(store.meta)
+    if "ids" in prepared.stages_reused:
+        note(f"{store.path} was prepared already; nothing was done")
+    elif prepared.stages_reused:
+        note("the pieces were learnt already and have been used again")
+    if choice := choice_line(store.meta):
+        note(choice)
+    for finding in findings:
+        warn(finding.sentence())
+    note("next: " + command("train", store.path, "RUN"))
+
+
+def report_plan(plan: ShardPlan, was_there: bool, *, as_json: bool) -> None:
+    """Shards that may now be prepared."""
+    if as_json:
+        write_json({"schema_version": 1, "shards": plan.count, "pairs": plan.lines})
+    else:
+        write_line(f"{counted(plan.count, 'shard')} of {counted(plan.lines, 'pair')}")
+    if was_there:
+        note(f"the shards of {plan.store} were planned already; nothing was done")
+    if choice := choice_line(plan.planned.head):
+        note(choice)
+    last = f" to {plan.count}/{plan.count}" if plan.count > 1 else ""
+    note(
+        f"next: this command with --shard 1/{plan.count}{last} in place of --plan-shards, on any "
+        "machines; then with --merge-shards"
+    )
+
+
+def report_shard(shard: Shard, record: ShardRecord, was_there: bool, *, as_json: bool) -> None:
+    """The counts of a shard that is finished."""
+    if as_json:
+        counts = {"read": record.read, "pairs": record.pairs, "tokens": record.tokens}
+        write_json({"schema_version": 1, "shard": [shard.number, shard.count], **counts})
+    else:
+        write_line(
+            f"shard {shard}: {counted(record.pairs, 'pair')} of {record.read:,}, "
+            f"{counted(record.tokens, 'token')}"
+        )
+    if was_there:
+        note(f"shard {shard} was prepared already; nothing was done")
 
 
 def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Chunks of consecutive lines and their encoding as ids: the work of a worker process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,11 +10,47 @@ import numpy.typing as npt
 from data.cleaning import CleaningReport, cleaning_rules, reason_to_drop
 from data.config import DataConfig
 from data.corpora import Corpus
-from data.corpus import SentencePair
+from data.corpus import TEXT_START, LineStart, SentencePair, read_raw_lines
 from data.output_pieces import OutputTokenizer
 from data.tokenization import PieceIds, Tokenizer
 
 CHUNK_PAIRS = 2000
+
+
+class CorpusPart(NamedTuple):
+    """Consecutive lines of a corpus."""
+
+    corpus: Corpus
+    first: int  # lines of the corpus before it
+    lines: int
+    before: int  # lines of the corpora before this one
+    starts: tuple[LineStart, LineStart] = (TEXT_START, TEXT_START)  # of source and target
+
+    def raw_pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs of lines. Raises ValueError where one file ends before the other."""
+        sources, targets = map(read_raw_lines, self.corpus.files, self.starts)
+        return islice(zip(sources, targets, strict=True), self.lines)
+
+
+def whole_corpora(corpora: Sequence[Corpus], lines: Mapping[str, int]) -> list[CorpusPart]:
+    """All lines of every corpus; `lines` has their number by name."""
+    parts, before = list[CorpusPart](), 0
+    for corpus in corpora:
+        parts.append(CorpusPart(corpus, 0, lines[corpus.name], before))
+        before += lines[corpus.name]
+    return parts
+
+
+def lines_of_shard(lines: Mapping[str, int], number: int, count: int) -> dict[str, range]:
+    """The lines of each corpus, from 0, that shard `number` of `count` has: whole chunks."""
+    chunks = {name: -(-total // CHUNK_PAIRS) for name, total in lines.items()}
+    begin, end = (sum(chunks.values()) * n // count for n in (number - 1, number))
+    found, before = dict[str, range](), 0
+    for name, total in lines.items():
+        bounds = (min(max(at - before, 0) * CHUNK_PAIRS, total) for at in (begin, end))
+        found[name] = range(*bounds)
+        before += chunks[name]
+    return found
 
 
 class Chunk(NamedTuple):
@@ -42,13 +78,13 @@ class EncodedChunk(NamedTuple):
         return targets
 
 
-def read_chunks(corpus: Corpus) -> Iterator[Chunk]:
-    """A corpus in chunks of `CHUNK_PAIRS` lines."""
-    raw = corpus.files.raw_pairs()
-    first = 1
+def read_chunks(part: CorpusPart) -> Iterator[Chunk]:
+    """A part of a corpus in chunks of `CHUNK_PAIRS` lines."""
+    raw = part.raw_pairs()
+    first = part.first + 1
     while lines := list(islice(raw, CHUNK_PAIRS)):
         sources, targets = zip(*lines, strict=True)
-        yield Chunk(first, b"\n".join(sources), b"\n".join(targets), corpus.tag)
+        yield Chunk(first, b"\n".join(sources), b"\n".join(targets), part.corpus.tag)
         first += len(lines)
 
 

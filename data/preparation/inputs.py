@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from data.config import DataConfig
-from data.corpora import MAIN, Corpus, CorpusFiles, Manifest
-from data.corpus import survey_pair
+from data.corpora import MAIN, Corpus, Manifest
+from data.corpus import TextSurvey, survey_pair
+from data.preparation.request import SINGLE_CORPUS, PreparationRequest
 from data.token_store import PLAIN_VERSION
 from seq2seq.system.files import sha256_of
-
-SINGLE_CORPUS = Manifest()  # the main corpus alone, of weight 1 and without a tag
 
 _PIECE_SETTINGS = {
     "vocabulary_size", "joint", "piece_model", "character_coverage", "normalization",
     "sample_pairs", "seed", "unescape", "max_words", "max_characters", "max_ratio",
 }  # fmt: skip
+
+
+Sides = tuple[TextSurvey, TextSurvey]  # source and target
 
 
 @dataclass(frozen=True)
@@ -27,36 +29,27 @@ class PreparationInputs:
 
     manifest: Manifest
     corpora: tuple[Corpus, ...]  # the main one first
-    texts: Mapping[str, Any]  # corpus name -> side -> path, lines and hash
-    valid: Mapping[str, Any]  # side -> path, lines and hash of the validation set
+    texts: Mapping[str, Sides]  # of each corpus, by name
+    valid: Sides
     model_hashes: Mapping[str, str]  # of SentencePiece models to copy; empty: learn new ones
     links_key: str | None = None  # of the links of the main corpus, where it has some
 
     @classmethod
-    def survey(
-        cls,
-        train: CorpusFiles,
-        valid: CorpusFiles,
-        manifest: Manifest,
-        models: Sequence[Path],
-        *,
-        links_key: str | None = None,
-    ) -> "PreparationInputs":
+    def survey(cls, request: PreparationRequest) -> "PreparationInputs":
         """Read all texts once. Raises CorpusError for what cannot be used."""
-        corpora = tuple(manifest.with_main(train))
-        texts = {corpus.name: _survey_files(corpus.files) for corpus in corpora}
-        hashes = {model.name: sha256_of(model) for model in models}
-        return cls(manifest, corpora, texts, _survey_files(valid), hashes, links_key)
+        return cls(
+            request.manifest,
+            request.corpora,
+            {corpus.name: survey_pair(*corpus.files) for corpus in request.corpora},
+            survey_pair(*request.valid),
+            hashes_of_models(request.pieces),
+            request.links.key if request.links else None,
+        )
 
     @property
     def lines(self) -> dict[str, int]:
         """Lines of each corpus, by name."""
-        return {name: int(sides["source"]["lines"]) for name, sides in self.texts.items()}
-
-    @property
-    def valid_lines(self) -> dict[str, int]:
-        """Lines of the validation set, under the main corpus's name."""
-        return {MAIN: int(self.valid["source"]["lines"])}
+        return {name: source.lines for name, (source, _) in self.texts.items()}
 
     @property
     def tags(self) -> list[str]:
@@ -64,9 +57,9 @@ class PreparationInputs:
 
     def as_json(self) -> dict[str, Any]:
         """Paths, line counts and hashes of all texts, as meta.json has them."""
-        further = {name: sides for name, sides in self.texts.items() if name != MAIN}
-        texts = {"train": self.texts[MAIN], "valid": self.valid}
-        return texts | ({"corpora": further} if further else {})
+        described = {name: _describe(sides) for name, sides in self.texts.items()}
+        texts = {"train": described.pop(MAIN), "valid": _describe(self.valid)}
+        return texts | ({"corpora": described} if described else {})
 
     def piece_key(self, config: DataConfig) -> str:
         """Equal for inputs and settings that give equal SentencePiece models."""
@@ -87,10 +80,20 @@ class PreparationInputs:
         return _key(self.as_json(), config.as_json(), languages, *further)
 
 
-def _survey_files(files: CorpusFiles) -> dict[str, Any]:
+def line_counts(inputs: Mapping[str, Any]) -> dict[str, int]:
+    """Lines of each corpus by name, from the description of inputs in a meta.json."""
+    corpora = {MAIN: inputs["train"], **inputs.get("corpora", {})}
+    return {name: sides["source"]["lines"] for name, sides in corpora.items()}
+
+
+def hashes_of_models(models: Sequence[Path]) -> dict[str, str]:
+    return {model.name: sha256_of(model) for model in models}
+
+
+def _describe(sides: Sides) -> dict[str, Any]:
     return {
         side: {"path": str(survey.path), "lines": survey.lines, "sha256": survey.sha256}
-        for side, survey in zip(("source", "target"), survey_pair(*files), strict=True)
+        for side, survey in zip(("source", "target"), sides, strict=True)
     }
 
 

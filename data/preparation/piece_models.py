@@ -13,17 +13,17 @@ from data.config import DataConfig
 from data.corpus import SentencePair
 from data.preparation.inputs import PreparationInputs
 from data.preparation.working_folder import MODEL_RECORD
-from data.token_store import META, model_name
+from data.token_store import model_name
 from data.tokenization import Tokenizer, train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.system.files import read_json, sha256_of, sync, write_json
 
 
-def reuse_models(folder: Path, store: Path, key: str) -> bool:
-    """Whether the folder has intact models of this key; those of an old store are copied."""
-    if _intact_models(folder / MODEL_RECORD, key):
+def reuse_models(folder: Path, record: Path, key: str) -> bool:
+    """Whether the folder has intact models of this key; those beside another record are copied."""
+    if intact_models(folder / MODEL_RECORD, key):
         return True
-    models = _intact_models(store / META, key)
+    models = intact_models(record, key)
     for model in models:
         shutil.copy(model, folder / model.name)
     if models:
@@ -39,7 +39,7 @@ def record_models(folder: Path, key: str) -> None:
     write_json(folder / MODEL_RECORD, {"piece_key": key, "sha256": hashes})
 
 
-def _intact_models(record: Path, key: str) -> list[Path]:
+def intact_models(record: Path, key: str) -> list[Path]:
     """The models beside a record of their hashes, if it has this key and they are undamaged."""
     try:
         found = read_json(record)

@@ -68,14 +68,19 @@ def seal(folder: Path, store: Path, meta: dict[str, Any]) -> None:
     files = sorted(path for path in folder.iterdir() if path.suffix in (".model", ".txt"))
     meta["sha256"] = {path.name: sha256_of(path) for path in files}
     write_json(folder / META, meta)
-    for path in folder.iterdir():
-        sync(path)
-    if store.exists():
-        replaced = store.with_name(f"{store.name}.replaced")
+    publish(folder, store)
+
+
+def publish(folder: Path, path: Path) -> None:
+    """Rename a complete folder once it is on disk; one that has that path already is deleted."""
+    for file in folder.iterdir():
+        sync(file)
+    if path.exists():
+        replaced = path.with_name(f"{path.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
-        store.rename(replaced)
-        folder.rename(store)
+        path.rename(replaced)
+        folder.rename(path)
         shutil.rmtree(replaced)
     else:
-        folder.rename(store)
-    sync(store.parent)
+        folder.rename(path)
+    sync(path.parent)

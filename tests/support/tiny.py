@@ -8,6 +8,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from data.preparation import pipeline
+from data.preparation.pipeline import PreparationResult
+from data.preparation.request import PreparationRequest
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName
@@ -180,3 +183,8 @@ def write_corpus(folder: Path, name: str, pairs: Sequence[tuple[str, str]]) -> t
     for side, path in enumerate(paths):
         path.write_bytes("".join(pair[side] + "\n" for pair in pairs).encode())
     return paths
+
+
+def prepare(*arguments: Any, **options: Any) -> PreparationResult:
+    """A token store, prepared by the fields of a `PreparationRequest`."""
+    return pipeline.prepare(PreparationRequest(*arguments, **options))

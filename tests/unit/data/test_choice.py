@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import corpus_lines, write_corpus
 
-from cli.runs.preparation import prepare_store
+from cli.runs.preparation import preparation_request
 from data.config import DataConfig
 from data.corpus import SentencePair
+from data.preparation import pipeline
 from data.preparation.choice import (
     CHOSEN_SETTINGS,
     character_coverage,
@@ -122,7 +123,16 @@ def corpus(tmp_path):
 
 
 def preprocessed(corpus, store, **settings):
-    return prepare_store(*corpus, store, settings=settings, languages=(None, None), processes=1)
+    taken = settings.pop("pieces_of", None)
+    with preparation_request(
+        *corpus,
+        store,
+        settings=settings,
+        languages=(None, None),
+        pieces_of=taken,
+        processes=1,
+    ) as request:
+        return pipeline.prepare(request)
 
 
 def test_a_store_records_what_was_chosen_and_by_which_counts(corpus, tmp_path):
@@ -150,14 +160,7 @@ def test_what_is_chosen_may_as_well_be_given(corpus, tmp_path):
 
 def test_pieces_of_another_store_are_not_chosen_again(corpus, tmp_path):
     learnt = preprocessed(corpus, tmp_path / "store", vocabulary_size=333).store
-    taken = prepare_store(
-        *corpus,
-        tmp_path / "taken",
-        settings={},
-        languages=(None, None),
-        pieces_of=learnt.path,
-        processes=1,
-    ).store
+    taken = preprocessed(corpus, tmp_path / "taken", pieces_of=learnt.path).store
     assert taken.config == learnt.config and "choice" not in taken.meta
     assert len(Tokenizer.load(taken.path / "pieces.model")) == len(learnt.tokenizer("source"))
 

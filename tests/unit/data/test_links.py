@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from data.batching import EpochPlan, collate, token_budget_batches
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.links import NO_WORD, LinkGuide, StoredLinks
 from data.preparation.links import LinkFile
-from data.preparation.pipeline import prepare
 from data.token_store import TokenizedSplit, TokenStore
 from seq2seq.batch import FIRST_BATCH, BatchPosition
 from seq2seq.errors import ConfigError, CorpusError

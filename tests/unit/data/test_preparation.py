@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from data.cleaning import cleaning_rules, reason_to_drop
 from data.config import DataConfig
@@ -15,7 +15,6 @@ from data.corpora import Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair
 from data.output_pieces import OutputTokenizer
 from data.preparation import chunks, encoding, piece_models
-from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from data.tokenization import train_tokenizer
 from seq2seq.batch import EOS

@@ -1,11 +1,10 @@
 """Text that is unlike a model's training text, told by counts of its pieces."""
 
 import pytest
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from data.config import DataConfig
 from data.corpora import CorpusFiles
-from data.preparation.pipeline import prepare
 from data.source_statistics import SourceComparison, SourceStatistics, SourceSummary
 
 TRAINING = [

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles
@@ -15,8 +15,7 @@ from data.health.sufficiency import (
     store_findings,
     training_pairs_in_validation,
 )
-from data.preparation.overlap import count_overlap
-from data.preparation.pipeline import prepare
+from data.preparation.overlap import overlapping_lines
 from data.token_store import TokenStore
 
 
@@ -77,7 +76,8 @@ def test_the_overlap_counts_pairs_of_equal_lines_in_any_corpus(tmp_path):
         Corpus("more", files("two", ("e", "f"))),
     ]
     held_out = [("a", "b"), ("a", "b"), ("c", "b"), ("e", "f"), ("", ""), ("d", "c")]
-    assert count_overlap(files("valid", *held_out), corpora) == 3
+    training = [pair for corpus in corpora for pair in corpus.files.raw_pairs()]
+    assert overlapping_lines(files("valid", *held_out), training) == {0, 1, 3}
 
 
 def store_of(folder, train, valid) -> TokenStore:

@@ -2,12 +2,11 @@
 
 import pytest
 from reruns import new_run, train
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from cli.runs.translator import Translator
 from data.config import DataConfig
 from data.corpora import CorpusFiles
-from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from reruns import Crash, Silent, interrupt, new_run, remains, train
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 import cli.runs.recorder
 import cli.runs.validation
@@ -19,7 +19,6 @@ from data.batching import EpochPlan, pair_groups, sorted_batches, token_budget_b
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.preparation.links import LinkFile
-from data.preparation.pipeline import prepare
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH, Batch
 from seq2seq.checkpoints.checkpoint import verify

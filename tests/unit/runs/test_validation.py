@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from reruns import interrupt, new_run, remains, train
-from tiny import corpus_lines, write_corpus
+from tiny import corpus_lines, prepare, write_corpus
 
 from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
@@ -17,7 +17,6 @@ from cli.runs.validation import Validator, spread
 from data.batching import collate
 from data.config import DataConfig
 from data.corpora import CorpusFiles
-from data.preparation.pipeline import prepare
 from seq2seq.batch import FIRST_BATCH
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
