@@ -74,13 +74,16 @@ class LinkGuide:
     A linked target piece attends equally to the source words that its word is linked to, and of
     each word equally to its pieces. With `unlinked` "eos" a piece of a word without a link, and the
     end of the sentence, attend to the source's end; with "ignore" nothing is asked of them. Of a
-    pair without any link nothing is asked. In epoch e every loss has the weight decay^(e-1).
+    pair without any link nothing is asked. With `shift` 1 all of this is asked of the step after,
+    whose input the piece is, and nothing of the first. In epoch e every loss has the weight
+    decay^(e-1).
     """
 
     split: TokenizedSplit
     links: StoredLinks
     decay: float = 1.0
     unlinked: Unlinked = "ignore"
+    shift: int = 0
 
     def targets(
         self, pairs: npt.NDArray[np.int64], position: BatchPosition, shape: tuple[int, int]
@@ -94,7 +97,7 @@ class LinkGuide:
         weights = np.zeros((len(pairs), *shape), np.float32)
         for row, pair in zip(weights, pairs.tolist(), strict=True):
             found = self._of_pair(pair)
-            row[: found.shape[0], : found.shape[1]] = found
+            row[self.shift : len(found), : found.shape[1]] = found[: len(found) - self.shift]
         guided = (weights.sum(axis=2) > 0).astype(np.float32)
         factor = self.decay ** (position.epoch - 1)
         return AttentionTargets(

@@ -43,6 +43,13 @@ GUIDED = {
     "people": ("training.guided_alignment=1", "training.guided_alignment_unlinked=eos"),
     "eflomal": ("training.guided_alignment=1",),
 }
+HEAD_OF_LINKS = (
+    "model.heads=2",
+    "training.guided_alignment_head=1",
+    "training.guided_alignment_shift=1",
+)
+"""Of guided models whose step has its input before it attends: a head learns the links of that input
+(Chen et al., 2020)."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +207,19 @@ def train_model(work: Work, model: Model) -> None:
         run_program("train", str(store), str(run), "--resume", f"--threads={work.threads}")
         return
     shutil.rmtree(run, ignore_errors=True)
-    guided = [f"--set={setting}" for setting in GUIDED[model.guidance]]
+    guided = [f"--set={setting}" for setting in guidance(model)]
     run_program(
         "train", str(store), str(run), "--attention", model.order, f"--threads={work.threads}",
         *guided, *work.options,
     )  # fmt: skip
+
+
+def guidance(model: Model) -> tuple[str, ...]:
+    """The settings by which attention learns links."""
+    if model.guidance == "none":
+        return ()
+    head = HEAD_OF_LINKS if model.order == "luong" else ()
+    return (*GUIDED[model.guidance], *head)
 
 
 def measured(work: Work, model: Model) -> dict[str, Any]:
@@ -246,7 +261,8 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield "of them sure; with 95 % bootstrap intervals. Lower is better. Each model was trained for"
     yield f"{limit}, on {counted(asked.threads, 'thread')}, with the settings that `train` chooses,"
     yield "and writes the references (forced decoding); guided models learn the links of training"
-    yield "text. `scripts/alignment_table.py` makes this page."
+    yield "text: in Luong's order a head of its own learns those of a step's input, in Bahdanau's all"
+    yield "of attention learns those of its output. `scripts/alignment_table.py` makes this page."
     yield ""
     yield "## eflomal"
     yield ""

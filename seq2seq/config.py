@@ -437,6 +437,10 @@ class TrainingConfig(Section):
     """Factor by which the weight of that loss is multiplied after each epoch."""
     guided_alignment_head: int | None = Field(default=None, ge=1)
     """The attention head that learns the links, counted from 1; not set: the mean of all."""
+    guided_alignment_shift: Literal[0, 1] = 0
+    """Step whose attention learns the links of a target piece: 0, the one that writes it; or 1, the
+    one after, whose input it is, so that the piece is known (Chen et al., 2020, section 3). With 1
+    give the links a head of their own: model.heads=2 and guided_alignment_head=1."""
     guided_alignment_unlinked: Literal["ignore", "eos"] = "ignore"
     """What target words without a link learn: ignore, nothing; or eos, to attend to the end of the
     source, so that they are not linked either. That suits links that people drew."""

@@ -58,8 +58,8 @@ HeadOption = Annotated[
     str,
     typer.Option(
         metavar="N",
-        help="Which attention heads: the mean of all (mean), each by itself (all), or one, counted "
-        "from 1.",
+        help="Which attention heads: the one that guided alignment taught, or else the mean of all "
+        "(guided); the mean (mean); each by itself (all); or one, counted from 1.",
         rich_help_panel=options.DRAWING,
     ),
 ]
@@ -107,11 +107,11 @@ def align(
     style: options.Style = options.StyleChoice.AUTO,
     theme: options.Theme = options.ThemeChoice.AUTO,
     width: options.Width = None,
-    head: HeadOption = "mean",
+    head: HeadOption = "guided",
     layer: LayerOption = None,
     compare: CompareOption = None,
     history: HistoryOption = False,
-    shift: options.Shift = options.ShiftChoice.SAME,
+    shift: options.Shift = options.ShiftChoice.GUIDED,
     threshold: options.Threshold = None,
     with_reverse: options.WithReverse = None,
     symmetrize: options.SymmetrizationOption = options.SymmetrizationChoice.INTERSECTION,
@@ -138,14 +138,14 @@ def align(
     shown, and with --statistics the attention; with --gold and --with-reverse, words are what
     stands between spaces. For a model without attention, gradient saliency is drawn.
     """
-    from cli.runs import config, translator, views
+    from cli.runs import config, directory, translator, views
     from cli.terminal import alignments, attention_statistics, pictures, word_links
 
     selection = views.Selection(views.parse_head(head), layer, pieces=pieces)
     asked = word_links.LinkRequest(
-        shift=None if shift is options.ShiftChoice.AUTO else int(shift),
+        shift=shift.steps,
         threshold=threshold,
-        head=selection.search_head,
+        selection=selection,
         with_reverse=with_reverse,
         symmetrization=symmetrize.value,
         reference=reference,
@@ -184,7 +184,8 @@ def align(
     if not links:
         shown.draw(model, source, target, load)
         return
-    model.require_attention(selection.search_head)
+    chosen = selection.for_run(directory.RunDirectory.open(run).config)
+    model.require_attention(chosen.search_head)
     if asked.reference is not None or asked.with_reverse is not None:
         word_links.link_words(asked, model, run, source, target)
         return
@@ -194,13 +195,13 @@ def align(
             model,
             source,
             target,
-            head=selection.search_head,
+            head=chosen.search_head,
             shift=rows,
             pieces=pieces,
             as_json={"run": str(run), **model.provenance} if json else None,
         )
         return
-    found = alignments.aligned_translations(model, source, target, head=selection.search_head)
+    found = alignments.aligned_translations(model, source, target, head=chosen.search_head)
     shifted = (translation.shifted(rows) for translation in found)
     if format_ is Format.NPZ:
         assert output is not None

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,10 +55,20 @@ class ThemeChoice(StrEnum):
 class ShiftChoice(StrEnum):
     """The step whose weights a target piece is given, relative to the step that wrote it."""
 
+    GUIDED = "guided"
     AUTO = "auto"
     BEFORE = "-1"
     SAME = "0"
     AFTER = "1"
+
+    @property
+    def steps(self) -> int | Literal["guided", "auto"]:
+        """The number where it is one, else the name."""
+        named: dict[ShiftChoice, Literal["guided", "auto"]] = {
+            ShiftChoice.GUIDED: "guided",
+            ShiftChoice.AUTO: "auto",
+        }
+        return named[self] if self in named else int(self.value)
 
 
 class SymmetrizationChoice(StrEnum):
@@ -317,8 +327,9 @@ Shift = Annotated[
     ShiftChoice,
     typer.Option(
         help="Give a target piece the weights of the step that wrote it (0), of the next one, "
-        "whose input it is (1), or of the one before (-1). auto: the one with the lowest AER with "
-        "--gold, else the one that follows from the order of attention.",
+        "whose input it is (1), or of the one before (-1). guided: as guided alignment taught, "
+        "else 0. auto: the one with the lowest AER with --gold, else the one that follows from "
+        "the order of attention.",
         rich_help_panel=LINKS,
     ),
 ]

@@ -223,6 +223,7 @@ def _link_guide(store: TokenStore, config: TrainingConfig) -> LinkGuide | None:
         links=StoredLinks.open(store),
         decay=config.guided_alignment_decay,
         unlinked=config.guided_alignment_unlinked,
+        shift=config.guided_alignment_shift,
     )
 
 

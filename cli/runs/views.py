@@ -3,18 +3,24 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast, get_args
 
+from cli.runs.config import RunConfig
+from cli.runs.directory import RunDirectory
 from cli.runs.translation import Candidate, Translation
 from cli.runs.translator import Translator
+from cli.runs.word_links import guided_shift
 from seq2seq.batch import EOS
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, shift_rows
 from seq2seq.search.inspection import decoder_self_attention, encoder_self_attention, saliency
 from seq2seq.system.figures import counted
 
-Head: TypeAlias = int | Literal["mean", "all"]
-"""A head, from 1; the mean of all, as one table; or all of them, a table each."""
+NamedHead: TypeAlias = Literal["guided", "mean", "all"]
+Head: TypeAlias = int | NamedHead
+"""A head, from 1; the one that guided alignment taught, or else the mean; the mean of all, as one
+table; or all of them, a table each."""
 Measure: TypeAlias = Literal["attention", "self-attention", "saliency"]
 """What the weights of a table are."""
 
@@ -38,6 +44,14 @@ class Selection:
     layer: str | None = None  # of self-attention: "decoder", "encoder-1", ...; None: attention
     pieces: bool = False  # of subword pieces, not of words
     shift: int = 0  # of attention, see `shift_rows`
+
+    def for_run(self, config: RunConfig) -> "Selection":
+        """The same with the head that guided alignment taught in this run, if that is asked for."""
+        if self.head != "guided":
+            return self
+        training = config.training
+        taught = training.guided_alignment_head if training.guided_alignment else None
+        return replace(self, head="mean" if taught is None or self.layer else taught)
 
     @property
     def search_head(self) -> int | None:
@@ -66,13 +80,21 @@ class Selection:
             )
 
 
+def guided_selection(translator: Translator, selection: Selection) -> Selection:
+    """The head, if that is asked for, and the shift that guided alignment taught a loaded model."""
+    if translator.origin is None:
+        return selection
+    config = RunDirectory.open(Path(translator.origin.path)).config
+    return replace(selection.for_run(config), shift=guided_shift(config).rows)
+
+
 def parse_head(head: str) -> Head:
     """Raises ConfigError for what is neither a name nor a number from 1."""
-    if head in ("mean", "all"):
-        return "all" if head == "all" else "mean"
+    if head in get_args(NamedHead):
+        return cast(NamedHead, head)
     if not re.fullmatch("[1-9][0-9]{0,5}", head):
         raise ConfigError(
-            f"--head is {head!r}", hint="use mean, all, or the number of a head, from 1"
+            f"--head is {head!r}", hint="use guided, mean, all, or the number of a head, from 1"
         )
     return int(head)
 
@@ -155,12 +177,12 @@ def _self_attention(
         columns = translator.source_labels(source)
         rows = columns[: weights.shape[1]]  # no row of the end where it is not encoded
     heads = weights[:, : len(rows), : len(columns)].double().numpy()  # [N, R, S]
-    if selection.head == "mean":
+    if selection.head in ("mean", "guided"):
         heads, shown = heads.mean(0, keepdims=True), [f"self-attention {selection.layer}"]
     else:
         layer, count = selection.layer, len(heads)
         shown = [f"{layer}, head {head + 1} of {count}" for head in range(count)]
-        if selection.head != "all":
+        if isinstance(selection.head, int):
             heads, shown = heads[selection.head - 1 :][:1], shown[selection.head - 1 :][:1]
     return [
         View(

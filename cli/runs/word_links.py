@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cli.runs.config import RunConfig
 from cli.runs.translator import Translator
 from data.corpus import SentencePair
 from seq2seq.config import ModelConfig
@@ -36,6 +37,21 @@ class Shift(NamedTuple):
     rows: int
     reason: str  # why it is this one, in words
     error_rates: Mapping[int, float] = {}  # AER of each shift, where it was chosen by links
+
+
+def guided_shift(config: RunConfig) -> Shift:
+    """The shift at which guided alignment had attention learn links; 0 where it did not."""
+    training = config.training
+    if not training.guided_alignment:
+        return Shift(0, "the weights of the step that writes a piece")
+    return Shift(training.guided_alignment_shift, "guided alignment had attention learn links so")
+
+
+def known_shift(config: RunConfig) -> Shift:
+    """The shift that guided alignment taught, else that which follows from the model."""
+    if config.training.guided_alignment:
+        return guided_shift(config)
+    return shift_of_order(config.model)
 
 
 def shift_of_order(config: ModelConfig) -> Shift:

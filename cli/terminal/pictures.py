@@ -12,7 +12,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.output import is_standard_output, refuse_output, write_bytes, write_lines
 from cli.runs.translation import Translation
 from cli.runs.translator import Translator
-from cli.runs.views import Selection, View, views
+from cli.runs.views import Selection, guided_selection, View, views
 from cli.terminal.console import note, write_line
 from cli.terminal.drawing import Theme, draw, has_shades
 from cli.terminal.screen import stdout_console
@@ -153,8 +153,9 @@ class PictureRequest:
 
     def _shown(self, model: Translator, load: Callable[[Path, str], Translator]) -> list[ShownRun]:
         def shown(name: str, path: Path, translator: Translator) -> ShownRun:
+            selection = self.selection.for_run(RunDirectory.open(path).config)
             shift = self.shift(path, note) if translator.has_attention else 0
-            return ShownRun(name, translator, replace(self.selection, shift=shift))
+            return ShownRun(name, translator, replace(selection, shift=shift))
 
         if self.history:
             checkpoints = RunDirectory.open(self.run).checkpoint_names
@@ -296,12 +297,12 @@ def show_sample(
     written = [number for number, source in enumerate(sources) if source.strip()]
     count = min(count, len(written))
     numbers = [written[index * len(written) // count] for index in range(count)]
-    run = ShownRun("", translator, Selection())
+    run = ShownRun("", translator, guided_selection(translator, Selection("guided")))
     for number in numbers:
         write_line("")
         write_line(f"line         {number + 1}")
         write_line(f"source       {_shown(sources[number])}")
-        translations = translator.translate([sources[number]])
+        translations = translator.translate([sources[number]], head=run.selection.search_head)
         write_line(f"translation  {_shown(translations[0].text)}")
         write_line(f"reference    {_shown(references[number])}")
         draw_views(picture([run], sources[number], translations).views, layout)

@@ -1,22 +1,24 @@
 """Word links on stdout, and their error rate against the links of people as a table or JSON."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cli.runs.chunks import CHUNK, available_chunks
 from cli.runs.directory import RunDirectory
 from cli.runs.translator import Translator
+from cli.runs.views import Selection
 from cli.runs.word_links import (
     SHIFTS,
     Linker,
     LinksByShift,
     Shift,
     choose_shift,
+    guided_shift,
+    known_shift,
     measure,
     refuse_equal_direction,
-    shift_of_order,
     word_counts,
 )
 from cli.terminal.console import note, write_json, write_line
@@ -42,9 +44,9 @@ _NAMES = {"aer": "AER", "precision": "precision", "recall": "recall", "f1": "F1"
 class LinkRequest:
     """The options of `align` that are about links of words."""
 
-    shift: int | None  # None: chosen
+    shift: int | Literal["guided", "auto"]
     threshold: float | None
-    head: int | None
+    selection: Selection  # of heads
     with_reverse: Path | None
     symmetrization: Symmetrization
     reference: Path | None
@@ -98,21 +100,29 @@ class LinkRequest:
                 hint="write them with --format pharaoh, or measure them with --gold",
             )
 
+    def linker(self, model: Translator, run: Path) -> Linker:
+        """Links words by the head that is selected in this run."""
+        head = self.selection.for_run(RunDirectory.open(run).config).search_head
+        return Linker(translator=model, head=head, threshold=self.threshold)
+
     def fixed_shift(self, run: Path, note: Callable[[str], None]) -> int:
-        """The shift that is given, or that of the order of attention, which is noted."""
-        if self.shift is not None:
+        """The shift of a run; it is noted, unless it is given, or 0 without being asked for."""
+        if isinstance(self.shift, int):
             return self.shift
-        found = shift_of_order(RunDirectory.open(run).config.model)
-        note(f"shift {describe_shift(found)}")
+        config = RunDirectory.open(run).config
+        found = guided_shift(config) if self.shift == "guided" else known_shift(config)
+        if found.rows or self.shift == "auto":
+            note(f"shift {describe_shift(found)}")
         return found.rows
 
     def shift_for(self, run: Path) -> Shift | None:
         """None where the links of people choose it."""
-        if self.shift is not None:
+        if isinstance(self.shift, int):
             return Shift(self.shift, "as it was given")
-        if self.reference is not None:
-            return None
-        return shift_of_order(RunDirectory.open(run).config.model)
+        config = RunDirectory.open(run).config
+        if self.shift == "guided":
+            return guided_shift(config)
+        return None if self.reference is not None else known_shift(config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +161,7 @@ def link_words(
 ) -> None:
     """Measure links against those of people, or write those of two directions."""
     forward = Direction(
-        linker=Linker(translator=model, head=asked.head, threshold=asked.threshold),
+        linker=asked.linker(model, run),
         shift=asked.shift_for(run),
     )
     directions = [forward]
@@ -178,7 +188,7 @@ def _reverse_direction(
     other = Translator.load(reverse, device=model.device)
     other.require_attention()
     return Direction(
-        linker=Linker(translator=other, backward=True, threshold=asked.threshold),
+        linker=replace(asked.linker(other, reverse), backward=True),
         shift=asked.shift_for(reverse),
     )
 
@@ -191,7 +201,7 @@ def _write_symmetrized(
     target: Path | None,
 ) -> None:
     for direction, name in zip(directions, ("RUN", "--with-reverse"), strict=True):
-        if asked.shift is None and direction.shift is not None:
+        if direction.shift is not None and (asked.shift == "auto" or direction.shift.rows):
             note(f"shift of {name} {describe_shift(direction.shift)}")
     forward, backward = directions
     if target is None:

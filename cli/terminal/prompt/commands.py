@@ -12,7 +12,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.introduction import introduction
 from cli.runs.output import is_standard_output, refuse_output, write_lines
 from cli.runs.translator import Translator
-from cli.runs.views import parse_head
+from cli.runs.views import NamedHead, parse_head
 from cli.terminal.console import note, write_line
 from cli.terminal.pair_scores import perplexity
 from cli.terminal.prompt.session import DrawnAttention, Session
@@ -276,7 +276,7 @@ def _setting_values(session: Session) -> Iterator[str]:
 
 
 def _head_values(session: Session) -> list[str]:
-    return ["mean", "all", *map(str, range(1, session.translator.heads + 1))]
+    return [*get_args(NamedHead), *map(str, range(1, session.translator.heads + 1))]
 
 
 def _path(text: str) -> Path:

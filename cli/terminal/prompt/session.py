@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from cli.runs.confidence import words
 from cli.runs.translation import Candidate, Translation
 from cli.runs.translator import Translator
-from cli.runs.views import Head, Selection, views
+from cli.runs.views import Head, Selection, guided_selection, views
 from cli.terminal.console import note, write_line
 from cli.terminal.pictures import Layout, draw_views
 from cli.terminal.screen import write_dimmed
@@ -31,7 +31,7 @@ class Session:
     n_best: int = 1
     attention: DrawnAttention = "off"
     style: Style = "auto"
-    head: Head = "mean"
+    head: Head = "guided"
     confidence: bool = True  # whether words are dim where the model is unsure
     compared: dict[str, Translator] = field(default_factory=dict)  # other runs, by their names
     last: Translation | None = None
@@ -41,7 +41,8 @@ class Session:
     @property
     def selection(self) -> Selection:
         """What is drawn of a translation."""
-        return Selection(self.head, pieces=self.attention == "pieces")
+        selection = Selection(self.head, pieces=self.attention == "pieces")
+        return guided_selection(self.translator, selection)
 
     def require_last(self) -> Translation:
         """Raises ConfigError before a sentence was typed."""

@@ -181,6 +181,14 @@ def test_linked_words_share_a_row_equally_and_so_do_their_pieces(unlinked, first
     assert targets.importance.tolist() == [[0] * 4, guided]
 
 
+def test_shifted_links_are_asked_of_the_step_after():
+    guide = LinkGuide(split=BY_HAND, links=BY_HAND_LINKS, unlinked="eos", shift=1)
+    targets = guide.targets(np.array([1, 0]), FIRST_BATCH, (4, 5))
+    linked = [0.25, 0.25, 0, 0.5, 0]
+    assert targets.weights[1].tolist() == [[0] * 5, [0, 0, 0, 0, 1], linked, linked]
+    assert targets.importance.tolist() == [[0] * 4, [0, 1, 1, 1]]
+
+
 def test_the_targets_of_a_batch_are_those_of_each_of_its_pairs(store):
     train = store.split("train")
     guide = LinkGuide(split=train, links=StoredLinks.open(store), unlinked="eos")
