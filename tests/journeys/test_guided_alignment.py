@@ -25,11 +25,11 @@ def linked(corpus, links, tmp_path_factory):
     return store
 
 
-def error_rate(run, corpus, tmp_path):
+def error_rate(run, corpus, tmp_path, *options):
     sizes = [len(line.split()) for line in corpus.valid[0].read_text("utf-8").splitlines()]
     drawn = tmp_path / "valid.pharaoh"
     drawn.write_text("".join(" ".join(f"{i}-{i}" for i in range(n)) + "\n" for n in sizes))
-    result = call("align", run, *corpus.valid, "--gold", drawn, "--json")
+    result = call("align", run, *corpus.valid, "--gold", drawn, "--json", *options)
     assert result.code == 0, result.err
     return json.loads(result.out)["aer"]["value"]
 
@@ -42,6 +42,23 @@ def test_attention_that_was_guided_has_a_lower_error_rate(linked, corpus, tmp_pa
         assert trained.code == 0, trained.err
         rates[weight] = error_rate(run, corpus, tmp_path)
     assert rates[1.0] < rates[0.0] - 0.15, rates
+
+
+def test_a_head_that_was_taught_a_step_later_is_the_one_that_links(linked, corpus, tmp_path):
+    run = tmp_path / "run"
+    settings = ("guided_alignment=1", "guided_alignment_head=2", "guided_alignment_shift=1")
+    options = ("--set=model.heads=2", *(f"--set=training.{setting}" for setting in settings))
+    trained = call(*train(linked, run, *options, updates=60))
+    assert trained.code == 0, trained.err
+    rate = error_rate(run, corpus, tmp_path)
+    assert rate == error_rate(run, corpus, tmp_path, "--head", "2", "--shift", "1")
+    for others in (("--head", "1"), ("--shift", "0")):
+        assert rate < error_rate(run, corpus, tmp_path, *others) - 0.15
+
+    def drawn(*choice):
+        return call("align", run, *corpus.valid, "--values", *choice).out
+
+    assert drawn() == drawn("--head", "2", "--shift", "1") != drawn("--head", "mean")
 
 
 def test_a_store_says_that_it_has_links(linked, corpus, links):
