@@ -48,8 +48,8 @@ HEAD_OF_LINKS = (
     "training.guided_alignment_head=1",
     "training.guided_alignment_shift=1",
 )
-"""Of guided models whose step has its input before it attends: a head learns the links of that input
-(Chen et al., 2020)."""
+"""Of guided models whose step has its input before it attends: a head learns the links of that
+input (Chen et al., 2020)."""
 
 
 @dataclass(frozen=True)
@@ -261,8 +261,8 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield "of them sure; with 95 % bootstrap intervals. Lower is better. Each model was trained for"
     yield f"{limit}, on {counted(asked.threads, 'thread')}, with the settings that `train` chooses,"
     yield "and writes the references (forced decoding); guided models learn the links of training"
-    yield "text: in Luong's order a head of its own learns those of a step's input, in Bahdanau's all"
-    yield "of attention learns those of its output. `scripts/alignment_table.py` makes this page."
+    yield "text: in Luong's order a head of its own learns those of a step's input, in Bahdanau's"
+    yield "all attention learns those of its output. `scripts/alignment_table.py` makes this page."
     yield ""
     yield "## eflomal"
     yield ""
