@@ -12,7 +12,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.output import is_standard_output, refuse_output, write_bytes, write_lines
 from cli.runs.translation import Translation
 from cli.runs.translator import Translator
-from cli.runs.views import Selection, guided_selection, View, views
+from cli.runs.views import Selection, View, guided_selection, views
 from cli.terminal.console import note, write_line
 from cli.terminal.drawing import Theme, draw, has_shades
 from cli.terminal.screen import stdout_console
