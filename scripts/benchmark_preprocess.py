@@ -1,93 +1,142 @@
-"""Speed and memory of `seq2seq preprocess` on random corpora of any size.
+"""Speed and memory of `seq2seq preprocess` on random corpora, and of the start of a training.
 
     python scripts/benchmark_preprocess.py --pairs 500000 5000000
+    python scripts/benchmark_preprocess.py --pairs 1000000 10000000 --shards 8 --train --threads 1
 
 Memory must not grow with the corpus: peaks are the resident set of the parent process, and the sum
-over it and its workers (which counts pages that they share more than once).
+over it and its workers (which counts pages that they share more than once). Shards are prepared one
+after the other, as each machine would alone. A training starts with recipe `small`; its time goes
+from the start of the program to the first update in `metrics.jsonl`.
 """
 
 import argparse
-import bisect
-import itertools
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 VOCABULARY = 50_000  # words a side
 SYLLABLES = [c + v + e for c in "bdfgklmnprstvz" for v in "aeiou" for e in ("", "n", "s", "r")]
 MAX_LENGTH = 40  # words
+BLOCK = 100_000  # pairs written at a time
 INTERVAL = 0.05  # seconds between two measurements of memory
+PROGRAM = str(Path(sys.executable).with_name("seq2seq"))
 
 
 @dataclass(frozen=True)
-class PreprocessMeasurement:
+class Measurement:
+    """A step and the peaks of its memory."""
+
     pairs: int
+    step: str
     seconds: float
-    parent_mb: float  # peak
-    sum_mb: float  # peak
+    parent_mb: float
+    sum_mb: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pairs", type=int, nargs="+", default=[500_000, 5_000_000])
     parser.add_argument("--threads", type=int, help="processes that encode; all cores if left out")
+    parser.add_argument("--shards", type=int, help="prepare it in so many shards")
+    parser.add_argument("--train", action="store_true", help="also start a training")
     parser.add_argument(
         "--folder", type=Path, help="where corpora and stores are written, and deleted"
     )
     arguments = parser.parse_args()
-    measured = []
+    steps = list[list[Measurement]]()
     for pairs in arguments.pairs:
         with tempfile.TemporaryDirectory(prefix="benchmark-", dir=arguments.folder) as folder:
-            measured.append(measure(Path(folder), pairs, threads=arguments.threads))
-        show(measured[-1])
-    first, last = measured[0], measured[-1]
-    if len(measured) > 1:
-        print(
-            f"{last.pairs / first.pairs:.1f} times the pairs: "
-            f"{last.parent_mb / first.parent_mb:.2f} times the parent's peak, "
-            f"{last.sum_mb / first.sum_mb:.2f} times the sum's, "
-            f"{last.seconds / first.seconds:.1f} times the seconds"
-        )
+            steps.append(measure(Path(folder), pairs, arguments))
+    for first, last in zip(steps[0], steps[-1], strict=True):
+        if first != last:
+            print(
+                f"{last.step}: {last.pairs / first.pairs:.1f} times the pairs, "
+                f"{last.parent_mb / first.parent_mb:.2f} times the parent's peak, "
+                f"{last.sum_mb / first.sum_mb:.2f} times the sum's, "
+                f"{last.seconds / first.seconds:.1f} times the seconds"
+            )
 
 
-def show(measured: PreprocessMeasurement) -> None:
-    print(
-        f"{measured.pairs:>9,} pairs  {measured.seconds:8.1f} s  "
-        f"{measured.pairs / measured.seconds:9,.0f} pairs/s  peak {measured.parent_mb:7.0f} MB "
-        f"in the parent, {measured.sum_mb:7.0f} MB in all processes",
-        flush=True,
-    )
-
-
-def measure(folder: Path, pairs: int, *, threads: int | None = None) -> PreprocessMeasurement:
-    """Write a corpus and prepare it with the installed program."""
+def measure(folder: Path, pairs: int, arguments: argparse.Namespace) -> list[Measurement]:
+    """Write a corpus, prepare it with the installed program, and perhaps start a training."""
     write_corpus(folder, "train", pairs)
     write_corpus(folder, "valid", 1000)
-    command = [
-        str(Path(sys.executable).with_name("seq2seq")), "preprocess",
-        *(str(folder / f"train.{side}") for side in ("aa", "bb")), str(folder / "store"),
+    show_size("text", [folder / "train.aa", folder / "train.bb"])
+    store, run = folder / "store", folder / "run"
+    prepare = [
+        "preprocess", *(str(folder / f"train.{side}") for side in ("aa", "bb")), str(store),
         "--valid-source", str(folder / "valid.aa"), "--valid-target", str(folder / "valid.bb"),
-        *(["--threads", str(threads)] if threads else []),
+        *(["--threads", str(arguments.threads)] if arguments.threads else []),
     ]  # fmt: skip
+    steps = {"preprocess": prepare}
+    if count := arguments.shards:
+        shards = {f"shard {i}/{count}": ["--shard", f"{i}/{count}"] for i in range(1, count + 1)}
+        options = {"plan": ["--plan-shards", str(count)], **shards, "merge": ["--merge-shards"]}
+        steps = {name: [*prepare, *option] for name, option in options.items()}
+    measured = [watch(pairs, name, command) for name, command in steps.items()]
+    show_size("store", list(store.iterdir()))
+    if arguments.train:
+        command = [
+            "train", str(store), str(run), "--recipe", "small", "--device", "cpu",
+            "--set", "training.log_every=1", "--threads", str(arguments.threads or 1),
+        ]  # fmt: skip
+        metrics = run / "metrics.jsonl"
+        measured.append(
+            watch(
+                pairs,
+                "first update",
+                command,
+                until=lambda: metrics.is_file() and b"\n" in metrics.read_bytes(),
+            )
+        )
+        shutil.rmtree(run)
+    return measured
+
+
+def watch(
+    pairs: int, step: str, command: list[str], *, until: Callable[[], bool] = lambda: False
+) -> Measurement:
+    """Run the program to its end, or until a condition holds; print what it took."""
     began, parent_peak, sum_peak = time.monotonic(), 0, 0
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [PROGRAM, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as process:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
             parent, children = resident(watched)
             parent_peak, sum_peak = max(parent_peak, parent), max(sum_peak, parent + children)
+            if until():
+                seconds = time.monotonic() - began
+                process.terminate()
+                break
             time.sleep(INTERVAL)
-    if process.returncode:
-        sys.exit(f"preprocess failed with exit code {process.returncode}")
-    seconds = time.monotonic() - began
-    return PreprocessMeasurement(pairs, seconds, parent_peak / 1e6, sum_peak / 1e6)
+        else:
+            seconds = time.monotonic() - began
+            if process.returncode:
+                sys.exit(f"{step} failed with exit code {process.returncode}")
+    measured = Measurement(pairs, step, seconds, parent_peak / 1e6, sum_peak / 1e6)
+    print(
+        f"{pairs:>10,} pairs  {step:<12} {seconds:8.1f} s  peak {measured.parent_mb:7.0f} MB in "
+        f"the parent, {measured.sum_mb:7.0f} MB in all processes",
+        flush=True,
+    )
+    return measured
+
+
+def show_size(name: str, files: list[Path]) -> None:
+    print(f"{name}: {sum(file.stat().st_size for file in files) / 1e6:,.0f} MB", flush=True)
 
 
 def resident(process: psutil.Process) -> tuple[int, int]:
@@ -108,15 +157,18 @@ def resident(process: psutil.Process) -> tuple[int, int]:
 
 def write_corpus(folder: Path, name: str, pairs: int) -> None:
     """Write random pseudo-words by Zipf's law, others on each side; the same in every call."""
-    rng = random.Random(name)
-    dictionaries = [words(seed) for seed in ("aa", "bb")]
-    sums = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY + 1)))
+    generator = np.random.default_rng([*name.encode()])
+    dictionaries = [np.array(words(seed), object) for seed in ("aa", "bb")]
+    sums = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
     with (folder / f"{name}.aa").open("w") as source, (folder / f"{name}.bb").open("w") as target:
-        for _ in range(pairs):
-            length = min(max(int(rng.lognormvariate(2.5, 0.5)), 2), MAX_LENGTH)
-            ranks = [bisect.bisect(sums, rng.random() * sums[-1]) for _ in range(length)]
+        for begin in range(0, pairs, BLOCK):
+            drawn = generator.lognormal(2.5, 0.5, min(BLOCK, pairs - begin))
+            ends = np.cumsum(np.clip(drawn.astype(int), 2, MAX_LENGTH)).tolist()
+            ranks = np.searchsorted(sums, generator.random(ends[-1]) * sums[-1])
+            bounds = list(zip([0, *ends], ends, strict=False))
             for file, dictionary in zip((source, target), dictionaries, strict=True):
-                file.write(" ".join([dictionary[min(r, VOCABULARY - 1)] for r in ranks]) + "\n")
+                text = dictionary[np.minimum(ranks, VOCABULARY - 1)].tolist()
+                file.writelines(" ".join(text[first:last]) + "\n" for first, last in bounds)
 
 
 def words(seed: str) -> list[str]:
