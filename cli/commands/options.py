@@ -143,8 +143,8 @@ Workers = Annotated[
         rich_help_panel=SPEED,
         min=1,
         metavar="N",
-        help="Processes that translate at the same time, for large files. Each has a model of its "
-        "own, and one thread unless --threads is given.",
+        help="Processes that work at the same time, for large files. Each has a model of its own: "
+        "on the CPU with one thread unless --threads is given, or on the next GPU.",
     ),
 ]
 Prefix = Annotated[

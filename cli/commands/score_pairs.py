@@ -26,6 +26,7 @@ def score_pairs(
     source: SourceArgument,
     target: TargetArgument,
     json: JsonLinesOption = False,
+    workers: options.Workers = 1,
     tag: options.Tag = None,
     checkpoint: options.Checkpoint = "best",
     set_: options.SearchSettings = None,
@@ -49,4 +50,4 @@ def score_pairs(
         threads=threads,
         device=device,
     )
-    pair_scores.write_pair_scores(model, source, target, as_json=json)
+    pair_scores.write_pair_scores(model, source, target, as_json=json, workers=workers)

@@ -1,37 +1,36 @@
-"""Processes that translate chunks of lines beside each other; the results keep their order."""
+"""Processes that translate or score chunks beside each other; the results keep their order."""
 
 import queue
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
-from cli.runs.translation import Translation
+from cli.runs.translation import PairScore, Translation
 from cli.runs.translator import Line, Origin, Translator
-from seq2seq.errors import ConfigError, ResourceError
+from data.corpus import SentencePair
+from seq2seq.errors import ResourceError
 from seq2seq.system.workers import exit_with_parent, signals_blocked, unblock_signals
 
 _AHEAD = 2  # chunks that each process has been sent and whose results have not been used
+Result = TypeVar("Result")
 
 
 class TranslatorProcesses:
-    """Each process has a translator of its own, loaded as this one was; with one thread, unless
-    its number of threads was given. A context manager: at its end the processes are ended."""
+    """Each process has a translator of its own, loaded as this one was: on the CPU with one thread,
+    unless its number of threads was given, or on the GPU whose turn it is. A context manager: at
+    its end the processes are ended."""
 
     def __init__(self, translator: Translator, count: int) -> None:
-        if translator.device != "cpu":
-            raise ConfigError(
-                f"--workers {count} is for the CPU, not for {translator.device}",
-                hint="leave out --workers, or add --device cpu",
-            )
         assert translator.origin is not None, "only of a loaded translator"
-        origin = replace(translator.origin, device="cpu", threads=translator.origin.threads or 1)
-        self._workers = [_Worker(origin) for _ in range(count)]
+        origin = replace(translator.origin, threads=translator.origin.threads or 1)
+        devices = devices_of(translator.device, count)
+        self._workers = [_Worker(replace(origin, device=device)) for device in devices]
 
     def __enter__(self) -> Self:
         return self
@@ -58,15 +57,22 @@ class TranslatorProcesses:
         Raises what `chunks` and `Translator.translate` raise, and ResourceError where the system
         kills a process.
         """
+        return self._results(_Translating(chunk, alignments, options) for chunk in chunks)
+
+    def score_pairs(self, chunks: Iterable[Sequence[SentencePair]]) -> Iterator[list[PairScore]]:
+        """The scores of each chunk of pairs, in the way of `translate`."""
+        return self._results(_Scoring(chunk) for chunk in chunks)
+
+    def _results(self, requests: "Iterable[_Request[Result]]") -> Iterator[list[Result]]:
         sent: queue.SimpleQueue[_Worker | BaseException | None] = queue.SimpleQueue()
         free = threading.Semaphore(_AHEAD * len(self._workers))
 
         def send() -> None:
             try:
-                for number, chunk in enumerate(chunks):
+                for number, request in enumerate(requests):
                     free.acquire()
                     worker = self._workers[number % len(self._workers)]
-                    worker.send((chunk, alignments, options))
+                    worker.send(request)
                     sent.put(worker)
                 sent.put(None)
             except BaseException as error:
@@ -78,6 +84,45 @@ class TranslatorProcesses:
                 raise worker
             yield worker.receive()
             free.release()
+
+
+def devices_of(device: str, count: int) -> list[str]:
+    """The devices of so many processes: the GPUs in turn, from the one that a translator is on."""
+    if device == "cpu":
+        return [device] * count
+    import torch
+
+    first, gpus = int(device.partition(":")[2] or 0), torch.cuda.device_count()
+    return [f"cuda:{(first + number) % gpus}" for number in range(count)]
+
+
+class _Request(Protocol[Result]):
+    """What a process is sent."""
+
+    def answer(self, translator: Translator) -> list[Result]: ...
+
+
+@dataclass(frozen=True)
+class _Translating:
+    """Lines to translate; `options` are those of `Translator.translate`."""
+
+    lines: Sequence[Line]
+    alignments: bool
+    options: dict[str, Any]
+
+    def answer(self, translator: Translator) -> list[Translation]:
+        found = translator.translate(self.lines, **self.options)
+        return found if self.alignments else [_without_alignments(each) for each in found]
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Pairs whose targets are scored."""
+
+    pairs: Sequence[SentencePair]
+
+    def answer(self, translator: Translator) -> list[PairScore]:
+        return translator.score_pairs(self.pairs)
 
 
 class _Worker:
@@ -99,14 +144,14 @@ class _Worker:
         except OSError as error:
             raise _killed() from error
 
-    def receive(self) -> list[Translation]:
+    def receive(self) -> list[Any]:
         try:
             result = self._connection.recv()
         except (EOFError, OSError) as error:
             raise _killed() from error
         if isinstance(result, BaseException):
             raise result
-        return result  # type: ignore[no-any-return]
+        return list(result)
 
 
 def _killed() -> ResourceError:
@@ -117,7 +162,7 @@ def _killed() -> ResourceError:
 
 
 def _serve(connection: Connection, origin: Origin) -> None:
-    """In a worker: answer each request by translations, or by the error that they end in."""
+    """In a worker: answer each request by its results, or by the error that they end in."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal sends these to all; the parent decides
     unblock_signals()
@@ -125,13 +170,12 @@ def _serve(connection: Connection, origin: Origin) -> None:
     translator: Translator | None = None
     while True:
         try:
-            lines, alignments, options = connection.recv()
+            request: _Request[object] = connection.recv()
         except EOFError:
             return
         try:
             translator = translator or origin.load()
-            found = translator.translate(lines, **options)
-            connection.send(found if alignments else [_without_alignments(each) for each in found])
+            connection.send(request.answer(translator))
         except Exception as error:
             _send_error(connection, error)
 

@@ -6,22 +6,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.runs.chunks import available_chunks
+from cli.runs.chunks import fixed_chunks
 from cli.runs.translation import PairScore
 from cli.runs.translator import Translator
+from cli.runs.translator_processes import TranslatorProcesses
 from cli.terminal.console import note, warn, write_json, write_line
 from cli.terminal.screen import progress
-from data.corpus import read_pairs, survey_pair
+from data.corpus import SentencePair, read_pairs, survey_pair
 from data.inputs import rereadable
 from seq2seq.system.figures import counted
 
 SCHEMA_VERSION = 1  # of the JSON objects
 
 
-def write_pair_scores(translator: Translator, source: Path, target: Path, *, as_json: bool) -> None:
-    """Score two files line by line and write each score to stdout, in order."""
+def write_pair_scores(
+    translator: Translator, source: Path, target: Path, *, as_json: bool, workers: int = 1
+) -> None:
+    """Score two files line by line and write each score to stdout, in order.
+
+    workers: how many processes score
+    """
     total, tokens, blank = 0.0, 0, 0
-    for number, score in enumerate(_scores(translator, source, target), start=1):
+    scores = _scores(translator, source, target, workers)
+    for number, score in enumerate(scores, start=1):
         if score.truncated:
             warn(f"line {number} is longer than search.max_source_pieces and was cut")
         if as_json:
@@ -40,16 +47,28 @@ def write_pair_scores(translator: Translator, source: Path, target: Path, *, as_
         )
 
 
-def _scores(translator: Translator, source: Path, target: Path) -> Iterator[PairScore]:
+def _scores(
+    translator: Translator, source: Path, target: Path, workers: int
+) -> Iterator[PairScore]:
     """The scores of all pairs; a bar shows the progress where stdout is not the terminal too."""
     with rereadable(source, target, notify=note):
         lines = survey_pair(source, target)[0].lines  # unequal counts are refused before any output
         with progress(disable=sys.stdout.isatty()) as bar:
             task = bar.add_task("scoring", total=lines)
-            for pairs in available_chunks(read_pairs(source, target)):
-                yield from translator.score_pairs(pairs)
+            for scores in _chunks_of_scores(translator, read_pairs(source, target), workers):
+                yield from scores
                 sys.stdout.flush()
-                bar.advance(task, len(pairs))
+                bar.advance(task, len(scores))
+
+
+def _chunks_of_scores(
+    translator: Translator, pairs: Iterator[SentencePair], workers: int
+) -> Iterator[list[PairScore]]:
+    if workers == 1:
+        yield from map(translator.score_pairs, fixed_chunks(pairs))
+        return
+    with TranslatorProcesses(translator, workers) as processes:
+        yield from processes.score_pairs(fixed_chunks(pairs))
 
 
 def columns(score: PairScore) -> str:

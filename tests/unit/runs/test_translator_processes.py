@@ -4,14 +4,16 @@ import os
 import signal
 
 import pytest
+import torch
 from reruns import new_run, train
 from tiny import corpus_lines
 
 from cli.runs.chunks import fixed_chunks
 from cli.runs.translator import Translator
-from cli.runs.translator_processes import TranslatorProcesses
+from cli.runs.translator_processes import TranslatorProcesses, devices_of
+from data.corpus import SentencePair
 from data.token_store import TokenStore
-from seq2seq.errors import ConfigError, ResourceError
+from seq2seq.errors import ResourceError
 
 LINES = [source for source, _ in corpus_lines(11, seed=5)] + ["", "ba"]
 
@@ -51,6 +53,10 @@ def test_two_processes_translate_as_one_does(translator):
         with pytest.raises(ZeroDivisionError):
             list(processes.translate([1 / 0] for _ in range(3)))
         assert len(list(processes.translate([["ba"], ["ce"]]))) == 2  # they go on after an error
+        pairs = [SentencePair(*pair) for pair in corpus_lines(7, seed=6)]
+        in_twos = list(fixed_chunks(iter(pairs), size=2))
+        scored = list(processes.score_pairs(in_twos))
+        assert scored == [translator.score_pairs(chunk) for chunk in in_twos]
     for worker in processes._workers:
         assert worker.process.exitcode == -signal.SIGTERM
 
@@ -64,7 +70,8 @@ def test_a_killed_process_is_reported(translator):
             list(results)
 
 
-def test_processes_are_for_the_cpu(translator, monkeypatch):
-    monkeypatch.setattr(translator, "_device", "cuda")
-    with pytest.raises(ConfigError, match="--workers 3 is for the CPU, not for cuda"):
-        TranslatorProcesses(translator, 3)
+def test_processes_take_the_gpus_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert devices_of("cpu", 2) == ["cpu", "cpu"]
+    assert devices_of("cuda", 4) == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
+    assert devices_of("cuda:2", 2) == ["cuda:2", "cuda:0"]
