@@ -11,6 +11,7 @@ from the start of the program to the first update in `metrics.jsonl`.
 
 import argparse
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ class Measurement:
     pairs: int
     step: str
     seconds: float
+    cpu_seconds: float  # of all processes: on a busy machine it says more
     parent_mb: float
     sum_mb: float
 
@@ -62,7 +64,7 @@ def main() -> None:
                 f"{last.step}: {last.pairs / first.pairs:.1f} times the pairs, "
                 f"{last.parent_mb / first.parent_mb:.2f} times the parent's peak, "
                 f"{last.sum_mb / first.sum_mb:.2f} times the sum's, "
-                f"{last.seconds / first.seconds:.1f} times the seconds"
+                f"{last.cpu_seconds / first.cpu_seconds:.1f} times the seconds of CPU"
             )
 
 
@@ -107,6 +109,7 @@ def watch(
 ) -> Measurement:
     """Run the program to its end, or until a condition holds; print what it took."""
     began, parent_peak, sum_peak = time.monotonic(), 0, 0
+    used = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     with subprocess.Popen(
         [PROGRAM, *command],
         stdin=subprocess.DEVNULL,
@@ -118,21 +121,22 @@ def watch(
             parent, children = resident(watched)
             parent_peak, sum_peak = max(parent_peak, parent), max(sum_peak, parent + children)
             if until():
-                seconds = time.monotonic() - began
+                seconds, cpu_seconds = time.monotonic() - began, sum(watched.cpu_times()[:4])
                 process.terminate()
                 break
             time.sleep(INTERVAL)
         else:
             seconds = time.monotonic() - began
+            cpu_seconds = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - used
             if process.returncode:
                 sys.exit(f"{step} failed with exit code {process.returncode}")
-    measured = Measurement(pairs, step, seconds, parent_peak / 1e6, sum_peak / 1e6)
+    peaks = parent_peak / 1e6, sum_peak / 1e6
     print(
-        f"{pairs:>10,} pairs  {step:<12} {seconds:8.1f} s  peak {measured.parent_mb:7.0f} MB in "
-        f"the parent, {measured.sum_mb:7.0f} MB in all processes",
+        f"{pairs:>10,} pairs  {step:<12} {seconds:8.1f} s  {cpu_seconds:8.1f} s of CPU  peak "
+        f"{peaks[0]:6.0f} MB in the parent, {peaks[1]:6.0f} MB in all processes",
         flush=True,
     )
-    return measured
+    return Measurement(pairs, step, seconds, cpu_seconds, *peaks)
 
 
 def show_size(name: str, files: list[Path]) -> None:

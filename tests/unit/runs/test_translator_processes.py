@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -26,7 +27,16 @@ def translator(tmp_path_factory, store_path) -> Translator:
     return Translator.load(run.path, search={"beam": 2}, device="cpu", threads=1)
 
 
-def test_two_processes_translate_as_one_does(translator):
+@pytest.fixture(scope="module")
+def processes(translator) -> Iterator[TranslatorProcesses]:
+    """Two processes; starting them takes longer than all they do here."""
+    with TranslatorProcesses(translator, 2) as started:
+        yield started
+    ends = {worker.process.exitcode for worker in started._workers}
+    assert ends <= {-signal.SIGTERM, -signal.SIGKILL}  # one is killed in the last test
+
+
+def test_two_processes_translate_as_one_does(translator, processes):
     taken = []
 
     def chunks():
@@ -36,38 +46,37 @@ def test_two_processes_translate_as_one_does(translator):
 
     expected = translator.translate(LINES, n_best=2)
     found = []
-    with TranslatorProcesses(translator, 2) as processes:
-        for number, chunk in enumerate(processes.translate(chunks(), n_best=2), start=1):
-            assert len(taken) <= number + 2 * 2  # chunks ahead
-            found += chunk
-        assert [each.source for each in found] == LINES
-        for ours, theirs in zip(found, expected, strict=True):
-            assert ours.text == theirs.text and ours.alignment is None
-            assert [c.score for c in ours.candidates] == pytest.approx(
-                [c.score for c in theirs.candidates]
-            )
-        ((aligned,),) = processes.translate([["ba ce"]], alignments=True)
-        assert len(aligned.alignment.weights) == len(aligned.candidates[0].pieces)
-        with pytest.raises(IndexError):
-            list(processes.translate([["ba"]], head=9))
-        with pytest.raises(ZeroDivisionError):
-            list(processes.translate([1 / 0] for _ in range(3)))
-        assert len(list(processes.translate([["ba"], ["ce"]]))) == 2  # they go on after an error
-        pairs = [SentencePair(*pair) for pair in corpus_lines(7, seed=6)]
-        in_twos = list(fixed_chunks(iter(pairs), size=2))
-        scored = list(processes.score_pairs(in_twos))
-        assert scored == [translator.score_pairs(chunk) for chunk in in_twos]
-    for worker in processes._workers:
-        assert worker.process.exitcode == -signal.SIGTERM
+    for number, chunk in enumerate(processes.translate(chunks(), n_best=2), start=1):
+        assert len(taken) <= number + 2 * 2  # chunks ahead
+        found += chunk
+    assert [each.source for each in found] == LINES
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.text == theirs.text and ours.alignment is None
+        assert [c.score for c in ours.candidates] == pytest.approx(
+            [c.score for c in theirs.candidates]
+        )
+    ((aligned,),) = processes.translate([["ba ce"]], alignments=True)
+    assert len(aligned.alignment.weights) == len(aligned.candidates[0].pieces)
+    with pytest.raises(IndexError):
+        list(processes.translate([["ba"]], head=9))
+    with pytest.raises(ZeroDivisionError):
+        list(processes.translate([1 / 0] for _ in range(3)))
+    assert len(list(processes.translate([["ba"], ["ce"]]))) == 2  # they go on after an error
 
 
-def test_a_killed_process_is_reported(translator):
-    with TranslatorProcesses(translator, 1) as processes:
-        results = processes.translate([["ba"]] * 9)
-        next(results)
-        os.kill(processes._workers[0].process.pid, signal.SIGKILL)
-        with pytest.raises(ResourceError, match="a worker process was killed"):
-            list(results)
+def test_two_processes_score_pairs_as_one_does(translator, processes):
+    pairs = [SentencePair(*pair) for pair in corpus_lines(7, seed=6)]
+    in_twos = list(fixed_chunks(iter(pairs), size=2))
+    scored = list(processes.score_pairs(in_twos))
+    assert scored == [translator.score_pairs(chunk) for chunk in in_twos]
+
+
+def test_a_killed_process_is_reported(processes):
+    results = processes.translate([["ba"]] * 9)
+    next(results)
+    os.kill(processes._workers[0].process.pid, signal.SIGKILL)
+    with pytest.raises(ResourceError, match="a worker process was killed"):
+        list(results)
 
 
 def test_processes_take_the_gpus_in_turn(monkeypatch):
