@@ -1,5 +1,6 @@
 """The arguments and options that several commands share, each with its help text."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -137,9 +138,23 @@ Shortlist = Annotated[
         "pieces; 0: all pieces.  [as set in the run]",
     ),
 ]
+
+
+def _refuse_ranks(workers: int) -> int:
+    """Raises ConfigError in a process of torchrun, each of which would work on every line."""
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and ranks != "1":  # torchrun sets both
+        raise ConfigError(
+            f"torchrun has started {ranks} processes, each of which would work on every line",
+            hint=f"start it without torchrun, with --workers {ranks}",
+        )
+    return workers
+
+
 Workers = Annotated[
     int,
     typer.Option(
+        callback=_refuse_ranks,
         rich_help_panel=SPEED,
         min=1,
         metavar="N",

@@ -46,6 +46,14 @@ def test_translations_have_the_scores_that_translate_reported(run, corpus, tmp_p
     assert f"{tokens:,} target tokens, log-probability {mean:.4f} a token" in plain.err
 
 
+def test_ranks_of_torchrun_are_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for command in ("translate", "evaluate", "score-pairs"):
+        refused = call(command, run, *[tmp_path] * (1 + (command != "translate")))
+        assert refused.code == 2 and "without torchrun, with --workers 2" in refused.err
+
+
 def test_blank_lines_stay_blank(run, tmp_path):
     source = write(tmp_path / "source", ["ba ce", "", "di"])
     target = write(tmp_path / "target", ["ec ab", "ec", ""])
