@@ -3,10 +3,10 @@
     python scripts/benchmark_preprocess.py --pairs 500000 5000000
     python scripts/benchmark_preprocess.py --pairs 1000000 10000000 --shards 8 --train --threads 1
 
-Memory must not grow with the corpus: peaks are the resident set of the parent process, and the sum
-over it and its workers (which counts pages that they share more than once). Shards are prepared one
-after the other, as each machine would alone. A training starts with recipe `small`; its time goes
-from the start of the program to the first update in `metrics.jsonl`.
+Memory must not grow with the corpus: peaks are the resident memory of the parent process, and the
+sum over it and its workers, without pages of files, such as memory maps and libraries. Shards are
+prepared one after the other, as each machine would alone. A training starts with recipe `small`;
+its time goes from the start of the program to the first update in `metrics.jsonl`.
 """
 
 import argparse
@@ -147,16 +147,22 @@ def resident(process: psutil.Process) -> tuple[int, int]:
     """Resident bytes of a process, and of all its descendants that still run."""
     own = descendants = 0
     try:
-        own = process.memory_info().rss
+        own = without_files(process)
         children = process.children(recursive=True)
     except psutil.Error:
         return own, 0
     for child in children:
         try:
-            descendants += child.memory_info().rss
+            descendants += without_files(child)
         except psutil.Error:
             continue
     return own, descendants
+
+
+def without_files(process: psutil.Process) -> int:
+    """Resident bytes of a process that are no pages of files."""
+    memory = process.memory_info()
+    return int(memory.rss - memory.shared)
 
 
 def write_corpus(folder: Path, name: str, pairs: int) -> None:

@@ -150,8 +150,10 @@ class ShardPlan:
                 hint="run the same command with --plan-shards N first, on one machine",
             )
         try:
-            return cls(store, _Plan.model_validate(read_json(path)), sha256_of(path))
-        except (ValueError, OSError) as error:
+            plan = cls(store, _Plan.model_validate(read_json(path)), sha256_of(path))
+            _ = plan.planned.config, plan.planned.key, plan.lines
+            return plan
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise CorpusError(
                 f"{path} is damaged or of another version of seq2seq", hint=PLAN_AGAIN
             ) from error

@@ -143,6 +143,10 @@ def test_what_does_not_fit_the_plan_is_refused(texts, planned, tmp_path):
     with pytest.raises(ConfigError, match=r"planned already, of other text or settings"):
         shards.plan_shards(planned, 3)
     assert not shards.plan_shards(request(texts, planned.store, overwrite=True), 2)[1]
+    plan = shards_folder(planned.store) / "plan.json"
+    plan.write_text(plan.read_text().replace('"vocabulary_size"', '"vocabulary"'))
+    with pytest.raises(CorpusError, match=r"plan\.json is damaged"):
+        shards.prepare_shard(planned, Shard(1, 2))
     pipe = request(texts | {"valid": CorpusFiles(Path("-"), Path("-"))}, planned.store)
     with pytest.raises(ConfigError, match="standard input can be read only once"):
         shards.prepare_shard(pipe, first)
