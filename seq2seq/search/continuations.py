@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-_MAX_NUMBERS = 2**19
-"""How many logits a log-sum-exp on a CPU handles at once: 2 MiB of float32 stay in its cache."""
+_BLOCK = 64  # columns of which only the largest is compared at first
 
 
 class Continuations(NamedTuple):
@@ -39,6 +39,8 @@ def best_continuations(
 
     A row whose logits are no distribution (NaN, infinity, no mass at all) gets NaN.
     """
+    if ids is not None:
+        forbidden = [each for each in forbidden if bool((ids == each).any())]
     candidates, peak = logits, None
     if allowed is not None:
         candidates = logits.masked_fill(~allowed.to(logits.device), float("-inf"))
@@ -80,7 +82,7 @@ def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     `torch.topk` may return any of several equal values; this returns the first of them.
     """
     width = min(count + 1, logits.shape[1])  # one more than wanted, to notice ties with the last
-    values, columns = logits.topk(width, dim=1)  # [R, C + 1]
+    values, columns = _topk(logits, width)  # [R, C + 1]
     values, columns = values.cpu(), columns.cpu()
     if bool((values[:, 1:] == values[:, :-1]).any()):
         columns, by_column = columns.sort(dim=1)
@@ -93,6 +95,24 @@ def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
         if len(rows) and width < logits.shape[1]:
             columns[rows] = _lowest_equal(logits, rows, values[rows], columns[rows])
     return values[:, :count], columns[:, :count]
+
+
+def _topk(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`logits.topk(count, dim=1)`; on a CPU in half the time.
+
+    The largest are in those blocks of columns whose own largest values are the largest, and behind
+    the last block.
+    """
+    blocks = logits.shape[1] // _BLOCK
+    if logits.is_cuda or blocks < 2 * count:
+        return logits.topk(count, dim=1)
+    inside = logits[:, : blocks * _BLOCK].reshape(len(logits), blocks, _BLOCK)  # [R, N, 64]
+    chosen = inside.amax(2).topk(count, dim=1).indices  # [R, C] blocks
+    gathered = inside.gather(1, chosen.unsqueeze(2).expand(-1, -1, _BLOCK)).flatten(1)
+    behind = logits[:, blocks * _BLOCK :]  # [R, less than 64]
+    values, positions = torch.cat([gathered, behind], dim=1).topk(count, dim=1)  # [R, C]
+    chosen = F.pad(chosen, (0, 1), value=blocks)  # the part behind is one more block
+    return values, chosen.gather(1, positions // _BLOCK) * _BLOCK + positions % _BLOCK
 
 
 def _lowest_equal(logits: Tensor, rows: Tensor, values: Tensor, columns: Tensor) -> Tensor:
@@ -113,14 +133,9 @@ def _lowest_equal(logits: Tensor, rows: Tensor, values: Tensor, columns: Tensor)
 def _log_sum_exp(logits: Tensor, largest: Tensor) -> Tensor:
     """log sum exp of each row, in float32 at least. logits [R, V'], largest [R, 1] -> [R, 1], CPU.
 
-    Never below `largest`, since exp(0) is in the sum: no log-probability is above 0.
+    Never below `largest`, whose log-probability is not above 0. torch computes a log-softmax in
+    half the time of a log-sum-exp.
     """
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    largest = largest.to(logits.device, dtype)
-    # In parts on a CPU: no large table is made, and bfloat16 takes a quarter of the time.
-    rows = max(1, _MAX_NUMBERS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
-    sums = [
-        (part.to(dtype) - peak).exp_().sum(dim=1, keepdim=True)
-        for part, peak in zip(torch.split(logits, rows), torch.split(largest, rows), strict=True)
-    ]
-    return (largest + torch.cat(sums).log()).cpu()
+    best = logits.log_softmax(1, dtype=dtype).amax(1, keepdim=True)  # [R, 1] log-probability
+    return (largest.to(logits.device, dtype) - best).cpu()
