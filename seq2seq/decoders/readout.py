@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.kernels.products import linear
+from seq2seq.kernels.tanh import tanh
 
 
 class Readout(nn.Module):
@@ -50,5 +51,5 @@ class Readout(nn.Module):
             joined, self.linear.weight, self.linear.bias
         )  # [..., O], or [..., 2 O] for maxout
         if self.kind == "tanh":
-            return torch.tanh(units)
+            return tanh(units)
         return units.reshape(*units.shape[:-1], self.size, 2).amax(-1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 from seq2seq.kernels.products import linear
+from seq2seq.kernels.tanh import tanh
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class LSTMCell(GatedCell):
         assert state.cell is not None
         gates = self.project_state(state, _sum(projected, projected_extra))  # [B, 4H]
         cell, output_gate = _lstm_cell(gates, state.cell)
-        return CellState(output_gate * cell.tanh(), cell)
+        return CellState(output_gate * tanh(cell), cell)
 
 
 class LayerNormLSTMCell(GatedCell):
@@ -206,7 +207,7 @@ class LayerNormLSTMCell(GatedCell):
             projected = self._normalise(projected + projected_extra)
         gates = projected + self.normalise_recurrent(self.project_state(state))  # [B, 4H]
         cell, output_gate = _lstm_cell(gates, state.cell)
-        return CellState(output_gate * self.normalise_cell(cell).tanh(), cell)
+        return CellState(output_gate * tanh(self.normalise_cell(cell)), cell)
 
     def _normalise(self, projected: Tensor) -> Tensor:
         """LN(W [x; e]) + b. [..., 4H] -> [..., 4H]"""
@@ -262,7 +263,7 @@ class ResetBeforeGRUCell(GatedCell):
         hidden, size = state.hidden, state.hidden.shape[-1]
         gates_x, new_x = torch.split(_sum(projected, projected_extra), [2 * size, size], dim=-1)
         reset, update = self.for_gates(hidden, gates_x).sigmoid().chunk(2, dim=-1)
-        new = self.for_new(reset * hidden, new_x).tanh()  # [B, H]
+        new = tanh(self.for_new(reset * hidden, new_x))  # [B, H]
         return CellState(new + update * (hidden - new), None)
 
 
@@ -403,7 +404,7 @@ def _sum(one: Tensor, other: Tensor | None) -> Tensor:
 def _lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """sig(f) c + sig(i) tanh(g) and sig(o). gates [B, 4H], cell [B, H] -> [B, H], [B, H]"""
     i, f, g, o = gates.chunk(4, dim=-1)
-    return f.sigmoid() * cell + i.sigmoid() * g.tanh(), o.sigmoid()
+    return f.sigmoid() * cell + i.sigmoid() * tanh(g), o.sigmoid()
 
 
 def _gru_state(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> CellState:
@@ -412,5 +413,5 @@ def _gru_state(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> CellStat
     gates_x, new_x = torch.split(projected, [2 * size, size], dim=-1)
     gates_h, new_h = torch.split(recurrent, [2 * size, size], dim=-1)
     reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=-1)  # [B, H] each
-    new = (new_x + reset * new_h).tanh()
+    new = tanh(new_x + reset * new_h)
     return CellState(new + update * (hidden - new), None)
