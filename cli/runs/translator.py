@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
+
 from cli.runs.config import build_section, ignore
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
@@ -305,6 +307,7 @@ class Translator:
                 self.search,
                 n_best=max(n_best, self.search.mbr, self.search.beam if self._reverse else 1),
                 rules=rules,
+                threads=torch.get_num_threads() if self._device == "cpu" else 1,
             )
         candidates: dict[int, tuple[Candidate, ...]] = {
             i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
+from threading import RLock
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
@@ -73,6 +74,7 @@ class PackedProducts:
         self.precision = precision
         self._weights: dict[Any, tuple[Tensor, PackedWeight]] = {}  # by memory, which they keep
         self._made: dict[int, tuple[object, Any]] = {}
+        self._making = RLock()  # several threads may multiply at once
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -87,7 +89,9 @@ class PackedProducts:
         """x W^T + b. inputs [..., I], weight [G, I], addend [G] or [..., G] -> [..., G]"""
         key = (weight.data_ptr(), *weight.shape, *weight.stride())
         if key not in self._weights:
-            self._weights[key] = weight, self.pack(weight)
+            with self._making:
+                if key not in self._weights:
+                    self._weights[key] = weight, self.pack(weight)
         if addend is not None and addend.dim() > 1:
             addend = addend.reshape(-1, len(weight))
         product = self._weights[key][1](inputs.reshape(-1, inputs.shape[-1]), addend)
@@ -102,7 +106,9 @@ class PackedProducts:
     def once(self, owner: object, make: Callable[[], Value]) -> Value:
         """What `make` returned the first time for this owner, such as rows of a weight."""
         if id(owner) not in self._made:
-            self._made[id(owner)] = owner, make()
+            with self._making:
+                if id(owner) not in self._made:
+                    self._made[id(owner)] = owner, make()
         return self._made[id(owner)][1]  # type: ignore[no-any-return]
 
 

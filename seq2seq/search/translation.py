@@ -25,8 +25,10 @@ from seq2seq.search.hypothesis import Hypothesis, StateT
 from seq2seq.search.inference import Inference
 from seq2seq.search.required import Phrase, RequiredPhrases
 from seq2seq.search.sampling import sample, uniform_numbers
+from seq2seq.search.threads import in_threads
 
 _EXTRA_LENGTH = 20  # ids that a translation may have beyond search.max_length_factor
+_FEWEST = 8  # sources for each thread; fewer are searched together, by all threads of torch
 _FORBIDDEN = (PAD, UNK, BOS)
 
 
@@ -56,39 +58,67 @@ def translate_ids(
     *,
     n_best: int = 1,
     rules: TextRules | None = None,
+    threads: int = 1,
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each source, best first; sources are ids without EOS, none empty.
 
     Where the settings ask for samples these are n samples of each source, in the order in which
     they were drawn. Sources of similar length are searched together, and returned in the order
     given. The columns of a hypothesis's weights are the source's pieces, without tags, and its EOS.
+
+    threads: how many batches are searched at once on a CPU, each with one thread of torch
     """
-    found: list[list[Hypothesis]] = [[] for _ in sources]
     by_length = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     words = [] if rules is None else rules.words()
     size = config.batch_sentences
     if config.sample:
         size = max(1, size * config.beam // n_best)  # about as many rows as a beam has
-    with torch.inference_mode():
-        for chosen in _batches(sources, by_length, size=size, tokens=config.batch_tokens):
-            batch = [sources[i] for i in chosen]
-            constraints = _constraints(batch, config, words)
-            required = None
-            if rules is not None and rules.required:
-                required = RequiredPhrases(
-                    rules.required, _max_lengths(batch, config), rules.spellings, EOS
-                )
-                constraints.append(required)
-            if rules is not None and rules.prefixes:
-                prefixes = [rules.prefixes[i] for i in chosen]
-                constraints = [ForcedPrefix(prefixes, rules.spellings, EOS, tuple(constraints))]
-            if config.sample:
-                hypotheses = _sample(inference, batch, config, n_best, constraints)
-            else:
-                hypotheses = _search(inference, batch, config, n_best, constraints, required)
-            for i, best in zip(chosen, hypotheses, strict=True):
-                found[i] = [_with_spread_weights(each, inference, sources[i]) for each in best]
+    if words or len(sources) < _FEWEST * threads:  # masks of words are shared by all batches
+        threads = 1
+    if threads > 1:
+        size = min(size, math.ceil(len(sources) / (2 * threads)))  # so that all end at about once
+
+    def search(chosen: list[int]) -> list[list[Hypothesis]]:
+        batch = [sources[i] for i in chosen]
+        with torch.inference_mode():
+            return _translate_batch(inference, batch, chosen, config, n_best, rules, words)
+
+    batches = list(_batches(sources, by_length, size=size, tokens=config.batch_tokens))
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+    for chosen, hypotheses in zip(batches, in_threads(search, batches, threads), strict=True):
+        for i, best in zip(chosen, hypotheses, strict=True):
+            found[i] = best
     return found
+
+
+def _translate_batch(
+    inference: Inference[StateT],
+    batch: list[Sequence[int]],
+    numbers: list[int],
+    config: SearchConfig,
+    n_best: int,
+    rules: TextRules | None,
+    words: Sequence[Constraint],
+) -> list[list[Hypothesis]]:
+    """numbers: which sources they are, for the rules"""
+    constraints = _constraints(batch, config, words)
+    required = None
+    if rules is not None and rules.required:
+        required = RequiredPhrases(
+            rules.required, _max_lengths(batch, config), rules.spellings, EOS
+        )
+        constraints.append(required)
+    if rules is not None and rules.prefixes:
+        prefixes = [rules.prefixes[i] for i in numbers]
+        constraints = [ForcedPrefix(prefixes, rules.spellings, EOS, tuple(constraints))]
+    if config.sample:
+        hypotheses = _sample(inference, batch, config, n_best, constraints)
+    else:
+        hypotheses = _search(inference, batch, config, n_best, constraints, required)
+    return [
+        [_with_spread_weights(each, inference, source) for each in best]
+        for source, best in zip(batch, hypotheses, strict=True)
+    ]
 
 
 def _batches(
