@@ -42,6 +42,7 @@ from cli.runs.interruption import (
     install_signal_handlers,
     signal_number_of,
 )
+from cli.runs.joining import ReportedElsewhere
 from cli.terminal.console import note, report_error
 from seq2seq.errors import (
     CheckpointError,
@@ -158,6 +159,8 @@ def main() -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # finding plugins slows the start
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch is imported
+    if "WORLD_SIZE" in os.environ:  # one of several ranks, which reports lost connections itself
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     install_signal_handlers()
     code = _flush(_run_command())
     ignore_signals()
@@ -199,9 +202,11 @@ def _open_standard_streams() -> None:
 def exit_code_of(error: BaseException) -> int:
     """Report on stderr what ended the program; returns the exit code for it."""
     match error:
+        case ReportedElsewhere():
+            return _silent_code(error.error)
         case UserError():
             report_error(error)
-            return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+            return _user_error_code(error)
         case Interrupted() | Terminated() | KeyboardInterrupt():
             return _interruption_code(error)
         case BrokenPipeError():
@@ -230,6 +235,20 @@ def exit_code_of(error: BaseException) -> int:
         return EXIT_CODES[ResourceError]
     traceback.print_exception(error)
     note("this is a bug in seq2seq: please report it with the lines above and `seq2seq doctor`")
+    return 1
+
+
+def _user_error_code(error: UserError) -> int:
+    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
+def _silent_code(error: BaseException) -> int:
+    """The exit code for an error that another rank of the training reports."""
+    match error:
+        case UserError():
+            return _user_error_code(error)
+        case Interrupted() | Terminated() | KeyboardInterrupt():
+            return 128 + signal_number_of(error)
     return 1
 
 
@@ -301,3 +320,7 @@ def _resource_error(error: OSError, *, name: str = "writing failed") -> Resource
     return ResourceError(
         f"{name}: {error.strerror or error}", hint="check free space, permissions and the path"
     )
+
+
+if __name__ == "__main__":  # torchrun ... -m cli.app train ...
+    main()

@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -138,12 +138,17 @@ def torture(folder: Path, kills: int, *, fancy: bool, seed: int) -> bool:
 class Attempt:
     """The program in a forked process, which reports its phase in one shared byte."""
 
-    def __init__(self, arguments: Sequence[object], log: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[object], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """environment: variables that are set beside those of this process"""
         self._phase = mmap.mmap(-1, 1)
         self._log = log
+        self._code: int | None = None
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
+            os.environ |= environment or {}
             os._exit(self._run(list(map(str, arguments))))
 
     @property
@@ -152,8 +157,15 @@ class Attempt:
 
     def exit_code(self) -> int | None:
         """The exit code, or None while it runs."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        self._code = os.waitstatus_to_exitcode(status)
 
     def _run(self, arguments: list[str]) -> int:
         from cli.app import main as program
@@ -221,12 +233,10 @@ def kill(attempt: Attempt, rng: random.Random, whole: float, *, fancy: bool) -> 
                 wanted, moment = None, now + rng.uniform(0, late)
         elif not wanted and now >= moment:
             phase = attempt.phase
-            os.kill(attempt.pid, signal.SIGKILL)
-            os.waitpid(attempt.pid, 0)
+            attempt.kill()
             return phase
         else:
             time.sleep(0.0005)
-    attempt.exit_code = lambda: 0  # type: ignore[method-assign]
     return None
 
 

@@ -29,6 +29,23 @@ class BatchPosition(NamedTuple):
 FIRST_BATCH = BatchPosition(epoch=1, batch=0)
 
 
+class Share(NamedTuple):
+    """Rows of a whole batch that one of several processes has: `first` and every `step`-th."""
+
+    first: int
+    step: int
+    rows: int  # B of the whole batch
+
+    @classmethod
+    def of(cls, rows: int, *, rank: int, size: int) -> Share:
+        """The rows of a rank; row 0 alone for a rank for which there is none."""
+        return cls(rank, size, rows) if rank < rows else cls(0, rows, rows)
+
+    def cut(self, whole: Tensor) -> Tensor:
+        """[B, ...] -> the rows of this share."""
+        return whole[self.first :: self.step]
+
+
 class _TensorFields:
     """A dataclass some of whose fields are tensors, or again such dataclasses."""
 
@@ -57,6 +74,7 @@ class Source(_TensorFields):
 
     ids: Tensor  # [B, S] int64
     lengths: Tensor  # [B] int64, EOS included; on the CPU, except inside CUDA graphs
+    keeps_width: bool = False  # a share of a batch, encoded as wide as all of it
 
     def to(self, device: str) -> Source:
         """The ids on a device; the lengths stay on the CPU, where reading them waits for no GPU."""
@@ -84,6 +102,7 @@ class Batch(_TensorFields):
     decoder_input_ids: Tensor | None = None  # [B, T] for the decoder, in place of the targets
     known_nonpad_positions: Tensor | None = None  # [P] cache of `nonpad_positions`
     attention_targets: AttentionTargets | None = None
+    share: Share | None = None  # which rows of a whole batch these are
 
     @property
     def decoder_input(self) -> Tensor:
@@ -106,6 +125,32 @@ class Batch(_TensorFields):
     def target_tokens(self) -> int:
         """P, the labels that are not padding."""
         return len(self.nonpad_positions)
+
+    def shared(self, rank: int, size: int) -> Batch:
+        """The rows of one of `size` processes: each `size`-th, as wide as the whole batch.
+
+        Neighbouring rows are of similar length, so all processes have as much to do. One for which
+        there is no row gets the first with padding for labels: it draws the same random numbers as
+        the others, and adds nothing to the loss.
+        """
+        import torch
+
+        whole = len(self.lines)
+        share = Share.of(whole, rank=rank, size=size)
+        batch = self.map(share.cut)
+        if rank >= whole:
+            batch = replace(
+                batch,
+                target_ids=torch.full_like(batch.target_ids, PAD),
+                attention_targets=batch.attention_targets
+                and batch.attention_targets.map(torch.zeros_like),
+            )
+        return replace(
+            batch,
+            source=replace(batch.source, keeps_width=True),
+            lines=self.lines[share.first :: share.step],
+            share=share,
+        )
 
     def describe(self) -> str:
         """The size in words, as error messages name it."""

@@ -510,6 +510,9 @@ class TrainingConfig(Section):
     track: Literal["none", "tensorboard"] = "none"
     """Also write the curves of the training for another program: tensorboard, event files in the
     folder `tensorboard` of the run, which `tensorboard --logdir` draws."""
+    rank_timeout: float = Field(default=300.0, ge=1)
+    """Seconds after which a process that trains with others, and does not answer them, counts as
+    lost; it ends the training. Checkpoints and translations of a validation take less."""
     profile: bool = False
     """Report at each validation and at the end where the time goes: data, encoder, decoder, loss,
     backward pass, optimizer, validation."""

@@ -108,10 +108,11 @@ class Encoder(nn.Module):
     def encode(self, source: Source) -> EncoderOutput:
         """Every source has at least one piece besides EOS.
 
-        Lengths on the CPU cut the ids to the longest; on a GPU that would wait for it.
+        Lengths on the CPU cut the ids to the longest, unless the source is a share of a wider
+        batch; on a GPU that would wait for it.
         """
         ids, lengths = source.ids, source.lengths
-        if not lengths.is_cuda:
+        if not (lengths.is_cuda or source.keeps_width):
             ids = ids[:, : int(lengths.max())]
         width, lengths = ids.shape[1], lengths.to(ids.device, non_blocking=True)
         encoded = lengths if self.encode_eos else lengths - 1  # [B], how many pieces

@@ -1,11 +1,21 @@
 """`seq2seq train`: a token store becomes a run directory."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.commands import options
+from cli.runs.joining import (
+    device_of_rank,
+    is_begun,
+    joined_ranks,
+    launched_rank,
+    launched_size,
+    threads_of_rank,
+)
+from cli.runs.launching import launch
 from cli.terminal.console import note
 from seq2seq.errors import ConfigError
 from seq2seq.system.shell import command
@@ -67,6 +77,16 @@ MinutesOption = Annotated[
     float | None, typer.Option(metavar="N", help="Stop after so many minutes of training.")
 ]
 
+ProcessesOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that share out every batch, on this machine; each has its part of the "
+        "cores, or --threads of its own.",
+    ),
+]
+
 
 def train(
     store: StoreArgument,
@@ -82,6 +102,7 @@ def train(
     minutes: MinutesOption = None,
     tune: TuneOption = None,
     seed: options.Seed = None,
+    processes: ProcessesOption = 1,
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
@@ -98,16 +119,24 @@ def train(
     --start-from continues on other data: STORE must have the same subword pieces (`preprocess
     --pieces-of`), the model is that of the other run, and the recipe only gives the settings of
     the training.
+
+    --processes shares out every batch among processes on this machine, with the losses of one;
+    torchrun does so on several machines (docs/scale.md).
     """
     from cli.runs import config
 
+    say = note if launched_rank() == 0 else _say_nothing
     flags = {
         "model": _given(attention=attention and attention.value, score=score and score.value),
         "training": _given(minutes=minutes, seed=seed),
     }
-    settings = config.merge(config.parse_settings(set_ or [], note), flags)
-    from cli.runs import training_job  # imports torch: a mistyped setting is refused before
-
+    settings = config.merge(config.parse_settings(set_ or [], say), flags)
+    if tune is not None and max(processes, launched_size()) > 1:
+        raise ConfigError(
+            "--tune searches with one process", hint="leave out --tune, or the other processes"
+        )
+    if processes > 1 and launched_size() == 1:
+        raise typer.Exit(launch(processes, sys.argv[1:]))
     if resume:
         _refuse_beside_resume(
             recipe=recipe,
@@ -116,12 +145,11 @@ def train(
             start_from=start_from,
             tune=tune,
         )
-        job = training_job.resume_job(run, store, settings=settings, device=device, threads=threads)
-        if job.finished:
-            note(f"{run} is finished already: {job.finished}; nothing was done")
-            note("next: " + command("translate", run))
-            return
-    else:
+    from cli.runs import training_job  # imports torch: a mistyped setting is refused before
+
+    device, threads = device_of_rank(device), threads_of_rank(threads)
+
+    def create_job() -> training_job.TrainingJob:
         new = training_job.new_run(
             run,
             store,
@@ -131,17 +159,37 @@ def train(
             start_from=start_from,
             device=device,
             threads=threads,
-            note=note,
+            note=say,
         )
         if tune is not None:
             from cli.terminal.tuning import tune_and_report
 
             new = tune_and_report(new, tune)
-        job = new.create()
-    with job.underway():
-        from cli.terminal.training import train_and_report
+        return new.create()
 
-        train_and_report(job)
+    def first_job() -> training_job.TrainingJob:
+        if not (resume or is_begun(run)):
+            return create_job()
+        return training_job.resume_job(
+            run, store, settings=settings, device=device, threads=threads
+        )
+
+    with joined_ranks(timeout=training_job.rank_timeout(run, settings), device=device) as ranks:
+        job = training_job.job_of_rank(
+            ranks, first_job, run=run, store=store, device=device, threads=threads
+        )
+        if job.finished:
+            say(f"{run} is finished already: {job.finished}; nothing was done")
+            say("next: " + command("translate", run))
+            return
+        with job.underway():
+            from cli.terminal.training import train_and_report
+
+            train_and_report(job, ranks)
+
+
+def _say_nothing(message: str) -> None:
+    """In place of `note`, on all ranks but the first."""
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -33,4 +33,6 @@ def choose_device(name: str, threads: int | None = None) -> str:
         raise ConfigError(f"there is no device {name!r}", hint="use auto, cpu or cuda")
     if not torch.cuda.is_available():
         raise ResourceError("torch sees no CUDA device", hint="use --device cpu")
+    if ":" in name:
+        torch.cuda.set_device(name)  # where CUDA graphs are recorded
     return name

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from types import FrameType
 from typing import NoReturn, TypeVar
 
@@ -41,14 +42,17 @@ class StopRequest:
 
     def raise_if_requested(self) -> None:
         """Raises Interrupted after a signal."""
-        if self.signal_number is not None:
-            raise Interrupted(self.signal_number)
+        raise_if_any([self.signal_number])
 
-    def interruptible(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items; raise Interrupted before the next one once a signal has come."""
-        for item in items:
-            self.raise_if_requested()
-            yield item
+    def until_requested(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items; no more of them once a signal has come."""
+        return takewhile(lambda _: self.signal_number is None, items)
+
+
+def raise_if_any(signals: Iterable[int | None]) -> None:
+    """Raises Interrupted where there is a signal among them, such as those of all ranks."""
+    if found := [number for number in signals if number]:
+        raise Interrupted(max(found))
 
 
 def install_signal_handlers() -> None:

@@ -1,5 +1,6 @@
 """provenance.json: where a run came from, and the checks before any of it is used."""
 
+import os
 import platform
 import sys
 from datetime import UTC, datetime
@@ -105,6 +106,7 @@ def new_provenance(
             **{name: version(name) for name in _PACKAGES},
         },
         "machine": platform.platform(),
+        **_launch(),
         "source_language": store.languages[0],
         "target_language": store.languages[1],
         "source_vocabulary": store.meta["source_vocabulary"],
@@ -122,6 +124,16 @@ def new_provenance(
         **({"started_from": started_from} if started_from else {}),
         **({"tuned": tuned} if tuned else {}),
     }
+
+
+def _launch() -> dict[str, Any]:
+    """How many processes train the run, and the name of the torchrun that started them."""
+    found: dict[str, Any] = {}
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        found["processes"] = processes
+    if run_id := os.environ.get("TORCHELASTIC_RUN_ID"):
+        found["torchrun_id"] = run_id
+    return found
 
 
 def _source_statistics(

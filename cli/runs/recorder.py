@@ -46,6 +46,33 @@ class TrainingObjects(NamedTuple):
     average: MovingAverage | None
 
 
+class Follower:
+    """In place of a `Recorder` on every rank but the first: it writes nothing."""
+
+    def __init__(self, state: TrainingState) -> None:
+        self.state = state
+
+    def update(self, event: Update) -> None:
+        self.state = event.state
+
+    def validation(
+        self,
+        event: Validation,
+        samples: Sequence[Sample],
+        attention: AttentionShape | None = None,
+    ) -> None:
+        self.state = event.state
+
+    def save(self) -> None:
+        pass
+
+    def average(self, validate: Callable[[], ValidationScores], reporter: Reporter) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
 class Recorder:
     """Writes metrics.jsonl, samples.jsonl, curves.jsonl and checkpoints."""
 

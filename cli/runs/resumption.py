@@ -12,10 +12,13 @@ from cli.runs.history import AverageLine
 from data.token_store import META, TokenStore
 from seq2seq.checkpoints.checkpoint import load_state
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.system.figures import plural
 from seq2seq.system.shell import command
 from seq2seq.training.loop import stop_reason
 
-UNRECORDED = ("training.log_every", "training.profile", "training.track")
+UNRECORDED = (
+    "training.log_every", "training.profile", "training.track", "training.rank_timeout",
+)  # fmt: skip
 """May be changed without a record: no weight depends on them."""
 
 RECORDED = (
@@ -35,6 +38,10 @@ RECORDED = (
 """May be changed, and the change is recorded in provenance.json, because the run can no longer be
 repeated from its first settings alone. All other settings are refused: they determine the model,
 its data and its random numbers, or what a checkpoint contains."""
+
+
+PROCESSES = "processes"
+"""In provenance.json: how many train the run, and under `changes` where their number changed."""
 
 
 def check_resumable(run: RunDirectory, store: TokenStore) -> None:
@@ -107,16 +114,7 @@ def change_settings(run: RunDirectory, changes: Values) -> None:
             hint="train a new run, or change only " + ", ".join([*UNRECORDED, *RECORDED]),
         )
     if recorded := {name: each for name, each in differences.items() if name in RECORDED}:
-        run.record_changes(
-            {
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "update": _last_update(run),
-                "setting": name,
-                "old": old,
-                "new": new,
-            }
-            for name, (old, new) in recorded.items()
-        )
+        run.record_changes(_change(run, name, old, new) for name, (old, new) in recorded.items())
     if differences:
         run.write_config(changed)
 
@@ -141,6 +139,31 @@ def reason_finished(run: RunDirectory, changes: Values) -> str | None:
 def changed_config(run: RunDirectory, changes: Values) -> RunConfig:
     """The settings of a run with the changes."""
     return _compare(run, changes)[0]
+
+
+def record_processes(run: RunDirectory, count: int) -> str | None:
+    """Record that a resumed run is trained by another number of processes than before, if it is;
+    returns a sentence about it."""
+    changes = [each for each in run.provenance.get("changes", ()) if each["setting"] == PROCESSES]
+    before = changes[-1]["new"] if changes else run.provenance.get(PROCESSES, 1)
+    if before == count:
+        return None
+    run.record_changes([_change(run, PROCESSES, before, count)])
+    earlier = f"{before} {plural(before, 'process', 'processes')}"
+    return (
+        f"trained by {earlier} before and by {count} from here on: sums are rounded in another "
+        "order, so losses agree to about six digits at first"
+    )
+
+
+def _change(run: RunDirectory, setting: str, old: object, new: object) -> dict[str, object]:
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "update": _last_update(run),
+        "setting": setting,
+        "old": old,
+        "new": new,
+    }
 
 
 def _compare(run: RunDirectory, changes: Values) -> tuple[RunConfig, dict[str, tuple[Any, Any]]]:

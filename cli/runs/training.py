@@ -8,9 +8,10 @@ import torch
 
 from cli.runs.directory import RunDirectory
 from cli.runs.disk_space import check_disk_space, explain_write_errors
-from cli.runs.interruption import Interrupted, stop_requests
+from cli.runs.interruption import Interrupted, raise_if_any, stop_requests
 from cli.runs.progress import EpochForecast, Reporter, Reporters
-from cli.runs.recorder import Recorder, TrainingObjects
+from cli.runs.recorder import Follower, Recorder, TrainingObjects
+from cli.runs.resumption import record_processes
 from cli.runs.tracking import trackers
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
@@ -19,6 +20,7 @@ from data.links import LinkGuide, StoredLinks
 from data.subword_sampling import subword_sampling
 from data.token_store import TokenStore
 from seq2seq.batch import Batch
+from seq2seq.checkpoints.checkpoint import VerifiedCheckpoint, verify
 from seq2seq.checkpoints.folder import recover
 from seq2seq.config import TrainingConfig
 from seq2seq.system.figures import percent
@@ -34,6 +36,7 @@ from seq2seq.training.events import (
 from seq2seq.training.loop import check_memory, fit, refuse_non_finite_weights, stop_reason
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import build_optimizer
+from seq2seq.training.ranks import ONE_RANK, Ranks, refuse_unequal_weights
 from seq2seq.training.schedule import SHARE, VALIDATIONS
 from seq2seq.training.stopwatch import Stopwatch, untimed
 
@@ -55,16 +58,20 @@ def train_run(
     reporter: Reporter,
     warnings: Sequence[str] = (),
     ends_after: Callable[[Validation], str | None] = lambda event: None,
+    ranks: Ranks = ONE_RANK,
 ) -> Outcome:
     """Train a run to its end, from its last checkpoint or from the start.
 
     `warnings` are reported when training begins, after all that may be refused was checked.
-    `ends_after` may end it after a validation, by returning a reason.
+    `ends_after` may end it after a validation, by returning a reason. `ranks` are the processes
+    that train it: all call this function, and the first of them writes and reports.
 
     A checkpoint is written after every validation, and at the first SIGINT, SIGTERM or SIGHUP,
     which then raises Interrupted. Raises DivergenceError at the first loss or gradient that is not
     finite, and ResourceError where another process trains the run or memory runs out.
     """
+    if not ranks.is_first:
+        return _train(run, store, device=device, reporter=Reporters([]), ranks=ranks)
     with run.lock():  # before its last checkpoint is read: another process may be writing a new one
         return _train(
             run,
@@ -73,6 +80,7 @@ def train_run(
             reporter=Reporters([reporter, *trackers(run)]),
             warnings=warnings,
             ends_after=ends_after,
+            ranks=ranks,
         )
 
 
@@ -82,19 +90,27 @@ def _train(
     *,
     device: str,
     reporter: Reporter,
-    warnings: Sequence[str],
-    ends_after: Callable[[Validation], str | None],
+    ranks: Ranks,
+    warnings: Sequence[str] = (),
+    ends_after: Callable[[Validation], str | None] = lambda event: None,
 ) -> Outcome:
     config = run.config.training
-    objects, state, is_new, damages = _starting_point(run, device)
+    objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
-    validator = Validator(run, store, device=device)
+    validator = Validator(run, store, device=device, ranks=ranks)
     with stop_requests() as stop:
-        batches = _batches(store, config, objects, state, device)
+        batches = _batches(store, config, objects, state, device, ranks)
 
-        def validate() -> ValidationScores:
+        def validate(validator: Validator = validator) -> ValidationScores:
             with explain_out_of_memory("the translations of a validation", hint=_SMALLER):
                 return validator.measure(objects.model, stop)
+
+        def validate_alone() -> ValidationScores:  # the other ranks have ended
+            return validate(Validator(run, store, device=device))
+
+        def restore_best() -> None:
+            best = ranks.of_first(lambda: run.checkpoint("best").name)
+            run.verified(best).load_training(*objects)
 
         events = fit(
             objects.model,
@@ -104,13 +120,16 @@ def _train(
             config,
             state=state,
             average=objects.average,
-            restore_best=lambda: run.verified("best").load_training(*objects),
+            restore_best=restore_best,
             part=stopwatch.part if stopwatch else untimed,
             device=device,
+            ranks=ranks,
         )
         needs, *disk_warnings = check_disk_space(run, objects.model)
         forecast = EpochForecast(config, store.epoch_tokens(config.corpus_weights))
-        recorder = Recorder(run, objects, state, is_new=is_new)
+        recorder: Recorder | Follower = (
+            Recorder(run, objects, state, is_new=is_new) if ranks.is_first else Follower(state)
+        )
         try:
             reporter.start(objects.model, state)
             if problem := validator.metric_problem():
@@ -139,10 +158,11 @@ def _train(
                             reporter.finished(Finished(event.state, reason))
                             return Outcome(reason, event.state, trained=True)
                     case Finished():
-                        averaged = recorder.average(validate, reporter)
+                        averaged = recorder.average(validate_alone, reporter)
                         reporter.finished(event)
                         return Outcome(event.reason, event.state, event.state != state or averaged)
-                stop.raise_if_requested()
+                signals = ranks.gather_numbers(stop.signal_number or 0)
+                raise_if_any(int(number) for (number,) in signals)
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of an update
             refuse_non_finite_weights(objects.model, recorder.state)
             with explain_write_errors(run):
@@ -166,12 +186,11 @@ class _StartingPoint(NamedTuple):
     damages: list[str]  # of checkpoints
 
 
-def _starting_point(run: RunDirectory, device: str) -> _StartingPoint:
+def _starting_point(run: RunDirectory, device: str, ranks: Ranks) -> _StartingPoint:
     config = run.config.training
     torch.manual_seed(config.seed)
     model = run.build_model().to(device)
-    damages: list[str] = []
-    checkpoint = recover(run.checkpoints, metric=config.metric, report=damages.append)
+    checkpoint, damages = _last_checkpoint(run, ranks)
     if not checkpoint:
         load_origin(run, model)
     average = MovingAverage(model, decay=config.ema) if config.ema else None
@@ -179,7 +198,27 @@ def _starting_point(run: RunDirectory, device: str) -> _StartingPoint:
     if checkpoint:
         checkpoint.load_training(*objects)
     state = checkpoint.state if checkpoint else TrainingState()
+    refuse_unequal_weights(model, ranks)
     return _StartingPoint(objects, state, not checkpoint, damages)
+
+
+def _last_checkpoint(
+    run: RunDirectory, ranks: Ranks
+) -> tuple[VerifiedCheckpoint | None, list[str]]:
+    """The checkpoint to train on from, which rank 0 finds, and what is to be said about it."""
+    damages: list[str] = []
+
+    def recovered() -> VerifiedCheckpoint | None:
+        found = recover(run.checkpoints, metric=run.config.training.metric, report=damages.append)
+        if found and (changed := record_processes(run, ranks.size)):
+            damages.append(changed)
+        return found
+
+    checkpoint = recovered() if ranks.is_first else None
+    name = ranks.of_first(lambda: checkpoint and checkpoint.path.name)
+    if name and not ranks.is_first:
+        checkpoint = verify(run.checkpoints / name)
+    return checkpoint, damages
 
 
 def _batches(
@@ -188,6 +227,7 @@ def _batches(
     objects: TrainingObjects,
     state: TrainingState,
     device: str,
+    ranks: Ranks,
 ) -> Iterator[Batch]:
     """The endless batches from `state` on; raises ResourceError if the largest needs too much
     memory."""
@@ -211,7 +251,7 @@ def _batches(
         # Memory runs out now rather than after hours. Resumed runs are checked too: they may be on
         # another machine.
         largest = largest_batch(train, plan, groups, epoch=state.position.epoch)
-        check_memory(objects.model, largest, config, device=device)
+        check_memory(objects.model, ranks.share(largest), config, device=device)
     return token_budget_batches(train, plan, start=state.position, groups=groups)
 
 

@@ -1,6 +1,8 @@
 """Training jobs: a new run directory, or one to resume, once its settings are checked."""
 
+import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +12,9 @@ from typing import Any
 from cli.runs.choice import CorpusSize, choose_settings
 from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.device import choose_device
-from cli.runs.directory import RunDirectory
+from cli.runs.directory import CONFIG, RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
+from cli.runs.launching import PARENT
 from cli.runs.preset import preset_names, read_preset
 from cli.runs.resumption import (
     change_settings,
@@ -24,8 +27,9 @@ from cli.runs.warm_start import Origin
 from data.links import StoredLinks
 from data.token_store import TokenStore
 from seq2seq.config import TrainingConfig
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.system.shell import command
+from seq2seq.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class TrainingJob:
             raise
 
     def _how_to_resume(self, saved: str) -> str:
-        again = command("train", self.store.path, self.run.path, "--resume")
+        ranks = ("--processes", os.environ["WORLD_SIZE"]) if PARENT in os.environ else ()
+        again = command("train", self.store.path, self.run.path, "--resume", *ranks)
         return f"interrupted; {saved} saved. Go on with: {again}"
 
 
@@ -171,6 +176,42 @@ def resume_job(
             refuse_missing_links(changed_config(opened, settings).training, tokens)
             change_settings(opened, settings)
     return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
+
+
+def job_of_rank(
+    ranks: Ranks,
+    first_job: Callable[[], TrainingJob],
+    *,
+    run: Path,
+    store: Path,
+    device: str,
+    threads: int | None,
+) -> TrainingJob:
+    """The job that rank 0 creates or resumes, on every rank.
+
+    Raises CorpusError where the store is another one than that of rank 0.
+    """
+    if ranks.is_first:
+        job = first_job()
+        ranks.of_first(lambda: (job.finished, job.store.sha256))
+        return job
+    finished, sha256 = ranks.of_first(lambda: ("", ""))
+    chosen = choose_device(device, threads)
+    opened, tokens = RunDirectory.open(run), TokenStore.open(store)
+    if tokens.sha256 != sha256:
+        raise CorpusError(
+            f"{store} on {socket.gethostname()} is another token store than that of rank 0",
+            hint="copy the store to all machines, or use a folder that they share",
+        )
+    return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
+
+
+def rank_timeout(run: Path, settings: Values) -> float:
+    """training.rank_timeout of a run that is begun or resumed with these settings, in seconds."""
+    given: float | None = settings.get("training", {}).get("rank_timeout")
+    if given is None and (run / CONFIG).is_file():
+        return RunDirectory.open(run).config.training.rank_timeout
+    return resolve(settings).training.rank_timeout
 
 
 def refuse_missing_links(config: TrainingConfig, store: TokenStore) -> None:

@@ -1,20 +1,31 @@
 """Validation during training: perplexity, greedy translations with their scores, and samples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, zip_longest
 from math import isfinite
+from typing import Final, TypeVar
+
+import numpy as np
 
 from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
-from cli.runs.interruption import StopRequest
+from cli.runs.interruption import StopRequest, raise_if_any
 from data.batching import sorted_batches
 from data.token_store import TokenStore
+from seq2seq.batch import Batch
 from seq2seq.evaluation.attention_shape import AttentionShape, attention_shape
 from seq2seq.evaluation.quality import bleu_problem, copied_share, quick_quality
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import translate_ids
 from seq2seq.training.events import ValidationScores
-from seq2seq.training.losses import corpus_nats_per_token
+from seq2seq.training.losses import batch_nats, nats_per_token
+from seq2seq.training.ranks import ONE_RANK, Ranks
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_NOTHING: Final = object()
 
 SHAPED = 100
 """Sentences, from the start of the validation set, whose attention is summarised."""
@@ -28,8 +39,17 @@ class Validator:
     a model without it and where nothing is translated.
     """
 
-    def __init__(self, run: RunDirectory, store: TokenStore, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        store: TokenStore,
+        *,
+        device: str = "cpu",
+        ranks: Ranks = ONE_RANK,
+    ) -> None:
+        """ranks: the processes that share out the batches; all of them get the same scores"""
         config = run.config.training
+        self._ranks = ranks
         self.samples: tuple[Sample, ...] = ()
         self.attention: AttentionShape | None = None
         self._metric = config.metric
@@ -54,9 +74,12 @@ class Validator:
 
     def measure(self, model: EncoderDecoder, stop: StopRequest) -> ValidationScores:
         """Raises Interrupted between two batches when a stop was requested."""
+
+        def score(batch: Batch) -> tuple[float, int]:
+            return batch_nats(model, batch, device=self._device), batch.target_tokens
+
         batches = sorted_batches(self._valid, budget=self._budget, first=self._held_out)
-        held_out = stop.interruptible(batches)
-        nats = corpus_nats_per_token(model, held_out, device=self._device)
+        nats = nats_per_token(self._share_out(score, batches, stop))
         if not isfinite(nats):
             return ValidationScores(nats)  # such a model cannot translate
         texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)
@@ -69,9 +92,27 @@ class Validator:
         hypotheses = [texts[i] for i in self._scored]
         references = [self._reference(i) for i in self._scored]
         sources = [self._source(i) for i in self._scored]
-        bleu, chrf, ratio = quick_quality(hypotheses, [references], self._language)
-        copied = copied_share(sources, hypotheses, references)
+        bleu, chrf, ratio, copied = self._ranks.of_first(
+            lambda: (
+                *quick_quality(hypotheses, [references], self._language),
+                copied_share(sources, hypotheses, references),
+            )
+        )
         return ValidationScores(nats, bleu, chrf, ratio, copied, sentences=len(self._scored))
+
+    def _share_out(
+        self, work: Callable[[Item], Result], items: Iterable[Item], stop: StopRequest
+    ) -> list[Result]:
+        """The results for all items, in order; each rank works on every `size`-th of them.
+
+        Raises Interrupted on all ranks when one of them was requested to stop.
+        """
+        mine = islice(items, self._ranks.rank, None, self._ranks.size)
+        done = [work(item) for item in stop.until_requested(mine)]
+        found = self._ranks.gather((stop.signal_number, done))
+        raise_if_any(number for number, _ in found)
+        in_turn = zip_longest(*(theirs for _, theirs in found), fillvalue=_NOTHING)
+        return [each for turn in in_turn for each in turn if each is not _NOTHING]
 
     def _translate(
         self, model: EncoderDecoder, pairs: Sequence[int], stop: StopRequest
@@ -80,16 +121,26 @@ class Validator:
         limit, size = self._search.max_source_pieces, self._search.batch_sentences
         sources = {i: self._valid.source(i)[:limit].tolist() for i in pairs}
         by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
-        texts = dict.fromkeys(pairs, "")
+        chunks = [by_length[begin : begin + size] for begin in range(0, len(by_length), size)]
         inference = SingleModel(model, device=self._device)
-        weights = []
-        for begin in stop.interruptible(range(0, len(by_length), size)):
-            chosen = by_length[begin : begin + size]
-            found = translate_ids(inference, [sources[i] for i in chosen], self._search)
-            for i, (best,) in zip(chosen, found, strict=True):
-                texts[i] = self._tokenizer.decode(best.ids)
-                if best.weights is not None and i < SHAPED:
-                    weights.append(best.weights.double().numpy())
+
+        def translate(chunk: Sequence[int]) -> list[tuple[int, str, list[list[float]] | None]]:
+            found = translate_ids(inference, [sources[i] for i in chunk], self._search)
+            return [
+                (
+                    i,
+                    self._tokenizer.decode(best.ids),
+                    None if best.weights is None or i >= SHAPED else best.weights.double().tolist(),
+                )
+                for i, (best,) in zip(chunk, found, strict=True)
+            ]
+
+        texts, weights = dict.fromkeys(pairs, ""), []
+        for chunk in self._share_out(translate, chunks, stop):
+            for i, text, attended in chunk:
+                texts[i] = text
+                if attended is not None:
+                    weights.append(np.array(attended))
         self.attention = attention_shape(weights)
         return texts
 

@@ -1,10 +1,14 @@
 """Dropout with masks that are cheap to draw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from seq2seq.batch import Share
 
 _STEPS = 2**16  # a mask's probability is a multiple of 1 / 65,536
 
@@ -64,7 +68,7 @@ class WordDropout(nn.Module):
         """embedded [..., E]; exempt [...] bool, positions that are never dropped"""
         if not self.training or not self.p:
             return embedded
-        kept = torch.rand(embedded.shape[:-1], device=embedded.device) >= self.p
+        kept = uniform_rows(embedded.shape[:-1], device=embedded.device) >= self.p
         if exempt is not None:
             kept |= exempt
         return embedded * kept.unsqueeze(-1)
@@ -103,11 +107,52 @@ NO_DROPOUT = DropoutRates()
 
 
 def keep_mask(shape: list[int], p: float, like: Tensor) -> Tensor:
-    """1 / (1 - p) with probability 1 - p, else 0, of the dtype and on the device of `like`."""
+    """1 / (1 - p) with probability 1 - p, else 0, of the dtype and on the device of `like`.
+
+    The first dimension is the rows of the batch.
+    """
     if like.device.type != "cpu":
         return like.new_empty(shape).bernoulli_(1 - p).div_(1 - p)
     dropped = round(p * _STEPS)
-    return random_mask(shape, dropped).to(like.dtype).mul_(_STEPS / (_STEPS - dropped))
+    kept = drawn_rows(shape, lambda whole: random_mask(whole, dropped))
+    return kept.to(like.dtype).mul_(_STEPS / (_STEPS - dropped))
+
+
+def uniform_rows(
+    shape: Sequence[int], *, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Numbers in [0, 1); the first dimension is the rows of the batch."""
+    if device.type != "cpu":
+        return torch.rand([*shape], device=device, dtype=dtype)
+    return drawn_rows(shape, lambda whole: torch.rand(whole, dtype=dtype))
+
+
+_active_share: ContextVar[Share | None] = ContextVar("_active_share", default=None)
+
+
+@contextmanager
+def drawing_for(share: Share | None) -> Iterator[None]:
+    """Inside the `with` block, what is drawn on a CPU is drawn for a whole batch, and cut.
+
+    So the random numbers of a row do not depend on which process has it. On a GPU each process
+    draws for its own rows alone.
+    """
+    before = _active_share.set(share)
+    try:
+        yield
+    finally:
+        _active_share.reset(before)
+
+
+def drawn_rows(
+    shape: Sequence[int], draw: Callable[[list[int]], Tensor], share: Share | None = None
+) -> Tensor:
+    """`draw(shape)`, or its rows of the draw for the whole batch: of `share`, else of
+    `drawing_for`."""
+    share = share or _active_share.get()
+    if share is None:
+        return draw([*shape])
+    return share.cut(draw([share.rows, *shape[1:]]))
 
 
 def random_mask(shape: list[int], dropped: int) -> Tensor:

@@ -87,6 +87,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if needs_gradient:  # the logits have been overwritten by their gradients
                 ctx.input_gradient[chunk] = torch.mm(logits, cast_weight)[: len(expected)]
                 ctx.weight_gradient = _accumulated(ctx.weight_gradient, logits, rows, weight.dtype)
+        if needs_gradient and ctx.weight_gradient is None:  # no token: the gradient is 0
+            ctx.weight_gradient = torch.zeros_like(weight)
         ctx.bias_gradient = loss.bias_gradient if needs_gradient else None
         ctx.mark_non_differentiable(loss.nll)
         ctx.set_materialize_grads(False)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.kernels.deferred_gradients import DeferredGradLinear
+from seq2seq.kernels.dropout import uniform_rows
 from seq2seq.kernels.products import linear
 from seq2seq.kernels.tanh import tanh
 
@@ -307,7 +308,9 @@ class ZoneoutCell:
     def _mix(self, new: Tensor, old: Tensor) -> Tensor:
         if not self.training:
             return torch.lerp(new, old, self.p)
-        return torch.where(torch.rand_like(new) < self.p, old, new)
+        return torch.where(
+            uniform_rows(new.shape, device=new.device, dtype=new.dtype) < self.p, old, new
+        )
 
 
 @dataclass(frozen=True, slots=True)

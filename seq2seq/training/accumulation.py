@@ -7,6 +7,7 @@ from torch import Tensor
 
 from seq2seq.batch import Batch
 from seq2seq.config import TrainingConfig
+from seq2seq.kernels.dropout import drawing_for
 from seq2seq.kernels.precision import autocast_to
 from seq2seq.model import EncoderDecoder
 from seq2seq.training.losses import ObjectiveTerms, TokenLoss, batch_loss
@@ -41,7 +42,7 @@ def eager_forward_backward(
     terms = objective_terms(config)
 
     def forward_backward(batch: Batch, tokens: int) -> Tensor:
-        with part("loss"), autocast_to(dtype, device):
+        with part("loss"), autocast_to(dtype, device), drawing_for(batch.share):
             loss = batch_loss(model, batch.to(device), **terms)
         return backward(loss, tokens, part)
 

@@ -28,6 +28,7 @@ from seq2seq.training.events import (
 from seq2seq.training.moving_average import MovingAverage
 from seq2seq.training.optimization import set_learning_rate
 from seq2seq.training.ranking import ranked
+from seq2seq.training.ranks import ONE_RANK, Ranks, refuse_unequal_weights
 from seq2seq.training.schedule import validation_due
 from seq2seq.training.scheduled_sampling import sample_decoder_input, sampling_generator
 from seq2seq.training.stopwatch import Part, untimed
@@ -47,6 +48,7 @@ def fit(
     restore_best: Callable[[], None] | None = None,
     part: Part = untimed,
     device: str = "cpu",
+    ranks: Ranks = ONE_RANK,
     clock: Callable[[], float] = time.monotonic,
     processor_clock: Callable[[], float] = time.process_time,
 ) -> Iterator[Update | Validation | Finished]:
@@ -56,6 +58,8 @@ def fit(
     scores the weights of `average` where there is one. After each event model, optimizer, average
     and `event.state` are consistent and may be saved. `restore_best` loads model, optimizer and
     average as they were at the best validation so far. `part` times the parts of an update.
+    `ranks` are the processes that train this model; all iterate over the same batches, and each
+    reports the same events.
 
     Raises DivergenceError before the optimizer step for a loss or gradient that is not finite, and
     for a hopeless loss: with clipped gradients and bounded states a run can be lost for good and
@@ -64,10 +68,13 @@ def fit(
     restarts = config.decay == "plateau" and config.plateau_restart
     if restarts and restore_best is None:
         raise ValueError("a restart on a plateau needs `restore_best`")
-    began, spent = clock() - state.seconds, processor_clock() - state.processor_seconds
+    first = state if ranks.is_first else TrainingState()
+    began, spent = clock() - first.seconds, processor_clock() - first.processor_seconds
 
     def timed(state: TrainingState) -> TrainingState:
-        return replace(state, seconds=clock() - began, processor_seconds=processor_clock() - spent)
+        times = ranks.gather_numbers(clock() - began, processor_clock() - spent)
+        worked = sum(processor_seconds for _, processor_seconds in times)
+        return replace(state, seconds=times[0][0], processor_seconds=worked)
 
     dtype = compute_dtype(config.precision, device)
     forward_backward = build_forward_backward(model, config, device=device, dtype=dtype, part=part)
@@ -77,6 +84,7 @@ def fit(
         if due and state.validated < state.update:
             with part("validation"), average.swapped_in() if average else nullcontext():
                 refuse_non_finite_weights(model, state)
+                refuse_unequal_weights(model, ranks)
                 scores = validate()
             validation = _validation(scores, state, config, is_last=bool(reason))
             state = timed(validation.state)
@@ -94,20 +102,24 @@ def fit(
         number, progress = state.update + 1, share_done(state, config)
         with part("data"):
             group = [next(batches) for _ in range(config.accumulate)]
+            shares = [ranks.share(batch) for batch in group]
+            tokens = sum(batch.target_tokens for batch in group)
         if probability := config.scheduled_sampling * progress:
             rng = sampling_generator(config.seed, number)
             with part("scheduled sampling"), autocast_to(dtype, device):
-                group = [sample_decoder_input(model, b.to(device), probability, rng) for b in group]
-        tokens = sum(batch.target_tokens for batch in group)
+                shares = [
+                    sample_decoder_input(model, b.to(device), probability, rng) for b in shares
+                ]
 
         rate = set_learning_rate(optimizer, config, number, progress, state.reductions)
-        seed_update(config.seed, number)
+        seed_update(config.seed, number, rank=ranks.rank)
         model.train()
         optimizer.zero_grad(set_to_none=device == "cpu")  # CUDA graphs need fixed addresses
         losses = []
-        for batch in group:
+        for batch in shares:
             with explain_out_of_memory(f"{batch.describe()}, at update {number:,}"):
                 losses.append(forward_backward(batch, tokens))
+        ranks.sum_gradients(model, losses, part)
         with part("optimizer"), explain_out_of_memory(f"the optimizer step of update {number:,}"):
             norm = clip_grad_norm_(model.parameters(), config.clip_norm)
             *sums, norm = torch.cat([*losses, norm.unsqueeze(0)]).tolist()  # the one wait for a GPU
@@ -170,9 +182,14 @@ def refuse_non_finite_weights(model: EncoderDecoder, state: TrainingState) -> No
             )
 
 
-def seed_update(seed: int, number: int) -> None:
-    """Seed torch's generator for one update, so that a resumed update draws the same numbers."""
+def seed_update(seed: int, number: int, *, rank: int = 0) -> None:
+    """Seed torch's generators for one update, so that a resumed update draws the same numbers.
+
+    On a CPU every rank draws for the whole batch, from one stream; on GPUs each has its own.
+    """
     torch.manual_seed(stream_seed("update", seed, number, bits=63))
+    if rank:
+        torch.cuda.manual_seed(stream_seed("update", seed, number, rank, bits=63))
 
 
 def stop_reason(state: TrainingState, config: TrainingConfig) -> str | None:

@@ -112,13 +112,23 @@ def corpus_nats_per_token(
     model: EncoderDecoder, batches: Iterable[Batch], *, device: str = "cpu"
 ) -> float:
     """Nats per target token, EOS included, over all batches: the logarithm of the perplexity."""
+    return nats_per_token((batch_nats(model, b, device=device), b.target_tokens) for b in batches)
+
+
+def batch_nats(model: EncoderDecoder, batch: Batch, *, device: str = "cpu") -> float:
+    """The negative log-likelihood of a batch in nats, in evaluation mode."""
     was_training = model.training
     model.eval()
-    nats, tokens = 0.0, 0
-    with torch.inference_mode():
-        for batch in batches:
-            with explain_out_of_memory(f"validation, in {batch.describe()}"):
-                nats += batch_loss(model, batch.to(device)).nll.item()
-            tokens += batch.target_tokens
+    with torch.inference_mode(), explain_out_of_memory(f"validation, in {batch.describe()}"):
+        nats = batch_loss(model, batch.to(device)).nll.item()
     model.train(was_training)
+    return nats
+
+
+def nats_per_token(batches: Iterable[tuple[float, int]]) -> float:
+    """The mean over all batches; of each its nats and its target tokens."""
+    nats, tokens = 0.0, 0
+    for batch, count in batches:
+        nats += batch
+        tokens += count
     return nats / tokens

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from seq2seq.batch import BOS, EOS, PAD, UNK, Batch
+from seq2seq.kernels.dropout import drawn_rows
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.streams import stream_seed
 
@@ -31,7 +32,10 @@ def sample_decoder_input(
     never = torch.isin(ids, torch.tensor(_NEVER_INPUT, device=ids.device))
     predictions = ids[logits.masked_fill(never, float("-inf")).argmax(-1)]  # [B, T-1]
     inputs = batch.decoder_input  # [B, T]
-    drawn = torch.rand(predictions.shape, generator=generator).to(predictions.device) < probability
+    uniform = drawn_rows(
+        predictions.shape, lambda shape: torch.rand(shape, generator=generator), batch.share
+    )
+    drawn = uniform.to(predictions.device) < probability
     replaced = drawn & (batch.labels[:, 1:] != PAD)  # inputs whose label is padding stay
     mixed = torch.cat([inputs[:, :1], predictions.where(replaced, inputs[:, 1:])], dim=1)
     return replace(batch, decoder_input_ids=mixed)

@@ -226,9 +226,18 @@ def test_a_finished_run_is_resumed_without_a_byte_written(run, prepared, tmp_pat
     assert content() == before
 
 
-def test_ten_kills_change_no_byte():
+@pytest.mark.parametrize(
+    "torture",
+    [
+        ("torture.py", "--kills=10"),
+        ("torture_ranks.py", "--kills=2", "--stops=1", "--updates=32", "--ranks=2"),
+    ],
+    ids=["one process", "two ranks"],
+)
+def test_kills_change_no_byte(torture):
+    script, *options = torture
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "torture.py", "--kills", "10"],
+        [sys.executable, ROOT / "scripts" / script, *options],
         capture_output=True,
         text=True,
         env=ENVIRONMENT | {"PYTHONWARNINGS": "default"},

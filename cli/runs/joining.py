@@ -1,0 +1,301 @@
+"""Joins the ranks of a training, and ends them together when one of them fails.
+
+torchrun, or `launch` of cli/runs/launching.py, starts the processes and names them in the
+environment. A rank that fails reports it and says so in the store that all of them share; the
+others lose the connection to it, find the reason there, and end with its exit code and no message
+of their own. Where no reason is found, a rank was killed or hangs: whoever notices it first asks
+all to answer, and names those that do not.
+"""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.runs.interruption import Interrupted, Terminated, signal_number_of
+from cli.runs.launching import PARENT
+from seq2seq import errors
+from seq2seq.errors import ConfigError, ResourceError, UserError
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
+    from seq2seq.training.ranks import Ranks
+
+JOIN_SECONDS = 300
+"""Within which all ranks must have started."""
+ANSWER_SECONDS = 5
+"""Within which every rank that still runs answers, once another one has failed."""
+
+
+class ReportedElsewhere(Exception):  # noqa: N818 - nothing more to report
+    """This rank ends because of an error that another one reports."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def launched_size() -> int:
+    """Of how many ranks this process is one; 1 for a process that was started alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def launched_rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def threads_of_rank(threads: int | None) -> int | None:
+    """The number that was given; else, for one of several ranks on this machine, its part of the
+    cores (torchrun sets one thread where nothing is said)."""
+    from seq2seq.system.cores import usable_cores
+
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if threads is not None or launched_size() == 1:
+        return threads
+    return max(1, usable_cores() // beside)
+
+
+def device_of_rank(device: str) -> str:
+    """The GPU of this rank, where there are GPUs and none was named.
+
+    Raises ResourceError where a machine has more ranks than GPUs.
+    """
+    if launched_size() == 1 or device not in ("auto", "cuda"):
+        return device
+    import torch
+
+    if not torch.cuda.is_available():
+        return device
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if local >= (count := torch.cuda.device_count()):
+        raise ResourceError(
+            f"this machine has {count} GPUs, and rank {launched_rank()} would need another one",
+            hint=f"start {count} processes on it, or add --device cpu",
+        )
+    return f"cuda:{local}"
+
+
+def is_begun(run: Path) -> bool:
+    """Whether an earlier attempt of this torchrun has begun a run, which is then resumed.
+
+    torchrun restarts all processes when one has failed, and when machines come or go.
+    """
+    from seq2seq.system.files import read_json
+
+    if not (run / "config.toml").is_file():
+        return False
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):
+        return True
+    own = os.environ.get("TORCHELASTIC_RUN_ID", "none")  # none: no --rdzv-id was given
+    with suppress(OSError, ValueError, AttributeError):
+        return own != "none" and read_json(run / "provenance.json").get("torchrun_id") == own
+    return False
+
+
+@contextmanager
+def joined_ranks(*, timeout: float, device: str = "cpu") -> Iterator["Ranks"]:
+    """The ranks of this training, connected inside the `with` block.
+
+    timeout: seconds after which a rank that does not answer counts as lost
+
+    Inside, raises ResourceError, with the names of the ranks that are lost, or ReportedElsewhere
+    where another rank reports the error.
+    """
+    from seq2seq.training.ranks import ONE_RANK, ConnectedRanks, RankLost
+
+    if launched_size() == 1:
+        yield ONE_RANK
+        return
+    if PARENT in os.environ:
+        _end_with(int(os.environ[PARENT]))
+    store, names = _connect(timeout, device)
+    ending = _Ending(store, names)
+    try:
+        yield ConnectedRanks(launched_rank(), launched_size())
+    except RankLost:
+        error = ending.after_loss()
+    except Interrupted as interruption:  # on all ranks after the same update; the first one saves
+        if launched_rank() == 0:
+            raise
+        raise ReportedElsewhere(interruption) from interruption
+    except BaseException as own:
+        if ending.is_reporter(own):
+            raise
+        error = ReportedElsewhere(own)
+    else:
+        _disconnect()
+        return
+    raise error
+
+
+def _connect(timeout: float, device: str) -> tuple["Store", list[str]]:
+    """The store that the ranks share, and the name of each."""
+    from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    from seq2seq.training.ranks import ConnectedRanks, RankLost
+
+    cuda = device.startswith("cuda")
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS)))
+        # torchrun keeps its store when it restarts, with the addresses of processes that are gone
+        store = PrefixStore(f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{size}", store)
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=timeout),
+        )
+        name = f"rank {rank} (process {os.getpid()} on {socket.gethostname()})"
+        return PrefixStore("ending", store), ConnectedRanks(rank, size).gather(name)
+    except ValueError as error:
+        raise ConfigError(
+            f"the processes cannot be connected: {error}", hint="start them by torchrun"
+        ) from error
+    except (RuntimeError, RankLost) as error:  # those of torch.distributed are RuntimeErrors
+        raise ResourceError(
+            f"rank {launched_rank()} cannot connect to the others: {_first_line(error)}",
+            hint="see why they did not start, and whether machines may connect to each other; "
+            "GLOO_SOCKET_IFNAME names the network interface",
+        ) from error
+
+
+def _end_with(launcher: int) -> None:
+    """Stop, as after SIGTERM, when the process that started this rank was killed."""
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _disconnect() -> None:
+    from torch import distributed
+
+    with suppress(RuntimeError, AssertionError, ValueError):
+        distributed.destroy_process_group()
+
+
+class _Ending:
+    """The end of a rank when it, or another one, has failed."""
+
+    def __init__(self, store: "Store", names: list[str]) -> None:
+        self._store, self._names = store, names
+        self._rank = launched_rank()
+        # rank 0 has the store, unless torchrun's agent has it
+        self._owns_store = (
+            self._rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        )
+
+    def is_reporter(self, error: BaseException) -> bool:
+        """Give the other ranks the reason; whether this is the rank that reports an error."""
+        first = False
+        with suppress(RuntimeError):
+            first = self._leave()
+            if first:
+                self._store.set("reason", json.dumps(_as_json(error)))
+        _disconnect()
+        self._outlive_others()
+        return first
+
+    def after_loss(self) -> Exception:
+        """The error to end with when the connection to a rank is lost."""
+        _disconnect()  # so that others, which wait for this rank, notice it too
+        try:
+            if self._leave():
+                missing = self._missing()
+                error: UserError = self._lost(missing)
+                self._store.set("reason", json.dumps(_as_json(error)))
+                self._outlive_others(missing=len(missing))
+                return error
+            self._store.wait(["reason"], timedelta(seconds=2 * ANSWER_SECONDS))
+            reason = _from_json(json.loads(self._store.get("reason")))
+            self._outlive_others()
+            return ReportedElsewhere(reason)
+        except RuntimeError:  # the store is gone, and with it the rank that had it
+            error = self._lost([0])
+            return error if self._rank == 1 else ReportedElsewhere(error)
+
+    def _leave(self) -> bool:
+        """Answer those that ask who is left; whether this rank is the first.
+
+        Raises RuntimeError where the store does not answer, which its own timeout does not notice.
+        """
+        answers: list[bool] = []
+
+        def leave() -> None:
+            with suppress(RuntimeError):
+                self._store.set(f"left/{self._rank}", "")
+                answers.append(self._store.add("leaving", 1) == 1)
+
+        asking = threading.Thread(target=leave, daemon=True)
+        asking.start()
+        asking.join(ANSWER_SECONDS)
+        if not answers:
+            raise RuntimeError("the store does not answer")
+        return answers[0]
+
+    def _missing(self) -> list[int]:
+        """The ranks that do not leave within ANSWER_SECONDS."""
+        waiting, until = {*range(len(self._names))} - {self._rank}, _deadline()
+        if len(waiting) == 1:
+            return [*waiting]
+        while waiting and time.monotonic() < until:
+            waiting -= {rank for rank in waiting if self._store.check([f"left/{rank}"])}
+            time.sleep(0.02)
+        return sorted(waiting)
+
+    def _outlive_others(self, *, missing: int = 0) -> None:
+        """Let every other rank that still runs read the reason, where this one has the store."""
+        with suppress(RuntimeError):
+            read, until, others = (
+                self._store.add("read", 1),
+                _deadline(),
+                len(self._names) - missing,
+            )
+            while self._owns_store and read < others and time.monotonic() < until:
+                time.sleep(0.02)
+                read = self._store.add("read", 0)
+
+    def _lost(self, ranks: list[int]) -> ResourceError:
+        names = ", ".join(self._names[rank] for rank in ranks) or "the connection to a rank"
+        return ResourceError(
+            f"lost {names}: it was killed or hangs",
+            hint="nothing after the last checkpoint is kept; go on with --resume",
+        )
+
+
+def _deadline() -> float:
+    return time.monotonic() + ANSWER_SECONDS
+
+
+def _as_json(error: BaseException) -> dict[str, object]:
+    match error:
+        case UserError():
+            return {"error": type(error).__name__, "message": error.message}
+        case Interrupted() | Terminated() | KeyboardInterrupt():
+            return {"signal": signal_number_of(error)}
+    return {"message": str(error)}
+
+
+def _from_json(reason: dict[str, str]) -> BaseException:
+    if "signal" in reason:
+        return Interrupted(int(reason["signal"]))
+    kind = getattr(errors, reason.get("error", ""), RuntimeError)
+    return kind(reason["message"])
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,107 @@
+"""`train --processes N`: starts the ranks of a training on one machine, and waits for them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from seq2seq.system.signals import ENDING_SIGNALS
+
+GRACE_SECONDS = 15
+"""After which ranks that do not end by themselves, once another one has failed, are killed."""
+INTERRUPTED = 128
+"""Exit codes from here on are those of a signal: then rank 0 saves, and may take longer."""
+POLL_SECONDS = 0.05
+LOST_RANK = 6  # the exit code where every rank was killed
+PARENT = "SEQ2SEQ_LAUNCHER"
+"""Names the process that started a rank, in its environment."""
+
+
+def launch(processes: int, arguments: Sequence[str]) -> int:
+    """Run the program with these arguments as so many ranks; returns the exit code.
+
+    It is that of the first rank that ends with one. Signals go to all ranks: those of a terminal
+    reach none of them directly, because each has a session of its own.
+    """
+    command = [sys.executable, "-P", "-m", "cli.app", *arguments]
+    ranks: list[subprocess.Popen[bytes]] = []
+    with _signals_forwarded(ranks):
+        try:
+            for environment in rank_environments(processes):
+                ranks.append(
+                    subprocess.Popen(
+                        command,
+                        env=os.environ | environment,
+                        stdin=subprocess.DEVNULL,
+                        start_new_session=True,
+                    )
+                )
+            return _wait(ranks)
+        finally:
+            for process in ranks:
+                process.kill()
+                process.wait()
+
+
+def rank_environments(processes: int) -> list[dict[str, str]]:
+    """The variables that tell each rank which one it is, as torchrun sets them."""
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", loopback),
+        PARENT: str(os.getpid()),
+    }
+    return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Wait until all have ended, but for no longer than GRACE_SECONDS once one has failed."""
+    codes: dict[int, int] = {}  # in the order in which they end
+    until = float("inf")
+    while len(codes) < len(ranks) and time.monotonic() < until:
+        for rank, process in enumerate(ranks):
+            if rank not in codes and (code := process.poll()) is not None:
+                codes[rank] = code
+                if code and code < INTERRUPTED:
+                    until = min(until, time.monotonic() + GRACE_SECONDS)
+                if code < 0:
+                    name = signal.Signals(-code).name
+                    sys.stderr.write(f"rank {rank} (process {process.pid}) ended by {name}\n")
+        time.sleep(POLL_SECONDS)
+    failed = [code for code in codes.values() if code > 0]
+    return failed[0] if failed else LOST_RANK if any(codes.values()) else 0
+
+
+@contextmanager
+def _signals_forwarded(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Inside the `with` block, a signal that would end this process goes to all ranks instead."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for process in ranks:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = {
+        number: signal.signal(number, forward)
+        for number in ENDING_SIGNALS
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,75 @@
+"""Which rank a process is, and how an error of one rank ends the others."""
+
+import json
+
+import pytest
+
+from cli.app import exit_code_of
+from cli.runs.interruption import Interrupted
+from cli.runs.joining import (
+    ReportedElsewhere,
+    _as_json,
+    _from_json,
+    is_begun,
+    joined_ranks,
+    threads_of_rank,
+)
+from seq2seq.errors import ConfigError, DivergenceError, ResourceError
+from seq2seq.system.cores import usable_cores
+
+BEGUN = {"TORCHELASTIC_RUN_ID": "job", "TORCHELASTIC_RESTART_COUNT": "0"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "begun"),
+    [
+        ({}, False),
+        ({"TORCHELASTIC_RESTART_COUNT": "1"}, True),
+        (BEGUN, True),  # machines came or went
+        (BEGUN | {"TORCHELASTIC_RUN_ID": "another"}, False),
+        (BEGUN | {"TORCHELASTIC_RUN_ID": "none"}, False),  # torchrun without --rdzv-id
+    ],
+)
+def test_a_run_that_this_torchrun_has_begun_is_resumed(tmp_path, monkeypatch, variables, begun):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert not is_begun(tmp_path / "run")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").touch()
+    for run_id in ("job", "none"):
+        (run / "provenance.json").write_text(json.dumps({"torchrun_id": run_id}))
+        if run_id == "job":
+            assert is_begun(run) is begun
+    assert is_begun(run) is (variables.get("TORCHELASTIC_RESTART_COUNT") == "1")
+
+
+def test_ranks_of_a_machine_share_its_cores(monkeypatch):
+    assert threads_of_rank(None) is None
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert threads_of_rank(None) == max(1, usable_cores() // 2)
+    assert threads_of_rank(3) == 3
+
+
+def test_a_process_that_was_started_alone_is_the_only_rank():
+    with joined_ranks(timeout=1) as ranks:
+        assert (ranks.rank, ranks.size) == (0, 1)
+        assert ranks.of_first(lambda: ("a", 1)) == ("a", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), 2),
+        (DivergenceError("x"), 5),
+        (ResourceError("x"), 6),
+        (Interrupted(15), 143),
+        (KeyboardInterrupt(), 130),
+        (ValueError("x"), 1),
+    ],
+)
+def test_a_rank_ends_silently_with_the_exit_code_of_the_one_that_failed(capsys, error, code):
+    reason = _from_json(json.loads(json.dumps(_as_json(error))))
+    assert exit_code_of(ReportedElsewhere(reason)) == code
+    assert capsys.readouterr() == ("", "")
