@@ -13,9 +13,9 @@ from typing import NamedTuple
 from cli.runs.config import Values
 from data.token_store import StoredCorpus, TokenStore
 from seq2seq.system.figures import counted
+from seq2seq.training.schedule import FILLED
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
-_FILLED = 0.85  # of a batch's budget: the rest is padding
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def choose_settings(size: CorpusSize, *, minutes: float | None) -> Choice:
     """Settings of model and training for a corpus; equal arguments give equal settings."""
     at = interpolate(size.target_tokens)
     batch = _rounded(at.batch_tokens, 50)
-    updates = math.ceil(at.epochs * size.target_tokens / (_FILLED * batch))
+    updates = math.ceil(at.epochs * size.target_tokens / (FILLED * batch))
     encoder_size = _rounded(at.encoder_size, 32)
     settings: Values = {
         "model": {

@@ -10,6 +10,7 @@ from program import call
 from cli.runs.choice import ANCHORS, UNLIMITED, CorpusSize, choose_settings, interpolate
 from cli.runs.config import load_config, resolve
 from data.token_store import TokenStore
+from seq2seq.training.schedule import FILLED
 
 SIZES = st.integers(min_value=1, max_value=10**8)
 
@@ -47,7 +48,7 @@ def test_every_choice_is_a_valid_configuration_for_every_order_of_attention(toke
 def test_without_minutes_training_ends_after_a_number_of_epochs():
     size = CorpusSize(29_000, 430_000, joint=True)
     updates = choose_settings(size, minutes=None).settings["training"]["updates"]
-    assert updates * 750 * 0.85 == pytest.approx(20 * 430_000, rel=1e-3)  # 20 epochs, 15 % padding
+    assert updates * 750 * FILLED == pytest.approx(20 * 430_000, rel=1e-3)  # 20 epochs
 
 
 def test_with_minutes_the_time_ends_training_and_not_the_updates():
