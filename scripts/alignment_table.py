@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -36,6 +37,8 @@ Side: TypeAlias = Literal["grc", "en"]
 Guidance: TypeAlias = Literal["none", "people", "eflomal"]
 ORDERS = ("luong", "bahdanau")
 GUIDANCE: tuple[Guidance, ...] = get_args(Guidance)
+VERSES = 429
+"""Verses of the test book, and of the training text that is measured beside it."""
 METHODS: tuple[Symmetrization, ...] = get_args(Symmetrization)
 DIRECTIONS: tuple[tuple[Side, Side], ...] = (("grc", "en"), ("en", "grc"))
 GUIDED = {
@@ -125,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trained = all((work.folder / each.name / "report.txt").exists() for each in both)
         if model.source == "grc" and trained:
             record(work, {"both": asdict(model)}, partial(combined, work, model))
+        if model.guidance == "people" and (work.folder / model.name / "report.txt").exists():
+            record(work, {"trained_on": asdict(model)}, partial(aligned_as_trained, work, model))
     write_page(page(read_results(work.results), asked), asked.output)
 
 
@@ -229,24 +234,40 @@ def measured(work: Work, model: Model) -> dict[str, Any]:
     run = str(work.folder / model.name)
     scores = json.loads(run_program("evaluate", run, *texts, "--json", threads))
     return {
-        "aer": aligned(work, model, "--shift", "auto"),
+        "aer": aligned(work, model, files_of(work, model, "test")),
         **{name: scores[name]["score"] for name in ("bleu", "chrf")},
     }
 
 
 def combined(work: Work, model: Model) -> dict[str, Any]:
     """The AER of both directions, for every symmetrization; each direction has its best shift."""
-    reverse = ("--with-reverse", str(work.folder / model.reverse.name), "--shift", "auto")
-    return {"aer": {m: aligned(work, model, *reverse, "--symmetrize", m)["aer"] for m in METHODS}}
+    files = files_of(work, model, "test")
+    reverse = ("--with-reverse", str(work.folder / model.reverse.name), "--symmetrize")
+    return {"aer": {m: aligned(work, model, files, *reverse, m)["aer"] for m in METHODS}}
 
 
-def aligned(work: Work, model: Model, *options: str) -> dict[str, Any]:
-    texts = [str(work.text("test", side)) for side in (model.source, model.target)]
-    drawn = work.links("test", model.source, model.target, "people")
+def aligned_as_trained(work: Work, model: Model) -> dict[str, Any]:
+    """The AER on verses whose links the model has learnt: less by what it cannot generalise."""
+    first = []
+    for path in files_of(work, model, "train"):
+        first.append(work.folder / f"first.{path.name}")
+        write_lines(first[-1], islice(read_lines(path), VERSES))
+    return aligned(work, model, first)
+
+
+def files_of(work: Work, model: Model, split: str) -> list[Path]:
+    """Source, target and the links that people drew."""
+    texts = [work.text(split, side) for side in (model.source, model.target)]
+    return [*texts, work.links(split, model.source, model.target, "people")]
+
+
+def aligned(work: Work, model: Model, files: Sequence[Path], *options: str) -> dict[str, Any]:
+    """The AER of the model's attention. files: as of `files_of`"""
+    *texts, drawn = map(str, files)
     report = json.loads(
         run_program(
-            "align", str(work.folder / model.name), *texts, "--gold", str(drawn), "--json",
-            f"--threads={work.threads}", *options,
+            "align", str(work.folder / model.name), *texts, "--gold", drawn, "--json",
+            "--shift", "auto", f"--threads={work.threads}", *options,
         )
     )  # fmt: skip
     return {"aer": report["aer"], "shifts": report["shifts"]}
@@ -297,6 +318,21 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
             model = Model(**result["both"])
             rates = (_rate(result["aer"][method]) for method in METHODS)
             yield f"| {model.order} | {model.guidance} | {' | '.join(rates)} |"
+
+    yield ""
+    yield "## Verses of the training text"
+    yield ""
+    yield f"How well the same models link the first {VERSES} verses that they were trained on, whose"
+    yield "links they have learnt: what they do not know of the test book is the rest."
+    yield ""
+    yield "| order | guided by | direction | AER |"
+    yield "| --- | --- | --- | --- |"
+    for result in results:
+        if "trained_on" in result:
+            model = Model(**result["trained_on"])
+            direction = f"{model.source}-{model.target}"
+            rate = _rate(result["aer"])
+            yield f"| {model.order} | {model.guidance} | {direction} | {rate} |"
 
 
 def _rate(aer: dict[str, float]) -> str:

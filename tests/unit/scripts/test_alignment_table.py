@@ -12,6 +12,7 @@ RESULTS = [
     {"eflomal": "2.0.0", "aer": {"forward": AER, "union": AER}},
     {"model": MODEL, "aer": {"aer": AER, "shifts": [SHIFT]}, "bleu": 12.345, "chrf": 34.5},
     {"both": MODEL, "aer": dict.fromkeys(METHODS, AER)},
+    {"trained_on": MODEL, "aer": AER, "shifts": [SHIFT]},
 ]
 
 
@@ -24,6 +25,7 @@ def test_every_result_has_a_row():
         f"| luong | people | grc-en | 0 | {rate} | 0.800, 0.500, 0.700 | 12.35 | 34.50 |" in lines
     )
     assert f"| luong | people | {rate} | {rate} | {rate} |" in lines
+    assert f"| luong | people | grc-en | {rate} |" in lines
     assert any(line.startswith("25 minutes, on 1 thread,") for line in lines)
 
 
