@@ -322,7 +322,7 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield ""
     yield "## Verses of the training text"
     yield ""
-    yield f"How well the same models link the first {VERSES} verses that they were trained on, whose"
+    yield f"How well these models link the first {VERSES} verses that they were trained on, whose"
     yield "links they have learnt: what they do not know of the test book is the rest."
     yield ""
     yield "| order | guided by | direction | AER |"
