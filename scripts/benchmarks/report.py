@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import decoding, machine
+from benchmarks import commits, decoding, machine
 from benchmarks.job import Job
 from benchmarks.measurement import Measurement, Spread, ratio, speed, systems
 
@@ -109,6 +109,39 @@ def decoding_table(measured: Sequence[decoding.Measurement]) -> Table:
             f"{startup.median:.1f}",
             *(f"{each.median:.2f}" for each in over),
         )
+    return table
+
+
+def show_commits(measured: Sequence[commits.Commit], request: dict[str, Any]) -> None:
+    """Print a row for each commit, and the conditions."""
+    console = _console()
+    console.print(commits_table(measured, len(request["lines"])))
+    _lines(console, f"{len(request['lines'])} sentences, {request['search']}, one thread")
+
+
+def commits_table(measured: Sequence[commits.Commit], sentences: int) -> Table:
+    """Sentences per second of processor time, and how much each commit changed."""
+    table = Table(title="Search, by commit")
+    table.add_column("commit")
+    for heading in (
+        "sentences/s", "/ first", "/ one before", "products", "other texts", "score differs",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    table.add_column("subject")
+    first = before = measured[0]
+    for commit in measured:
+        seconds = min(commit.seconds)
+        table.add_row(
+            commit.sha,
+            f"{sentences / seconds:.1f}",
+            f"{min(first.seconds) / seconds:.2f}",
+            f"{min(before.seconds) / seconds:.3f}",
+            f"{100 * commit.product_share:.0f} %",
+            str(commit.changed(first)),
+            f"{commit.score_difference(first):.0e}",
+            commit.subject,
+        )
+        before = commit
     return table
 
 

@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from benchmarks import (
+    commits,
     corpus,
     decoding,
     eole,
@@ -429,3 +432,39 @@ def test_speed_leaves_out_what_one_sentence_takes_and_ratios_are_of_one_round():
     assert cells[0] == ["ours --precision int8", "OpenNMT-py"]
     assert cells[1:3] == [["6.0", "2.0"], ["3.0 to 9.0", "1.0 to 3.0"]]
     assert cells[5] == ["3.00", "1.00"]
+
+
+def test_a_range_of_commits_is_its_first_and_those_that_changed_the_search(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    changes = ["README.md", "seq2seq/search/beam.py", "docs/search.md", "seq2seq/model.py"]
+
+    def git(*words):
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *name, *words], cwd=repository, check=True, capture_output=True)
+
+    repository.mkdir()
+    git("init")
+    for number, name in enumerate(changes):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text(str(number))
+        git("add", "-A")
+        git("commit", "-m", name)
+    monkeypatch.setattr(commits, "REPOSITORY", repository)
+    found = commits.commits_of(["HEAD~3..HEAD", "HEAD"], tmp_path / "trees")
+    assert [each.subject for each in found] == [changes[0], changes[1], changes[3]]
+    assert [(each.tree / "seq2seq/model.py").exists() for each in found] == [False, False, True]
+
+
+def test_a_commit_is_measured_by_what_it_translates(capsys):
+    root = Path(commits.__file__).parents[2]
+    tree = commits.Commit("abc1234", "the present one", root)
+    run, lines = root / "tests/golden/runs/format-2/run", ["ba ce di", "", "ba"]
+    request = {"run": str(run), "search": {"beam": 2}, "lines": lines, "repeats": 1}
+    list(commits.measure_rounds([tree], request, rounds=2))
+    assert len(tree.texts) == 3 and tree.texts[1] == "" and len(tree.seconds) == 2
+    assert 0.05 < tree.product_share < 0.95
+    other = replace(tree, texts=["x", *tree.texts[1:]], scores=[2 * tree.scores[0], 0, 1])
+    assert other.changed(tree) == 1 and tree.changed(tree) == 0
+    assert tree.score_difference(tree) == 0 and other.score_difference(tree) >= 1
+    report.show_commits([tree, other], request)
+    assert "abc1234" in capsys.readouterr().out
