@@ -28,7 +28,7 @@ def demo(
     attention: options.Attention = options.AttentionChoice.LUONG,
     score: options.Score = options.ScoreChoice.GENERAL,
     seed: options.Seed = 1,
-    threads: options.Threads = None,
+    threads: options.TrainingThreads = None,
 ) -> None:
     """Try everything on a small corpus, in a few minutes.
 
@@ -62,7 +62,7 @@ def demo(
     test_sets = {name: pairs for name, pairs in splits.items() if name not in ("train", "valid")}
     watched = steps.choose_sentence(next(iter(test_sets.values())))
     with job.underway():
-        steps.train(job, watched)
+        steps.train(job, watched, threads)
     translator = steps.load(plan)
     translations = steps.translate_and_score(plan, translator, test_sets)
     steps.show_translations(translations)

@@ -285,6 +285,15 @@ DataSettings = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPU threads that torch may use.")
 ]
+TrainingThreads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="CPU threads that torch may use.  [as many as there are cores, and fewer while other "
+        "programs use these]",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="cpu, cuda, or auto, which uses a GPU where there is one."),

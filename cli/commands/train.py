@@ -103,7 +103,7 @@ def train(
     tune: TuneOption = None,
     seed: options.Seed = None,
     processes: ProcessesOption = 1,
-    threads: options.Threads = None,
+    threads: options.TrainingThreads = None,
     device: options.Device = "auto",
 ) -> None:
     """Train a translation model, with validation and checkpoints.
@@ -185,7 +185,7 @@ def train(
         with job.underway():
             from cli.terminal.training import train_and_report
 
-            train_and_report(job, ranks)
+            train_and_report(job, ranks, threads)
 
 
 def _say_nothing(message: str) -> None:

@@ -12,6 +12,7 @@ from cli.runs.interruption import Interrupted, raise_if_any, stop_requests
 from cli.runs.progress import EpochForecast, Reporter, Reporters
 from cli.runs.recorder import Follower, Recorder, TrainingObjects
 from cli.runs.resumption import record_processes
+from cli.runs.shared_cores import FixedThreads, Threads
 from cli.runs.tracking import trackers
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
@@ -59,12 +60,14 @@ def train_run(
     warnings: Sequence[str] = (),
     ends_after: Callable[[Validation], str | None] = lambda event: None,
     ranks: Ranks = ONE_RANK,
+    threads: Threads | None = None,
 ) -> Outcome:
     """Train a run to its end, from its last checkpoint or from the start.
 
     `warnings` are reported when training begins, after all that may be refused was checked.
     `ends_after` may end it after a validation, by returning a reason. `ranks` are the processes
-    that train it: all call this function, and the first of them writes and reports.
+    that train it: all call this function, and the first of them writes and reports. `threads`
+    decides on those of torch; without it their number stays.
 
     A checkpoint is written after every validation, and at the first SIGINT, SIGTERM or SIGHUP,
     which then raises Interrupted. Raises DivergenceError at the first loss or gradient that is not
@@ -81,6 +84,7 @@ def train_run(
             warnings=warnings,
             ends_after=ends_after,
             ranks=ranks,
+            threads=threads,
         )
 
 
@@ -93,8 +97,10 @@ def _train(
     ranks: Ranks,
     warnings: Sequence[str] = (),
     ends_after: Callable[[Validation], str | None] = lambda event: None,
+    threads: Threads | None = None,
 ) -> Outcome:
     config = run.config.training
+    threads = threads or FixedThreads()
     objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)
@@ -148,6 +154,8 @@ def _train(
                         reporter.update(event)
                         if warning := forecast.update(event.state):
                             reporter.message(f"warning: {warning}")
+                        if change := threads.after_update():
+                            reporter.message(change)
                     case Validation():
                         with explain_write_errors(run):
                             recorder.validation(event, validator.samples, validator.attention)
@@ -171,6 +179,7 @@ def _train(
         finally:
             reporter.close()
             recorder.close()
+            threads.close()
     raise AssertionError("fit ends with Finished")
 
 

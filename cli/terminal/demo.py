@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.runs.config import Values, build_section, resolve
 from cli.runs.preparation import preparation_request
+from cli.runs.shared_cores import threads_of_training
 from cli.runs.training import train_run
 from cli.runs.training_job import TrainingJob, new_run
 from cli.runs.translator import Translator
@@ -110,13 +111,14 @@ def choose_sentence(pairs: list[SentencePair]) -> SentencePair:
     return max(fitting or pairs, key=lambda pair: len(set(pair.source.split())))
 
 
-def train(job: TrainingJob, watched: SentencePair) -> None:
+def train(job: TrainingJob, watched: SentencePair, threads: int | None) -> None:
     """Train to the end; on a terminal, the attention of a watched sentence is drawn meanwhile."""
     note(f"a test sentence to watch: {watched.source}")
     attends = job.run.config.model.attention != "none"
     align = _aligner(job, watched.source) if attends else None
     reporter = training_reporter(job.run, align)
-    train_run(job.run, job.store, device=job.device, reporter=reporter)
+    shared = threads_of_training(threads, job.device)
+    train_run(job.run, job.store, device=job.device, reporter=reporter, threads=shared)
 
 
 def _aligner(job: TrainingJob, source: str) -> AlignSentence:

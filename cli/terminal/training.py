@@ -2,6 +2,7 @@
 
 from cli.runs import summary
 from cli.runs.progress import Reporters
+from cli.runs.shared_cores import threads_of_training
 from cli.runs.training import train_run
 from cli.runs.training_job import TrainingJob
 from cli.terminal.console import note
@@ -11,8 +12,11 @@ from seq2seq.system.shell import command
 from seq2seq.training.ranks import Ranks
 
 
-def train_and_report(job: TrainingJob, ranks: Ranks) -> None:
-    """Train to the end, then print how it went and what to try next, all on stderr."""
+def train_and_report(job: TrainingJob, ranks: Ranks, threads: int | None) -> None:
+    """Train to the end, then print how it went and what to try next, all on stderr.
+
+    threads: that torch was given by the user; None if it shares the cores with other programs
+    """
     run, store = job.run, job.store
     if not ranks.is_first:
         train_run(run, store, device=job.device, reporter=Reporters([]), ranks=ranks)
@@ -25,6 +29,7 @@ def train_and_report(job: TrainingJob, ranks: Ranks) -> None:
         reporter=training_reporter(run),
         warnings=warnings,
         ranks=ranks,
+        threads=threads_of_training(threads, job.device),
     )
     if not outcome.trained:
         note(f"{run.path} is finished already: {outcome.reason}; nothing was done")
