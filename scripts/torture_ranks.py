@@ -91,7 +91,7 @@ def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
     options = ["--recipe", "tiny", "--threads", "1", "--device", "cpu"]
     options += [f"--set={name}={value}" for name, value in settings.items()]
     options += ["--set=training.precision=float32"]
-    alone, reference, run = folder / "alone", folder / "reference", folder / "run"
+    alone, reference = folder / "alone", folder / "reference"
 
     def start(run: Path, ranks: int = arguments.ranks, *extra: str) -> RankAttempt:
         rest = ["--resume", *options[2:6]] if (run / "config.toml").exists() else options
@@ -107,30 +107,38 @@ def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
     difference = loss_difference(alone, reference)
     if difference > SAME_LOSS:
         problems.append(f"the losses of one process and of ranks differ by {difference:.1e}")
-    kills = attempts = 0
-    while True:
-        attempt, attempts = start(run), attempts + 1
-        victim = rng.randrange(arguments.ranks)
-        if kills < arguments.kills and attempt.run_for(rng.uniform(0.1, 0.9) * whole):
-            attempt.ranks[victim].kill()
-            kills += 1
-            codes = attempt.end()
-            if {*codes} - {LOST_RANK, 0, -signal.SIGKILL}:
-                problems.append(f"rank {victim} was killed, and exit codes were {codes}")
-        elif any(codes := attempt.end()):
-            return [*problems, f"exit codes were {codes}:", log.read_text(errors="replace")[-3000:]]
-        else:
-            break
-    expected, found = results_of(reference), results_of(run)
-    problems += [f"{n} differs" for n in expected | found if expected.get(n) != found.get(n)]
+    kills = attempts = trainings = 0
+    while kills < arguments.kills or not trainings:
+        trainings += 1
+        run = folder / f"run-{trainings}"
+        while True:
+            attempt, attempts = start(run), attempts + 1
+            victim = rng.randrange(arguments.ranks)
+            if kills < arguments.kills and attempt.run_for(rng.uniform(0.1, 0.9) * whole):
+                attempt.ranks[victim].kill()
+                kills += 1
+                codes = attempt.end()
+                if {*codes} - {LOST_RANK, 0, -signal.SIGKILL}:
+                    problems.append(f"rank {victim} was killed, and exit codes were {codes}")
+            elif any(codes := attempt.end()):
+                output = log.read_text(errors="replace")[-3000:]
+                return [*problems, f"exit codes were {codes}:", output]
+            else:
+                break
+        expected, found = results_of(reference), results_of(run)
+        problems += [
+            f"{run}: {name} differs"
+            for name in sorted(expected | found)
+            if expected.get(name) != found.get(name)
+        ]
     for number in range(arguments.stops):
         stopped = start(
             folder / f"stopped-{number}", arguments.ranks, f"--set=training.rank_timeout={TIMEOUT}"
         )
         problems += stop_rank(stopped, rng, whole)
     print(
-        f"{kills} kills, {attempts} attempts, {arguments.stops} stops, largest difference of a "
-        f"loss to one process {difference:.1e}, {time.monotonic() - began:.0f} s"
+        f"{kills} kills, {trainings} trainings in {attempts} attempts, {arguments.stops} stops, "
+        f"losses within {difference:.1e} of one process, {time.monotonic() - began:.0f} s"
     )
     return problems
 

@@ -3,8 +3,8 @@
     python scripts/trials.py [--kills 100] [--seed 1]
 
 Kills a tiny training 100 times, and one with all settings that keep state as often
-(scripts/torture.py); then gives more than 20,000 unusual inputs to all readers and drawings. The
-exit code is 1 if anything failed.
+(scripts/torture.py); kills the ranks of a training by two (scripts/torture_ranks.py); then gives
+more than 20,000 unusual inputs to all readers and drawings. The exit code is 1 if anything failed.
 """
 
 import argparse
@@ -30,9 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     chosen = parser.parse_args(arguments)
     kills = [f"--kills={chosen.kills}", f"--seed={chosen.seed}"]
+    ranks = [f"--kills={max(1, chosen.kills // 10)}", f"--seed={chosen.seed}", "--fancy"]
     outcomes = [
         run_trial("kills, a plain training", [*TORTURE, *kills]),
         run_trial("kills, all settings that keep state", [*TORTURE, *kills, "--fancy"]),
+        run_trial("kills of ranks", [sys.executable, "scripts/torture_ranks.py", *ranks]),
         run_trial("unusual inputs", FUZZ, HYPOTHESIS_PROFILE="thorough"),
     ]
     return 0 if all(outcomes) else 1

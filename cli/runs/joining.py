@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -206,13 +206,13 @@ class _Ending:
             first = self._leave()
             if first:
                 self._store.set("reason", json.dumps(_as_json(error)))
-        _disconnect()
+        _try_for_a_while(_disconnect)
         self._outlive_others()
         return first
 
     def after_loss(self) -> Exception:
         """The error to end with when the connection to a rank is lost."""
-        _disconnect()  # so that others, which wait for this rank, notice it too
+        _try_for_a_while(_disconnect)  # so that others, which wait for this rank, notice it too
         try:
             if self._leave():
                 missing = self._missing()
@@ -240,9 +240,7 @@ class _Ending:
                 self._store.set(f"left/{self._rank}", "")
                 answers.append(self._store.add("leaving", 1) == 1)
 
-        asking = threading.Thread(target=leave, daemon=True)
-        asking.start()
-        asking.join(ANSWER_SECONDS)
+        _try_for_a_while(leave)
         if not answers:
             raise RuntimeError("the store does not answer")
         return answers[0]
@@ -275,6 +273,13 @@ class _Ending:
             f"lost {names}: it was killed or hangs",
             hint="nothing after the last checkpoint is kept; go on with --resume",
         )
+
+
+def _try_for_a_while(operation: Callable[[], None]) -> None:
+    """Wait ANSWER_SECONDS for an operation that may wait for a lost rank without end."""
+    thread = threading.Thread(target=operation, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
 
 
 def _deadline() -> float:

@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from cli.runs.choice import CorpusSize, choose_settings
 from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.device import choose_device
-from cli.runs.directory import CONFIG, RunDirectory
+from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.launching import PARENT
 from cli.runs.preset import preset_names, read_preset
@@ -27,7 +27,7 @@ from cli.runs.warm_start import Origin
 from data.links import StoredLinks
 from data.token_store import TokenStore
 from seq2seq.config import TrainingConfig
-from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.errors import ConfigError, CorpusError, UserError
 from seq2seq.system.shell import command
 from seq2seq.training.ranks import Ranks
 
@@ -207,11 +207,16 @@ def job_of_rank(
 
 
 def rank_timeout(run: Path, settings: Values) -> float:
-    """training.rank_timeout of a run that is begun or resumed with these settings, in seconds."""
-    given: float | None = settings.get("training", {}).get("rank_timeout")
-    if given is None and (run / CONFIG).is_file():
+    """training.rank_timeout of a run that is begun or resumed with these settings, in seconds.
+
+    Of values that cannot be used it is the default: rank 0 refuses them once ranks are connected.
+    """
+    given = settings.get("training", {}).get("rank_timeout")
+    if isinstance(given, int | float) and given >= 1:
+        return float(given)
+    with suppress(UserError):
         return RunDirectory.open(run).config.training.rank_timeout
-    return resolve(settings).training.rank_timeout
+    return TrainingConfig().rank_timeout
 
 
 def refuse_missing_links(config: TrainingConfig, store: TokenStore) -> None:

@@ -237,7 +237,6 @@ def _search(
         forbidden=_FORBIDDEN,
         constraints=constraints,
         required=required,
-        stop_after=config.stop_after,
         device=inference.device,
     )
 

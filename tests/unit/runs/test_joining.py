@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from forked_ranks import results_of_ranks
 
 from cli.app import exit_code_of
 from cli.runs.interruption import Interrupted
@@ -56,6 +57,18 @@ def test_a_process_that_was_started_alone_is_the_only_rank():
     with joined_ranks(timeout=1) as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
         assert ranks.of_first(lambda: ("a", 1)) == ("a", 1)
+
+
+def test_an_error_of_one_rank_ends_the_other(tmp_path):
+    def work(ranks):
+        if ranks.rank == 1:
+            raise ResourceError("the disk is full")
+        return {"gathered": ranks.gather(None)}
+
+    first, second = results_of_ranks(work, tmp_path)
+    expected = {"of": "ResourceError", "message": "the disk is full"}
+    assert first == expected | {"error": "ReportedElsewhere"}
+    assert second == expected | {"error": "ResourceError"}
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,9 @@ def assert_all_ended(pids: Path, count: int) -> None:
     ],
 )
 def test_the_exit_code_is_that_of_the_first_rank_that_fails(ranks_do, line, code):
-    pids = ranks_do(line)
+    pids, began = ranks_do(line), time.monotonic()
     assert launch(2, []) == code
+    assert time.monotonic() - began < 60  # rank 0 would sleep for 100
     assert_all_ended(pids, 2)
 
 
