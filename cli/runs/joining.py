@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.launching import PARENT
 from seq2seq import errors
-from seq2seq.errors import ConfigError, ResourceError, UserError
+from seq2seq.errors import ConfigError, DivergenceError, ResourceError, UserError
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -122,10 +122,10 @@ def joined_ranks(*, timeout: float, device: str = "cpu") -> Iterator["Ranks"]:
         yield ConnectedRanks(launched_rank(), launched_size())
     except RankLost:
         error = ending.after_loss()
-    except Interrupted as interruption:  # on all ranks after the same update; the first one saves
+    except (Interrupted, DivergenceError) as own:  # on all ranks after the same update
         if launched_rank() == 0:
             raise
-        raise ReportedElsewhere(interruption) from interruption
+        raise ReportedElsewhere(own) from own
     except BaseException as own:
         if ending.is_reporter(own):
             raise
@@ -205,7 +205,7 @@ class _Ending:
         with suppress(RuntimeError):
             first = self._leave()
             if first:
-                self._store.set("reason", json.dumps(_as_json(error)))
+                self._store.set("reason", json.dumps(self._reason(error)))
         _try_for_a_while(_disconnect)
         self._outlive_others()
         return first
@@ -217,13 +217,13 @@ class _Ending:
             if self._leave():
                 missing = self._missing()
                 error: UserError = self._lost(missing)
-                self._store.set("reason", json.dumps(_as_json(error)))
+                self._store.set("reason", json.dumps(self._reason(error)))
                 self._outlive_others(missing=len(missing))
                 return error
             self._store.wait(["reason"], timedelta(seconds=2 * ANSWER_SECONDS))
-            reason = _from_json(json.loads(self._store.get("reason")))
+            reason = json.loads(self._store.get("reason"))
             self._outlive_others()
-            return ReportedElsewhere(reason)
+            return _error_of_another(reason)
         except RuntimeError:  # the store is gone, and with it the rank that had it
             error = self._lost([0])
             return error if self._rank == 1 else ReportedElsewhere(error)
@@ -267,6 +267,9 @@ class _Ending:
                 time.sleep(0.02)
                 read = self._store.add("read", 0)
 
+    def _reason(self, error: BaseException) -> dict[str, object]:
+        return {"host": socket.gethostname(), "rank": self._names[self._rank]} | _as_json(error)
+
     def _lost(self, ranks: list[int]) -> ResourceError:
         names = ", ".join(self._names[rank] for rank in ranks) or "the connection to a rank"
         return ResourceError(
@@ -295,11 +298,24 @@ def _as_json(error: BaseException) -> dict[str, object]:
     return {"message": str(error)}
 
 
-def _from_json(reason: dict[str, str]) -> BaseException:
+def _from_json(reason: dict[str, str]) -> Exception:
     if "signal" in reason:
         return Interrupted(int(reason["signal"]))
     kind = getattr(errors, reason.get("error", ""), RuntimeError)
     return kind(reason["message"])
+
+
+def _error_of_another(reason: dict[str, str]) -> Exception:
+    """The error to end with where another rank has given the reason.
+
+    One rank of each other machine reports it there too: what a machine prints may be all that
+    somebody sees.
+    """
+    error = _from_json(reason)
+    elsewhere = reason["host"] != socket.gethostname() and os.environ.get("LOCAL_RANK") == "0"
+    if elsewhere and isinstance(error, UserError):
+        return type(error)(f"{reason['rank']} has ended the training: {error.message}")
+    return ReportedElsewhere(error)
 
 
 def _first_line(error: BaseException) -> str:

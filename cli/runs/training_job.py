@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from cli.runs.choice import CorpusSize, choose_settings
 from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.device import choose_device
-from cli.runs.directory import RunDirectory
+from cli.runs.directory import CONFIG, RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.launching import PARENT
 from cli.runs.preset import preset_names, read_preset
@@ -27,9 +28,12 @@ from cli.runs.warm_start import Origin
 from data.links import StoredLinks
 from data.token_store import TokenStore
 from seq2seq.config import TrainingConfig
-from seq2seq.errors import ConfigError, CorpusError, UserError
+from seq2seq.errors import ConfigError, CorpusError, ResourceError, UserError
 from seq2seq.system.shell import command
 from seq2seq.training.ranks import Ranks
+
+VISIBLE_SECONDS = 60.0
+"""Within which a new run appears on all machines."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,8 @@ def job_of_rank(
 ) -> TrainingJob:
     """The job that rank 0 creates or resumes, on every rank.
 
-    Raises CorpusError where the store is another one than that of rank 0.
+    Raises CorpusError where the store is another one than that of rank 0, and ResourceError where
+    this machine does not have the run.
     """
     if ranks.is_first:
         job = first_job()
@@ -197,6 +202,7 @@ def job_of_rank(
         return job
     finished, sha256 = ranks.of_first(lambda: ("", ""))
     chosen = choose_device(device, threads)
+    _wait_until_visible(run)
     opened, tokens = RunDirectory.open(run), TokenStore.open(store)
     if tokens.sha256 != sha256:
         raise CorpusError(
@@ -204,6 +210,21 @@ def job_of_rank(
             hint="copy the store to all machines, or use a folder that they share",
         )
     return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
+
+
+def _wait_until_visible(run: Path) -> None:
+    """Wait until a run that rank 0 has created is seen here: network file systems take a while.
+
+    Raises ResourceError where it does not appear.
+    """
+    until = time.monotonic() + VISIBLE_SECONDS
+    while not (run / CONFIG).is_file():
+        if time.monotonic() > until:
+            raise ResourceError(
+                f"{run} is not on {socket.gethostname()}, and every rank reads its checkpoints",
+                hint="use a folder that all machines share",
+            )
+        time.sleep(0.2)
 
 
 def rank_timeout(run: Path, settings: Values) -> float:

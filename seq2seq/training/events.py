@@ -45,7 +45,7 @@ class TrainingState:
     update: int = 0
     position: BatchPosition = FIRST_BATCH  # of the next batch
     seconds: float = 0.0  # trained so far, validations included
-    processor_seconds: float = 0.0  # of all threads of this process, over the same time
+    processor_seconds: float = 0.0  # of all threads of all ranks, over the same time
     best_update: int = 0  # 0 before the first validation
     best_nats: float | None = None  # per validation token; None before the first validation
     best_score: float | None = None  # BLEU or chrF of the best, where `metric` is one of them

@@ -10,6 +10,7 @@ from cli.runs.interruption import Interrupted
 from cli.runs.joining import (
     ReportedElsewhere,
     _as_json,
+    _error_of_another,
     _from_json,
     is_begun,
     joined_ranks,
@@ -69,6 +70,16 @@ def test_an_error_of_one_rank_ends_the_other(tmp_path):
     expected = {"of": "ResourceError", "message": "the disk is full"}
     assert first == expected | {"error": "ReportedElsewhere"}
     assert second == expected | {"error": "ResourceError"}
+
+
+def test_one_rank_of_each_machine_reports_an_error_of_another_machine(monkeypatch):
+    reason = _as_json(ResourceError("the disk is full")) | {"rank": "rank 1", "host": "elsewhere"}
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    error = _error_of_another(reason)
+    assert type(error) is ResourceError
+    assert str(error) == "rank 1 has ended the training: the disk is full"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert isinstance(_error_of_another(reason), ReportedElsewhere)
 
 
 @pytest.mark.parametrize(
