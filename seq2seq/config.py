@@ -604,6 +604,10 @@ class SearchConfig(Section):
     """beta of Wu et al. (2016), equation 14: a translation is ranked lower by this times the
     logarithms of the attention that each source piece has had, where that is under 1. Needs
     attention; 0 turns it off."""
+    stop_after: int = Field(default=0, ge=0)
+    """A sentence's search ends when so many of its translations are finished, such as the width of
+    the beam (Kasai et al., 2022), which takes less time and may miss a better one; 0: when no
+    unfinished translation can become better."""
     max_length_factor: float = Field(default=2.0, gt=0)
     """Maximum length of a translation: this times the number of source pieces, plus 20 pieces."""
     max_length: int | None = Field(default=None, ge=1)

@@ -242,7 +242,7 @@ class Int8Weight:
         )  # [R, G]  # fmt: skip
         if addend is None:
             return product.mul_(scales)  # type: ignore[no-any-return]
-        return torch.addcmul(addend, product, scales)
+        return torch.addcmul(addend, product, scales, out=product)
 
 
 @cache

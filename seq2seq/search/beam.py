@@ -40,6 +40,7 @@ def beam_search(
     forbidden: Sequence[int] = (),
     constraints: Sequence[Constraint] = (),
     required: RequiredPhrases | None = None,
+    stop_after: int = 0,
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
     """The best hypotheses of each sentence, best first; `state` has one row for each sentence.
@@ -51,7 +52,10 @@ def beam_search(
     finished; with a beam of 1 this is greedy search, whatever the penalty.
 
     A sentence also stops when its `n_best` finished hypotheses all score at least as high as the
-    bound of `length_divisor` on what any unfinished one can still reach.
+    bound of `length_divisor` on what any unfinished one can still reach, and, unless it is 0, when
+    `stop_after` of its hypotheses are finished: Kasai et al. (2022), "A call for clarity in beam
+    search: how it works and when it stops", whose patience times the beam that is. Groups stop each
+    by itself.
 
     `max_lengths[i]` bounds the ids of sentence i, EOS included; hypotheses still unfinished then
     are cut and ranked without EOS. `forbidden` ids (BOS, PAD) are never written, and others only
@@ -82,6 +86,8 @@ def beam_search(
         raise ValueError(f"n_best is {n_best}; a beam of {beam} gives 1 to {beam} hypotheses")
     if groups < 1 or beam % groups or diversity < 0:
         raise ValueError(f"{groups} groups with diversity {diversity} in a beam of {beam}")
+    if stop_after < 0:
+        raise ValueError(f"stop_after is {stop_after}; 0 is the least")
     if required is not None and groups > 1:
         raise ValueError("required phrases need the whole beam, not groups of it")
     width = beam // groups
@@ -129,7 +135,9 @@ def beam_search(
         )
         finished.add(ends, candidates, covered.penalties(), beams, length=beams.length + 1)
 
-        beams, left, parents, ids = beams.advance(candidates, continues, finished, groups=groups)
+        beams, left, parents, ids = beams.advance(
+            candidates, continues, finished, groups=groups, stop_after=stop_after
+        )
         history.add(parents, ids, output.weights)
         if len(beams.sentences):
             device = output.logits.device

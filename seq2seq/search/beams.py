@@ -94,18 +94,22 @@ class Beams:
         finished: "FinishedHypotheses",
         *,
         groups: int,
+        stop_after: int = 0,
     ) -> tuple["Beams", Tensor, Tensor, Tensor]:
         """The beams of the next step, which sentences they are of [B], parents and last ids.
 
         The row that each of the next rows continues, and the id that it ends in: [B' * K] each.
         Sentences whose best hypothesis can no longer become better than the finished ones are
-        dropped, as are those with no hypothesis that `continues` [B, C].
+        dropped, as are those with no hypothesis that `continues` [B, C], and, unless it is 0, those
+        of which `stop_after` hypotheses are finished.
         """
         columns = true_first(continues)  # [B, K]
         totals = candidates.log_probabilities.gather(1, columns)
         totals = totals.masked_fill(~continues.gather(1, columns), float("-inf"))
         bounds = totals / self.final_divisors.unsqueeze(1)  # [B, K]
         searched = (bounds > finished.thresholds(self.sentences)).any(dim=1)  # [B]
+        if stop_after:
+            searched &= finished.counts[self.sentences] < stop_after
         if groups > 1:
             searched = or_earlier(searched, self.sentences, groups)
             searched &= (totals > float("-inf")).any(dim=1)
@@ -121,6 +125,7 @@ class FinishedHypotheses:
 
     def __init__(self, sentences: int, n_best: int, divisors: LengthDivisors) -> None:
         self.kept: list[list[Finished]] = [[] for _ in range(sentences)]  # best first
+        self.counts = torch.zeros(sentences, dtype=torch.int64)  # also of those that are not kept
         self._n_best, self._divisors = n_best, divisors
 
     def thresholds(self, sentences: Tensor) -> Tensor:
@@ -145,6 +150,7 @@ class FinishedHypotheses:
         if not bool(which.any()):
             return
         sentences = beams.sentences
+        self.counts[sentences] += which.sum(dim=1)
         scores = candidates.log_probabilities / self._divisors.of(length)  # [B, C]
         if penalties is not None:
             scores = scores + penalties[candidates.parents]

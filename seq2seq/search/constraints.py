@@ -37,14 +37,16 @@ class Constraint(Protocol):
     """A rule on which ids may follow a hypothesis; one that nothing may follow is cut there."""
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
-        """Which of the output ids [V'] may follow each prefix: [R, V'] bool; None: all."""
+        """Which of the output ids [V'] may follow each prefix: [R, V'] bool, or [1, V'] where they
+        are the same for all; None: all ids."""
         ...
 
 
 def all_allowed(
     constraints: Iterable[Constraint], prefixes: Prefixes, ids: Tensor
 ) -> Tensor | None:
-    """The ids that all constraints allow: [R, V'] bool, True = may be written; None: all ids."""
+    """The ids that all constraints allow: [R, V'] or [1, V'] bool, True = may be written; None: all
+    ids."""
     mask: Tensor | None = None
     for each in constraints:
         allowed = each.allowed(prefixes, ids)
@@ -65,6 +67,8 @@ class MinimumLength:
         if length >= max(self.lengths):
             return None
         too_short = torch.tensor(self.lengths)[prefixes.sentences] > length  # [R]
+        if bool(too_short.all()):
+            return (ids != self.eos).unsqueeze(0)  # [1, V']
         return ~(too_short.unsqueeze(1) & (ids == self.eos))
 
 
@@ -76,8 +80,7 @@ class MaximumLength:
     eos: int
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
-        rows, length = prefixes.ids.shape
-        return None if length < self.length else (ids == self.eos).expand(rows, -1)
+        return None if prefixes.ids.shape[1] < self.length else (ids == self.eos).unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class ForcedPrefix:
         free = torch.ones(len(masks), len(ids), dtype=torch.bool) if rest is None else rest
         forced = [
             own if mask is None else mask | (own & (ids == self.eos) & self._may_end(*row))
-            for mask, own, row in zip(masks, free, rows, strict=True)
+            for mask, own, row in zip(masks, free.expand(len(masks), -1), rows, strict=True)
         ]
         return torch.stack(forced)
 

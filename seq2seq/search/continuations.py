@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_FEW = 4  # ids that are hidden after the best were found, not before
 _BLOCK = 64  # columns of which only the largest is compared at first
 
 
@@ -31,7 +32,8 @@ def best_continuations(
     `wanted` [R, E] ids come behind them, likely or not, where they may be written; -1 for none.
 
     `ids` [V'], ascending and on the CPU, are those of the logits; None: 0, 1, 2, ... All but the
-    `forbidden` ones may be written, in each row only those that are `allowed` [R, V'] (None: all).
+    `forbidden` ones may be written, in each row only those that are `allowed`, [R, V'] or the same
+    in all rows, [1, V'] (None: all).
 
     Other ids get -inf, and their probability is not redistributed: every log-probability is the
     model's own, so scoring the same ids again gives the same number. No [R, V'] table of
@@ -41,6 +43,11 @@ def best_continuations(
     """
     if ids is not None:
         forbidden = [each for each in forbidden if bool((ids == each).any())]
+    if allowed is not None and len(allowed) == 1:  # for all rows: to hide a few ids needs no mask
+        hidden = (~allowed[0]).nonzero().squeeze(1)
+        if len(hidden) <= _FEW:
+            written = hidden if ids is None else ids[hidden]
+            forbidden, allowed = [*forbidden, *written.tolist()], None
     candidates, peak = logits, None
     if allowed is not None:
         candidates = logits.masked_fill(~allowed.to(logits.device), float("-inf"))

@@ -237,6 +237,7 @@ def _search(
         forbidden=_FORBIDDEN,
         constraints=constraints,
         required=required,
+        stop_after=config.stop_after,
         device=inference.device,
     )
 

@@ -43,9 +43,17 @@ def enumerate_all(
 
 
 def plain_beam(
-    logits: Logits, sentence: int, *, beam: int, limit: int, n_best: int, alpha: float
+    logits: Logits,
+    sentence: int,
+    *,
+    beam: int,
+    limit: int,
+    n_best: int,
+    alpha: float,
+    stop_after: int = 0,
 ) -> list[Scored]:
-    """The algorithm of `beam_search` in plain Python: one sentence, always up to `limit`."""
+    """The algorithm of `beam_search` in plain Python: one sentence, up to `limit` or to the step in
+    which the number of finished hypotheses reaches `stop_after`."""
     unfinished: list[Scored] = [(0.0, ())]
     finished: list[Scored] = []
     for length in range(1, limit + 1):
@@ -62,6 +70,8 @@ def plain_beam(
         unfinished = [c for c in candidates if c[1][-1] != EOS][:beam] if len(ended) < beam else []
         over = ended + (unfinished if length == limit else [])
         finished += [(penalised(total, len(ids), alpha), ids) for total, ids in over]
+        if stop_after and len(finished) >= stop_after:
+            break
     return sorted(finished, reverse=True)[:n_best]
 
 
@@ -225,13 +235,13 @@ def test_groups_without_diversity_find_what_one_group_finds(table, seed, vocabul
 def test_stopping_early_changes_nothing(table, seed, vocabulary, limits, alpha, beam, data):
     n_best = data.draw(st.integers(1, beam))
     logits = table(seed, vocabulary)
-    options = {"beam": beam, "n_best": n_best, "length_penalty": alpha}
-    found = TableModel(logits).beam(range(len(limits)), max_lengths=limits, **options)
+    options = {"beam": beam, "n_best": n_best, "stop_after": data.draw(st.integers(0, 6))}
+    found = TableModel(logits).beam(
+        range(len(limits)), max_lengths=limits, length_penalty=alpha, **options
+    )
     for sentence, (hypotheses, limit) in enumerate(zip(found, limits, strict=True)):
-        assert_equal(
-            hypotheses,
-            plain_beam(logits, sentence, beam=beam, limit=limit, n_best=n_best, alpha=alpha),
-        )
+        expected = plain_beam(logits, sentence, limit=limit, alpha=alpha, **options)
+        assert_equal(hypotheses, expected)
 
 
 @given(tables, seeds, vocabularies, limits, alphas, st.integers(1, 5), st.data())

@@ -17,7 +17,9 @@ def test_the_best_are_those_of_a_stable_sort(columns, count, spread):
     allowed[3] = False
     allowed[3, 69] = True
     ids = torch.arange(columns) * 2
-    for mask in (None, allowed):
+    few_hidden = torch.ones(1, columns, dtype=torch.bool)
+    few_hidden[0, logits[0].argmax()] = False
+    for mask in (None, allowed, allowed[:1], few_hidden):
         found = best_continuations(logits, count=count, forbidden=[4, 5], ids=ids, allowed=mask)
         expected = logits.double().log_softmax(1)
         expected[:, 2] = float("-inf")

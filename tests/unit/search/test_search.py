@@ -97,6 +97,16 @@ def test_search_stops_as_soon_as_no_better_hypothesis_can_follow():
     assert steps == [1, 2]
 
 
+def test_search_stops_after_as_many_finished_hypotheses_as_it_is_asked_to():
+    table = {i: [0.0, 0.1, 0.5, 0.4] for i in range(4)}  # longer ones score higher
+    options = {"rows": 1, "beam": 3, "max_lengths": [8], "length_penalty": 3.0, **OPTIONS}
+    ((exact,),) = beam_search(bigrams(table), Rows(1), **options)
+    ((stopped,),) = beam_search(bigrams(table), Rows(1), stop_after=1, **options)
+    assert len(exact.ids) == 8 and len(stopped.ids) == 1
+    with pytest.raises(ValueError, match="stop_after is -1"):
+        beam_search(bigrams(table), Rows(1), stop_after=-1, **options)
+
+
 def test_a_hypothesis_without_eos_is_cut_at_its_maximum_length():
     table = {i: [0.0, 0.0, 0.75, 0.25] for i in range(4)}
     (greedy,) = greedy_search(bigrams(table), Rows(1), rows=1, max_lengths=[3], **OPTIONS)
