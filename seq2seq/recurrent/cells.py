@@ -21,6 +21,8 @@ from seq2seq.kernels.dropout import uniform_rows
 from seq2seq.kernels.products import linear
 from seq2seq.kernels.tanh import tanh
 
+_FEWEST_ROWS = 16  # whose equal ones are worth finding
+
 
 @dataclass(frozen=True, slots=True)
 class EqualRows:
@@ -34,9 +36,9 @@ class EqualRows:
 
     @classmethod
     def of(cls, rows: Tensor) -> "EqualRows | None":
-        """Those of a selection of rows [B]; None where all differ, and on a GPU, for which the
-        products that this saves are too small."""
-        if rows.is_cuda:
+        """Those of a selection of rows [B]; None where all differ, and where they are few or on a
+        GPU: the products that this saves take no more time there than what it adds."""
+        if rows.is_cuda or len(rows) < _FEWEST_ROWS:
             return None
         different, groups = torch.unique(rows, return_inverse=True)
         if len(different) == len(rows):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _FEW = 4  # ids that are hidden after the best were found, not before
 _BLOCK = 64  # columns of which only the largest is compared at first
+_MANY = 2**17  # logits of a step for which this is faster
 
 
 class Continuations(NamedTuple):
@@ -42,7 +43,8 @@ def best_continuations(
     A row whose logits are no distribution (NaN, infinity, no mass at all) gets NaN.
     """
     if ids is not None:
-        forbidden = [each for each in forbidden if bool((ids == each).any())]
+        least = int(ids[0])
+        forbidden = [each for each in forbidden if each >= least]
     if allowed is not None and len(allowed) == 1:  # for all rows: to hide a few ids needs no mask
         hidden = (~allowed[0]).nonzero().squeeze(1)
         if len(hidden) <= _FEW:
@@ -111,7 +113,7 @@ def _topk(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     the last block.
     """
     blocks = logits.shape[1] // _BLOCK
-    if logits.is_cuda or blocks < 2 * count:
+    if logits.is_cuda or blocks < 2 * count or logits.numel() < _MANY:
         return logits.topk(count, dim=1)
     inside = logits[:, : blocks * _BLOCK].reshape(len(logits), blocks, _BLOCK)  # [R, N, 64]
     chosen = inside.amax(2).topk(count, dim=1).indices  # [R, C] blocks

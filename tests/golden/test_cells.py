@@ -167,14 +167,15 @@ def test_a_state_of_zeros_is_as_wide_as_the_layer(kind):
 
 def test_what_depends_on_equal_rows_is_computed_once():
     inputs, computed = drawn(6, 3, seed=0), []
-    rows = torch.tensor([4, 1, 4, 4, 1, 5])
+    rows = torch.tensor([4, 1, 4, 4, 1, 5] * 3)
     equal = EqualRows.of(rows)
     found = equal.once(lambda each: computed.append(each) or 2 * each, inputs[rows])
     assert torch.equal(found, 2 * inputs[rows])
     assert [sorted(each[:, 0].tolist()) for each in computed] == [
         sorted(inputs[[1, 4, 5], 0].tolist())
     ]
-    assert EqualRows.of(torch.tensor([2, 0, 1])) is None
+    assert EqualRows.of(torch.arange(40).flip(0)) is None
+    assert EqualRows.of(torch.tensor([2, 0, 2])) is None  # too few
 
 
 @every_cell

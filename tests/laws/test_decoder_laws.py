@@ -29,6 +29,7 @@ from seq2seq.batch import BOS, EOS, PAD
 from seq2seq.config import ModelConfig, SearchConfig
 from seq2seq.decoders.contract import UnrollOutput
 from seq2seq.model import EncoderDecoder
+from seq2seq.recurrent import cells as recurrent_cells
 from seq2seq.training.losses import batch_loss
 
 every_kind = pytest.mark.parametrize("kind", [*PLAIN, *ORDER_AND_SCORE], ids=str)
@@ -44,6 +45,13 @@ pair_lists = st.lists(st.tuples(sentences, sentences), min_size=1, max_size=4)
 TYPES = {torch.float32: 1e-6, torch.float64: 1e-12}  # how far rounding alone may lead
 types = st.sampled_from(list(TYPES))
 NORMALISED = 100  # how far layer normalisation, a division by a spread, may stretch rounding
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_rows_may_be_equal():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent_cells, "_FEWEST_ROWS", 0)
+        yield
 
 
 @torch.no_grad()
