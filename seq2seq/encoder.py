@@ -120,8 +120,7 @@ class Encoder(nn.Module):
         embedded = self._embed(ids if order is None else ids.gather(1, order), encoded)
         states, final_states = self._encode_layers(embedded, encoded)
         if order is not None:
-            states = states.take_along_dim(order.unsqueeze(-1), dim=1)  # [B, S, M]
-            embedded = embedded.take_along_dim(order.unsqueeze(-1), dim=1)
+            states, embedded = reordered(states, order), reordered(embedded, order)
         counts = (encoded + self.stride - 1) // self.stride  # [B], how many states
         mask = length_mask(counts, states.shape[1])  # [B, S']
         states = self._refine(states, mask)
@@ -193,9 +192,9 @@ class DirectionalLayer(nn.Module):
         forwards, *backwards = cast(list[RecurrentLayer], list(self.directions))
         states, final_state = forwards.encode(inputs, lengths)
         for layer in backwards:
-            index = reversal_index(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
-            reversed_states, other = layer.encode(inputs.take_along_dim(index, dim=1), lengths)
-            others = reversed_states.take_along_dim(index, dim=1)  # [B, S, H]
+            index = reversal_index(lengths, inputs.shape[1])  # [B, S]
+            reversed_states, other = layer.encode(reordered(inputs, index), lengths)
+            others = reordered(reversed_states, index)  # [B, S, H]
             states = torch.cat([states, others], dim=-1)  # [B, S, M]
             final_state = _joined([final_state, other])
         nonpad = length_mask(lengths, states.shape[1])
@@ -218,6 +217,17 @@ def word_reversal_index(lengths: Tensor, width: int) -> Tensor:
     lengths [B], EOS included -> [B, width]
     """
     return reversal_index(lengths - 1, width)
+
+
+def reordered(inputs: Tensor, order: Tensor) -> Tensor:
+    """The positions of each sentence in another order. inputs [B, S, I], order [B, S]
+
+    `take_along_dim` moves single numbers, not rows of them, and took 30 times as long on a CPU.
+    """
+    sentences, width = order.shape
+    starts = width * torch.arange(sentences, device=order.device).unsqueeze(1)  # [B, 1]
+    rows = inputs.flatten(0, 1).index_select(0, (starts + order).flatten())
+    return rows.view_as(inputs)
 
 
 def join_pairs(states: Tensor) -> Tensor:
