@@ -30,6 +30,7 @@ from cli.runs.joining import ANSWER_SECONDS
 from cli.runs.launching import LOST_RANK, rank_environments
 
 TIMEOUT = 2  # seconds of training.rank_timeout where a rank is stopped
+COMPARED = 30  # updates whose losses are compared with those of one process
 SAME_LOSS = 1e-5  # per token; rounding grows from 1e-7 with every update
 LONGEST = 60.0  # seconds in which ranks must end
 
@@ -162,7 +163,10 @@ def stop_rank(attempt: RankAttempt, rng: random.Random, whole: float) -> list[st
 
 
 def loss_difference(first: Path, second: Path) -> float:
-    """The largest difference of the objective of an update between two runs."""
+    """The largest difference of the objective between two runs, over the first updates.
+
+    Later, scores that rounding has changed may change the learning rate or end a training.
+    """
     ours, theirs = (
         [
             json.loads(line)["smoothed_nats_per_token"]
@@ -171,7 +175,8 @@ def loss_difference(first: Path, second: Path) -> float:
         ]
         for run in (first, second)
     )
-    return float(max(abs(a - b) for a, b in zip(ours, theirs, strict=True)))
+    pairs = zip(ours[:COMPARED], theirs[:COMPARED], strict=True)
+    return float(max(abs(a - b) for a, b in pairs))
 
 
 if __name__ == "__main__":
