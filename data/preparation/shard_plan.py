@@ -23,6 +23,7 @@ from data.preparation.request import PreparationRequest
 from data.store_description import StrictModel
 from data.token_store import TokenizedSplit, open_split
 from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.system.figures import plural
 from seq2seq.system.files import read_json, sha256_of, write_json
 
 PLAN, RECORD = "plan.json", "shard.json"
@@ -268,10 +269,10 @@ class ShardPlan:
             if self.path_of(shard).with_name(f"{shard.folder}.partial").exists()
         ]
         numbers = _listed([str(shard.number) for shard in missing])
-        unfinished = f" ({_listed(begun)} begun, but not finished)" if begun else ""
+        unfinished = f" (begun, but not finished: {_listed(begun)})" if begun else ""
         raise ConfigError(
-            f"of the {self.count} shards of {self.store} {len(missing)} are missing: "
-            f"{numbers}{unfinished}",
+            f"{len(missing)} of the {self.count} shards of {self.store} "
+            f"{plural(len(missing), 'is', 'are')} missing: {numbers}{unfinished}",
             hint=f"run the same command with --shard {missing[0]} for each of them",
         )
 
