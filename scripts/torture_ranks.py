@@ -21,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torture import FANCY, PLAIN, Attempt, prepare_store, results_of, warm_up
@@ -133,10 +133,12 @@ def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
             if expected.get(name) != found.get(name)
         ]
     for number in range(arguments.stops):
-        stopped = start(
-            folder / f"stopped-{number}", arguments.ranks, f"--set=training.rank_timeout={TIMEOUT}"
-        )
-        problems += stop_rank(stopped, rng, whole)
+
+        def start_another(trial: int, number: int = number) -> RankAttempt:
+            run = folder / f"stopped-{number}-{trial}"
+            return start(run, arguments.ranks, f"--set=training.rank_timeout={TIMEOUT}")
+
+        problems += stop_rank(start_another, rng, whole)
     print(
         f"{kills} kills, {trainings} trainings in {attempts} attempts, {arguments.stops} stops, "
         f"losses within {difference:.1e} of one process, {time.monotonic() - began:.0f} s"
@@ -144,9 +146,19 @@ def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
     return problems
 
 
-def stop_rank(attempt: RankAttempt, rng: random.Random, whole: float) -> list[str]:
-    """Stop a random rank in the middle; what did not hold, in words."""
-    attempt.run_for(0.6 * whole)
+def stop_rank(start: Callable[[int], RankAttempt], rng: random.Random, whole: float) -> list[str]:
+    """Stop a random rank in the middle; what did not hold, in words.
+
+    Another training is begun, and stopped earlier, where one ended before that.
+    """
+    for trial in range(5):
+        attempt = start(trial)
+        attempt.run_for(0.6 * whole / 2**trial)
+        if {*attempt.codes()} == {None}:
+            break
+        attempt.end()
+    else:
+        return ["no training ran for long enough to be stopped"]
     victim = rng.randrange(len(attempt.ranks))
     os.kill(attempt.ranks[victim].pid, signal.SIGSTOP)
     until = time.monotonic() + TIMEOUT + 3 * ANSWER_SECONDS
