@@ -13,17 +13,21 @@ where it was; what is in `work/results.jsonl` is not done again. `--updates 5` t
 
 import argparse
 import json
+import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import torch
 from installed import run_program
 from results import read_results, write_page
 
+from cli.commands.doctor.machine import processor
 from cli.runs.learnt_links import eflomal_version, learn_links
 from cli.runs.output import write_lines
 from cli.runs.word_links import measure
@@ -284,6 +288,9 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield "and writes the references (forced decoding); guided models learn the links of training"
     yield "text: in Luong's order a head of its own learns those of a step's input, in Bahdanau's"
     yield "all attention learns those of its output. `scripts/alignment_table.py` makes this page."
+    yield ""
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, Python {platform.python_version()},"
+    yield f"torch {torch.__version__}."
     yield ""
     yield "## eflomal"
     yield ""
