@@ -13,21 +13,16 @@ where it was; what is in `work/results.jsonl` is not done again. `--updates 5` t
 
 import argparse
 import json
-import platform
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-import torch
-from installed import run_program
-from results import read_results, write_page
+from installed import add_limit_arguments, limit_of_training, run_program, train_to_the_end
+from results import made_on, read_results, record, write_page
 
-from cli.commands.doctor.machine import processor
 from cli.runs.learnt_links import eflomal_version, learn_links
 from cli.runs.output import write_lines
 from cli.runs.word_links import measure
@@ -101,18 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path, help="the folder of `seq2seq corpus get greek-nt`")
     parser.add_argument("work", type=Path, help="a folder for links, stores, runs and results")
-    parser.add_argument("--minutes", type=float, default=25.0, help="of each training")
-    parser.add_argument("--updates", type=int, help="of each training, in place of minutes")
+    add_limit_arguments(parser, minutes=25.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--only", default="", help="models with this text in their names")
     parser.add_argument("--output", type=Path, help="a Markdown file; default: standard output")
     asked = parser.parse_args(arguments)
-    limit = f"--minutes={asked.minutes:g}"
-    if asked.updates:
-        limit = f"--set=training.updates={asked.updates}"
     settings = (f"--set={setting}" for setting in asked.settings)
-    work = Work(asked.corpus, asked.work, (limit, *settings), asked.threads)
+    work = Work(asked.corpus, asked.work, (limit_of_training(asked), *settings), asked.threads)
     work.folder.mkdir(parents=True, exist_ok=True)
     write_links_of_people(work)
     available = write_links_of_eflomal(work)
@@ -126,24 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for model in models:
         if asked.only in model.name:
             train_model(work, model)
-            record(work, {"model": asdict(model)}, partial(measured, work, model))
+            record(work.results, {"model": asdict(model)}, partial(measured, work, model))
     for model in models:
         both = (model, model.reverse)
         trained = all((work.folder / each.name / "report.txt").exists() for each in both)
         if model.source == "grc" and trained:
-            record(work, {"both": asdict(model)}, partial(combined, work, model))
+            record(work.results, {"both": asdict(model)}, partial(combined, work, model))
         if model.guidance == "people" and (work.folder / model.name / "report.txt").exists():
-            record(work, {"trained_on": asdict(model)}, partial(aligned_as_trained, work, model))
+            record(
+                work.results,
+                {"trained_on": asdict(model)},
+                partial(aligned_as_trained, work, model),
+            )
     write_page(page(read_results(work.results), asked), asked.output)
-
-
-def record(work: Work, key: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
-    """Measure what has no result yet, and append it to the results."""
-    if any(key.items() <= result.items() for result in read_results(work.results)):
-        return
-    line = json.dumps(key | measure(), ensure_ascii=False)
-    with work.results.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
 
 
 def write_links_of_people(work: Work) -> None:
@@ -169,7 +155,7 @@ def write_links_of_eflomal(work: Work) -> bool:
         train, test = found[: len(splits[0])], found[len(splits[0]) :]
         united = (symmetrize(there, back, "grow-diag-final-and") for there, back in train)
         write_both_directions(work, "train", "eflomal", united)
-        record(work, {"eflomal": version}, lambda: {"aer": eflomal_quality(work, test)})
+        record(work.results, {"eflomal": version}, lambda: {"aer": eflomal_quality(work, test)})
     return True
 
 
@@ -209,18 +195,9 @@ def train_model(work: Work, model: Model) -> None:
              (("source", model.source), ("target", model.target))]  # fmt: skip
     given = work.links("train", model.source, model.target, links)
     run_program("preprocess", *texts, str(store), *valid, "--alignments", str(given))
-    run = work.folder / model.name
-    if (run / "report.txt").exists():
-        return
-    if (run / "checkpoints" / "last").exists():
-        run_program("train", str(store), str(run), "--resume", f"--threads={work.threads}")
-        return
-    shutil.rmtree(run, ignore_errors=True)
-    guided = [f"--set={setting}" for setting in guidance(model)]
-    run_program(
-        "train", str(store), str(run), "--attention", model.order, f"--threads={work.threads}",
-        *guided, *work.options,
-    )  # fmt: skip
+    settings = (f"--set={setting}" for setting in guidance(model))
+    options = ("--attention", model.order, *settings, *work.options)
+    train_to_the_end(store, work.folder / model.name, *options, threads=work.threads)
 
 
 def guidance(model: Model) -> tuple[str, ...]:
@@ -289,8 +266,7 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield "text: in Luong's order a head of its own learns those of a step's input, in Bahdanau's"
     yield "all attention learns those of its output. `scripts/alignment_table.py` makes this page."
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, Python {platform.python_version()},"
-    yield f"torch {torch.__version__}."
+    yield from made_on()
     yield ""
     yield "## eflomal"
     yield ""

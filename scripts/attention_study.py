@@ -10,19 +10,15 @@ test_2016_flickr.de.gz and the same of .en; `--updates 5` tries it quickly.
 """
 
 import argparse
-import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-import torch
-from installed import run_program
-from results import write_page
+from installed import add_limit_arguments, run_program
+from results import made_on, write_page
 
-from cli.commands.doctor.machine import processor
 from cli.runs.comparison.grid import read_grid
 from cli.runs.output import write_lines
 from data.corpus import read_lines
@@ -86,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path, help="a folder of Multi30k")
     parser.add_argument("work", type=Path, help="a folder for the store and the comparisons")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of each training")
-    parser.add_argument("--updates", type=int, help="of each training, in place of minutes")
+    add_limit_arguments(parser, minutes=4.0)
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a thread each")
     parser.add_argument("--only", nargs="*", default=[], help="studies, such as attention-heads")
     parser.add_argument("--output", type=Path, required=True, help="a Markdown file")
@@ -161,8 +156,7 @@ def page(work: Work, studies: Sequence[Study]) -> Iterator[str]:
     yield "tested against the first row ([compare.md](compare.md#the-table)). This page is made by"
     yield "`python scripts/attention_study.py`."
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, Python {platform.python_version()},"
-    yield f"torch {torch.__version__}."
+    yield from made_on()
     for study in studies:
         grid = read_grid(study.grid)
         yield from ("", f"## {grid.title.removeprefix('Attention: ').capitalize()}", "")

@@ -11,20 +11,16 @@ val.de.gz, test_2016_flickr.de.gz and the same of .en; `--updates 5` tries it qu
 
 import argparse
 import json
-import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
-from installed import run_program
-from results import read_results, write_page
-
-from cli.commands.doctor.machine import processor
+from installed import add_limit_arguments, limit_of_training, run_program, train_to_the_end
+from results import made_on, read_results, record, write_page
 
 DIRECTIONS = (("de", "en"), ("en", "de"))
 TEST = "test_2016_flickr"
@@ -109,21 +105,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path, help="a folder of Multi30k")
     parser.add_argument("work", type=Path, help="a folder for stores, runs and results")
-    parser.add_argument("--minutes", type=float, default=15.0, help="of each training")
-    parser.add_argument("--updates", type=int, help="of each training, in place of minutes")
+    add_limit_arguments(parser, minutes=15.0)
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a thread each")
     parser.add_argument("--output", type=Path, help="a Markdown file; default: standard output")
     asked = parser.parse_args(arguments)
-    limit = f"--minutes={asked.minutes:g}"
-    if asked.updates:
-        limit = f"--set=training.updates={asked.updates}"
-    work = Work(asked.corpus, asked.work, limit, asked.jobs)
+    work = Work(asked.corpus, asked.work, limit_of_training(asked), asked.jobs)
     work.folder.mkdir(parents=True, exist_ok=True)
     train_all(work)
     for source, target in DIRECTIONS:
         for system in SYSTEMS:
             for seed in system.seeds:
-                measure(work, system, Model(source, target, ORDERS[0], seed))
+                model = Model(source, target, ORDERS[0], seed)
+                key = {"system": system.name, "model": model.name}
+                record(work.results, key, partial(measured, work, system, model))
     write_page(page(work, read_results(work.results)), asked.output)
 
 
@@ -142,20 +136,12 @@ def train_all(work: Work) -> None:
 
 
 def train(work: Work, model: Model) -> None:
-    """To the end, from where an earlier call was interrupted."""
-    run = work.run(model)
-    if (run / "report.txt").exists():
-        return
-    again = ("--resume",) if (run / "checkpoints" / "last").exists() else ()
-    new = (f"--attention={model.order}", f"--seed={model.seed}", work.limit)
-    run_program("train", str(work.store(model)), str(run), "--threads=1", *(again or new))
+    options = (f"--attention={model.order}", f"--seed={model.seed}", work.limit)
+    train_to_the_end(work.store(model), work.run(model), *options)
 
 
-def measure(work: Work, system: System, model: Model) -> None:
-    """Translate and score the test set, and append the scores to the results."""
-    key = {"system": system.name, "model": model.name}
-    if any(key.items() <= result.items() for result in read_results(work.results)):
-        return
+def measured(work: Work, system: System, model: Model) -> dict[str, Any]:
+    """The scores of the test set."""
     options = list(system.options)
     for order, seed in system.beside:
         options.append(f"--with={work.run(Model(model.source, model.target, order, seed))}")
@@ -164,9 +150,7 @@ def measure(work: Work, system: System, model: Model) -> None:
     texts = work.texts(TEST, model.source, model.target)
     found = json.loads(run_program("evaluate", str(work.run(model)), *texts, "--json", *options))
     scores = {name: found[name]["score"] for name in ("bleu", "chrf")}
-    line = json.dumps({**key, "direction": f"{model.source}-{model.target}", **scores})
-    with work.results.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    return {"direction": f"{model.source}-{model.target}", **scores}
 
 
 def rescoring(work: Work, model: Model) -> list[str]:
@@ -192,8 +176,7 @@ def page(work: Work, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"deviation over seeds {', '.join(map(str, SEEDS))}, or one ensemble. Rescoring's weights"
     yield "are tuned on the validation set. `python scripts/search_quality.py` makes this page."
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, Python {platform.python_version()},"
-    yield f"torch {torch.__version__}."
+    yield from made_on()
     yield ""
     names = [f"{source}-{target}" for source, target in DIRECTIONS]
     yield f"| search | {' | '.join(f'{name} BLEU | {name} chrF' for name in names)} |"

@@ -37,7 +37,7 @@ def test_a_result_is_measured_once(tmp_path):
         return {"aer": len(calls)}
 
     for model in (MODEL, MODEL, MODEL | {"order": "bahdanau"}):
-        alignment_table.record(work, {"model": model}, measure)
+        alignment_table.record(work.results, {"model": model}, measure)
     assert len(calls) == 2 and len(work.results.read_text().splitlines()) == 2
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import installed
 import pytest
 import search_quality
 
@@ -19,7 +20,8 @@ def commands(monkeypatch):
             | {"reverse_weight": 0.25, "length_reward": 0.75}
         )
 
-    monkeypatch.setattr(search_quality, "run_program", record)
+    for module in (search_quality, installed):
+        monkeypatch.setattr(module, "run_program", record)
     return recorded
 
 
