@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.token_store import TokenizedSplit, TokenStore
+from data.token_store import TokenizedSplit, TokenStore, memory_map
 from seq2seq.batch import AttentionTargets, BatchPosition
-from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.errors import ConfigError
 
 WORDS, LINKS, OFFSETS = "train.words", "train.links", "train.link_offsets"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -44,21 +44,15 @@ class StoredLinks:
                 hint="give them where the store is made: preprocess ... --alignments FILE",
             )
         train = store.split("train")
-        words = _read(store.path / WORDS, len(train.ids))
-        offsets = _read(store.path / OFFSETS, len(train) + 1)
-        links = _read(store.path / LINKS, 2 * store.links["links"])
+        counts = {WORDS: len(train.ids), LINKS: 2 * store.links["links"], OFFSETS: len(train) + 1}
+        words, links, offsets = (
+            memory_map(store.path / name, _DTYPES[name], count) for name, count in counts.items()
+        )
         return cls(words, links.reshape(-1, 2), offsets)
 
     def of(self, pair: int) -> npt.NDArray[np.int32]:
         """The links of a pair. [l, 2]"""
         return self.links[self.offsets[pair] : self.offsets[pair + 1]]
-
-
-def _read(path: Path, count: int) -> Any:
-    dtype = _DTYPES[path.name]
-    if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
-        raise CorpusError(f"{path} is damaged: its size is wrong", hint="preprocess again")
-    return np.memmap(path, dtype=dtype, mode="r", shape=(count,)) if count else np.empty(0, dtype)
 
 
 def write_arrays(folder: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:

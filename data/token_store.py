@@ -236,13 +236,14 @@ def open_split(
 ) -> TokenizedSplit:
     """The split whose files are in a folder; raises CorpusError where their sizes are others."""
     return TokenizedSplit(
-        _memory_map(folder / f"{name}.ids", dtype, tokens),
-        _memory_map(folder / f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
-        _memory_map(folder / f"{name}.lines", np.dtype(np.int64), pairs),
+        memory_map(folder / f"{name}.ids", dtype, tokens),
+        memory_map(folder / f"{name}.offsets", np.dtype(np.int64), 2 * pairs + 1),
+        memory_map(folder / f"{name}.lines", np.dtype(np.int64), pairs),
     )
 
 
-def _memory_map(path: Path, dtype: np.dtype[Any], count: int) -> Any:
+def memory_map(path: Path, dtype: np.dtype[Any], count: int) -> Any:
+    """A file of numbers, read when they are used; raises CorpusError where its size is another."""
     if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
         raise CorpusError(f"{path} is damaged: its size is wrong", hint="preprocess again")
     if count == 0:
