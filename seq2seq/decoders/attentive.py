@@ -10,9 +10,15 @@ from torch import Tensor, nn
 from seq2seq.attention.attention import MemoryAttention, ProjectedMemory
 from seq2seq.attention.coverage import Coverage
 from seq2seq.attention.masks import AttentionMask
-from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
+from seq2seq.decoders.contract import (
+    DecoderParts,
+    DecoderState,
+    Memory,
+    StepOutput,
+    UnrollOutput,
+    project_ids,
+)
 from seq2seq.kernels.dropout import Dropout
-from seq2seq.kernels.products import function_of_ids
 from seq2seq.recurrent.cells import Cell, CellStack, CellState
 from seq2seq.recurrent.stack import RecurrentStack
 
@@ -162,14 +168,9 @@ class AttentiveStep(ABC):
         )
 
     def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
-        decoder, cell = self.decoder, self.lowest_cell
+        decoder = self.decoder
         embedded = decoder.embed(previous_ids)  # [R, E]
-        projected = function_of_ids(
-            decoder,
-            lambda ids: cell.project(decoder.embed(ids)),
-            previous_ids,
-            vocabulary=decoder.embedding.num_embeddings,
-        )  # [R, G]
+        projected = project_ids(decoder, self.lowest_cell, previous_ids)  # [R, G]
         result = self.advance(projected, state)
         context, weights, _ = result.attended
         readout = decoder.readout(

@@ -9,7 +9,8 @@ from seq2seq.attention.attention import ProjectedMemory
 from seq2seq.attention.self_attention import SelfAttention
 from seq2seq.decoders.readout import Readout
 from seq2seq.kernels.dropout import NO_DROPOUT, DropoutRates
-from seq2seq.recurrent.cells import CellState, EqualRows
+from seq2seq.kernels.products import function_of_ids
+from seq2seq.recurrent.cells import Cell, CellState, EqualRows
 from seq2seq.recurrent.stack import Bridge
 
 
@@ -61,6 +62,29 @@ class DecoderState:
 
 def _rows(tensor: Tensor | None, rows: Tensor) -> Tensor | None:
     return None if tensor is None else tensor.index_select(0, rows)
+
+
+class EmbeddingDecoder(Protocol):
+    """A decoder whose input is the embedding of the previous id."""
+
+    embedding: nn.Embedding
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [B, ...] -> [B, ..., E]"""
+        ...
+
+
+def project_ids(decoder: EmbeddingDecoder, lowest: Cell, ids: Tensor) -> Tensor:
+    """The part of the gates of the lowest cell that depends on the previous id alone, in a step.
+
+    It is kept for later steps where search does so. ids [R] -> [R, G]
+    """
+    return function_of_ids(
+        decoder,
+        lambda each: lowest.project(decoder.embed(each)),
+        ids,
+        vocabulary=decoder.embedding.num_embeddings,
+    )
 
 
 class UnrollOutput(NamedTuple):

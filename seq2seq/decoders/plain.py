@@ -5,8 +5,14 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from seq2seq.decoders.contract import DecoderParts, DecoderState, Memory, StepOutput, UnrollOutput
-from seq2seq.kernels.products import function_of_ids
+from seq2seq.decoders.contract import (
+    DecoderParts,
+    DecoderState,
+    Memory,
+    StepOutput,
+    UnrollOutput,
+    project_ids,
+)
 from seq2seq.recurrent.cells import CellStack
 from seq2seq.recurrent.stack import RecurrentStack
 
@@ -76,16 +82,10 @@ class PlainStep:
 
     def step(self, previous_ids: Tensor, state: DecoderState) -> StepOutput:
         decoder, summary, past = self.decoder, self.memory.summary, state.past
-        cells = self.cells
         embedded = decoder.embed(previous_ids)  # [R, E]
         summary = summary.repeat_interleave(len(embedded) // len(summary), dim=0)  # [R, Z]
-        projected = function_of_ids(
-            decoder,
-            lambda ids: cells.project(decoder.embed(ids)),
-            previous_ids,
-            vocabulary=decoder.embedding.num_embeddings,
-        )  # [R, G]
-        layers, output = cells.step(projected, state.layers, decoder.extra_input(summary))
+        projected = project_ids(decoder, self.cells.cells[0], previous_ids)  # [R, G]
+        layers, output = self.cells.step(projected, state.layers, decoder.extra_input(summary))
         if decoder.self_attention is not None:
             output, past = decoder.self_attention.step(output, past)
         readout = decoder.dropout(decoder.readout(output, summary, embedded))  # [R, O]
