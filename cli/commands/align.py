@@ -138,7 +138,7 @@ def align(
     shown, and with --statistics the attention; with --gold and --with-reverse, words are what
     stands between spaces. For a model without attention, gradient saliency is drawn.
     """
-    from cli.runs import config, directory, translator, views
+    from cli.runs import config, translator, views
     from cli.terminal import alignments, attention_statistics, pictures, word_links
 
     selection = views.Selection(views.parse_head(head), layer, pieces=pieces)
@@ -184,12 +184,12 @@ def align(
     if not links:
         shown.draw(model, source, target, load)
         return
-    chosen = selection.for_run(directory.RunDirectory.open(run).config)
+    chosen = selection.for_run(model.run_config)
     model.require_attention(chosen.search_head)
     if asked.reference is not None or asked.with_reverse is not None:
         word_links.link_words(asked, model, run, source, target)
         return
-    rows = asked.fixed_shift(run, note)
+    rows = asked.fixed_shift(model, note)
     if statistics:
         attention_statistics.report_statistics(
             model,

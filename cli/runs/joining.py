@@ -44,7 +44,7 @@ class ReportedElsewhere(Exception):  # noqa: N818 - nothing more to report
 
 
 def launched_size() -> int:
-    """Of how many ranks this process is one; 1 for a process that was started alone."""
+    """How many ranks were started together with this process; 1 if it was started alone."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cli.runs.config import RunConfig
+from cli.runs.joining import launched_size
 from data.source_statistics import SourceStatistics
 from data.store_description import OutputPieces, StrictModel
 from data.token_store import TokenStore
@@ -129,8 +130,8 @@ def new_provenance(
 def _launch() -> dict[str, Any]:
     """How many processes train the run, and the name of the torchrun that started them."""
     found: dict[str, Any] = {}
-    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        found["processes"] = processes
+    if launched_size() > 1:
+        found["processes"] = launched_size()
     if run_id := os.environ.get("TORCHELASTIC_RUN_ID"):
         found["torchrun_id"] = run_id
     return found

@@ -38,6 +38,9 @@ class FixedThreads:
         return None
 
 
+FIXED_THREADS = FixedThreads()
+
+
 class SharedCores:
     """Lowers the number of threads while other programs use cores, and raises it again.
 
@@ -99,7 +102,7 @@ def threads_of_training(threads: int | None, device: str) -> Threads:
     """The number that was given stays; without one, training on a CPU shares the cores."""
     if threads is None and device == "cpu" and torch.get_num_threads() > 1:
         return SharedCores()
-    return FixedThreads()
+    return FIXED_THREADS
 
 
 def seconds_used() -> float:

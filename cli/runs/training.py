@@ -12,7 +12,7 @@ from cli.runs.interruption import Interrupted, raise_if_any, stop_requests
 from cli.runs.progress import EpochForecast, Reporter, Reporters
 from cli.runs.recorder import Follower, Recorder, TrainingObjects
 from cli.runs.resumption import record_processes
-from cli.runs.shared_cores import FixedThreads, Threads
+from cli.runs.shared_cores import FIXED_THREADS, Threads
 from cli.runs.tracking import trackers
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
@@ -60,7 +60,7 @@ def train_run(
     warnings: Sequence[str] = (),
     ends_after: Callable[[Validation], str | None] = lambda event: None,
     ranks: Ranks = ONE_RANK,
-    threads: Threads | None = None,
+    threads: Threads = FIXED_THREADS,
 ) -> Outcome:
     """Train a run to its end, from its last checkpoint or from the start.
 
@@ -97,10 +97,9 @@ def _train(
     ranks: Ranks,
     warnings: Sequence[str] = (),
     ends_after: Callable[[Validation], str | None] = lambda event: None,
-    threads: Threads | None = None,
+    threads: Threads = FIXED_THREADS,
 ) -> Outcome:
     config = run.config.training
-    threads = threads or FixedThreads()
     objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)

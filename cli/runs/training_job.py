@@ -15,6 +15,7 @@ from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.device import choose_device
 from cli.runs.directory import CONFIG, RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
+from cli.runs.joining import launched_size
 from cli.runs.launching import PARENT
 from cli.runs.preset import preset_names, read_preset
 from cli.runs.resumption import (
@@ -65,7 +66,7 @@ class TrainingJob:
             raise
 
     def _how_to_resume(self, saved: str) -> str:
-        ranks = ("--processes", os.environ["WORLD_SIZE"]) if PARENT in os.environ else ()
+        ranks = ("--processes", launched_size()) if PARENT in os.environ else ()
         again = command("train", self.store.path, self.run.path, "--resume", *ranks)
         return f"interrupted; {saved} saved. Go on with: {again}"
 

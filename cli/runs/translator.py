@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from cli.runs.config import build_section, ignore
+from cli.runs.config import RunConfig, build_section, ignore
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
@@ -250,6 +250,12 @@ class Translator:
     def name(self) -> str:
         """The last part of the path that it was loaded from."""
         return Path(self.origin.path).resolve().name if self.origin else "model"
+
+    @cached_property
+    def run_config(self) -> RunConfig:
+        """The settings of the run that it was loaded from."""
+        assert self.origin is not None, "only of a loaded translator"
+        return RunDirectory.open(Path(self.origin.path)).config
 
     @property
     def device(self) -> str:

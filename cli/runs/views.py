@@ -3,11 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from cli.runs.config import RunConfig
-from cli.runs.directory import RunDirectory
 from cli.runs.translation import Candidate, Translation
 from cli.runs.translator import Translator
 from cli.runs.word_links import guided_shift
@@ -46,7 +44,7 @@ class Selection:
     shift: int = 0  # of attention, see `shift_rows`
 
     def for_run(self, config: RunConfig) -> "Selection":
-        """The same with the head that guided alignment taught in this run, if that is asked for."""
+        """The selection with the head that guided alignment taught in a run, if it is asked for."""
         if self.head != "guided":
             return self
         training = config.training
@@ -84,7 +82,7 @@ def guided_selection(translator: Translator, selection: Selection) -> Selection:
     """The head, if that is asked for, and the shift that guided alignment taught a loaded model."""
     if translator.origin is None:
         return selection
-    config = RunDirectory.open(Path(translator.origin.path)).config
+    config = translator.run_config
     return replace(selection.for_run(config), shift=guided_shift(config).rows)
 
 

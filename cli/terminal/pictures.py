@@ -63,7 +63,7 @@ class PictureRequest:
     layout: Layout
     compare: Sequence[Path]
     history: bool
-    shift: Callable[[Path, Callable[[str], None]], int]  # that of a run, which is noted
+    shift: Callable[[Translator, Callable[[str], None]], int]  # that of a run, which is noted
     form: str  # a value of --format; the others than table, html, svg and png are not drawn
     output: Path | None  # None: standard output
     overwrite: bool
@@ -152,23 +152,22 @@ class PictureRequest:
         note(f"written to {self.output}")
 
     def _shown(self, model: Translator, load: Callable[[Path, str], Translator]) -> list[ShownRun]:
-        def shown(name: str, path: Path, translator: Translator) -> ShownRun:
-            selection = self.selection.for_run(RunDirectory.open(path).config)
-            shift = self.shift(path, note) if translator.has_attention else 0
+        def shown(name: str, translator: Translator) -> ShownRun:
+            selection = self.selection.for_run(translator.run_config)
+            shift = self.shift(translator, note) if translator.has_attention else 0
             return ShownRun(name, translator, replace(selection, shift=shift))
 
         if self.history:
             checkpoints = RunDirectory.open(self.run).checkpoint_names
             return [
-                shown(f"update {update:,}", self.run, load(self.run, name))
-                for update, name in checkpoints
+                shown(f"update {update:,}", load(self.run, name)) for update, name in checkpoints
             ]
         if not self.compare:
-            return [shown("", self.run, model)]
+            return [shown("", model)]
         paths = [self.run, *self.compare]
         names = _short_names(paths)
         models = [model, *(load(path, "best") for path in self.compare)]
-        return [shown(*each) for each in zip(names, paths, models, strict=True)]
+        return [shown(*each) for each in zip(names, models, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -100,29 +100,28 @@ class LinkRequest:
                 hint="write them with --format pharaoh, or measure them with --gold",
             )
 
-    def linker(self, model: Translator, run: Path) -> Linker:
-        """Links words by the head that is selected in this run."""
-        head = self.selection.for_run(RunDirectory.open(run).config).search_head
+    def linker(self, model: Translator) -> Linker:
+        """Links words by the head that is selected in the model's run."""
+        head = self.selection.for_run(model.run_config).search_head
         return Linker(translator=model, head=head, threshold=self.threshold)
 
-    def fixed_shift(self, run: Path, note: Callable[[str], None]) -> int:
+    def fixed_shift(self, model: Translator, note: Callable[[str], None]) -> int:
         """The shift of a run; it is noted, unless it is given, or 0 without being asked for."""
         if isinstance(self.shift, int):
             return self.shift
-        config = RunDirectory.open(run).config
+        config = model.run_config
         found = guided_shift(config) if self.shift == "guided" else known_shift(config)
         if found.rows or self.shift == "auto":
             note(f"shift {describe_shift(found)}")
         return found.rows
 
-    def shift_for(self, run: Path) -> Shift | None:
+    def shift_for(self, model: Translator) -> Shift | None:
         """None where the links of people choose it."""
         if isinstance(self.shift, int):
             return Shift(self.shift, "as it was given")
-        config = RunDirectory.open(run).config
         if self.shift == "guided":
-            return guided_shift(config)
-        return None if self.reference is not None else known_shift(config)
+            return guided_shift(model.run_config)
+        return None if self.reference is not None else known_shift(model.run_config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +159,7 @@ def link_words(
     asked: LinkRequest, model: Translator, run: Path, source: Path, target: Path | None
 ) -> None:
     """Measure links against those of people, or write those of two directions."""
-    forward = Direction(
-        linker=asked.linker(model, run),
-        shift=asked.shift_for(run),
-    )
+    forward = Direction(linker=asked.linker(model), shift=asked.shift_for(model))
     directions = [forward]
     if asked.with_reverse is not None:
         directions.append(_reverse_direction(asked, model, run, asked.with_reverse))
@@ -188,8 +184,8 @@ def _reverse_direction(
     other = Translator.load(reverse, device=model.device)
     other.require_attention()
     return Direction(
-        linker=replace(asked.linker(other, reverse), backward=True),
-        shift=asked.shift_for(reverse),
+        linker=replace(asked.linker(other), backward=True),
+        shift=asked.shift_for(other),
     )
 
 
