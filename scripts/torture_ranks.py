@@ -26,13 +26,16 @@ from pathlib import Path
 
 from torture import FANCY, PLAIN, Attempt, prepare_store, results_of, warm_up
 
+from cli.runs import joining
 from cli.runs.joining import ANSWER_SECONDS
 from cli.runs.launching import LOST_RANK, rank_environments
 
 TIMEOUT = 2  # seconds of training.rank_timeout where a rank is stopped
 COMPARED = 30  # updates whose losses are compared with those of one process
 SAME_LOSS = 1e-5  # per token; rounding grows from 1e-7 with every update
-LONGEST = 60.0  # seconds in which ranks must end
+JOINING = 30  # seconds in which all ranks must have started
+CONNECTED = 20  # seconds of training.rank_timeout where a rank is killed
+LONGEST = 60.0  # seconds in which ranks must end: longer than both together
 
 
 class RankAttempt:
@@ -76,6 +79,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="torture-ranks-"))
     warm_up()
+    joining.JOIN_SECONDS = JOINING  # one that is killed before it has joined is waited for so long
     try:
         problems = torture(folder, arguments)
     finally:
@@ -91,7 +95,7 @@ def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
     settings = PLAIN | (FANCY if arguments.fancy else {}) | {"training.updates": arguments.updates}
     options = ["--recipe", "tiny", "--threads", "1", "--device", "cpu"]
     options += [f"--set={name}={value}" for name, value in settings.items()]
-    options += ["--set=training.precision=float32"]
+    options += ["--set=training.precision=float32", f"--set=training.rank_timeout={CONNECTED}"]
     alone, reference = folder / "alone", folder / "reference"
 
     def start(run: Path, ranks: int = arguments.ranks, *extra: str) -> RankAttempt:
