@@ -18,6 +18,7 @@ from seq2seq.decoders.attentive import AttentionParts
 from seq2seq.decoders.bahdanau import BahdanauDecoder
 from seq2seq.decoders.conditional import ConditionalDecoder
 from seq2seq.decoders.contract import Decoder, DecoderParts
+from seq2seq.decoders.lexical import LexicalModel
 from seq2seq.decoders.luong import LuongDecoder
 from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.decoders.readout import Readout
@@ -88,6 +89,7 @@ def build_model(
         tied=None if config.tie_embeddings == "none" else target_embedding,
         bias=config.output_bias,
         output_ids=output_ids,
+        lexical_size=config.embedding_size if config.lexical_model else 0,
     )
     return EncoderDecoder(
         encoder=encoder,
@@ -122,6 +124,7 @@ def _build_encoder(config: ModelConfig, embedding: nn.Embedding, *, tags: int) -
             for _ in range(config.encoder_self_attention)
         ),
         append_embeddings=config.memory_embeddings,
+        keep_embeddings=config.lexical_model,
         summary=config.summary,
         tags=tags,
         dropout=DropoutRates(
@@ -152,6 +155,7 @@ def _build_decoder(
         context_to_upper=config.context_to_upper,
         readout_state=config.readout_state,
         context_dropout=config.context_dropout,
+        lexical=LexicalModel(config.embedding_size) if config.lexical_model else None,
     )
     feedback_size = {"readout": readout.size, "context": context_size, None: 0}[attending.feedback]
     if config.attention == "luong":

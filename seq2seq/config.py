@@ -146,6 +146,10 @@ class ModelConfig(Section):
     attention bahdanau and conditional."""
     readout_size: int | None = Field(default=None, ge=1)
     """Width of the readout, which is also what input feeding feeds back; not set: decoder_size."""
+    lexical_model: bool = False
+    """A lexical model: also choose each piece by the source embeddings that attention weighs,
+    whatever their context (Nguyen & Chiang, 2018, section 4). The output layer gets embedding_size
+    more inputs."""
     output_bias: bool = True
     """A bias for every entry of the vocabulary; Luong et al. (2015) have none."""
     tie_embeddings: Literal["none", "decoder", "all"] = "all"
@@ -240,10 +244,10 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             "a pyramid encoder joins pairs of neighbours and cannot encode in reverse order",
             hint="use model.source_order=forward, or another encoder",
         )
-    if config.encoder == "pyramid" and config.memory_embeddings:
+    if config.encoder == "pyramid" and (config.memory_embeddings or config.lexical_model):
         yield ConfigError(
             "a state of a pyramid encoder spans several pieces: memory has no one embedding for it",
-            hint="use model.memory_embeddings=false, or another encoder",
+            hint="leave out model.memory_embeddings and model.lexical_model, or set model.encoder",
         )
     yield from _bridge_problems(config)
 
@@ -335,6 +339,7 @@ def _unattended_problems(config: ModelConfig) -> Iterator[ConfigError]:
         "context_dropout": config.context_dropout > 0,
         "context_to_upper": config.context_to_upper,
         "input_feeding": bool(config.input_feeding),
+        "lexical_model": config.lexical_model,
         "readout_state": config.readout_state == "previous",
     }
     for name in (name for name, value in is_set.items() if value):

@@ -26,6 +26,7 @@ class EncoderOutput(NamedTuple):
     summary: Tensor  # [B, Z]
     final_states: tuple[CellState, ...]  # of each layer, its directions joined
     stride: int  # source positions to a state
+    embeddings: Tensor | None = None  # [B, S', E], if they are kept
 
 
 class Encoder(nn.Module):
@@ -44,7 +45,8 @@ class Encoder(nn.Module):
     output, after dropout, wherever both are equally wide. `projection` is the width of a linear map
     of the top states (Chen et al., 2018, RNMT+), and `self_attention` are layers after it. With
     `append_embeddings` the memory of a piece is its state followed by its embedding (Gehring et
-    al., 2017, section 3.4, add it to the values of attention).
+    al., 2017, section 3.4, add it to the values of attention);
+    with `keep_embeddings` the embeddings are returned beside the states.
 
     The `tags` ids behind EOS are tags, such as a source's language: word dropout never drops them.
 
@@ -66,6 +68,7 @@ class Encoder(nn.Module):
         projection: int | None = None,
         self_attention: nn.ModuleList | None = None,
         append_embeddings: bool = False,
+        keep_embeddings: bool = False,
         summary: SummaryKind = "last",
         tags: int = 0,
         dropout: DropoutRates = NO_DROPOUT,
@@ -73,7 +76,7 @@ class Encoder(nn.Module):
         super().__init__()
         if kind == "pyramid" and reverse_source:
             raise ValueError("a pyramid's states span pairs of words: its source is not reversed")
-        if kind == "pyramid" and append_embeddings:
+        if kind == "pyramid" and (append_embeddings or keep_embeddings):
             raise ValueError("a pyramid's states span pairs of words: none has one embedding")
         directions = [_num_directions(kind, layer) for layer in range(1, layers + 1)]
         self.final_sizes = tuple(each * spec.hidden_size for each in directions)
@@ -96,7 +99,7 @@ class Encoder(nn.Module):
         )
         top = self.final_sizes[-1]
         states_size = top if projection is None else projection
-        self.append_embeddings = append_embeddings
+        self.append_embeddings, self.keep_embeddings = append_embeddings, keep_embeddings
         self.memory_size = states_size + (embedding.embedding_dim if append_embeddings else 0)
         self.projection = (
             None if projection is None else nn.Linear(top, projection, bias=spec.biases)
@@ -127,7 +130,8 @@ class Encoder(nn.Module):
         summary = self._summarise(states, mask, final_states[-1])
         if self.append_embeddings:
             states = torch.cat([states, embedded], dim=-1)
-        return EncoderOutput(states, mask, summary, final_states, self.stride)
+        kept = embedded if self.keep_embeddings else None
+        return EncoderOutput(states, mask, summary, final_states, self.stride, kept)
 
     def _embed(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """[B, S] -> [B, S, E], 0 where there is padding."""

@@ -35,6 +35,9 @@ class OutputLayer(nn.Module):
 
     Only the V' output ids have logits: any other can never be right, so it is neither computed nor
     competes. All ids have weights; for the others no gradient comes from here.
+
+    With a lexical model each readout is followed by its vector, which has weights of its own, W_l
+    of Nguyen & Chiang (2018), section 4.
     """
 
     ids: Tensor  # [V'] the output ids, ascending: the id of each logit
@@ -48,8 +51,11 @@ class OutputLayer(nn.Module):
         tied: nn.Embedding | None = None,
         bias: bool = True,
         output_ids: Sequence[int] | None = None,
+        lexical_size: int = 0,
     ) -> None:
-        """output_ids: ascending; None for all of the vocabulary"""
+        """output_ids: ascending; None for all of the vocabulary
+        lexical_size: of the vectors of a lexical model; 0 without
+        """
         super().__init__()
         size = readout_size if tied is None else tied.embedding_dim
         self.narrow = nn.Linear(readout_size, size, bias=False) if size != readout_size else None
@@ -59,6 +65,9 @@ class OutputLayer(nn.Module):
             nn.init.zeros_(self.vocabulary.bias)
         if tied is not None:
             self.vocabulary.weight = tied.weight
+        self.lexical = nn.Linear(lexical_size, vocabulary, bias=False) if lexical_size else None
+        if self.lexical is not None:
+            nn.init.xavier_uniform_(self.lexical.weight)
         self._selects = output_ids is not None
         ids = torch.arange(vocabulary) if output_ids is None else torch.tensor(output_ids)
         columns = torch.full((vocabulary,), len(ids))
@@ -68,7 +77,7 @@ class OutputLayer(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, readouts: Tensor) -> Tensor:
-        """[..., O] -> [..., V'], one for each of `ids`"""
+        """[..., O], followed by the lexical model's vector -> [..., V'], one for each of `ids`"""
         return F.linear(self.narrowed(readouts), *self._rows())
 
     def bind(self, allowed: Tensor | None = None) -> "BoundOutputLayer":
@@ -109,15 +118,30 @@ class OutputLayer(nn.Module):
         )
 
     def narrowed(self, readouts: Tensor) -> Tensor:
-        """[..., O] -> [..., E] with tied embeddings of another width, else unchanged"""
-        return readouts if self.narrow is None else self.narrow(readouts)
+        """[..., O] -> [..., E] with tied embeddings of another width, else unchanged.
+
+        What follows a readout, for a lexical model, is never changed.
+        """
+        if self.narrow is None:
+            return readouts
+        if self.lexical is None:
+            return self.narrow(readouts)  # type: ignore[no-any-return]
+        width = self.narrow.in_features
+        return torch.cat([self.narrow(readouts[..., :width]), readouts[..., width:]], dim=-1)
 
     def _rows(self) -> tuple[Tensor, Tensor | None]:
         """Weight [V', E] and bias [V'] of the output ids."""
-        weight, bias = self.vocabulary.weight, self.vocabulary.bias
-        if not self._selects:
-            return weight, bias
-        return weight.index_select(0, self.ids), bias if bias is None else bias[self.ids]
+        return self._rows_of(self.ids if self._selects else None)
+
+    def _rows_of(self, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Weight [U, E] and bias [U] of ids [U], or of all; with a lexical model [U, E + E]."""
+        layers = [self.vocabulary] if self.lexical is None else [self.vocabulary, self.lexical]
+        weights: list[Tensor] = [layer.weight for layer in layers]
+        bias: Tensor | None = self.vocabulary.bias
+        if ids is not None:
+            weights = [weight.index_select(0, ids) for weight in weights]
+            bias = None if bias is None else bias[ids]
+        return weights[0] if self.lexical is None else torch.cat(weights, dim=1), bias
 
     def _search_rows(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight [U', E] and bias [U'] of U ids, then of the first again: U' is a multiple of 16.
@@ -125,13 +149,11 @@ class OutputLayer(nn.Module):
         `F.linear` on a CPU with 4,403 rows took 1.5 times as long as with 4,416. Packed weights
         need no further rows, without which the logits of a step lie side by side: U' is U.
         """
-        weight, bias = self.vocabulary.weight, self.vocabulary.bias
-        packed = active_products() is not None and not weight.is_cuda
+        packed = active_products() is not None and not ids.is_cuda
         missing = 0 if packed else -len(ids) % _ALIGNED
-        if len(ids) == len(weight) and not missing:
-            return weight, bias
-        ids = torch.cat([ids, ids[:1].expand(missing)])
-        return weight.index_select(0, ids), bias if bias is None else bias[ids]
+        if len(ids) == len(self.columns) and not missing:
+            return self._rows_of(None)
+        return self._rows_of(torch.cat([ids, ids[:1].expand(missing)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +199,12 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, source: Source) -> Memory:
         """The memory of B sources; without `attend_eos`, EOS is masked in it."""
-        states, mask, summary, final_states, stride = self.encoder.encode(source)
+        states, mask, summary, final_states, stride, embeddings = self.encoder.encode(source)
         if not self.attend_eos:
             counts = (source.lengths.to(mask.device) - 1 + stride - 1) // stride  # [B]
             mask = mask & length_mask(counts, mask.shape[1])
         projected = self.decoder.project_memory(states)
-        return Memory(states, mask, summary, final_states, projected)
+        return Memory(states, mask, summary, final_states, projected, embeddings)
 
     def unroll(self, batch: Batch) -> UnrollOutput:
         """Readouts and attention weights for targets that are known."""

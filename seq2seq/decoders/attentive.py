@@ -18,6 +18,7 @@ from seq2seq.decoders.contract import (
     UnrollOutput,
     project_ids,
 )
+from seq2seq.decoders.lexical import LexicalModel
 from seq2seq.kernels.dropout import Dropout
 from seq2seq.recurrent.cells import Cell, CellStack, CellState
 from seq2seq.recurrent.stack import RecurrentStack
@@ -42,6 +43,7 @@ class AttentionParts:
     context_to_upper: bool = False
     readout_state: Literal["new", "previous"] = "new"
     context_dropout: float = 0.0
+    lexical: LexicalModel | None = None
 
 
 class StepAttention(NamedTuple):
@@ -84,6 +86,7 @@ class AttentiveDecoder(nn.Module, ABC):
         self.context_to_upper = attending.context_to_upper
         self.readout_state = attending.readout_state
         self.context_dropout = Dropout(attending.context_dropout, variational=True)
+        self.lexical = attending.lexical
 
     @property
     def heads(self) -> int:
@@ -128,7 +131,19 @@ class AttentiveDecoder(nn.Module, ABC):
             if readouts
             else self.readout(torch.stack(states, dim=1), torch.stack(contexts, dim=1), embedded)
         )  # [B, T, O]
-        return UnrollOutput(self.dropout(joined), torch.stack(weights, dim=2))
+        joined_weights = torch.stack(weights, dim=2)  # [B, N, T, S]
+        return UnrollOutput(self.output_layer_input(joined, joined_weights, memory), joined_weights)
+
+    def output_layer_input(self, readouts: Tensor, weights: Tensor, memory: Memory) -> Tensor:
+        """Readouts, and after each the vector of the lexical model; dropout is applied.
+
+        readouts [B, T, O], weights [B, N, T, S] -> [B, T, O], or [B, T, O + E] with a lexical model
+        """
+        if self.lexical is not None:
+            assert memory.embeddings is not None
+            lexical = self.lexical(weights, memory.embeddings)  # [B, T, E]
+            readouts = torch.cat([readouts, lexical], dim=-1)
+        return self.dropout(readouts)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +191,10 @@ class AttentiveStep(ABC):
         readout = decoder.readout(
             self.state_for_readout(result, state), context, embedded
         )  # [R, O]
-        return StepOutput(
-            decoder.dropout(readout), weights, self.next_state(state, result, readout)
-        )
+        beside = decoder.output_layer_input(
+            self._by_sentence(readout), self._by_sentence(weights).transpose(1, 2), self.memory
+        )  # [B, L, O], the L rows of a sentence as if they were steps
+        return StepOutput(beside.flatten(0, 1), weights, self.next_state(state, result, readout))
 
     def select(self, rows: Tensor) -> Self:
         coverage = self.coverage_memory

@@ -23,6 +23,7 @@ class Memory:
     summary: Tensor  # [B, Z]
     final_states: tuple[CellState, ...]  # of each encoder layer
     projected: ProjectedMemory | None = None  # keys and values of attention; None without
+    embeddings: Tensor | None = None  # [B, S, E] for a lexical model; None without
 
     def select(self, rows: Tensor) -> "Memory":
         return Memory(
@@ -31,6 +32,7 @@ class Memory:
             self.summary.index_select(0, rows),
             tuple(state.select(rows) for state in self.final_states),
             None if self.projected is None else self.projected.select(rows),
+            _rows(self.embeddings, rows),
         )
 
 
@@ -90,14 +92,14 @@ def project_ids(decoder: EmbeddingDecoder, lowest: Cell, ids: Tensor) -> Tensor:
 class UnrollOutput(NamedTuple):
     """All T steps of a batch whose targets are known."""
 
-    readouts: Tensor  # [B, T, O]
+    readouts: Tensor  # [B, T, O], or [B, T, O + E] with a lexical model
     weights: Tensor | None  # [B, N, T, S], N heads; None without attention
 
 
 class StepOutput(NamedTuple):
     """One step of R targets that are being written."""
 
-    readout: Tensor  # [R, O]
+    readout: Tensor  # [R, O], or [R, O + E] with a lexical model
     weights: Tensor | None  # [R, N, S]; None without attention
     state: DecoderState  # of the next step
 

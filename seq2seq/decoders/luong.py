@@ -34,7 +34,8 @@ class LuongDecoder(AttentiveDecoder):
             context, weights = self.attention.attend(lowest, memory.projected, mask)
             upper = self.stack.unroll_upper(lowest, first[1:], self.upper_input(context))
             output = self._self_attend(upper)
-        return UnrollOutput(self.dropout(self.readout(output, context, embedded)), weights)
+        readouts = self.readout(output, context, embedded)  # [B, T, O]
+        return UnrollOutput(self.output_layer_input(readouts, weights, memory), weights)
 
     def _self_attend(self, outputs: Tensor) -> Tensor:
         """[B, T, H] -> [B, T, H]"""

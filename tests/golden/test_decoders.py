@@ -305,6 +305,12 @@ SMALL = {
     "tie_embeddings": "none",
 } | NO_DROPOUT
 TWO = {"encoder_layers": 2, "decoder_layers": 2}
+LEXICAL: list[dict[str, Any]] = [
+    {},
+    {"heads": 2, "input_feeding": False},
+    {"attention": "bahdanau", "source_order": "reversed", "encode_eos": False},
+    {"attention": "conditional", "tie_embeddings": "all"},
+]
 AXES: list[dict[str, Any]] = [
     *({"cell": cell} | TWO for cell in CELLS),
     *({"decoder_cell": cell, "cell": "gru"} for cell in CELLS),
@@ -350,6 +356,7 @@ AXES: list[dict[str, Any]] = [
     },
     {"readout_context": True, "readout_embedding": False, "attention": "bahdanau"},
     {"output_bias": False},
+    *({"lexical_model": True} | more for more in LEXICAL),
     *({"tie_embeddings": tie} for tie in ("decoder", "all")),
     {"variational_dropout": True},
     *({"zoneout": 0.3, "cell": cell} for cell in CELLS),

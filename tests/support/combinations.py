@@ -70,7 +70,8 @@ def model_settings(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
     if chosen["encoder"] != "gnmt" and layers == chosen["encoder_layers"]:
         bridges.append("copy")
     if attends:
-        chosen |= draw(settings_of_attention(kind, layers))
+        by_piece = chosen["encoder"] != "pyramid"
+        chosen |= draw(settings_of_attention(kind, layers, by_piece=by_piece))
         if (
             kind.score in ("dot", "scaled_dot")
             and not ModelConfig(**_roomy(chosen)).uses_projections
@@ -91,9 +92,12 @@ def model_settings(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
 
 
 @st.composite
-def settings_of_attention(draw: st.DrawFn, kind: Kind, layers: int) -> dict[str, Any]:
+def settings_of_attention(
+    draw: st.DrawFn, kind: Kind, layers: int, *, by_piece: bool
+) -> dict[str, Any]:
     chosen = {
         "attention_size": 6,
+        "lexical_model": by_piece and draw(flags),
         "location_positions": draw(one_of(3, 5, 20)),
         "scope": draw(one_of("global", "local_m", "local_p")),
         "window": draw(one_of(1, 2, 9)),

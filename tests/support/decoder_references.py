@@ -29,6 +29,7 @@ class Source(NamedTuple):
 
     values: Array  # [S, M]
     mask: list[bool]  # [S]
+    embeddings: list[Array]  # [S, E], of its pieces
     summary: Array  # [Z]
     final_states: list[State]  # of each encoder layer, its directions joined
 
@@ -36,7 +37,7 @@ class Source(NamedTuple):
 class StepResult(NamedTuple):
     """One step of a decoder, and the state after it."""
 
-    readout: Array  # [O]
+    readout: Array  # [O], with a lexical model followed by [E]
     weights: list[Array]  # N heads, [S] each; none without attention
     states: list[State]  # lowest layer first
     feedback: Array | None
@@ -90,12 +91,13 @@ class SlowModel:
         top = [state.hidden for state in final_states[-1]]
         summary = {"last": join(*top), "backward": top[-1], "mean": rr.mean(states)}
         memory = states
+        embeddings = [self.embedded(encoder, piece) for piece in encoded]
         if config.memory_embeddings:
-            embeddings = (self.embedded(encoder, piece) for piece in encoded)
             memory = [join(*both) for both in zip(states, embeddings, strict=True)]
         return Source(
             np.array(memory),
             [position * stride < attended for position in range(len(states))],
+            embeddings,
             summary[config.summary],
             [joined_state(directions) for directions in final_states],
         )
@@ -243,10 +245,29 @@ class SlowModel:
         return ar.READOUTS[self.config.readout](joined)
 
     def logits(self, readout: Array) -> Array:
-        """W_o t + b; with tied embeddings W_o is E, after a map where widths differ."""
+        """W_o t + b; with tied embeddings W_o is E, after a map where widths differ.
+
+        With a lexical model W_l h is added: Nguyen & Chiang (2018), section 4.
+        """
+        lexical = rr.NOTHING
+        if self.config.lexical_model:
+            width = len(readout) - self.config.embedding_size
+            readout, lexical = readout[:width], readout[width:]
         if self.output.narrow is not None:
             readout = times(self.output.narrow.weight.detach().numpy(), readout)
-        return rr.affine(dict(self.output.vocabulary.named_parameters()), readout)
+        logits = rr.affine(dict(self.output.vocabulary.named_parameters()), readout)
+        if self.config.lexical_model:
+            logits = logits + times(self.output.lexical.weight.detach().numpy(), lexical)
+        return logits
+
+    def beside(self, readout: Array, weights: list[Array], source: Source) -> Array:
+        """The readout, and the vector of the lexical model: Nguyen & Chiang (2018), section 4."""
+        if not self.config.lexical_model:
+            return readout
+        mean = np.mean(weights, axis=0)  # [S], of all heads
+        attended = tanh(sum(a * f for a, f in zip(mean, source.embeddings, strict=True)))
+        parameters = dict(self.decoder.lexical.linear.named_parameters())
+        return join(readout, tanh(rr.affine(parameters, attended)) + attended)
 
     # Whole sentences
 
@@ -309,6 +330,7 @@ class SlowModel:
             if feedback_size:
                 feedback = readout if config.feedback == "readout" else attended.context
             next_feedback = feedback if feedback_size else None
+            readout = self.beside(readout, attended.weights, source)
             steps.append(StepResult(readout, attended.weights, states, next_feedback, coverage))
         return steps
 

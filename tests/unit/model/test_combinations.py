@@ -94,7 +94,11 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {"encoder": "pyramid", "memory_embeddings": True},
-        ["pyramid", "model.memory_embeddings=false"],
+        ["pyramid", "leave out model.memory_embeddings"],
+    ),
+    (
+        {"encoder": "pyramid", "lexical_model": True},
+        ["pyramid", "model.lexical_model"],
     ),
     (
         {"bridge": "copy", "encoder_layers": 2},
@@ -169,6 +173,7 @@ free = st.fixed_dictionaries(
             "encoder_projection": [6, 8],
             "encoder_self_attention": [1],
             "memory_embeddings": [True],
+            "lexical_model": [True],
             "decoder_self_attention": [True],
             "self_attention_heads": [2, 3],
             "source_order": ["reversed"],
