@@ -1,6 +1,6 @@
 """Translates text with a trained run: `Translator.load(run).translate(lines)`, in any program."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -13,7 +13,7 @@ from cli.runs.config import RunConfig, build_section, ignore
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
-from cli.runs.reranking import by_utility, require_reverse
+from cli.runs.reranking import by_reverse_model, by_utility, require_reverse
 from cli.runs.shortlists import shortlist_of
 from cli.runs.text_rules import prefix_rules, text_rules
 from cli.runs.translation import Candidate, PairScore, Translation
@@ -26,12 +26,10 @@ from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces
-from seq2seq.evaluation.rescoring import Features
 from seq2seq.kernels.products import search_precision, search_products
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import Ensemble, Inference, SingleModel
-from seq2seq.search.penalties import LengthDivisors
 from seq2seq.search.scoring import force_ids, score_ids
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.search.translation import (
@@ -315,15 +313,12 @@ class Translator:
                 rules=rules,
                 threads=torch.get_num_threads() if self._device == "cpu" else 1,
             )
-        candidates: dict[int, tuple[Candidate, ...]] = {
-            i: tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
+        searched = [
+            tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
             for i, hypotheses in zip(not_blank, found, strict=True)
-        }
-        if self.search.mbr:
-            candidates = {i: self._by_utility(own) for i, own in candidates.items()}
-        elif self._reverse is not None:
-            sources_of = {i: pairs[i].source for i in not_blank}
-            candidates = self._rescored(sources_of, candidates, self._reverse)
+        ]
+        ranked = self._reranked([pairs[i].source for i in not_blank], searched)
+        candidates = dict(zip(not_blank, ranked, strict=True))
         return [
             Translation(
                 pair.source,
@@ -333,6 +328,17 @@ class Translator:
             )
             for i, pair in enumerate(pairs)
         ]
+
+    def _reranked(
+        self, sources: Sequence[str], candidates: list[tuple[Candidate, ...]]
+    ) -> list[tuple[Candidate, ...]]:
+        """The candidates of each line in the order of the settings, if it is not the search's."""
+        if self.search.mbr:
+            language = self.target_language
+            return [by_utility(own, self.search, target_language=language) for own in candidates]
+        if self._reverse is not None:
+            return by_reverse_model(sources, candidates, self._reverse, self.search)
+        return candidates
 
     def align(self, source: str, target: str, *, head: int | None = None) -> Translation:
         """The probability and the alignment that the model gives to a translation of a line.
@@ -454,62 +460,6 @@ class Translator:
             return first
         others = (self._single(each.model, shortlist=shortlist) for each in self._others)
         return Ensemble((first, *others), self.search.ensemble_weights, self.search.ensemble)
-
-    def _rescored(
-        self,
-        sources: Mapping[int, str],
-        candidates: Mapping[int, Sequence[Candidate]],
-        reverse: "Translator",
-    ) -> dict[int, tuple[Candidate, ...]]:
-        """The candidates of each line, ranked with log P(x|y); a blank one is there if all are."""
-        pairs = [
-            SentencePair(each.text, sources[i]) for i, own in candidates.items() for each in own
-        ]
-        scores = iter(reverse.score_pairs(pairs))
-        found: dict[int, tuple[Candidate, ...]] = {}
-        for i, own in candidates.items():
-            rescored = [
-                self._with_reverse(each, score.log_probability)
-                for each, score in [(each, next(scores)) for each in own]
-                if score.log_probabilities
-            ]
-            found[i] = tuple(sorted(rescored, key=lambda each: -each.score)) or tuple(own)
-        return found
-
-    def _with_reverse(self, candidate: Candidate, reverse: float) -> Candidate:
-        features = Features(
-            candidate.text, candidate.log_probability, reverse, len(candidate.pieces)
-        )
-        score = features.score(self.search.reverse_weight, self.search.length_reward)
-        return replace(candidate, score=score, reverse_log_probability=reverse)
-
-    def features(self, translation: Translation) -> list[Features]:
-        """Features of the candidates for rescoring, in the order of the search's own scores."""
-        search = self.search
-        divisors = LengthDivisors(search.length_penalty, search.length_normalization)
-        ranked = sorted(
-            translation.candidates,
-            key=lambda each: -each.log_probability / divisors.of(len(each.pieces)),
-        )
-        return [
-            Features(
-                each.text,
-                each.log_probability,
-                each.reverse_log_probability or 0.0,
-                len(each.pieces),
-            )
-            for each in ranked
-        ] or [Features("", 0.0, 0.0, 0)]
-
-    def _by_utility(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-        """The candidates in the order of their utility, which is their score then."""
-        ranked = by_utility(
-            [candidate.text for candidate in candidates],
-            [candidate.log_probability for candidate in candidates],
-            self.search,
-            target_language=self.target_language,
-        )
-        return tuple(replace(candidates[index], score=utility) for index, utility in ranked)
 
     def _candidate(self, source: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         alignment = None

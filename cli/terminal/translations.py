@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.runs.chunks import available_chunks, fixed_chunks
+from cli.runs.reranking import features_of
 from cli.runs.translation import Candidate, Translation
 from cli.runs.translator import Line, Translator
 from cli.runs.translator_processes import TranslatorProcesses
@@ -118,7 +119,7 @@ def candidates_with_progress(translator: Translator, lines: Sequence[str]) -> li
     with progress() as bar:
         task = bar.add_task("translating", total=len(lines))
         for translation in translations_of(translator, chunks, n_best=translator.search.beam):
-            found.append(translator.features(translation))
+            found.append(features_of(translation.candidates, translator.search))
             bar.advance(task)
     return found
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from reruns import new_run, train
 
-from cli.runs.reranking import by_utility, require_reverse
+from cli.runs.reranking import by_utility, features_of, require_reverse
+from cli.runs.translation import Candidate
 from cli.runs.translator import Translator
 from data.corpus import SentencePair
 from data.token_store import TokenStore
@@ -27,10 +28,14 @@ def run(tmp_path_factory, store_path):
 
 
 def test_samples_count_equally_and_hypotheses_of_a_beam_by_their_probability():
-    sampled = by_utility(TEXTS, PROBABILITIES, SearchConfig(sample=True), target_language=None)
-    searched = by_utility(TEXTS, PROBABILITIES, SearchConfig(), target_language=None)
-    assert [index for index, _ in sampled] == [1, 2, 0]  # the equal one is not listed again
-    assert searched[0][0] == 0
+    candidates = [
+        Candidate(text, 0.0, log_probability, (), (), None)
+        for text, log_probability in zip(TEXTS, PROBABILITIES, strict=True)
+    ]
+    sampled = by_utility(candidates, SearchConfig(sample=True), target_language=None)
+    searched = by_utility(candidates, SearchConfig(), target_language=None)
+    assert [each.log_probability for each in sampled] == [-2.0, -3.0, -1.0]  # the equal one is gone
+    assert searched[0].text == TEXTS[0]
 
 
 @pytest.mark.parametrize("settings", [{"sample": True}, {"beam": 2}], ids=str)
@@ -43,14 +48,10 @@ def test_the_candidate_with_the_highest_utility_is_the_translation(run, settings
         if not candidates:
             assert found.candidates == () and found.text == ""
             continue
-        ranked = by_utility(
-            [c.text for c in candidates],
-            [c.log_probability for c in candidates],
-            search,
-            target_language=None,
-        )
-        expected = [(candidates[index].text, utility) for index, utility in ranked[:2]]
-        assert [(c.text, c.score) for c in found.candidates] == expected
+        expected = by_utility(candidates, search, target_language=None)[:2]
+        assert [(c.text, c.score) for c in found.candidates] == [
+            (c.text, c.score) for c in expected
+        ]
         assert all(0 <= c.score <= 100 and c.log_probability < 0 for c in found.candidates)
 
 
@@ -83,7 +84,8 @@ def test_candidates_are_ranked_by_how_well_they_are_translated_back(run):
         assert [c.score for c in found] == pytest.approx([s for s, _ in expected[:3]], abs=1e-4)
         changed |= [c.text for c in found] != [c.text for c in before.candidates[:3]]
     assert changed
-    features = rescoring.features(rescoring.translate(LINES, n_best=4)[0])
+    found = rescoring.translate(LINES, n_best=4)[0].candidates
+    features = features_of(found, rescoring.search)
     assert features[0].text == next(c.text for c in plain[0].candidates if c.text)
 
 
