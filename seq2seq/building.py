@@ -19,6 +19,7 @@ from seq2seq.decoders.bahdanau import BahdanauDecoder
 from seq2seq.decoders.conditional import ConditionalDecoder
 from seq2seq.decoders.contract import Decoder, DecoderParts
 from seq2seq.decoders.lexical import LexicalModel
+from seq2seq.decoders.lexicon import Entries, Lexicon
 from seq2seq.decoders.luong import LuongDecoder
 from seq2seq.decoders.plain import PlainDecoder
 from seq2seq.decoders.readout import Readout
@@ -63,12 +64,14 @@ def build_model(
     joint: bool,
     tags: int = 0,
     output_ids: Sequence[int] | None = None,
+    entries: Entries | None = None,
 ) -> EncoderDecoder:
     """A model with weights drawn from torch's global generator.
 
     The `tags` ids behind EOS are tags in front of a source, which word dropout never drops. Only
-    `output_ids`, ascending, have logits; None: all of the target vocabulary. Raises ConfigError
-    when all embeddings are to be tied but the vocabularies are separate.
+    `output_ids`, ascending, have logits; None: all of the target vocabulary. The lexicon, if there
+    is one, has `model.lexicon` of the `entries`. Raises ConfigError when all embeddings are to be
+    tied but the vocabularies are separate.
     """
     if config.tie_embeddings == "all" and not joint:
         raise ConfigError(
@@ -96,6 +99,7 @@ def build_model(
         decoder=_build_decoder(config, encoder, target_embedding, readout),
         output=output,
         attend_eos=config.attend_eos,
+        lexicon=_build_lexicon(config, output, entries),
     )
 
 
@@ -168,6 +172,19 @@ def _build_decoder(
     first = _decoder_spec(config).build(input_size=config.embedding_size, extra_size=feedback_size)
     stack = _build_stack(config, input_size=context_size, extra_size=0)
     return ConditionalDecoder(parts, attending, stack, first=first)
+
+
+def _build_lexicon(
+    config: ModelConfig, output: OutputLayer, entries: Entries | None
+) -> Lexicon | None:
+    if not config.lexicon:
+        return None
+    if entries is None:
+        raise ValueError("a lexicon has entries")
+    columns, logits = output.columns.clone(), len(output.ids)
+    columns[PAD] = logits
+    kept = Entries(*(each[:, : config.lexicon] for each in entries))
+    return Lexicon(kept, columns, logits=logits)
 
 
 def _build_parts(

@@ -150,6 +150,10 @@ class ModelConfig(Section):
     """A lexical model: also choose each piece by the source embeddings that attention weighs,
     whatever their context (Nguyen & Chiang, 2018, section 4). The output layer gets embedding_size
     more inputs."""
+    lexicon: int = Field(default=0, ge=0, le=100)
+    """Raise the logits of the likeliest translations of each source piece, so many of each, by the
+    attention to that piece (Arthur et al., 2016, section 4.2.1). They are learnt from the training
+    pairs (IBM model 1) when the run is created. 0: no lexicon."""
     output_bias: bool = True
     """A bias for every entry of the vocabulary; Luong et al. (2015) have none."""
     tie_embeddings: Literal["none", "decoder", "all"] = "all"
@@ -244,10 +248,13 @@ def combination_problems(config: ModelConfig) -> Iterator[ConfigError]:
             "a pyramid encoder joins pairs of neighbours and cannot encode in reverse order",
             hint="use model.source_order=forward, or another encoder",
         )
-    if config.encoder == "pyramid" and (config.memory_embeddings or config.lexical_model):
+    by_piece = config.memory_embeddings or config.lexical_model or config.lexicon
+    if config.encoder == "pyramid" and by_piece:
         yield ConfigError(
-            "a state of a pyramid encoder spans several pieces: memory has no one embedding for it",
-            hint="leave out model.memory_embeddings and model.lexical_model, or set model.encoder",
+            "a state of a pyramid encoder spans several pieces: there is no one embedding, and no "
+            "one entry of a lexicon, for it",
+            hint="leave out model.memory_embeddings, model.lexical_model and model.lexicon, or set "
+            "model.encoder",
         )
     yield from _bridge_problems(config)
 
@@ -340,6 +347,7 @@ def _unattended_problems(config: ModelConfig) -> Iterator[ConfigError]:
         "context_to_upper": config.context_to_upper,
         "input_feeding": bool(config.input_feeding),
         "lexical_model": config.lexical_model,
+        "lexicon": config.lexicon > 0,
         "readout_state": config.readout_state == "previous",
     }
     for name in (name for name, value in is_set.items() if value):

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.batch import PAD, Batch, Source
-from seq2seq.decoders.contract import Decoder, Memory, UnrollOutput
+from seq2seq.decoders.contract import Decoder, Memory
+from seq2seq.decoders.lexicon import Lexicon
 from seq2seq.encoder import Encoder
 from seq2seq.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
+from seq2seq.kernels.logit_bias import LogitBias
 from seq2seq.kernels.padding import length_mask
 from seq2seq.kernels.products import active_products, bound_linear, linear
 
@@ -93,7 +96,10 @@ class OutputLayer(nn.Module):
         columns = allowed.any(0).nonzero().squeeze(1)  # [U]
         ids = self.ids[columns.to(self.ids.device)]
         product = bound_linear(*self._search_rows(ids))
-        return BoundOutputLayer(self, product, ids.cpu(), ~allowed[:, columns].to(ids.device))
+        places = torch.full((len(self.ids),), -1)  # [V'] of each logit among the U
+        places[columns] = torch.arange(len(columns))
+        hidden, device = ~allowed[:, columns], ids.device
+        return BoundOutputLayer(self, product, ids.cpu(), hidden.to(device), places.to(device))
 
     def loss(
         self,
@@ -102,6 +108,7 @@ class OutputLayer(nn.Module):
         *,
         smoothing: float = 0.0,
         mask: Tensor | None = None,
+        logit_bias: LogitBias | None = None,
     ) -> CrossEntropy:
         """Summed loss at P tokens; no logits are kept. readouts [P, O], labels [P], mask [P]
 
@@ -115,6 +122,7 @@ class OutputLayer(nn.Module):
             self.columns[labels],
             smoothing=smoothing,
             mask=mask,
+            logit_bias=logit_bias,
         )
 
     def narrowed(self, readouts: Tensor) -> Tensor:
@@ -164,20 +172,41 @@ class BoundOutputLayer:
     product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U'], U' >= U
     ids: Tensor  # [U] the id of each logit, on the CPU
     hidden: Tensor | None = None  # [B, U] bool, the logits that a sentence may not choose
+    places: Tensor | None = None  # [V'] of each logit among the U, -1: it is not there; None: equal
 
-    def logits(self, readouts: Tensor) -> Tensor:
-        """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other"""
+    def logits(self, readouts: Tensor, bias: LogitBias | None = None) -> Tensor:
+        """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other
+
+        bias: of the V' logits, [..., U_b]
+        """
         logits = self.product(self.layer.narrowed(readouts))[..., : len(self.ids)]
+        if bias is not None:
+            self._placed(bias).add_to(logits)
         if self.hidden is None:
             return logits
         rows = logits.reshape(len(self.hidden), -1, logits.shape[-1])  # [B, K, U]
         return rows.masked_fill_(self.hidden.unsqueeze(1), float("-inf")).reshape_as(logits)
+
+    def _placed(self, bias: LogitBias) -> LogitBias:
+        """The bias of the U logits."""
+        if self.places is None:
+            return bias
+        places = self.places[bias.columns]
+        return LogitBias(places.clamp(min=0), bias.values.masked_fill(places < 0, 0.0))
 
     def select(self, sentences: Tensor) -> "BoundOutputLayer":
         """The layer for these sentences. [B']"""
         if self.hidden is None:
             return self
         return replace(self, hidden=self.hidden.index_select(0, sentences))
+
+
+class Unrolled(NamedTuple):
+    """All T steps of a batch whose targets are known."""
+
+    readouts: Tensor  # [B, T, O]
+    weights: Tensor | None  # [B, N, T, S], N heads; None without attention
+    bias: LogitBias | None  # [B, T, U] of a lexicon; None without
 
 
 class EncoderDecoder(nn.Module):
@@ -190,9 +219,11 @@ class EncoderDecoder(nn.Module):
         decoder: Decoder,
         output: OutputLayer,
         attend_eos: bool = True,
+        lexicon: Lexicon | None = None,
     ) -> None:
         super().__init__()
         self.attend_eos = attend_eos
+        self.lexicon = lexicon
         self.encoder = encoder
         self.decoder: Decoder = decoder
         self.output: OutputLayer = output
@@ -204,16 +235,27 @@ class EncoderDecoder(nn.Module):
             counts = (source.lengths.to(mask.device) - 1 + stride - 1) // stride  # [B]
             mask = mask & length_mask(counts, mask.shape[1])
         projected = self.decoder.project_memory(states)
-        return Memory(states, mask, summary, final_states, projected, embeddings)
+        translations = None
+        if self.lexicon is not None:
+            translations = self.lexicon.translations(source.ids[:, : mask.shape[1]])
+        return Memory(states, mask, summary, final_states, projected, embeddings, translations)
 
-    def unroll(self, batch: Batch) -> UnrollOutput:
-        """Readouts and attention weights for targets that are known."""
-        memory = self.encode(batch.source)
-        return self.decoder.unroll(batch.decoder_input, memory)
+    def unroll(self, batch: Batch) -> Unrolled:
+        """The steps for targets that are known."""
+        return self.unroll_from(self.encode(batch.source), batch.decoder_input)
 
-    def logits(self, readouts: Tensor) -> Tensor:
+    def unroll_from(self, memory: Memory, decoder_input: Tensor) -> Unrolled:
+        """The steps for targets that are known. decoder_input [B, T], BOS first"""
+        readouts, weights = self.decoder.unroll(decoder_input, memory)
+        bias = None
+        if memory.translations is not None and weights is not None:
+            bias = memory.translations.bias(weights)
+        return Unrolled(readouts, weights, bias)
+
+    def logits(self, readouts: Tensor, bias: LogitBias | None = None) -> Tensor:
         """[..., O] -> [..., V'], one for each of `output.ids`"""
-        return self.output(readouts)  # type: ignore[no-any-return]
+        logits: Tensor = self.output(readouts)
+        return logits if bias is None else bias.added_to(logits)
 
 
 def count_parameters(model: nn.Module) -> int:

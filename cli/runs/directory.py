@@ -5,7 +5,8 @@ provenance.json     versions, command line, seed, languages, hashes of data, Sen
                     and output ids, counts of the pieces of the training sources, and the settings
                     that were changed when the run was resumed
 *.model             the SentencePiece models
-shortlist.safetensors  likely translations of each piece, learnt when --shortlist is first used
+lexicon.safetensors likely translations of each source piece, learnt when the run is created, if the
+                    model has a lexicon, or when --shortlist is first used
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -35,7 +36,9 @@ from cli.runs.history import (
     parse_history,
     parse_sample,
 )
+from cli.runs.lexicons import entries_of, learnt_table
 from cli.runs.provenance import new_provenance, read_provenance
+from data.lexical_table import LexicalTable
 from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
 from data.source_statistics import SourceStatistics
 from data.token_store import META, Side, TokenStore, model_name
@@ -52,7 +55,7 @@ from seq2seq.training.events import TrainingState
 from seq2seq.training.schedule import with_validation_planned
 
 CONFIG = "config.toml"
-SHORTLIST = "shortlist.safetensors"
+LEXICON = "lexicon.safetensors"
 Line = TypeVar("Line")
 
 
@@ -94,6 +97,9 @@ class RunDirectory:
                 if provenance["output_pieces"]:
                     shutil.copy(store.path / OUTPUT_IDS, partial / OUTPUT_IDS)
                 write_json(partial / "provenance.json", provenance)
+                if config.model.lexicon:
+                    table = learnt_table(store)
+                    table.write(partial / LEXICON, store_sha256=store.sha256)
         except OSError as error:
             raise ResourceError(
                 f"{path} cannot be created: {error.strerror}",
@@ -147,7 +153,7 @@ class RunDirectory:
     def own_files(self) -> list[Path]:
         """Everything that training wrote: a user's files may lie beside it."""
         files = [self.path / CONFIG, self.path / "provenance.json", self.path / OUTPUT_IDS]
-        files.append(self.path / SHORTLIST)
+        files.append(self.path / LEXICON)
         written = [self.metrics, self.samples, self.curves, self.report, self.log]
         folders = [self.path / "checkpoints", self.path / "tensorboard"]
         return [*files, *self.path.glob("*.model"), *written, *folders]
@@ -215,6 +221,13 @@ class RunDirectory:
             # their number.
             tags=len(self.tokenizer("source").tags) if self.config.model.word_dropout else 0,
             output_ids=None if self.output_ids is None else self.output_ids.tolist(),
+            entries=entries_of(self.lexical_table()) if self.config.model.lexicon else None,
+        )
+
+    def lexical_table(self) -> LexicalTable:
+        """Raises CheckpointError where it is missing or damaged."""
+        return LexicalTable.read(
+            self.path / LEXICON, store_sha256=self.provenance["store"]["sha256"]
         )
 
     def load_model(self, checkpoint: VerifiedCheckpoint) -> EncoderDecoder:

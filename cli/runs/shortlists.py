@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from cli.runs.directory import SHORTLIST, RunDirectory
-from data.shortlist import LexicalTable, learn_table, same_pieces
+from cli.runs.directory import LEXICON, RunDirectory
+from cli.runs.lexicons import learnt_table
+from data.lexical_table import Ids, LexicalTable
 from data.token_store import TokenStore
+from data.tokenization import Tokenizer
 from seq2seq.batch import EOS
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.search.shortlist import Shortlist
@@ -16,6 +19,9 @@ from seq2seq.search.shortlist import Shortlist
 def shortlist_of(run: RunDirectory, size: int, notify: Callable[[str], None]) -> Shortlist | None:
     """The run's shortlist, with `size` translations of each source piece; None where that is 0.
 
+    In front of them is the piece itself, if the target has it: what is copied, as names and numbers
+    are, can always be written.
+
     notify: called with what is done, where that takes long
 
     Raises what `lexical_table` raises.
@@ -23,8 +29,9 @@ def shortlist_of(run: RunDirectory, size: int, notify: Callable[[str], None]) ->
     if not size:
         return None
     table = lexical_table(run, notify)
-    always = torch.tensor([EOS, *table.frequent.tolist()])
-    return Shortlist(torch.from_numpy(table.likely[:, :size].astype("int64")), always)
+    copies = same_pieces(run.tokenizer("source"), run.tokenizer("target"))
+    likely = np.column_stack([copies, table.likely[:, :size]]).astype(np.int64)
+    return Shortlist(torch.from_numpy(likely), torch.tensor([EOS, *table.frequent.tolist()]))
 
 
 def lexical_table(run: RunDirectory, notify: Callable[[str], None]) -> LexicalTable:
@@ -32,21 +39,27 @@ def lexical_table(run: RunDirectory, notify: Callable[[str], None]) -> LexicalTa
 
     Raises CheckpointError for a damaged file, and ConfigError where the store is no longer there.
     """
-    store_sha256, path = run.provenance["store"]["sha256"], run.path / SHORTLIST
+    store_sha256, path = run.provenance["store"]["sha256"], run.path / LEXICON
     if path.is_file():
         return LexicalTable.read(path, store_sha256=store_sha256)
     store = _store(run)
     notify(f"learning a shortlist from {store.path}, once for this run")
-    table = learn_table(
-        store.split("train"),
-        same_pieces(run.tokenizer("source"), run.tokenizer("target")),
-        target_vocabulary=run.provenance["target_vocabulary"],
-    )
+    table = learnt_table(store)
     try:
         table.write(path, store_sha256=store_sha256)
     except OSError as error:
         notify(f"{path} cannot be written: {error.strerror}; it will be learnt again")
     return table
+
+
+def same_pieces(source: Tokenizer, target: Tokenizer) -> Ids:
+    """The target id of the piece or byte that each source id stands for, -1 if none does. [V_s]"""
+    found = np.full(len(source), -1, dtype=np.int32)
+    theirs = target.vocabulary().ids
+    for piece, number in source.vocabulary().ids.items():
+        found[number] = theirs.get(piece, -1)
+    found[source.byte_ids] = target.byte_ids
+    return found
 
 
 def _store(run: RunDirectory) -> TokenStore:

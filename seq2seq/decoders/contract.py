@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import ProjectedMemory
 from seq2seq.attention.self_attention import SelfAttention
+from seq2seq.decoders.lexicon import Translations
 from seq2seq.decoders.readout import Readout
 from seq2seq.kernels.dropout import NO_DROPOUT, DropoutRates
 from seq2seq.kernels.products import function_of_ids
@@ -24,6 +25,7 @@ class Memory:
     final_states: tuple[CellState, ...]  # of each encoder layer
     projected: ProjectedMemory | None = None  # keys and values of attention; None without
     embeddings: Tensor | None = None  # [B, S, E] for a lexical model; None without
+    translations: Translations | None = None  # for a lexicon; None without
 
     def select(self, rows: Tensor) -> "Memory":
         return Memory(
@@ -33,6 +35,7 @@ class Memory:
             tuple(state.select(rows) for state in self.final_states),
             None if self.projected is None else self.projected.select(rows),
             _rows(self.embeddings, rows),
+            None if self.translations is None else self.translations.select(rows),
         )
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq.kernels.logit_bias import LogitBias
 from seq2seq.kernels.precision import autocast_dtype
 
 _BLOCK = 2**20  # logits reduced at a time on a CPU: 4 MB stay in its cache
@@ -36,8 +37,11 @@ def linear_cross_entropy(
     *,
     smoothing: float = 0.0,
     mask: Tensor | None = None,
+    logit_bias: LogitBias | None = None,
 ) -> CrossEntropy:
     """The loss of the logits inputs W^T + b. inputs [P, O], weight [V, O], bias [V], labels [P]
+
+    A bias [P, U] is added to the logits, if it is given.
 
     Only tokens where `mask` [P] is True count, if it is given. The smoothed target puts
     1 - smoothing on the label and spreads the rest evenly over all V entries, the label included
@@ -45,7 +49,7 @@ def linear_cross_entropy(
     softmax and sums are float32 at least.
     """
     nll, smoothed = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        inputs, weight, bias, labels, smoothing, mask, torch.is_grad_enabled()
+        inputs, weight, bias, labels, smoothing, mask, torch.is_grad_enabled(), *(logit_bias or ())
     )
     return CrossEntropy(nll if smoothing else smoothed, smoothed)
 
@@ -63,12 +67,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         smoothing: float,
         mask: Tensor | None,
         grad_enabled: bool,
+        columns: Tensor | None = None,
+        values: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         dtype = autocast_dtype(inputs)
         cast_inputs, cast_weight = inputs.to(dtype), weight.to(dtype)
         needs_gradient = grad_enabled and any(ctx.needs_input_grad)
         ctx.input_gradient = torch.empty_like(cast_inputs) if needs_gradient else None
         ctx.weight_gradient = ctx.bias_gradient = None
+        ctx.value_gradient = None
+        if values is not None and needs_gradient:
+            ctx.value_gradient = torch.empty_like(values)
         loss = _SmoothedLoss(bias, smoothing, vocabulary=weight.shape[0], like=cast_inputs)
         aligned_weight = _aligned_columns(cast_weight)
         for chunk in _slices(len(labels), _chunk_rows(weight)):
@@ -77,14 +86,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
             rows = _aligned(cast_inputs[chunk])
             logits = torch.mm(rows, aligned_weight.t())  # [n or more, V or more]
             logits = logits[:, : len(weight)]  # rows of zeros stay zeros
+            own = logits[: len(expected)]
+            if columns is not None and values is not None:
+                LogitBias(columns[chunk], values[chunk]).add_to(own)
             for block in _slices(len(expected), _block_rows(weight)):
                 loss.add(
-                    logits[: len(expected)][block],
+                    own[block],
                     expected[block],
                     None if chunk_mask is None else chunk_mask[block],
                     with_gradient=needs_gradient,
                 )
             if needs_gradient:  # the logits have been overwritten by their gradients
+                if ctx.value_gradient is not None and columns is not None:
+                    ctx.value_gradient[chunk] = own.gather(-1, columns[chunk])
                 ctx.input_gradient[chunk] = torch.mm(logits, cast_weight)[: len(expected)]
                 ctx.weight_gradient = _accumulated(ctx.weight_gradient, logits, rows, weight.dtype)
         if needs_gradient and ctx.weight_gradient is None:  # no token: the gradient is 0
@@ -98,9 +112,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: None, scale: Tensor | None) -> tuple[Tensor | None, ...]:
         if scale is None:
-            return (None,) * 7
-        gradients = (ctx.input_gradient, ctx.weight_gradient, ctx.bias_gradient)
-        return *(None if each is None else each * scale for each in gradients), *(None,) * 4
+            return (None,) * 9
+        gradients = (ctx.input_gradient, ctx.weight_gradient, ctx.bias_gradient, ctx.value_gradient)
+        *first, of_values = (None if each is None else each * scale for each in gradients)
+        return *first, *(None,) * 5, of_values
 
 
 class _SmoothedLoss:

@@ -98,8 +98,11 @@ class SingleModel:
 
     def step(self, previous_ids: Tensor, state: ModelState) -> SearchStep[ModelState]:
         readout, weights, decoder = state.bound.step(previous_ids, state.decoder)
+        translations, bias = state.bound.memory.translations, None
+        if translations is not None and weights is not None:
+            bias = translations.step_bias(weights)
         return SearchStep(
-            state.output.logits(readout),
+            state.output.logits(readout, bias),
             self.head_weights(weights),
             replace(state, decoder=decoder),
             state.output.ids,
@@ -111,9 +114,9 @@ class SingleModel:
     def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         memory = self.encode([source])
         decoder_input = torch.tensor([[BOS, *target]], device=self.device)
-        readouts, weights = self.model.decoder.unroll(decoder_input, memory)
+        readouts, weights, bias = self.model.unroll_from(memory, decoder_input)
         weights = self.head_weights(weights)
-        return self.model.logits(readouts)[0], None if weights is None else weights[0]
+        return self.model.logits(readouts, bias)[0], None if weights is None else weights[0]
 
     @property
     def columns(self) -> Tensor:

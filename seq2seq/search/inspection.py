@@ -31,8 +31,10 @@ def saliency(single: SingleModel, source: Sequence[int], target: Sequence[int]) 
         with _embeddings(model.encoder.embedding) as found:
             memory = single.encode([source] * len(labels))  # a row of its own for each target id
         decoder_input = torch.tensor([[BOS, *target]] * len(labels), device=single.device)
-        readouts, _ = model.decoder.unroll(decoder_input, memory)
-        log_probabilities = model.logits(readouts[steps, steps]).log_softmax(-1)  # [T, V']
+        readouts, _, bias = model.unroll_from(memory, decoder_input)
+        own_bias = None if bias is None else bias.at((steps, steps))
+        logits = model.logits(readouts[steps, steps], own_bias)  # [T, V']
+        log_probabilities = logits.log_softmax(-1)
         chosen = log_probabilities[steps, model.output.columns[labels]]
         (embedded,) = found  # [T, S, E]
         (gradient,) = torch.autograd.grad(chosen.sum(), embedded)

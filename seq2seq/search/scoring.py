@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.batch import BOS, EOS, PAD
+from seq2seq.kernels.logit_bias import LogitBias
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
 
@@ -90,26 +91,31 @@ def _force_batch(
     width = max(map(len, labels))
     inputs = [[BOS, *row[:-1], *[PAD] * (width - len(row))] for row in labels]
     memory = single.encode(sources)
-    readouts, weights = single.model.decoder.unroll(
-        torch.tensor(inputs, device=single.device), memory
+    readouts, weights, bias = single.model.unroll_from(
+        memory, torch.tensor(inputs, device=single.device)
     )
     lengths = torch.tensor([len(row) for row in labels])
     real = (torch.arange(width) < lengths.unsqueeze(1)).to(readouts.device)  # [B, T]
     flat = torch.tensor([number for row in labels for number in row], device=readouts.device)
-    scores = _log_probabilities(single, readouts[real], flat)  # [P] on the CPU
+    real_bias = None if bias is None else bias.at(real)
+    scores = _log_probabilities(single, readouts[real], real_bias, flat)  # [P] on the CPU
     attended = single.head_weights(weights)
     split = [part.tolist() for part in torch.split(scores, lengths.tolist())]
     return split, None if attended is None else attended.cpu()
 
 
-def _log_probabilities(single: SingleModel, readouts: Tensor, labels: Tensor) -> Tensor:
-    """The log-probability of each label by its readout. readouts [P, O], labels [P] -> [P]"""
+def _log_probabilities(
+    single: SingleModel, readouts: Tensor, bias: LogitBias | None, labels: Tensor
+) -> Tensor:
+    """The log-probability of each label by its readout and bias. [P, O], [P, U], [P] -> [P]"""
     output = single.model.output.bind()
     columns = single.model.output.columns[labels].unsqueeze(1)  # [P, 1]
     rows = max(1, _MAX_LOGITS // len(output.ids))
     found = []
-    for part, chosen in zip(torch.split(readouts, rows), torch.split(columns, rows), strict=True):
-        logits = output.logits(part)  # [n, V']
+    for begin in range(0, len(readouts), rows):
+        part = slice(begin, begin + rows)
+        logits = output.logits(readouts[part], None if bias is None else bias.at(part))  # [n, V']
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        found.append(logits.gather(1, chosen).squeeze(1).double() - logits.logsumexp(1).double())
+        chosen = logits.gather(1, columns[part]).squeeze(1)
+        found.append(chosen.double() - logits.logsumexp(1).double())
     return torch.cat(found).cpu()

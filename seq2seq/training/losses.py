@@ -92,12 +92,13 @@ def _loss_at(
     guided_head: int | None = None,
 ) -> TokenLoss:
     """The loss at `positions` [P] of the B * T; only those in `mask` [P] count, if it is given."""
-    readouts, weights = model.unroll(batch)  # [B, T, O]
+    readouts, weights, bias = model.unroll(batch)  # [B, T, O]
     nll, objective = model.output.loss(
         readouts.flatten(0, 1)[positions],  # [P, O]
         batch.labels.flatten()[positions],  # [P]
         smoothing=smoothing,
         mask=mask,
+        logit_bias=None if bias is None else bias.flatten().at(positions),
     )
     if coverage and weights is not None:
         objective = objective + coverage * coverage_loss(weights, batch.labels != PAD)

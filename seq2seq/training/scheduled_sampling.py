@@ -26,7 +26,8 @@ def sample_decoder_input(
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        logits = model.logits(model.unroll(batch).readouts[:, :-1])  # [B, T-1, V']
+        readouts, _, bias = model.unroll(batch)
+        logits = model.logits(readouts, bias)[:, :-1]  # [B, T-1, V']
     model.train(was_training)
     ids = model.output.ids  # [V']
     never = torch.isin(ids, torch.tensor(_NEVER_INPUT, device=ids.device))

@@ -391,7 +391,7 @@ def test_a_preset_is_its_equations(name, seed):
     other = ([4, 5], [6] * (len(TARGET) + 2))  # beside another, so that both are padded
     batch = padded([(SOURCE, TARGET), other, (SOURCE * 2, [7])])
     with torch.no_grad():
-        readouts, weights = model.unroll(batch)
+        readouts, weights, _ = model.unroll(batch)
         by_steps, weights_by_steps = stepped(model, batch)
         logits = model.logits(readouts)[0, : len(TARGET) + 1]
     torch.testing.assert_close(readouts, by_steps, rtol=0, atol=1e-10)

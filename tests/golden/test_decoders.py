@@ -51,8 +51,8 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
     slow = SlowModel(model, config)
     with torch.no_grad():
         memory = model.encode(batch.source)
-        readouts, weights = model.decoder.unroll(batch.decoder_input, memory)
-        logits = model.logits(readouts)
+        readouts, weights, bias = model.unroll_from(memory, batch.decoder_input)
+        logits = model.logits(readouts, bias)
     for row, (source, target) in enumerate(PAIRS):
         expected = slow.encode(source)
         states, ids = len(expected.values), [BOS, *target]
@@ -64,7 +64,8 @@ def assert_is_its_equations(config: ModelConfig, *, seed: int = 0) -> None:
         steps = slow.decode(expected, ids)
         for t, step in enumerate(steps):
             torch.testing.assert_close(readouts[row, t], tensor(step.readout), **EXACT)
-            torch.testing.assert_close(logits[row, t], tensor(slow.logits(step.readout)), **EXACT)
+            expected_logits = slow.logits(step.readout) + slow.bias(step.weights, expected)
+            torch.testing.assert_close(logits[row, t], tensor(expected_logits), **EXACT)
             assert (weights is None) == (not step.weights)
             if weights is not None:
                 torch.testing.assert_close(
@@ -305,6 +306,7 @@ SMALL = {
     "tie_embeddings": "none",
 } | NO_DROPOUT
 TWO = {"encoder_layers": 2, "decoder_layers": 2}
+LEXICONS: dict[str, Any] = {"lexical_model": True, "lexicon": 3}
 LEXICAL: list[dict[str, Any]] = [
     {},
     {"heads": 2, "input_feeding": False},
@@ -356,7 +358,7 @@ AXES: list[dict[str, Any]] = [
     },
     {"readout_context": True, "readout_embedding": False, "attention": "bahdanau"},
     {"output_bias": False},
-    *({"lexical_model": True} | more for more in LEXICAL),
+    *({name: value} | more for more in LEXICAL for name, value in LEXICONS.items()),
     *({"tie_embeddings": tie} for tie in ("decoder", "all")),
     {"variational_dropout": True},
     *({"zoneout": 0.3, "cell": cell} for cell in CELLS),
@@ -387,8 +389,8 @@ def assert_gradients_right(config: ModelConfig) -> None:
     nonpad = batch.labels != PAD
 
     def outputs() -> tuple[torch.Tensor, ...]:
-        readouts, weights = model.unroll(batch)
-        logits = model.logits(readouts[nonpad])
+        readouts, weights, bias = model.unroll(batch)
+        logits = model.logits(readouts[nonpad], None if bias is None else bias.at(nonpad))
         return (logits,) if weights is None else (logits, weights.transpose(1, 2)[nonpad])
 
     assert_gradient_is_right(outputs, model.parameters())

@@ -34,7 +34,7 @@ def test_every_setting_is_measured(run):
 
 def test_without_the_token_store_the_samples_are_translated(run, tmp_path):
     elsewhere = shutil.copytree(run, tmp_path / "run")
-    (elsewhere / "shortlist.safetensors").unlink(missing_ok=True)
+    (elsewhere / "lexicon.safetensors").unlink(missing_ok=True)
     provenance = json.loads((elsewhere / "provenance.json").read_text())
     provenance["store"]["path"] = str(tmp_path / "gone")
     (elsewhere / "provenance.json").write_text(json.dumps(provenance))

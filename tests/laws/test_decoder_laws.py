@@ -28,7 +28,7 @@ from tiny import (
 from seq2seq.batch import BOS, EOS, PAD
 from seq2seq.config import ModelConfig, SearchConfig
 from seq2seq.decoders.contract import UnrollOutput
-from seq2seq.model import EncoderDecoder
+from seq2seq.model import EncoderDecoder, Unrolled
 from seq2seq.recurrent import cells as recurrent_cells
 from seq2seq.training.losses import batch_loss
 
@@ -47,6 +47,9 @@ types = st.sampled_from(list(TYPES))
 NORMALISED = 100  # how far layer normalisation, a division by a spread, may stretch rounding
 
 
+Steps = Unrolled | UnrollOutput
+
+
 @pytest.fixture(autouse=True, scope="module")
 def few_rows_may_be_equal():
     with pytest.MonkeyPatch.context() as patch:
@@ -55,13 +58,11 @@ def few_rows_may_be_equal():
 
 
 @torch.no_grad()
-def unrolled(
-    model: EncoderDecoder, pairs: Pairs, *, wider: int = 0, longer: int = 0
-) -> UnrollOutput:
+def unrolled(model: EncoderDecoder, pairs: Pairs, *, wider: int = 0, longer: int = 0) -> Unrolled:
     return model.unroll(padded(pairs, wider=wider, longer=longer))
 
 
-def assert_rows_close(ours: UnrollOutput, theirs: UnrollOutput, atol: float) -> None:
+def assert_rows_close(ours: Steps, theirs: Steps, atol: float) -> None:
     """Equal at the steps and positions that both have; zero beyond."""
     t = min(ours.readouts.shape[1], theirs.readouts.shape[1])
     torch.testing.assert_close(ours.readouts[:, :t], theirs.readouts[:, :t], rtol=0, atol=atol)
@@ -491,8 +492,8 @@ def walked(model: EncoderDecoder, source: Ids, *, longest: int) -> tuple[tuple[i
     total = 0.0
     while len(ids) < longest and ids[-1:] != [EOS]:
         with torch.no_grad():
-            readouts = model.unroll(padded([(source, ids)])).readouts[0, len(ids)]
-            log_probabilities = model.logits(readouts).log_softmax(-1)
+            readouts, _, bias = model.unroll(padded([(source, ids)]))
+            log_probabilities = model.logits(readouts, bias)[0, len(ids)].log_softmax(-1)
         allowed = log_probabilities.clone()
         allowed[:3] = -torch.inf  # padding, unknown, BOS
         ids.append(int(allowed.argmax()))

@@ -42,7 +42,8 @@ def masked_loss(
     model: EncoderDecoder, batch: Batch, ids: Sequence[int], smoothing: float
 ) -> tuple[Tensor, Tensor]:
     """The likelihood and the loss smoothed over `ids` of a model of all ids, the others at -inf."""
-    logits = model.logits(model.unroll(batch).readouts).flatten(0, 1)[batch.nonpad_positions]
+    readouts, _, bias = model.unroll(batch)
+    logits = model.logits(readouts, bias).flatten(0, 1)[batch.nonpad_positions]
     masked = logits.index_fill(1, torch.tensor(absent(ids)), -torch.inf)
     log_probabilities = masked.log_softmax(1)[:, ids]  # [P, V']
     columns = [ids.index(id_) for id_ in batch.labels.flatten()[batch.nonpad_positions].tolist()]

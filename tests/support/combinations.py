@@ -98,6 +98,7 @@ def settings_of_attention(
     chosen = {
         "attention_size": 6,
         "lexical_model": by_piece and draw(flags),
+        "lexicon": draw(one_of(0, 2, 5)) if by_piece else 0,
         "location_positions": draw(one_of(3, 5, 20)),
         "scope": draw(one_of("global", "local_m", "local_p")),
         "window": draw(one_of(1, 2, 9)),

@@ -14,10 +14,11 @@ import recurrent_references as rr
 import torch
 from recurrent_references import CellWeights, State
 from references import Array, join, tanh, times
+from tiny import drawn_entries
 from torch import nn
 
 from seq2seq.attention.attention import MultiHeadAttention
-from seq2seq.batch import EOS
+from seq2seq.batch import EOS, PAD
 from seq2seq.config import ModelConfig
 from seq2seq.model import EncoderDecoder
 
@@ -30,6 +31,7 @@ class Source(NamedTuple):
     values: Array  # [S, M]
     mask: list[bool]  # [S]
     embeddings: list[Array]  # [S, E], of its pieces
+    ids: list[int]  # [S]
     summary: Array  # [Z]
     final_states: list[State]  # of each encoder layer, its directions joined
 
@@ -98,6 +100,7 @@ class SlowModel:
             np.array(memory),
             [position * stride < attended for position in range(len(states))],
             embeddings,
+            encoded,
             summary[config.summary],
             [joined_state(directions) for directions in final_states],
         )
@@ -259,6 +262,17 @@ class SlowModel:
         if self.config.lexical_model:
             logits = logits + times(self.output.lexical.weight.detach().numpy(), lexical)
         return logits
+
+    def bias(self, weights: list[Array], source: Source) -> Array:
+        """log(1 + sum_s a_s p(y|x_s) / 0.001) of each id y: Arthur et al. (2016), 4.2.1."""
+        total = np.zeros(self.output.vocabulary.weight.shape[0])
+        if self.config.lexicon:
+            ids, probabilities = drawn_entries(len(total), self.config.lexicon)
+            for weight, piece in zip(np.mean(weights, axis=0), source.ids, strict=True):
+                for id_, p in zip(ids[piece].tolist(), probabilities[piece].tolist(), strict=True):
+                    if id_ not in (PAD, -1):
+                        total[id_] += weight * p
+        return np.log(1 + total / 0.001)
 
     def beside(self, readout: Array, weights: list[Array], source: Source) -> Array:
         """The readout, and the vector of the lexical model: Nguyen & Chiang (2018), section 4."""

@@ -14,6 +14,7 @@ from data.preparation.request import PreparationRequest
 from seq2seq.batch import BOS, EOS, FIRST_BATCH, PAD, Batch, Source
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig, ScoreName
+from seq2seq.decoders.lexicon import Entries
 from seq2seq.model import EncoderDecoder
 from seq2seq.recurrent.cells import EqualRows
 from seq2seq.recurrent.layers import LAYERS
@@ -109,9 +110,21 @@ def model_of(
         target_vocabulary=vocabulary,
         joint=True,
         output_ids=output_ids,
+        entries=drawn_entries(vocabulary, config.lexicon),
     )
     redraw(model, seed=seed)
     return model.to(dtype).eval()
+
+
+def drawn_entries(vocabulary: int, size: int) -> Entries:
+    """`size` translations of each source id but PAD, some of them missing; always the same ones."""
+    generator = torch.Generator().manual_seed(size)
+    uniform = torch.rand(vocabulary, vocabulary, generator=generator)
+    ids = uniform.argsort(1)[:, :size]
+    probabilities = torch.rand(ids.shape, generator=generator) / max(1, size)
+    is_missing = torch.rand(ids.shape, generator=generator) < 0.2
+    is_missing[PAD] = True
+    return Entries(ids.masked_fill(is_missing, -1), probabilities.masked_fill(is_missing, 0.0))
 
 
 def redraw(module: nn.Module, *, seed: int, spread: float = 0.5) -> None:

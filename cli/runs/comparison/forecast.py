@@ -9,6 +9,7 @@ from cli.runs.comparison.trial import Task
 from cli.runs.config import RunConfig
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
+from cli.runs.lexicons import entries_of, learnt_table
 from data.batching import EpochPlan, token_budget_batches
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH
@@ -43,6 +44,7 @@ def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) 
         target_vocabulary=store.meta["target_vocabulary"],
         joint=store.joint,
         output_ids=None if store.output_ids is None else store.output_ids.tolist(),
+        entries=entries_of(learnt_table(store)) if config.model.lexicon else None,
     )
     training, parameters = config.training, count_parameters(model)
     if training.minutes is not None and training.updates >= UNLIMITED:

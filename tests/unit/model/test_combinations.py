@@ -100,6 +100,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         {"encoder": "pyramid", "lexical_model": True},
         ["pyramid", "model.lexical_model"],
     ),
+    ({"encoder": "pyramid", "lexicon": 5}, ["pyramid", "model.lexicon"]),
     (
         {"bridge": "copy", "encoder_layers": 2},
         ["model.bridge copy", "2 encoder layers", "1 decoder layers", "model.bridge=tanh"],
@@ -174,6 +175,7 @@ free = st.fixed_dictionaries(
             "encoder_self_attention": [1],
             "memory_embeddings": [True],
             "lexical_model": [True],
+            "lexicon": [2],
             "decoder_self_attention": [True],
             "self_attention_heads": [2, 3],
             "source_order": ["reversed"],
@@ -222,7 +224,7 @@ def test_every_combination_gets_a_finite_gradient_where_it_is_used(kind: Kind, d
 def assert_works(config: ModelConfig) -> None:
     model, batch = model_of(config, seed=3), padded(PAIRS)
     with torch.no_grad():
-        readouts, weights = model.unroll(batch)
+        readouts, weights, _ = model.unroll(batch)
         one_by_one, stacked = stepped(model, batch)
         plain = batch_loss(model, batch, coverage=0.5).objective
         filled = padded_loss(model, batch.padded_to(*BatchBucket.for_batch(batch)), coverage=0.5)

@@ -85,7 +85,7 @@ def test_published_sizes_change_sizes_and_dropout_alone(name):
 def test_every_weight_of_a_preset_has_a_gradient(name):
     model = model_of(tiny(name))
     batch = padded([([4, 5, 6, 7], [5, 6, 7]), ([8, 9], [4, 10, 9, 8])])
-    readouts, _ = model.unroll(batch)
+    readouts, *_ = model.unroll(batch)
     generator = torch.Generator().manual_seed(1)
     logits = model.logits(readouts)
     (logits * torch.randn(logits.shape, generator=generator)).sum().backward()

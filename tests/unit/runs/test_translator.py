@@ -185,7 +185,7 @@ def test_a_shortlist_is_learnt_once(run, monkeypatch, tmp_path):
         for _ in range(2)
     )
     assert len(messages) == 1 and "learning a shortlist from" in messages[0]
-    assert run.path / "shortlist.safetensors" in run.own_files
+    assert run.path / "lexicon.safetensors" in run.own_files
     lines = ["ba ce", "di fo gu"]
     for one, other in zip(first.translate(lines), again.translate(lines), strict=True):
         assert one.text == other.text
@@ -197,7 +197,7 @@ def test_a_shortlist_is_learnt_once(run, monkeypatch, tmp_path):
         for translator in (first, Translator.load(run.path, device="cpu"))
     )
     assert begun.text == free.text  # a prefix may need other pieces
-    (run.path / "shortlist.safetensors").unlink()
+    (run.path / "lexicon.safetensors").unlink()
     elsewhere = RunDirectory.open(shutil.copytree(run.path, tmp_path / "run"))
     changed = elsewhere.provenance | {"store": {"path": str(tmp_path), "sha256": "0"}}
     (elsewhere.path / "provenance.json").write_text(json.dumps(changed))

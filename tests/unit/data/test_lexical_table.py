@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from data import shortlist
-from data.shortlist import MOST, LexicalTable, learn_table, same_pieces
+from data import lexical_table
+from data.lexical_table import MOST, LexicalTable, learn_table
 from data.token_store import TokenizedSplit
 from seq2seq.errors import CheckpointError
 
-NONE = np.full(10, -1, dtype=np.int32)
+TABLE = LexicalTable(
+    np.arange(20, dtype=np.int32).reshape(4, 5),
+    np.linspace(1, 0, 20, dtype=np.float32).reshape(4, 5),
+    np.array([3, 7], np.int32),
+)
 
 
 def split_of(*pairs) -> TokenizedSplit:
@@ -32,7 +36,7 @@ def test_the_likeliest_translations_are_those_that_explain_all_pairs():
     split = split_of(
         ([4, 5], [14, 15, 17]), ([5], [15, 17]), ([6, 4], [17, 16, 14]), ([5, 6], [15, 16, 17])
     )
-    table = learn_table(split, NONE, target_vocabulary=20)
+    table = learn_table(split, source_vocabulary=10, target_vocabulary=20)
     assert [listed(table, source)[0] for source in (4, 5, 6)] == [14, 15, 16]
     assert {*listed(table, 4)} == {14, 15, 16, 17} and listed(table, 7) == []
     assert table.frequent.tolist() == [14, 15, 16, 17]
@@ -44,48 +48,38 @@ def test_one_step_by_hand(monkeypatch):
     Counts after one step: 14 shares 1/3 with each of 4, 5 and null; 15 shares 1/2 with 4 and null.
     So t(14 | 4) = (1/3) / (1/3 + 1/2) = 0.4 and t(15 | 4) = 0.6.
     """
-    monkeypatch.setattr(shortlist, "_ITERATIONS", 1)
-    table = learn_table(split_of(([4, 5], [14]), ([4], [15])), NONE, target_vocabulary=20)
+    monkeypatch.setattr(lexical_table, "_ITERATIONS", 1)
+    table = learn_table(
+        split_of(([4, 5], [14]), ([4], [15])), source_vocabulary=10, target_vocabulary=20
+    )
     assert listed(table, 4) == [15, 14] and listed(table, 5) == [14]
-    copies = np.where(np.arange(10) == 4, 19, -1).astype(np.int32)
-    table = learn_table(split_of(([4, 5], [14]), ([4], [15])), copies, target_vocabulary=20)
-    assert table.likely[4, :4].tolist() == [19, 15, 14, -1]
-
-
-def test_a_piece_can_always_be_copied(store):
-    source, target = store.tokenizer("source"), store.tokenizer("target")
-    copies = same_pieces(source, target)
-    assert copies[source.byte_ids].tolist() == target.byte_ids
-    table = learn_table(store.split("train"), copies, target_vocabulary=len(target))
-    for text in ("ba ce", "日"):
-        ids = source.encode(text)
-        assert [table.likely[number, 0] for number in ids] == ids  # a joint vocabulary
+    assert table.probabilities[4, :3].tolist() == pytest.approx([0.6, 0.4, 0])
+    assert table.probabilities[5, :2].tolist() == [1, 0]
 
 
 def test_of_many_pairs_some_are_left_out(monkeypatch):
     split = split_of(*[([4 + i % 3], [14 + i % 3, 18]) for i in range(90)])
-    monkeypatch.setattr(shortlist, "_MAX_LINKS", 100)
-    sources, _, _ = shortlist._links(split, null=10)
+    monkeypatch.setattr(lexical_table, "_MAX_LINKS", 100)
+    sources, _, _ = lexical_table._links(split, null=10)
     assert 50 <= len(sources) <= 100
-    table = learn_table(split, NONE, target_vocabulary=20)
+    table = learn_table(split, source_vocabulary=10, target_vocabulary=20)
     assert {14, 15, 16, 18} == {*table.frequent.tolist()}  # they are counted in all pairs
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
-    table = LexicalTable(np.arange(20, dtype=np.int32).reshape(4, 5), np.array([3, 7], np.int32))
     path = tmp_path / "table"
-    table.write(path, store_sha256="abc")
+    TABLE.write(path, store_sha256="abc")
     read = LexicalTable.read(path, store_sha256="abc")
-    assert (read.likely == table.likely).all() and read.frequent.tolist() == [3, 7]
+    for name in ("likely", "probabilities", "frequent"):
+        assert (getattr(read, name) == getattr(TABLE, name)).all()
     again = tmp_path / "again"
-    table.write(again, store_sha256="abc")
+    TABLE.write(again, store_sha256="abc")
     assert again.read_bytes() == path.read_bytes()
 
 
 def test_an_unusable_table_is_refused(tmp_path):
-    table = LexicalTable(np.arange(20, dtype=np.int32).reshape(4, 5), np.array([3, 7], np.int32))
     path = tmp_path / "table"
-    table.write(path, store_sha256="abc")
+    TABLE.write(path, store_sha256="abc")
     with pytest.raises(CheckpointError, match="was learnt from another token store"):
         LexicalTable.read(path, store_sha256="abd")
     whole = path.read_bytes()
@@ -94,12 +88,12 @@ def test_an_unusable_table_is_refused(tmp_path):
         with pytest.raises(CheckpointError, match="is damaged"):
             LexicalTable.read(path, store_sha256="abc")
     path.write_bytes(whole)
-    save_file(load_file(path), path, {"shortlist": json.dumps({"format_version": 2})})
+    save_file(load_file(path), path, {"lexical_table": json.dumps({"format_version": 2})})
     with pytest.raises(CheckpointError, match="has format version 2"):
         LexicalTable.read(path, store_sha256="abc")
 
 
 def test_no_more_translations_are_kept_than_fit():
     split = split_of(([4], list(range(10, 10 + 2 * MOST))))
-    table = learn_table(split, NONE, target_vocabulary=300)
-    assert len(listed(table, 4)) == MOST - 1 and table.likely.shape == (10, MOST)
+    table = learn_table(split, source_vocabulary=10, target_vocabulary=300)
+    assert len(listed(table, 4)) == MOST and table.likely.shape == (10, MOST)

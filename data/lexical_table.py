@@ -1,8 +1,8 @@
-"""Which target pieces translate each source piece: learnt from training pairs, kept in a file."""
+"""How likely target pieces translate each source piece: learnt from pairs, kept in a file."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from data.token_store import TokenizedSplit
-from data.tokenization import Tokenizer
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import replacing
 
@@ -18,9 +17,11 @@ FORMAT_VERSION = 1
 MOST = 100  # translations of a source piece that are kept
 _FREQUENT = 200  # target pieces that any translation may have
 _ITERATIONS = 5
+_BLOCK = 2**16  # pairs whose targets are counted at a time
 _MAX_LINKS = 2**23  # pairs of pieces that are counted; of more, as many sentence pairs are left out
 
 Ids = npt.NDArray[np.int32]
+Probabilities = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
 
@@ -29,6 +30,7 @@ class LexicalTable:
     """Translations of pieces."""
 
     likely: Ids  # [V_s, MOST] of each source piece, likeliest first; -1: there are no more
+    probabilities: Probabilities  # [V_s, MOST] of each of them, 0 where there are no more
     frequent: Ids  # [F] the most frequent target pieces, ascending
 
     def write(self, path: Path, *, store_sha256: str) -> None:
@@ -40,9 +42,9 @@ class LexicalTable:
             "store_sha256": store_sha256,
             "sha256": self._sha256,
         }
-        tensors = {"likely": self.likely, "frequent": self.frequent}
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         with replacing(path) as partial:
-            partial.write_bytes(save(tensors, {"shortlist": json.dumps(about)}))
+            partial.write_bytes(save(tensors, {"lexical_table": json.dumps(about)}))
 
     @classmethod
     def read(cls, path: Path, *, store_sha256: str) -> "LexicalTable":
@@ -51,8 +53,8 @@ class LexicalTable:
 
         try:
             with safe_open(path, "numpy") as file:
-                about: dict[str, Any] = json.loads(file.metadata()["shortlist"])
-                table = cls(file.get_tensor("likely"), file.get_tensor("frequent"))
+                about: dict[str, Any] = json.loads(file.metadata()["lexical_table"])
+                table = cls(**{each.name: file.get_tensor(each.name) for each in fields(cls)})
         except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise _unusable(path, "is damaged") from error
         if about.get("format_version") != FORMAT_VERSION:
@@ -65,30 +67,20 @@ class LexicalTable:
 
     @property
     def _sha256(self) -> str:
-        return hashlib.sha256(self.likely.tobytes() + self.frequent.tobytes()).hexdigest()
+        digest = hashlib.sha256()
+        for field in fields(self):
+            digest.update(getattr(self, field.name).tobytes())
+        return digest.hexdigest()
 
 
 def _unusable(path: Path, problem: str) -> CheckpointError:
-    return CheckpointError(f"{path} {problem}", hint="delete it: it is then learnt again")
+    return CheckpointError(f"{path} {problem}", hint=f"restore {path.parent}")
 
 
-def same_pieces(source: Tokenizer, target: Tokenizer) -> Ids:
-    """The target id of the piece or byte that each source id stands for, -1 if none does. [V_s]"""
-    found = np.full(len(source), -1, dtype=np.int32)
-    theirs = target.vocabulary().ids
-    for piece, number in source.vocabulary().ids.items():
-        found[number] = theirs.get(piece, -1)
-    found[source.byte_ids] = target.byte_ids
-    return found
-
-
-def learn_table(split: TokenizedSplit, copies: Ids, *, target_vocabulary: int) -> LexicalTable:
-    """IBM model 1 (Brown et al., 1993, section 4.2) on pieces, with a null source piece.
-
-    The first translation of a piece is the one in `copies` [V_s], if there is one, so that what is
-    copied, as names and numbers are, can always be written.
-    """
-    source_vocabulary = len(copies)
+def learn_table(
+    split: TokenizedSplit, *, source_vocabulary: int, target_vocabulary: int
+) -> LexicalTable:
+    """IBM model 1 (Brown et al., 1993, section 4.2) on pieces, with a null source piece."""
     sources, targets, occurrences = _links(split, null=source_vocabulary)
     keys, link = np.unique(sources * target_vocabulary + targets, return_inverse=True)
     source, target = np.divmod(keys, target_vocabulary)
@@ -99,13 +91,15 @@ def learn_table(split: TokenizedSplit, copies: Ids, *, target_vocabulary: int) -
         counts = np.bincount(link, weights=shares, minlength=len(keys))
         probabilities = counts / np.bincount(source, weights=counts)[source]
     order = np.lexsort((target, -probabilities, source))
-    source, target = source[order], target[order]
+    source, target, sorted_probabilities = source[order], target[order], probabilities[order]
     rank = np.arange(len(order)) - np.searchsorted(source, source)  # among those of its source
-    kept = (rank < MOST - 1) & (source < source_vocabulary)
+    kept = (rank < MOST) & (source < source_vocabulary)
+    places = source[kept], rank[kept]
     likely = np.full((source_vocabulary, MOST), -1, dtype=np.int32)
-    likely[:, 0] = copies
-    likely[source[kept], rank[kept] + 1] = target[kept]
-    return LexicalTable(likely, _most_frequent(split, target_vocabulary))
+    likely[places] = target[kept]
+    their_probabilities = np.zeros((source_vocabulary, MOST), dtype=np.float32)
+    their_probabilities[places] = sorted_probabilities[kept]
+    return LexicalTable(likely, their_probabilities, _most_frequent(split, target_vocabulary))
 
 
 def _links(split: TokenizedSplit, *, null: int) -> tuple[Numbers, Numbers, Numbers]:
@@ -127,7 +121,10 @@ def _links(split: TokenizedSplit, *, null: int) -> tuple[Numbers, Numbers, Numbe
 
 
 def _most_frequent(split: TokenizedSplit, vocabulary: int) -> Ids:
-    ids, _ = split.sentences(2 * np.arange(len(split)) + 1)
-    counts = np.bincount(ids, minlength=vocabulary)
+    counts = np.zeros(vocabulary, dtype=np.int64)
+    for begin in range(0, len(split), _BLOCK):
+        pairs = np.arange(begin, min(begin + _BLOCK, len(split)))
+        ids, _ = split.sentences(2 * pairs + 1)
+        counts += np.bincount(ids, minlength=vocabulary)
     chosen = np.argsort(-counts, kind="stable")[:_FREQUENT]
     return np.sort(chosen[counts[chosen] > 0]).astype(np.int32)
