@@ -94,11 +94,11 @@ def learn_table(
     source, target, sorted_probabilities = source[order], target[order], probabilities[order]
     rank = np.arange(len(order)) - np.searchsorted(source, source)  # among those of its source
     kept = (rank < MOST) & (source < source_vocabulary)
-    places = source[kept], rank[kept]
+    positions = source[kept], rank[kept]
     likely = np.full((source_vocabulary, MOST), -1, dtype=np.int32)
-    likely[places] = target[kept]
+    likely[positions] = target[kept]
     their_probabilities = np.zeros((source_vocabulary, MOST), dtype=np.float32)
-    their_probabilities[places] = sorted_probabilities[kept]
+    their_probabilities[positions] = sorted_probabilities[kept]
     return LexicalTable(likely, their_probabilities, _most_frequent(split, target_vocabulary))
 
 

@@ -96,10 +96,10 @@ class OutputLayer(nn.Module):
         columns = allowed.any(0).nonzero().squeeze(1)  # [U]
         ids = self.ids[columns.to(self.ids.device)]
         product = bound_linear(*self._search_rows(ids))
-        places = torch.full((len(self.ids),), -1)  # [V'] of each logit among the U
-        places[columns] = torch.arange(len(columns))
+        positions = torch.full((len(self.ids),), -1)  # [V'] of each logit among the U
+        positions[columns] = torch.arange(len(columns))
         hidden, device = ~allowed[:, columns], ids.device
-        return BoundOutputLayer(self, product, ids.cpu(), hidden.to(device), places.to(device))
+        return BoundOutputLayer(self, product, ids.cpu(), hidden.to(device), positions.to(device))
 
     def loss(
         self,
@@ -172,7 +172,7 @@ class BoundOutputLayer:
     product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U'], U' >= U
     ids: Tensor  # [U] the id of each logit, on the CPU
     hidden: Tensor | None = None  # [B, U] bool, the logits that a sentence may not choose
-    places: Tensor | None = None  # [V'] of each logit among the U, -1: it is not there; None: equal
+    positions: Tensor | None = None  # [V'] of each logit among the U, -1: it is not there; None: equal
 
     def logits(self, readouts: Tensor, bias: LogitBias | None = None) -> Tensor:
         """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other
@@ -189,10 +189,10 @@ class BoundOutputLayer:
 
     def _placed(self, bias: LogitBias) -> LogitBias:
         """The bias of the U logits."""
-        if self.places is None:
+        if self.positions is None:
             return bias
-        places = self.places[bias.columns]
-        return LogitBias(places.clamp(min=0), bias.values.masked_fill(places < 0, 0.0))
+        positions = self.positions[bias.columns]
+        return LogitBias(positions.clamp(min=0), bias.values.masked_fill(positions < 0, 0.0))
 
     def select(self, sentences: Tensor) -> "BoundOutputLayer":
         """The layer for these sentences. [B']"""

@@ -54,14 +54,14 @@ class Lexicon(nn.Module):
         ordered, order = columns.sort(dim=1)
         is_new = torch.ones_like(ordered, dtype=torch.bool)
         is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        places = is_new.cumsum(1) - 1  # [B, S K], of each column among the different ones
-        width = columns.shape[1] if ids.is_cuda else int(places.max()) + 1  # U
+        positions = is_new.cumsum(1) - 1  # [B, S K], of each column among the different ones
+        width = columns.shape[1] if ids.is_cuda else int(positions.max()) + 1  # U
         different = columns.new_zeros(len(ids), width)
-        different.scatter_(1, places, ordered.where(ordered < self.logits, 0))
-        own_places = torch.empty_like(places).scatter_(1, order, places)
+        different.scatter_(1, positions, ordered.where(ordered < self.logits, 0))
+        own_positions = torch.empty_like(positions).scatter_(1, order, positions)
         ratios = self.probabilities[ids] / EPSILON  # [B, S, K]
         spread = ratios.new_zeros(*ids.shape, width)
-        spread.scatter_(2, own_places.view_as(ratios), ratios)
+        spread.scatter_(2, own_positions.view_as(ratios), ratios)
         return Translations(different, spread)
 
 
