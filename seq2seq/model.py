@@ -172,7 +172,9 @@ class BoundOutputLayer:
     product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U'], U' >= U
     ids: Tensor  # [U] the id of each logit, on the CPU
     hidden: Tensor | None = None  # [B, U] bool, the logits that a sentence may not choose
-    positions: Tensor | None = None  # [V'] of each logit among the U, -1: it is not there; None: equal
+    positions: Tensor | None = (
+        None  # [V'] of each logit among the U, -1: it is not there; None: equal
+    )
 
     def logits(self, readouts: Tensor, bias: LogitBias | None = None) -> Tensor:
         """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other
