@@ -35,9 +35,11 @@ def without(model, source):
 
 @pytest.mark.parametrize("output_ids", [None, OUTPUT_IDS], ids=["all", "some"])
 @pytest.mark.parametrize("beam", [1, 3])
-@pytest.mark.parametrize("kind", [PLAIN[0], LUONG[4], CONDITIONAL[2]], ids=str)
-def test_only_listed_ids_are_written_and_share_the_probability(kind, beam, output_ids):
-    model = tiny_model(kind, output_ids=output_ids)
+@pytest.mark.parametrize(
+    ("kind", "lexicon"), [(PLAIN[0], 0), (LUONG[4], 0), (LUONG[4], 3), (CONDITIONAL[2], 0)], ids=str
+)
+def test_only_listed_ids_are_written_and_share_the_probability(kind, lexicon, beam, output_ids):
+    model = tiny_model(kind, output_ids=output_ids, lexicon=lexicon)
     with torch.no_grad():
         model.output.vocabulary.bias[EOS] += 1.0
     config = SearchConfig(beam=beam, max_length_factor=0.5)
