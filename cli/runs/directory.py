@@ -353,10 +353,10 @@ def _rewind(
 
     if not path.is_file():
         return
-    with path.open(encoding="utf-8", newline="\n") as stream:
-        kept = [line for line in stream if is_kept(line)]
+    with path.open("rb") as stream:
+        kept = [line for line in stream if is_kept(line.decode("utf-8", "replace"))]
     with replacing(path) as partial:
-        partial.write_text("".join(kept), encoding="utf-8", newline="\n")
+        partial.write_bytes(b"".join(kept))
 
 
 def _not_a_run(path: Path) -> CheckpointError:

@@ -90,7 +90,8 @@ def fit(
             state = timed(validation.state)
             took = state.seconds - validation.state.seconds
             state = replace(state, validated_at=state.seconds, validation_seconds=took)
-            if validation.reduced and restarts and restore_best is not None:
+            leaves_best = validation.reduced and not validation.improved
+            if leaves_best and restarts and restore_best is not None:
                 restore_best()
                 state = replace(state, measured=None)  # the scores are those of other weights
             yield replace(validation, state=state)
@@ -202,7 +203,7 @@ def stop_reason(state: TrainingState, config: TrainingConfig) -> str | None:
         return f"the {config.minutes:g} minutes are over"
     if config.patience and state.stale >= config.patience:
         return f"no better {METRIC_NAMES[config.metric]} in {state.stale} validations"
-    if _is_on_plateau(state, config):
+    if state.reductions >= config.plateau_times and _is_on_plateau(state, config):
         return (
             f"no better {METRIC_NAMES[config.metric]} in {state.waited} validations, after "
             f"{state.reductions} reductions of the learning rate"

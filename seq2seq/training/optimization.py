@@ -50,13 +50,15 @@ def learning_rate(
 ) -> float:
     """The learning rate of an update, counted from 1.
 
-    `progress` is the share of the run that is done, `reductions` the number of plateaus so far.
+    `progress` is the share of the run that is done, `reductions` the number of plateaus so far. In
+    a run of which warm-up takes more than half, a rate that ends at 0 falls from there on.
     """
+    warm = min(1.0, update / max(config.warmup, 1))
     if config.decay == "plateau":
-        warm = min(1.0, update / max(config.warmup, 1))
         return config.learning_rate * warm * config.plateau_factor**reductions
     if update <= config.warmup:
-        return config.learning_rate * update / config.warmup
+        ends_at_0 = config.decay in ("linear", "cosine")
+        return config.learning_rate * min(warm, max(0.0, 2 - 2 * progress) if ends_at_0 else 1.0)
     if config.decay == "linear":
         return config.learning_rate * max(0.0, 1.0 - progress)
     if config.decay == "cosine":

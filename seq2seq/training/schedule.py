@@ -54,7 +54,8 @@ def with_validation_planned(
         return config
     length = tokens / sentences
     budget = SHARE * _tokens_of_training(config)
-    wanted = config.updates / config.validate_every if config.validate_every else VALIDATIONS
+    updates = _tokens_of_training(config) / _tokens_of_update(config)
+    wanted = updates / config.validate_every if config.validate_every else VALIDATIONS
     each = budget / max(wanted, 1)
 
     scored, translated = config.perplexity_sentences, config.validation_sentences
@@ -83,9 +84,14 @@ def _within(affordable: float, length: float, sentences: int) -> int:
     return min(max(int(affordable), math.ceil(_LEAST_TOKENS / max(length, 1))), sentences)
 
 
+def _tokens_of_update(config: TrainingConfig) -> float:
+    """Target tokens of an update, about."""
+    return FILLED * config.accumulate * config.batch_tokens
+
+
 def _tokens_of_training(config: TrainingConfig) -> float:
     """Target tokens that a run will train on, about."""
-    tokens = FILLED * config.updates * config.accumulate * config.batch_tokens
+    tokens = config.updates * _tokens_of_update(config)
     if config.minutes is None:
         return tokens
     return min(tokens, 60 * config.minutes * _TOKENS_PER_SECOND)

@@ -196,6 +196,12 @@ def test_metrics_after_a_checkpoint_are_removed(run):
         assert run.metrics.read_text() == "".join(lines[:kept])
 
 
+def test_a_line_that_was_cut_inside_a_character_is_removed(run):
+    run.metrics.write_bytes(update_line(1).encode() + '{"event": "Ωμ'.encode()[:-1])
+    run.rewind(TrainingState(update=1, validated=0))
+    assert run.metrics.read_text() == update_line(1)
+
+
 def update_line(update: int) -> str:
     line = UpdateLine(
         update=update,

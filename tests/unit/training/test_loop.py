@@ -16,7 +16,7 @@ from seq2seq.building import build_model
 from seq2seq.config import SearchConfig, TrainingConfig
 from seq2seq.errors import ConfigError, DivergenceError
 from seq2seq.training.events import TrainingState, Update, Validation, ValidationScores
-from seq2seq.training.loop import fit, seed_update
+from seq2seq.training.loop import fit, seed_update, stop_reason
 from seq2seq.training.losses import batch_loss, corpus_nats_per_token
 from seq2seq.training.optimization import build_optimizer
 
@@ -266,6 +266,34 @@ def test_without_restart_a_plateau_restores_nothing():
     settings = {"plateau_restart": False, "plateau_patience": 1, "plateau_times": 1}
     events = plateau_events(tiny_model(LUONG), iter([1.0, 1.0, 1.0]), refuse, **settings)
     assert kinds(events) == "uvuvuvf"
+
+
+def test_weights_that_are_the_best_are_not_replaced_on_a_plateau():
+    def refuse() -> None:
+        raise AssertionError
+
+    config = TrainingConfig(
+        updates=2, validate_every=1, warmup=0, decay="plateau", plateau_patience=1
+    )
+    chrf = iter([50.0, 49.95])  # the second is the latest that is as good, but rises no more
+    events = fit(
+        (model := tiny_model(LUONG)),
+        build_optimizer(model, config),
+        endless(),
+        lambda: ValidationScores(2.0, bleu=30.0, chrf=next(chrf), sentences=500),
+        config,
+        state=TrainingState(),
+        restore_best=refuse,
+    )
+    last = [event for event in events if type(event) is Validation][-1]
+    assert last.improved and last.state.best_update == 2
+
+
+def test_a_plateau_ends_training_only_when_no_reduction_is_left():
+    config = TrainingConfig(updates=9, decay="plateau", plateau_patience=2, plateau_times=3)
+    state = TrainingState(update=5, validated=5, waited=2)
+    assert stop_reason(state, config) is None
+    assert "after 3 reductions" in stop_reason(replace(state, reductions=3), config)
 
 
 def test_a_restart_needs_something_to_restore():

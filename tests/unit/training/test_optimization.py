@@ -23,6 +23,16 @@ def test_the_cosine_falls_by_equation_5_of_loshchilov_and_hutter():
         assert found == pytest.approx(rate, abs=1e-15)
 
 
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_the_rate_falls_though_the_run_ends_in_its_warm_up(decay):
+    config = TrainingConfig(learning_rate=0.8, warmup=2000, decay=decay)
+    rates = [learning_rate(config, update=n, progress=n / 1000) for n in range(1, 1001)]
+    highest = rates.index(max(rates))
+    assert rates[:highest] == sorted(rates[:highest])
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
+    assert 500 < highest < 800 and rates[-1] == pytest.approx(0, abs=1e-15)
+
+
 def test_a_plateau_multiplies_the_rate():
     config = TrainingConfig(learning_rate=0.8, warmup=4, decay="plateau", plateau_factor=0.25)
     rates = [

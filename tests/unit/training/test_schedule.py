@@ -72,6 +72,13 @@ def test_minutes_bound_the_sentences_and_leave_the_interval_open():
     assert short.validation_sentences < long.validation_sentences == 500
 
 
+def test_a_given_interval_shares_the_cost_of_the_updates_that_the_minutes_allow():
+    given = {"batch_tokens": 750, "validate_every": 500}
+    by_minutes = planned(1014, 14, updates=10**6, minutes=60.0, **given)  # 12,000 updates
+    by_updates = planned(1014, 14, updates=12_000, **given)
+    assert by_minutes.validation_sentences == by_updates.validation_sentences > 400
+
+
 def test_an_interval_that_was_asked_for_is_kept_to():
     config = TrainingConfig(validate_every=3, minutes=1.0)
     due = [n for n in range(1, 10) if validation_due(TrainingState(update=n), config)]
