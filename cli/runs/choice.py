@@ -1,8 +1,9 @@
 """Settings of training that nobody gave, chosen from the corpus and the time there is.
 
 Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
-the recipes, tuned on corpora of their sizes (docs/experiments.md); between two of them a setting
-follows log N on a straight line, and beyond the outer ones it stays as it is there.
+the recipes, tuned on corpora of their sizes (docs/experiments.md), and a lexicon, which they do not
+have (docs/training.md); between two of them a setting follows log N on a straight line, and beyond
+the outer ones it stays as it is there.
 """
 
 import math
@@ -52,13 +53,14 @@ class Anchor:
     batch_tokens: float
     learning_rate: float
     warmup: float  # updates
+    lexicon: float  # translations of a source piece
     epochs: float  # where no time is given
 
 
 ANCHORS = (
-    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 36),  # Multi30k, 5,000 pairs
-    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 20),  # Multi30k, 29,000 pairs
-    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 60),  # 200,000 pairs and more
+    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 50, 36),  # Multi30k, 5,000 pairs
+    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 50, 20),  # Multi30k, 29,000 pairs
+    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 0, 60),  # 200,000 pairs and more
 )
 
 
@@ -69,12 +71,18 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose_settings(size: CorpusSize, *, minutes: float | None) -> Choice:
-    """Settings of model and training for a corpus; equal arguments give equal settings."""
+def choose_settings(
+    size: CorpusSize, *, minutes: float | None, may_have_lexicon: bool = True
+) -> Choice:
+    """Settings of model and training for a corpus; equal arguments give equal settings.
+
+    may_have_lexicon: whether attention weighs single source pieces, as a lexicon needs
+    """
     at = interpolate(size.target_tokens)
     batch = _rounded(at.batch_tokens, 50)
     updates = math.ceil(at.epochs * size.target_tokens / (FILLED * batch))
     encoder_size = _rounded(at.encoder_size, 32)
+    lexicon = round(at.lexicon) if may_have_lexicon else 0
     settings: Values = {
         "model": {
             "encoder_size": encoder_size,
@@ -85,6 +93,7 @@ def choose_settings(size: CorpusSize, *, minutes: float | None) -> Choice:
             "embedding_dropout": round(at.embedding_dropout, 2),
             "dropout": round(at.dropout, 2),
             "readout_dropout": round(at.readout_dropout, 2),
+            "lexicon": lexicon,
         },
         "training": {
             "batch_tokens": batch,
@@ -95,12 +104,13 @@ def choose_settings(size: CorpusSize, *, minutes: float | None) -> Choice:
     }
     if not size.joint:
         settings["model"]["tie_embeddings"] = "decoder"
+    entries = f"a lexicon of {lexicon} translations a piece, " if lexicon else ""
     end = f"{updates:,} updates" if minutes is None else f"{minutes:g} minutes"
     return Choice(
         settings,
         f"chosen for {counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens: "
         f"encoder 2 x {encoder_size}, decoder {2 * encoder_size}, dropout {at.dropout:.2f}, "
-        f"batches of {batch} tokens, {end} (--recipe or --set changes it)",
+        f"{entries}batches of {batch} tokens, {end} (--recipe or --set changes it)",
     )
 
 

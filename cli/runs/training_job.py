@@ -160,7 +160,11 @@ def chosen_config(
     refuse_missing_links(config.training, store)
     reason = None
     if recipe is None:
-        choice = choose_settings(CorpusSize.of(store, corpora), minutes=config.training.minutes)
+        choice = choose_settings(
+            CorpusSize.of(store, corpora),
+            minutes=config.training.minutes,
+            may_have_lexicon=config.model.attention != "none" and config.model.encoder != "pyramid",
+        )
         config, reason = resolve(choice.settings, given), choice.reason
     return config.model_copy(update={"data": store.config}), reason
 

@@ -9,6 +9,7 @@ from reruns import new_run, train
 from cli.runs.directory import RunDirectory
 from cli.runs.lexicons import learnt_table
 from cli.runs.translator import Translator
+from cli.runs.verification import verify_parts
 from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError
@@ -58,6 +59,9 @@ def test_without_its_file_a_run_is_damaged(run, tmp_path):
             file.unlink()
         else:
             file.write_bytes(damaged)
+        assert [part.name for part in verify_parts(copy.path) if part.problem] == [
+            "lexicon.safetensors, by the SHA-256 in it"
+        ]
         with pytest.raises(CheckpointError, match=r"lexicon\.safetensors is damaged") as error:
             Translator.load(copy.path, device="cpu")
         assert error.value.hint == f"restore {copy.path}"
