@@ -115,7 +115,7 @@ class TokenStore:
             hint = "make one with `seq2seq preprocess`"
             if is_run:
                 hint = "name the token store first, as in `seq2seq train STORE RUN`"
-            elif path.with_name(f"{path.name}.shards").is_dir():
+            elif Path(f"{path}.shards").is_dir():
                 hint = "make it of its shards: preprocess ... --merge-shards"
             raise CorpusError(
                 f"{path} is {'a run directory' if is_run else 'not a token store'}", hint=hint

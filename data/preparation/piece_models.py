@@ -13,22 +13,32 @@ from data.config import DataConfig
 from data.corpus import SentencePair
 from data.preparation.inputs import PreparationInputs
 from data.preparation.working_folder import MODEL_RECORD
-from data.token_store import model_name
+from data.token_store import Side, model_name
 from data.tokenization import Tokenizer, train_tokenizer
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.system.files import read_json, sha256_of, sync, write_json
 
 
-def reuse_models(folder: Path, record: Path, key: str) -> bool:
+def reuse_models(folder: Path, record: Path, key: str, *, joint: bool) -> bool:
     """Whether the folder has intact models of this key; those beside another record are copied."""
     if intact_models(folder / MODEL_RECORD, key):
         return True
-    models = intact_models(record, key)
+    sides: tuple[Side, ...] = ("source", "target")
+    names = {model_name(side, joint=joint) for side in sides}
+    models = [model for model in intact_models(record, key) if model.name in names]
+    if models:
+        remove_leftovers(folder)
     for model in models:
         shutil.copy(model, folder / model.name)
     if models:
         record_models(folder, key)
     return bool(models)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove all files of an interrupted run with other settings."""
+    for leftover in folder.iterdir():
+        leftover.unlink()
 
 
 def record_models(folder: Path, key: str) -> None:
@@ -66,11 +76,9 @@ def train_models(
         (folder / name).write_bytes(train_tokenizer(sentences, config, tags=tags).model)
 
 
-def copy_models(folder: Path, models: Sequence[Path], config: DataConfig, tags: list[str]) -> None:
-    """Raises ConfigError where the source model lacks one of the tags."""
-    for model in models:
-        shutil.copy(model, folder / model.name)
-    known = Tokenizer.load(folder / model_name("source", joint=config.joint)).tags
+def refuse_missing_tags(models: Sequence[Path], config: DataConfig, tags: list[str]) -> None:
+    """Raises ConfigError where the source model of a store or run lacks one of the tags."""
+    known = Tokenizer.load(models[0].with_name(model_name("source", joint=config.joint))).tags
     if missing := [tag for tag in tags if tag not in known]:
         raise ConfigError(
             f"the pieces of {models[0].parent} have no tag {', '.join(missing)}",

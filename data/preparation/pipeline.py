@@ -1,5 +1,6 @@
 """Writing a token store, or reusing what is written already."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,8 +18,9 @@ from data.preparation.inputs import PreparationInputs, line_counts
 from data.preparation.links import write_links
 from data.preparation.overlap import overlapping_lines
 from data.preparation.piece_models import (
-    copy_models,
     record_models,
+    refuse_missing_tags,
+    remove_leftovers,
     reuse_models,
     sample_pairs,
     sampled_share,
@@ -130,13 +132,16 @@ def provide_models(
 
     sample: the pairs to learn from, where they were sampled already
     """
-    if reuse_models(folder, request.store / META, planned.piece_key):
+    joint = planned.config.joint
+    if request.pieces:
+        refuse_missing_tags(request.pieces, planned.config, inputs.tags)
+    if reuse_models(folder, request.store / META, planned.piece_key, joint=joint):
         return True
     request.progress("pieces", 0, 0)
-    for leftover in folder.iterdir():  # of an interrupted run with other settings
-        leftover.unlink()
+    remove_leftovers(folder)
     if request.pieces:
-        copy_models(folder, request.pieces, planned.config, inputs.tags)
+        for model in request.pieces:
+            shutil.copy(model, folder / model.name)
     else:
         pairs = sample or sample_pairs(inputs, planned.config)
         train_models(folder, pairs, planned.config, inputs.tags)

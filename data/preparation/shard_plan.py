@@ -282,7 +282,7 @@ PLAN_AGAIN = "plan the shards again: --plan-shards N --overwrite"
 
 def shards_folder(store: Path) -> Path:
     """Where the shards of a store are, until they are merged."""
-    return store.with_name(f"{store.name}.shards")
+    return Path(f"{store}.shards")
 
 
 def write_plan(

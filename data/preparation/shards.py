@@ -46,7 +46,6 @@ from data.preparation.shard_plan import (
     write_plan,
 )
 from data.preparation.working_folder import (
-    MODEL_RECORD,
     WorkingFolder,
     publish,
     refuse_other_content,
@@ -88,7 +87,6 @@ def plan_shards(request: PreparationRequest, count: int) -> tuple[ShardPlan, boo
     with WorkingFolder(folder) as partial:
         provide_models(partial, request, inputs, planned, sample)
         write_plan(partial, request, inputs, planned, count)
-        (partial / MODEL_RECORD).unlink()
         publish(partial, folder)
     return ShardPlan.open(request.store), False
 
@@ -160,15 +158,17 @@ def merge_shards(request: PreparationRequest) -> PreparationResult:
     texts = [VALID, *(corpus.name for corpus in request.corpora if linked)]
     plan.refuse_changed_texts(request, texts)
     with WorkingFolder(store) as partial:
-        if not reuse_models(partial, folder / PLAN, plan.content.piece_key):
+        joint = plan.planned.config.joint
+        if not reuse_models(partial, folder / PLAN, plan.content.piece_key, joint=joint):
             raise CorpusError(f"the pieces in {folder} are damaged", hint=PLAN_AGAIN)
         encoder = SplitEncoder(
             partial, partial, plan.planned.config, request.processes, request.progress
         )
         train, overlap = _join(partial, plan, encoder, request)
         complete(partial, request, plan.planned, encoder, train, overlap=overlap)
+    merged = TokenStore.open(store)
     shutil.rmtree(folder)
-    return PreparationResult(TokenStore.open(store), ())
+    return PreparationResult(merged, ())
 
 
 def _join(

@@ -1,14 +1,17 @@
 """`STORE.partial`, the folder in which a token store is written before it is renamed."""
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 from data.output_pieces import OUTPUT_IDS
+from data.store_description import StoreDescription
 from data.token_store import META
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.files import sha256_of, sync, write_json
 from seq2seq.system.locks import exclusive_lock
+from seq2seq.system.signals import ENDING_SIGNALS
 
 MODEL_RECORD = "pieces.json"  # key and hashes of the SentencePiece models that are finished
 
@@ -17,6 +20,7 @@ class WorkingFolder:
     """`STORE.partial`, locked by one process; finished models in it survive an interruption."""
 
     def __init__(self, store: Path) -> None:
+        store = store.resolve()  # a link stays, and what it leads to is replaced
         self.path = store.with_name(f"{store.name}.partial")
         lock = store.with_name(f".{store.name}.lock")
         self._lock = exclusive_lock(lock, f"{store} is being prepared", remove=True)
@@ -49,6 +53,11 @@ def refuse_other_content(store: Path) -> None:
     """Raises ConfigError where the path is no token store, or has other files beside it."""
     if not store.exists():
         return
+    if store.samefile(Path.cwd()):
+        raise ConfigError(
+            f"{store} is the current directory, which cannot be replaced",
+            hint="name a folder inside it, or call the program from outside",
+        )
     if not (store / META).is_file():
         raise ConfigError(
             f"{store} exists already and is not a token store", hint="choose another path"
@@ -64,23 +73,30 @@ def refuse_other_content(store: Path) -> None:
 
 def seal(folder: Path, store: Path, meta: dict[str, Any]) -> None:
     """Write meta.json with the hashes of all files, and rename the folder to the store's path."""
-    (folder / MODEL_RECORD).unlink()
     files = sorted(path for path in folder.iterdir() if path.suffix in (".model", ".txt"))
     meta["sha256"] = {path.name: sha256_of(path) for path in files}
+    StoreDescription.model_validate(meta)
     write_json(folder / META, meta)
     publish(folder, store)
 
 
 def publish(folder: Path, path: Path) -> None:
-    """Rename a complete folder once it is on disk; one that has that path already is deleted."""
+    """Rename a complete folder once it is on disk; one that has that path already is deleted.
+
+    A signal waits until both are renamed.
+    """
+    path = path.resolve()
+    replaced = path.with_name(f"{path.name}.replaced")
     for file in folder.iterdir():
         sync(file)
-    if path.exists():
-        replaced = path.with_name(f"{path.name}.replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        path.rename(replaced)
+    shutil.rmtree(replaced, ignore_errors=True)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        (folder / MODEL_RECORD).unlink(missing_ok=True)
+        if path.exists():
+            path.rename(replaced)
         folder.rename(path)
-        shutil.rmtree(replaced)
-    else:
-        folder.rename(path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     sync(path.parent)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -7,6 +7,7 @@ and no line had a sign of segmentation; 95 % of the lines of the one tokenised s
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -220,7 +221,8 @@ def _character(entity: re.Match[str]) -> str:
     found = html.unescape(name)
     if found.endswith(";") and found != ";" and name not in ("&semi;", "&#59;"):
         return name  # &copyx; has an entity only without its semicolon
-    return found if found.isprintable() or found == "\u00a0" else " "
+    is_control = any(unicodedata.category(each) in ("Cc", "Zl", "Zp") for each in found)
+    return " " if is_control else found
 
 
 def _first(sign: Sign, line: str) -> re.Match[str] | None:

@@ -14,7 +14,7 @@ from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair
 from data.output_pieces import OutputTokenizer
-from data.preparation import chunks, encoding, piece_models
+from data.preparation import chunks, encoding, piece_models, working_folder
 from data.token_store import TokenStore
 from data.tokenization import train_tokenizer
 from seq2seq.batch import EOS
@@ -240,6 +240,53 @@ def test_leftovers_of_other_settings_are_not_reused(corpus, tmp_path):
     assert content(again.store.path) == content(
         prepared(corpus, tmp_path / "whole", separate).store.path
     )
+
+
+def test_leftovers_of_other_pieces_do_not_get_into_a_store_that_keeps_its_own(corpus, tmp_path):
+    prepared(corpus, tmp_path / "store")
+    separate = CONFIG.model_copy(update={"joint": False})
+    with pytest.raises(Killed):
+        prepared(corpus, tmp_path / "store", separate, overwrite=True, progress=stop_at("train"))
+    narrower = CONFIG.model_copy(update={"max_pieces": 9})
+    replaced = prepared(corpus, tmp_path / "store", narrower, overwrite=True)
+    assert replaced.stages_reused == ("pieces",)
+    whole = prepared(corpus, tmp_path / "whole", narrower).store
+    assert content(replaced.store.path) == content(whole.path)
+
+
+@pytest.mark.parametrize("file", ["pieces.model", "meta.json"])
+def test_pieces_outlive_an_interruption_at_the_very_end(corpus, tmp_path, monkeypatch, file):
+    def interrupted(path):
+        if path.name == file:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(working_folder, "sync", interrupted)
+        with pytest.raises(Killed):
+            prepared(corpus, tmp_path / "store")
+    assert prepared(corpus, tmp_path / "store").stages_reused == ("pieces",)
+
+
+def test_a_link_to_a_store_stays_when_the_store_is_replaced(corpus, tmp_path):
+    real = tmp_path / "disk" / "store"
+    prepared(corpus, real)
+    link = tmp_path / "link"
+    link.symlink_to(real)
+    narrower = CONFIG.model_copy(update={"max_pieces": 9})
+    for config in (narrower, CONFIG):
+        prepared(corpus, link, config, overwrite=True)
+        assert link.is_symlink() and [each.name for each in real.parent.iterdir()] == ["store"]
+    assert content(real) == content(prepared(corpus, tmp_path / "whole").store.path)
+
+
+def test_the_current_directory_is_not_replaced(corpus, tmp_path, monkeypatch):
+    prepared(corpus, tmp_path / "store")
+    monkeypatch.chdir(tmp_path / "store")
+    with pytest.raises(ConfigError, match="is the current directory"):
+        prepared(corpus, Path(), CONFIG.model_copy(update={"max_pieces": 9}), overwrite=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match="is not a token store"):
+        TokenStore.open(Path())
 
 
 def test_a_kill_while_other_pieces_are_learnt_leaves_none_of_the_old_settings(

@@ -101,6 +101,8 @@ def test_tokenised_text_is_found(line):
         ("1 &amp;lt; 2", "1 < 2"),
         ("&amp;amp;amp;quot;", '"'),
         ("one&#10;two&NewLine;three", "one two three"),  # one line stays one line
+        ("Donau&shy;dampfer", "Donau\u00addampfer"),
+        ("\u0645\u06cc&zwnj;\u062e", "\u0645\u06cc\u200c\u062e"),
     ],
 )
 def test_escaped_text_is_found_and_unescaped(line, plain):
