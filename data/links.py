@@ -58,7 +58,12 @@ class StoredLinks:
 def write_arrays(folder: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Write files of `StoredLinks` by their names."""
     for name, array in arrays.items():
-        (folder / name).write_bytes(array.astype(_DTYPES[name]).tobytes())
+        (folder / name).write_bytes(stored(name, array))
+
+
+def stored(name: str, array: npt.ArrayLike) -> bytes:
+    """Numbers as they stand in a file of `StoredLinks`."""
+    return np.asarray(array, _DTYPES[name]).tobytes()
 
 
 @dataclass(frozen=True, kw_only=True)

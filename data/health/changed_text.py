@@ -40,8 +40,8 @@ def unequal_cases(left: SideScan, right: SideScan) -> Iterator[Finding]:
                 f"{side.name} is all {case} case, {other.name} is not",
                 side.plain_text.cased,
                 "get the text with both cases; else make both sides lower case, and evaluate with "
-                "--lowercase: `python3 -c 'import sys; sys.stdout.writelines(map(str.lower, "
-                "sys.stdin))' < FILE > NEW`",
+                "--lowercase: `python3 -c 'import sys; sys.stdin.reconfigure(newline=chr(10)); "
+                "sys.stdout.writelines(map(str.lower, sys.stdin))' < FILE > NEW`",
                 tuple(Example(number) for number in range(1, EXAMPLES + 1)),
             )
 

@@ -15,6 +15,7 @@ FEWEST_VALIDATION_SENTENCES = 200
 FEWEST_VALIDATION_WORDS = 2000
 MANY_LONG_SOURCES = 0.01  # of the validation set
 _PAIRS_FOR_LANGUAGE = 2000  # enough to know which side is in which language
+_SURE_OF_LANGUAGE = 0.1  # nats a piece by which the sides of two languages differ at least
 
 _MORE_PAIRS = (
     "add pairs, or start from a model of more text of these languages (--pieces-of, --start-from)"
@@ -67,7 +68,8 @@ def training_pairs_in_validation(overlap: int, pairs: int) -> Finding | None:
 def swapped_validation(store: TokenStore) -> Finding | None:
     """Whether the validation source is in the target language, and the other way round.
 
-    Each side is scored by the frequencies of pieces on either side of the first training pairs.
+    Each side is scored by the frequencies of pieces on either side of the first training pairs;
+    where both are one language, either may fit better by a little.
     """
     if not store.joint:
         return None
@@ -76,7 +78,7 @@ def swapped_validation(store: TokenStore) -> Finding | None:
     log_shares = [np.log((side + 1) / (side.sum() + size)) for side in train]
     as_given = valid[0] @ log_shares[0] + valid[1] @ log_shares[1]
     as_swapped = valid[0] @ log_shares[1] + valid[1] @ log_shares[0]
-    if as_given >= as_swapped:
+    if as_swapped - as_given < _SURE_OF_LANGUAGE * (valid[0].sum() + valid[1].sum()):
         return None
     return Finding(
         "swapped-validation",

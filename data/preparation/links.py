@@ -12,7 +12,7 @@ from data.config import DataConfig
 from data.corpora import CorpusFiles
 from data.corpus import SentencePair, read_lines, read_pairs, survey
 from data.inputs import display_name
-from data.links import LINKS, NO_WORD, OFFSETS, WORDS, write_arrays
+from data.links import LINKS, NO_WORD, OFFSETS, WORDS, stored, write_arrays
 from data.token_store import Indices, model_name
 from data.tokenization import Tokenizer, WordNumbers
 from seq2seq.errors import CorpusError
@@ -73,31 +73,31 @@ def write_links(
     ]
     lines = np.fromfile(folder / "train.lines", np.int64)  # [n]
     sizes = np.diff(np.fromfile(folder / "train.offsets", np.int64))  # [2n]
-    words, links, counts = list[WordNumbers](), list[Link](), np.zeros(len(lines), np.int64)
+    counts = np.zeros(len(lines), np.int64)
     kept = _kept_pairs(files, source, config, lines)
     number = 0  # of the next pair
-    while chunk := list(islice(kept, _CHUNK)):
-        sides = zip(*(pair for pair, _ in chunk), strict=True)
-        encoded = [t.encode_with_words(side) for t, side in zip(tokenizers, sides, strict=True)]
-        for (_, found), *spelt in zip(chunk, *encoded, strict=True):
-            for side, (_, numbers) in enumerate(spelt):
-                tags = sizes[2 * number + side] - len(numbers)
-                words += [np.full(tags, NO_WORD, np.int32), numbers]
-            links += found
-            counts[number] = len(found)
-            number += 1
-    words.append(np.full(sizes[2 * number :].sum(), NO_WORD, np.int32))
-    arrays = {
-        WORDS: np.concatenate(words),
-        LINKS: np.array(links, np.int32).reshape(-1),
-        OFFSETS: np.concatenate([[0], np.cumsum(counts)]),
-    }
-    write_arrays(folder, arrays)
+    with (folder / WORDS).open("wb") as words_file, (folder / LINKS).open("wb") as links_file:
+        while chunk := list(islice(kept, _CHUNK)):
+            words, links = list[WordNumbers](), list[Link]()
+            sides = zip(*(pair for pair, _ in chunk), strict=True)
+            encoded = [t.encode_with_words(side) for t, side in zip(tokenizers, sides, strict=True)]
+            for (_, found), *spelt in zip(chunk, *encoded, strict=True):
+                for side, (_, numbers) in enumerate(spelt):
+                    tags = sizes[2 * number + side] - len(numbers)
+                    words += [np.full(tags, NO_WORD, np.int32), numbers]
+                links += found
+                counts[number] = len(found)
+                number += 1
+            words_file.write(stored(WORDS, np.concatenate(words)))
+            links_file.write(stored(LINKS, links))
+        rest = np.full(sizes[2 * number :].sum(), NO_WORD, np.int32)
+        words_file.write(stored(WORDS, rest))
+    write_arrays(folder, {OFFSETS: np.concatenate([[0], np.cumsum(counts)])})
     return {
         "origin": source.origin,
         "pairs": int((counts > 0).sum()),
-        "links": len(links),
-        "sha256": {name: sha256_of(folder / name) for name in arrays},
+        "links": int(counts.sum()),
+        "sha256": {name: sha256_of(folder / name) for name in (WORDS, LINKS, OFFSETS)},
     }
 
 
@@ -106,14 +106,16 @@ def _kept_pairs(
 ) -> Iterator[tuple[SentencePair, list[Link]]]:
     """The pairs of the main corpus that were kept, with their links; checks all links."""
     numbered = zip_longest(read_pairs(*files), source.lines(files))
-    kept, n_pairs, n_links = set(lines.tolist()), 0, 0
+    kept = np.zeros(lines.max(initial=0) + 1, dtype=bool)
+    kept[lines] = True
+    n_pairs = n_links = 0
     for number, (pair, line) in enumerate(numbered, start=1):
         n_pairs += pair is not None
         n_links += line is not None
         if pair is None or line is None:
             continue
         links = _parse(line, pair, where=f"{source.origin}:{number}")
-        if number in kept:
+        if number < len(kept) and kept[number]:
             text = pair.unescaped() if config.unescape else pair
             yield text, links if _word_counts(text) == _word_counts(pair) else []
     if n_pairs != n_links:

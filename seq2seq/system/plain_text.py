@@ -80,8 +80,9 @@ SIGNS = (
         _ENTITY,
         ("&",),
         0.01,
-        "undo it: `python3 -c 'import html, sys; sys.stdout.writelines(html.unescape("
-        "html.unescape(line)) for line in sys.stdin)' < FILE > NEW`",
+        "undo it: `python3 -c 'import html, sys; sys.stdin.reconfigure(newline=chr(10)); "
+        "sys.stdout.writelines(chr(32).join(html.unescape(html.unescape(line)).split()) + chr(10) "
+        "for line in sys.stdin)' < FILE > NEW`",
     ),
     Sign(
         "columns",

@@ -13,6 +13,7 @@ from data.health.sufficiency import (
     part_of_an_epoch,
     small_validation,
     store_findings,
+    swapped_validation,
     training_pairs_in_validation,
 )
 from data.preparation.overlap import overlapping_lines
@@ -108,6 +109,15 @@ def test_nothing_is_said_of_a_large_store_and_an_old_one_is_read(tmp_path):
     store = store_of(tmp_path, lines[800:], lines[:800])
     del store.meta["overlap"]  # as in a store of an earlier version
     assert store_findings(store) == []
+
+
+def test_sides_of_one_language_are_not_called_swapped(tmp_path):
+    for seed in range(6):
+        drawn = [source for source, _ in corpus_lines(600, seed=seed)]
+        pairs = list(zip(drawn[::2], drawn[1::2], strict=True))
+        (tmp_path / str(seed)).mkdir()
+        store = store_of(tmp_path / str(seed), pairs[:200], pairs[200:])
+        assert swapped_validation(store) is None
 
 
 def test_swapped_sides_of_the_validation_set_are_noticed(tmp_path):

@@ -119,9 +119,9 @@ def test_the_command_that_is_given_unescapes():
     escaped = next(sign for sign in SIGNS if sign.code == "escaped")
     command = escaped.undo.split("`")[1].removesuffix(" < FILE > NEW")
     done = subprocess.run(
-        command, shell=True, input="it&#39;s\n1 &amp;lt; 2\n", capture_output=True, text=True
+        command, shell=True, input=b"it&#39;s\n1 &amp;lt; 2\na&#10;b \rc\n", capture_output=True
     )
-    assert done.stdout == "it's\n1 < 2\n"
+    assert done.stdout == b"it's\n1 < 2\na b c\n"  # as many lines
 
 
 @pytest.mark.parametrize(
