@@ -607,7 +607,7 @@ class SearchConfig(Section):
 
     beam: int = Field(default=5, ge=1, le=1000)
     """Hypotheses kept at every step, at most 1000; 1 is greedy search."""
-    length_penalty: float = Field(default=1.0, ge=0)
+    length_penalty: float = Field(default=1.0, ge=0, le=10)
     """alpha of Wu et al. (2016), equation 14; 0 turns it off."""
     length_normalization: Literal["wu", "average", "none"] = "wu"
     """What the log-probability of a translation of n pieces is divided by to rank it: wu,

@@ -11,6 +11,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.shortlists import lexical_table
 from cli.runs.translator import Translator
 from data.token_store import TokenStore
+from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.kernels.precision import has_bfloat16_products
 from seq2seq.kernels.products import has_int8_products
@@ -30,8 +31,12 @@ class BenchSetting:
     shortlist: int  # 0: none
 
     def as_search(self) -> dict[str, Any]:
-        """The settings of section `search`."""
+        """The settings of section `search` that are shown."""
         return {"beam": self.beam, "precision": self.precision, "shortlist": self.shortlist}
+
+    def in_full(self) -> dict[str, Any]:
+        """All settings of section `search`: the defaults but for these, whatever the run has."""
+        return SearchConfig().model_dump() | self.as_search()
 
 
 @dataclass
@@ -121,7 +126,7 @@ def measure(
     results = [BenchResult(setting) for setting in settings]
     for _ in range(repeats):
         for result in results:
-            translator = load(result.setting.as_search())
+            translator = load(result.setting.in_full())
             translator.translate(sentences[:8])  # prepares the products
             _measure_once(translator, sentences, result)
             yield result

@@ -2,11 +2,13 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import TypeVar
 
 CHUNK = 512  # lines translated together, if so many are available
+_PATIENCE = 0.02  # seconds after the first line of a chunk in which others may join it
 Item = TypeVar("Item")
 
 
@@ -37,15 +39,19 @@ def available_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[li
     while not ended:
         chunk: list[Item] = []
         problem: BaseException | None = None
+        until = 0.0
         while len(chunk) < size:
             try:
-                item = waiting.get(timeout=0.02 if chunk else None)
+                left = until - time.monotonic()
+                item = waiting.get(timeout=max(left, 0.0) if chunk else None)
             except queue.Empty:
                 break
             if item is None or isinstance(item, BaseException):
                 ended, problem = True, item
                 break
             chunk.append(item)
+            if len(chunk) == 1:
+                until = time.monotonic() + _PATIENCE
         if chunk:
             yield chunk
         if problem is not None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.corpus import read_lines
+from data.inputs import can_be_read_once, display_name
 from data.tokenization import Tokenizer
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
@@ -27,7 +28,7 @@ def text_rules(tokenizer: Tokenizer, search: SearchConfig) -> TextRules | None:
             )
     vocabulary = None
     if search.vocabulary is not None:
-        lines = read_lines(Path(search.vocabulary))
+        lines = read_lines(_rereadable(Path(search.vocabulary)))
         vocabulary = frozenset(_words(tokenizer, lines))
     for word in search.banned_words:
         if len(words_of(_spelled(tokenizer, word))) != 1:
@@ -42,6 +43,16 @@ def text_rules(tokenizer: Tokenizer, search: SearchConfig) -> TextRules | None:
         vocabulary=vocabulary,
         required=tuple(tuple(tokenizer.encode(text)) for text in search.required_words),
     )
+
+
+def _rereadable(vocabulary: Path) -> Path:
+    """Raises ConfigError for a file that can be read only once: other settings read it again."""
+    if can_be_read_once(vocabulary):
+        raise ConfigError(
+            f"search.vocabulary is {display_name(vocabulary)}, which can be read only once",
+            hint="write the words into a file, and name that",
+        )
+    return vocabulary
 
 
 def forced_text(tokenizer: Tokenizer, prefix: str) -> ForcedText | None:

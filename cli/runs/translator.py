@@ -157,7 +157,7 @@ class Translator:
         reverse = None
         if rescore_with is not None:
             require_reverse(run, RunDirectory.open(Path(rescore_with)))
-            reverse = cls.load(rescore_with, device=chosen)
+            reverse = cls.load(rescore_with, device=chosen, search={"shortlist": 0})  # it scores
         name = checkpoint if checkpoint == "last" else "best"
         loaded = cls(
             model.to(chosen),
@@ -298,6 +298,7 @@ class Translator:
             are samples, in the order in which they were drawn.
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
+        strings = [each for each in lines if isinstance(each, str)]
         pairs = [SentencePair(each, "") if isinstance(each, str) else each for each in lines]
         ids = [self._source.encode(pair.source) for pair in pairs]
         limit = self.search.max_source_pieces
@@ -306,7 +307,7 @@ class Translator:
         rules = prefix_rules(self._rules, self._target, [pairs[i].target for i in not_blank])
         with self._products.active() if self._products else nullcontext():
             found = translate_ids(
-                self._inference(head, rules),
+                self._inference(head, rules, any_piece=len(strings) < len(lines)),
                 sources,
                 self.search,
                 n_best=max(n_best, self.search.mbr, self.search.beam if self._reverse else 1),
@@ -317,7 +318,8 @@ class Translator:
             tuple(self._candidate(ids[i][:limit], hypothesis) for hypothesis in hypotheses)
             for i, hypotheses in zip(not_blank, found, strict=True)
         ]
-        ranked = self._reranked([pairs[i].source for i in not_blank], searched)
+        cut = {i: self._source.decode(ids[i][:limit]) for i in not_blank if len(ids[i]) > limit}
+        ranked = self._reranked([cut.get(i, pairs[i].source) for i in not_blank], searched)
         candidates = dict(zip(not_blank, ranked, strict=True))
         return [
             Translation(
@@ -375,7 +377,8 @@ class Translator:
         target_ids = [each for each in target_ids if each != EOS]
         if not ids or not target_ids:
             return Translation(source, (), truncated=False)
-        hypothesis = force(self.single(head), [*self._tag_ids, *ids[:limit]], target_ids)
+        inference = self._inference(head, None, any_piece=True)
+        hypothesis = force(inference, [*self._tag_ids, *ids[:limit]], target_ids)
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
@@ -405,7 +408,14 @@ class Translator:
         scored = [i for i, source in enumerate(ids) if source]
         targets = {i: self._target.encode(pairs[i].target) for i in scored}
         sources = [[*self._tag_ids, *ids[i][:limit]] for i in scored]
-        found = score_ids(self._single(self.model), sources, list(targets.values()))
+        if self._others:
+            ensemble, given = self._inference(None, None, any_piece=True), targets.values()
+            found = [
+                forced_log_probabilities(ensemble, *each)
+                for each in zip(sources, given, strict=True)
+            ]
+        else:
+            found = score_ids(self._single(self.model), sources, list(targets.values()))
         log_probabilities = dict(zip(scored, found, strict=True))
         return [
             PairScore(
@@ -449,11 +459,16 @@ class Translator:
             shortlist=shortlist,
         )
 
-    def _inference(self, head: int | None, rules: TextRules | None) -> Inference[Any]:
-        """The model or ensemble for search; with a shortlist unless rules may need other ids."""
-        free = rules is None or not (
-            rules.prefixes or rules.required or rules.vocabulary is not None
-        )
+    def _inference(
+        self, head: int | None, rules: TextRules | None, *, any_piece: bool = False
+    ) -> Inference[Any]:
+        """The model or ensemble for search; with a shortlist unless rules may need other ids.
+
+        any_piece: whether any piece may be needed, as by prefixes, of which some may be blank: no
+            line depends on the others then
+        """
+        has_words = rules is not None and (rules.required or rules.vocabulary is not None)
+        free = not (any_piece or has_words)
         shortlist = self._shortlist if free else None
         first = self._single(self.model, head, shortlist)
         if not self._others:

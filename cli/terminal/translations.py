@@ -134,7 +134,8 @@ def output_lines(
 ) -> list[str]:
     """The lines of plain output for one source line; line numbers count from 0."""
     if not translation.candidates:
-        return [""] if n_best == 1 else [f"{number} |||  ||| 0"]
+        fields = [""] if n_best == 1 else [str(number), "", "0"]
+        return [" ||| ".join([*fields, ""] if alignments and n_best > 1 else fields)]
     lines = []
     for candidate in translation.candidates:
         fields = [candidate.text]

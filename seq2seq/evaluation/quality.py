@@ -255,6 +255,19 @@ def _measure(
     )
 
 
+def resampling_seed() -> str:
+    """The seed of sacreBLEU's random draws: a whole number, or "none".
+
+    Raises ConfigError where SACREBLEU_SEED is something else.
+    """
+    seed = os.environ.get("SACREBLEU_SEED", "12345").lower()
+    if seed != "none" and not (seed.isascii() and seed.isdecimal()):
+        raise ConfigError(
+            f"SACREBLEU_SEED is {seed!r}", hint="unset it, or set it to a whole number"
+        )
+    return seed
+
+
 def _bootstrap(
     metric: SacreMetric, statistics: list[list[float]], samples: int
 ) -> tuple[float, float]:
@@ -267,11 +280,7 @@ def _bootstrap(
 
     if samples < 2:
         raise ValueError(f"{samples} bootstrap samples give no interval")
-    seed = os.environ.get("SACREBLEU_SEED", "12345").lower()
-    if seed != "none" and not (seed.isascii() and seed.isdecimal()):
-        raise ConfigError(
-            f"SACREBLEU_SEED is {seed!r}", hint="unset it, or set it to a whole number"
-        )
+    seed = resampling_seed()
     rng = np.random.default_rng(None if seed == "none" else int(seed))
     table = np.array(
         statistics, dtype=np.float32

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from seq2seq.evaluation.quality import bleu_metric, comparable_lines
+from seq2seq.evaluation.quality import bleu_metric, comparable_lines, resampling_seed
 
 Test = Literal["bootstrap", "randomisation"]
 TESTS: tuple[Test, Test] = ("bootstrap", "randomisation")
@@ -51,6 +51,7 @@ def paired_test(
     from sacrebleu.metrics.ter import TER
     from sacrebleu.significance import PairedTest
 
+    resampling_seed()  # raises for one that sacreBLEU cannot use
     first, (lines,) = comparable_lines(baseline, [references])
     second, _ = comparable_lines(system, [references])
     bleu, _ = bleu_metric(target_language, None, lowercase=False)

@@ -123,6 +123,8 @@ class ForcedPrefix:
     eos: int
     others: tuple[Constraint, ...] = ()
     _masks: dict[bytes, Tensor] = field(default_factory=dict)  # by what is left of a text
+    _columns: dict[bytes, list[tuple[int, int]]] = field(default_factory=dict)
+    """The columns of the logits and their ids, by the first byte of their spelling."""
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
         rows = list(zip(prefixes.sentences.tolist(), prefixes.ids.tolist(), strict=True))
@@ -156,16 +158,23 @@ class ForcedPrefix:
 
     def _spelling(self, rest: bytes, ids: Tensor) -> Tensor:
         """The ids that go on with a text: to its end, beyond, or to where others can go on. [V']"""
-        if rest not in self._masks:
-            fits = [self._continues(rest, number, ids) for number in ids.tolist()]
-            self._masks[rest] = torch.tensor(fits)
+        if not self._columns:
+            for column, number in enumerate(ids.tolist()):
+                self._columns.setdefault(self.spellings[number][:1], []).append((column, number))
+        for begin in reversed(range(len(rest))):  # what is left after a piece is known then
+            left = rest[begin:]
+            if left not in self._masks:
+                fits = torch.zeros(len(ids), dtype=torch.bool)
+                for column, number in self._columns.get(left[:1], ()):
+                    fits[column] = self._continues(left, self.spellings[number])
+                self._masks[left] = fits
         return self._masks[rest]
 
-    def _continues(self, rest: bytes, number: int, ids: Tensor) -> bool:
-        text = self.spellings[number]
-        if not text or not rest.startswith(text):
-            return bool(text) and text.startswith(rest)
-        return text == rest or bool(self._spelling(rest[len(text) :], ids).any())
+    def _continues(self, rest: bytes, text: bytes) -> bool:
+        """Whether a piece with this spelling goes on with a text."""
+        if not rest.startswith(text):
+            return text.startswith(rest)
+        return text == rest or bool(self._masks[rest[len(text) :]].any())
 
 
 @dataclass(frozen=True)

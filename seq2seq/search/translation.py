@@ -71,7 +71,7 @@ def translate_ids(
     by_length = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     words = [] if rules is None else rules.words()
     size = config.batch_sentences
-    if config.sample:
+    if config.sample or n_best > config.beam:
         size = max(1, size * config.beam // n_best)  # about as many rows as a beam has
     if words or len(sources) < _FEWEST * threads:  # masks of words are shared by all batches
         threads = 1
@@ -166,7 +166,10 @@ def _of_labels(inference: Inference[StateT], logits: Tensor, labels: Sequence[in
 
 def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list[int]:
     """The maximum number of ids of each translation, EOS included."""
-    lengths = [int(config.max_length_factor * len(ids)) + _EXTRA_LENGTH for ids in sources]
+    lengths = [
+        max(int(config.max_length_factor * len(ids)) + _EXTRA_LENGTH, config.min_length + 1)
+        for ids in sources
+    ]
     if config.max_length is None:
         return lengths
     return [min(length, config.max_length + 1) for length in lengths]

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import subprocess
+import time
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
@@ -12,9 +13,10 @@ from journey import train
 from program import ENVIRONMENT, PROGRAM, Terminal, shell
 
 from cli.runs.chunks import CHUNK, available_chunks, fixed_chunks
+from cli.runs.translation import Translation
 from cli.terminal.console import write_line
 from cli.terminal.screen import progress
-from cli.terminal.translations import translations_of
+from cli.terminal.translations import output_lines, translations_of
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,23 @@ def test_a_large_file_is_translated_chunk_by_chunk():
         for number, each in enumerate(translations_of(Echo(), chunks), start=1):
             assert each == f"line {number}" and lines_read - number < most
         assert number == count
+
+
+def test_lines_that_come_one_by_one_are_not_waited_for_longer():
+    def lines():
+        for number in range(30):
+            time.sleep(0.01)  # less than a chunk waits for its next line
+            yield number
+
+    first = next(available_chunks(lines()))
+    assert first[0] == 0 and len(first) < 10
+
+
+def test_a_blank_line_has_as_many_fields_as_another():
+    blank = Translation("", (), truncated=False)
+    for n_best, alignments in ((2, True), (2, False), (1, False)):
+        (line,) = output_lines(blank, 0, n_best=n_best, alignments=alignments)
+        assert len(line.split(" ||| ")) == (3 + alignments if n_best > 1 else 1)
 
 
 def test_results_are_written_to_stdout_while_a_bar_is_shown():

@@ -14,6 +14,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import create_output
 
 from cli.terminal.console import note
 from cli.terminal.prompt.commands import command_names, find_command
@@ -27,6 +28,7 @@ def typed_entries(session: Session, *, keep_history: bool = True) -> Iterator[li
     """What is typed until Ctrl-D: one line each time, or several that were pasted at once."""
     suggester = _NextWords(session)
     editor: PromptSession[str] = PromptSession(
+        output=create_output(always_prefer_tty=True),  # results alone go to a pipe
         history=_history() if keep_history else InMemoryHistory(),
         completer=_CommandCompleter(session),
         complete_while_typing=False,
@@ -35,12 +37,17 @@ def typed_entries(session: Session, *, keep_history: bool = True) -> Iterator[li
     )
     while True:
         try:
-            entered = editor.prompt("> ")
+            entered = _valid(editor.prompt("> "))
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
         yield entered.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+
+
+def _valid(entered: str) -> str:
+    """Typed text, with a sign for each byte that is not UTF-8: prompt_toolkit has surrogates."""
+    return entered.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class _CommandCompleter(Completer):
@@ -77,7 +84,7 @@ class _NextWords(AutoSuggest):
         self._found = ("", "", "")  # source, what was typed, and how it goes on
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        words = self.after(document.text)
+        words = self.after(_valid(document.text))
         return Suggestion(words) if words else None
 
     def after(self, text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from noisy_texts import noisy_texts
 
-from seq2seq.errors import CorpusError
+from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.evaluation.significance import paired_test
 
 # sacreBLEU 2.6.0 cannot write the intervals of a bootstrap as JSON, which are float32
@@ -48,6 +48,12 @@ def test_a_paired_test_is_that_of_the_sacrebleu_command(tmp_path, test, samples)
         assert score.p == theirs[1][score.metric]["p_value"]
         assert 0 < score.p < 1
         assert f"{'bs' if test == 'bootstrap' else 'ar'}:{samples}" in score.signature
+
+
+def test_a_seed_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("SACREBLEU_SEED", "abc")
+    with pytest.raises(ConfigError, match="SACREBLEU_SEED is 'abc'"):
+        paired_test("bootstrap", ["a"], ["a"], ["a"])
 
 
 def test_a_test_needs_as_many_lines_on_each_side():

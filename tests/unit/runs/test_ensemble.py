@@ -7,6 +7,7 @@ from tiny import corpus_lines, prepare, write_corpus
 from cli.runs.translator import Translator
 from data.config import DataConfig
 from data.corpora import CorpusFiles
+from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 
@@ -50,6 +51,17 @@ def test_runs_with_and_without_attention_translate_together(runs):
     ]
     assert [each["run"] for each in ensemble.provenance["ensemble"]] == list(map(str, runs[:2]))
     assert "ensemble" not in members[0].provenance
+
+
+def test_given_translations_are_scored_by_all_runs(runs):
+    ensemble = Translator.load(runs[0], with_=[runs[1]], device="cpu")
+    alone = Translator.load(runs[0], device="cpu")
+    pairs = [SentencePair("ba ce di", "fo gu"), SentencePair("", "ba")]
+    scored, blank = ensemble.score_pairs(pairs)
+    assert blank.log_probabilities == ()
+    forced = ensemble.align(*pairs[0]).candidates[0].log_probability
+    assert scored.log_probability == pytest.approx(forced, abs=1e-5)
+    assert abs(scored.log_probability - alone.score_pairs(pairs)[0].log_probability) > 1e-3
 
 
 def test_a_weight_is_as_good_as_naming_a_run_again(runs):

@@ -1,6 +1,7 @@
 """Rules on the text of translations: how a line begins, and which words it may have."""
 
 import itertools
+import os
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,9 @@ def test_what_is_no_word_and_what_cannot_be_read_is_refused(run, tmp_path):
         translator(run, required_words=["ba", " "])
     with pytest.raises(CorpusError, match="does not exist"):
         translator(run, vocabulary=str(tmp_path / "none"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match=r"search\.vocabulary is .*, which can be read only once"):
+        translator(run, vocabulary=str(tmp_path / "pipe"))
     assert text_rules(run.tokenizer("target"), SearchConfig()) is None
 
 
@@ -148,5 +152,7 @@ def test_lengths_and_ngrams_are_kept(run):
             assert 7 <= len(pieces) <= 9
             pairs = list(itertools.pairwise(pieces))
             assert len(pairs) == len({*pairs})
+    (longer,) = translator(run, min_length=40).translate(LINES[:1])
+    assert len(longer.candidates[0].pieces) >= 40  # more than twice the source and 20
     half = translator(run, min_length_factor=2.0).translate(LINES)
     assert all(len(half[i].candidates[0].pieces) > 2 * len(half[i].source_ids) for i in (0, 2))

@@ -197,6 +197,9 @@ def test_a_shortlist_is_learnt_once(run, monkeypatch, tmp_path):
         for translator in (first, Translator.load(run.path, device="cpu"))
     )
     assert begun.text == free.text  # a prefix may need other pieces
+    alone, *_ = first.translate([SentencePair("ba ce", "")])
+    beside, *_ = first.translate([SentencePair("ba ce", ""), SentencePair("di", "quince")])
+    assert alone.candidates[0].score == pytest.approx(beside.candidates[0].score, abs=1e-6)
     (run.path / "lexicon.safetensors").unlink()
     elsewhere = RunDirectory.open(shutil.copytree(run.path, tmp_path / "run"))
     changed = elsewhere.provenance | {"store": {"path": str(tmp_path), "sha256": "0"}}

@@ -78,6 +78,15 @@ def test_a_prefix_ends_where_its_text_does():
     }  # fmt: skip
 
 
+def test_a_prefix_may_be_long_and_spelt_byte_by_byte():
+    spellings = [b"", b"", *(bytes([each]) for each in range(256))]
+    text = "\u65e5".encode() * 700
+    constraint = ForcedPrefix([ForcedText((), text)], spellings, EOS)
+    start = Prefixes(torch.empty(1, 0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    allowed = constraint.allowed(start, torch.arange(1, len(spellings)))
+    assert allowed.nonzero().tolist() == [[0, 1 + text[0]]]
+
+
 def test_required_ids_are_written_before_the_end_and_before_no_step_is_left():
     required = RequiredPhrases(((2, 3),), [5], SPELLINGS, EOS)  # " ein Hund"
     assert following(required) == {*PIECES}
