@@ -60,6 +60,7 @@ def _seconds_per_update(
     model: EncoderDecoder, config: RunConfig, store: TokenStore, device: str
 ) -> float:
     few = {"updates": TIMED_UPDATES, "minutes": None, "validate_every": None, "average": "none"}
+    few |= {"decay": "none", "patience": 0}  # a plateau would need validations
     training = config.training.model_copy(update=few)
     plan = EpochPlan(budget=training.batch_tokens, seed=training.seed)
     began, seconds, counted = time.monotonic(), 0.0, 0

@@ -362,6 +362,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, store_path):
     assert "left out: none additive: model.score has no effect" in result.out
     assert result.lines[-1].startswith("expected time: 5:")  # five minutes on one of two jobs
     assert "test set: validation set, 12 sentences" in result.lines
+    by_updates = ("--updates", "30", "--set=training.decay=plateau", "--threads=1", "--dry-run")
+    timed = call("compare", store_path, out, "--attention", "luong", *by_updates)
+    assert timed.code == 0, timed.err
 
 
 @pytest.mark.parametrize(
