@@ -120,7 +120,7 @@ def test_n_best_lines_have_number_text_score_and_links(run):
     result = call("translate", run, "--n-best", 3, "--alignments", stdin=b"red dog\n\nthe cat\n")
     fields = [line.split(" ||| ") for line in result.lines]
     assert [each[0] for each in fields] == ["0", "0", "0", "1", "2", "2", "2"]
-    assert result.lines[3] == "1 |||  ||| 0"
+    assert result.lines[3] == "1 |||  ||| 0 ||| "
     for _, _, score, links in fields[:3] + fields[4:]:
         assert re.fullmatch(r"-\d+\.\d{4}", score)
         assert re.fullmatch(r"(\d+-\d+ ?)*", links)
