@@ -52,7 +52,7 @@ def encoded(
     encoder: Encoder, sentences: list[list[int]] = SENTENCES, **padding: int
 ) -> EncoderOutput:
     lengths = torch.tensor([len(each) for each in sentences])
-    return encoder.encode(Source(rectangle(sentences, **padding), lengths))[:5]
+    return encoder.encode(Source(rectangle(sentences, **padding), lengths))
 
 
 def steps_of(cell: CellKind, layer: nn.Module) -> list[references.Step]:
@@ -79,7 +79,7 @@ def assert_is(ours: Tensor, theirs) -> None:
 @every_cell
 def test_memory_and_final_states_are_those_of_the_papers(cell, kind, layers, biases):
     encoder = encoder_of(cell, kind=kind, layers=layers, biases=biases)
-    states, mask, _, last, stride = encoded(encoder)
+    states, mask, _, last, stride, _ = encoded(encoder)
     assert stride == encoder.stride == (2 ** (layers - 1) if kind == "pyramid" else 1)
     for row, ids in enumerate(SENTENCES):
         expected, ends = referenced(encoder, cell, ids, pyramid=kind == "pyramid")
@@ -99,7 +99,7 @@ def test_memory_and_final_states_are_those_of_the_papers(cell, kind, layers, bia
 @every_cell
 def test_sizes_are_those_of_the_output(cell, kind):
     encoder = encoder_of(cell, kind=kind, layers=2)
-    states, _, summary, last, _ = encoded(encoder)
+    states, _, summary, last, _, _ = encoded(encoder)
     assert states.shape[-1] == encoder.memory_size
     assert summary.shape[-1] == encoder.summary_size
     assert tuple(each.hidden.shape[-1] for each in last) == encoder.final_sizes
@@ -118,7 +118,7 @@ def test_sizes_are_those_of_the_output(cell, kind):
 @every_cell
 def test_states_of_a_reversed_source_are_at_the_positions_of_their_words(cell, kind):
     encoder = encoder_of(cell, kind=kind, layers=2, reverse_source=True)
-    states, _, _, last, _ = encoded(encoder)
+    states, _, _, last, _, _ = encoded(encoder)
     for row, ids in enumerate(SENTENCES):
         expected, ends = referenced(encoder, cell, ids, reverse=True)
         assert_is(states[row, : len(ids)], expected)
@@ -131,7 +131,7 @@ def test_states_of_a_reversed_source_are_at_the_positions_of_their_words(cell, k
 def test_memory_may_have_the_embedding_of_each_piece_beside_its_state(reverses, encode_eos):
     how = {"reverse_source": reverses, "encode_eos": encode_eos, "layers": 2}
     encoder, plain = encoder_of(**how, append_embeddings=True), encoder_of(**how)
-    states, mask, summary, _, _ = encoded(encoder)
+    states, mask, summary, _, _, _ = encoded(encoder)
     assert states.shape[-1] == encoder.memory_size == 2 * HIDDEN + EMBEDDING
     torch.testing.assert_close(states[..., : 2 * HIDDEN], encoded(plain).states, **EXACT)
     torch.testing.assert_close(summary, encoded(plain).summary, **EXACT)
@@ -191,7 +191,7 @@ def test_the_summary_is_what_its_name_says(cell, kind, summary):
 @every_cell
 def test_a_projection_maps_the_top_states(cell, kind, biases):
     encoder = encoder_of(cell, kind=kind, layers=2, projection=5, summary="mean", biases=biases)
-    states, _, summary, _, _ = encoded(encoder)
+    states, _, summary, _, _, _ = encoded(encoder)
     assert encoder.memory_size == encoder.summary_size == 5
     parameters = dict(encoder.projection.named_parameters())
     assert ("bias" in parameters) is biases
