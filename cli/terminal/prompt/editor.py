@@ -84,11 +84,12 @@ class _NextWords(AutoSuggest):
         self._found = ("", "", "")  # source, what was typed, and how it goes on
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        words = self.after(_valid(document.text))
+        words = self.after(document.text)
         return Suggestion(words) if words else None
 
     def after(self, text: str) -> str:
         """The words after a text of the line editor; "" where there are none."""
+        text = _valid(text)
         last, typed = self._session.last, text.removeprefix(PREFIX)
         if last is None or not text.startswith(PREFIX):
             return ""
