@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -94,6 +94,16 @@ def refuse_repeated(paths: Sequence[Path]) -> None:
                 what = "was given more than once" if len(names) == 1 else "are one pipe"
                 raise ConfigError(f"{' and '.join(names)} {what}", hint="name files instead")
             seen[identity] = path
+
+
+def refuse_pipes(paths: Iterable[Path], *, reason: str) -> None:
+    """Raises ConfigError where a path can be read only once; the reason is why that is too few."""
+    for path in paths:
+        if can_be_read_once(path):
+            raise ConfigError(
+                f"{display_name(path)} can be read only once; {reason}",
+                hint="name files that every machine can read",
+            )
 
 
 def _identities(path: Path) -> Iterator[object]:

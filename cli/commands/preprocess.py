@@ -176,6 +176,7 @@ def preprocess(
             learn_alignments=learn_alignments,
             processes=threads,
             overwrite=overwrite,
+            sharded=plan_shards is not None or chosen is not None or merge_shards,
             progress=progress.show,
             note=note,
         ) as request,

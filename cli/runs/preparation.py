@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from cli.runs.config import build_section
 from cli.runs.output import refuse_inputs
 from data.corpora import CorpusFiles, Manifest, read_manifest
-from data.inputs import refuse_repeated, rereadable
+from data.inputs import refuse_pipes, refuse_repeated, rereadable
 from data.preparation.choice import CHOSEN_SETTINGS
 from data.preparation.links import LinkFile, LinkSource
 from data.preparation.request import PreparationRequest, Progress
@@ -36,6 +36,7 @@ def preparation_request(
     learn_alignments: bool = False,
     processes: int | None = None,
     overwrite: bool = False,
+    sharded: bool = False,
     progress: Progress = lambda stage, done, total: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> Iterator[PreparationRequest]:
@@ -50,6 +51,9 @@ def preparation_request(
     pieces_of: a store or run whose pieces are used again
     alignments: a file with links of the words of `train`, for guided alignment
     learn_alignments: whether eflomal learns such links
+    sharded: whether the store is prepared in shards, which read their text again
+
+    Raises ConfigError for pipes of a store in shards, before any of them is read.
     """
     links = _link_source(alignments, learn=learn_alignments)
     models: list[Path] = []
@@ -62,6 +66,8 @@ def preparation_request(
     refuse_repeated([*train, *valid, *extra])
     manifest = read_manifest(corpora) if corpora else Manifest()
     texts = [*train, *valid, *(path for corpus in manifest.further for path in corpus.files)]
+    if sharded:
+        refuse_pipes(texts, reason="shards read their text again")
     texts += [alignments] if alignments else []
     if overwrite:
         refuse_inputs(store, [*texts, *models])

@@ -21,10 +21,11 @@ from seq2seq.system.files import read_json, sha256_of, sync, write_json
 
 def reuse_models(folder: Path, record: Path, key: str, *, joint: bool) -> bool:
     """Whether the folder has intact models of this key; those beside another record are copied."""
-    if intact_models(folder / MODEL_RECORD, key):
-        return True
     sides: tuple[Side, ...] = ("source", "target")
     names = {model_name(side, joint=joint) for side in sides}
+    kept = {model.name for model in intact_models(folder / MODEL_RECORD, key)}
+    if kept == names == {path.name for path in folder.glob("*.model")}:
+        return True
     models = [model for model in intact_models(record, key) if model.name in names]
     if models:
         remove_leftovers(folder)

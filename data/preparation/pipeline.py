@@ -28,7 +28,12 @@ from data.preparation.piece_models import (
 )
 from data.preparation.request import SINGLE_CORPUS, PreparationRequest
 from data.preparation.statistics import measure
-from data.preparation.working_folder import WorkingFolder, refuse_other_content, seal
+from data.preparation.working_folder import (
+    WorkingFolder,
+    refuse_other_content,
+    refuse_to_replace,
+    seal,
+)
 from data.token_store import FORMAT_VERSION, META, PLAIN_VERSION, TokenStore, model_name
 from data.tokenization import Tokenizer
 from seq2seq.errors import ConfigError
@@ -75,7 +80,7 @@ def prepare(request: PreparationRequest) -> PreparationResult:
     planned, sample = plan_store(request, inputs)
     if request.store.exists() and not request.overwrite:
         return already_prepared(request.store, planned.key)
-    refuse_other_content(request.store)
+    refuse_to_replace(request.store)
     with WorkingFolder(request.store) as folder:
         reused = provide_models(folder, request, inputs, planned, sample)
         encoder = SplitEncoder(folder, folder, planned.config, request.processes, request.progress)

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.inputs import can_be_read_once, display_name
 from data.preparation.encoding import EncodedPart, EncodedSplit, SplitEncoder
 from data.preparation.inputs import PreparationInputs
 from data.preparation.overlap import overlapping_lines
@@ -42,13 +41,12 @@ from data.preparation.shard_plan import (
     ShardPlan,
     ShardRecord,
     shards_folder,
-    texts_of,
     write_plan,
 )
 from data.preparation.working_folder import (
     WorkingFolder,
     publish,
-    refuse_other_content,
+    refuse_to_replace,
 )
 from data.token_store import TokenStore, writing_split
 from seq2seq.errors import ConfigError, CorpusError
@@ -63,7 +61,6 @@ def plan_shards(request: PreparationRequest, count: int) -> tuple[ShardPlan, boo
     Also returns whether that was done before. Raises ConfigError where the store or other shards of
     it are there already.
     """
-    _refuse_pipes(request)
     folder = shards_folder(request.store)
     if folder.exists() and not (folder / PLAN).is_file():
         raise ConfigError(f"{folder} exists already", hint="move it away")
@@ -74,7 +71,7 @@ def plan_shards(request: PreparationRequest, count: int) -> tuple[ShardPlan, boo
         raise ConfigError(
             f"{request.store} is prepared already", hint="train on it, or --overwrite it"
         )
-    refuse_other_content(request.store)
+    refuse_to_replace(request.store)
     if folder.exists() and not request.overwrite:
         plan = ShardPlan.open(request.store)
         if plan.planned.key == planned.key and plan.count == count:
@@ -97,7 +94,6 @@ def prepare_shard(request: PreparationRequest, shard: Shard) -> tuple[ShardRecor
     Raises ConfigError where it was not planned, CorpusError where its text has changed, and
     ResourceError where another process prepares it.
     """
-    _refuse_pipes(request)
     plan = ShardPlan.open(request.store)
     plan.refuse_other(request, links=False)
     if shard.count != plan.count:
@@ -145,14 +141,13 @@ def merge_shards(request: PreparationRequest) -> PreparationResult:
     folder, store = shards_folder(request.store), request.store
     if not folder.exists() and store.exists() and not request.overwrite:
         return prepare(request)  # which finds it done, or refuses other settings
-    _refuse_pipes(request)
     plan = ShardPlan.open(store)
     plan.refuse_other(request, links=True)
     if store.exists() and not request.overwrite:
         found = already_prepared(store, plan.planned.key)
         shutil.rmtree(folder)  # a merge was interrupted at its end
         return found
-    refuse_other_content(store)
+    refuse_to_replace(store)
     plan.refuse_missing()
     linked = request.links is not None
     texts = [VALID, *(corpus.name for corpus in request.corpora if linked)]
@@ -194,13 +189,3 @@ def _join(
             overlap |= {*record.overlap}
             request.progress("merge", number, plan.count)
     return EncodedSplit(parts, writer.hashes, target_pieces), len(overlap)
-
-
-def _refuse_pipes(request: PreparationRequest) -> None:
-    for paths in texts_of(request).values():
-        for path in paths:
-            if can_be_read_once(path):
-                raise ConfigError(
-                    f"{display_name(path)} can be read only once; shards read their text again",
-                    hint="name files that every machine can read",
-                )

@@ -1,7 +1,6 @@
 """`STORE.partial`, the folder in which a token store is written before it is renamed."""
 
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from data.token_store import META
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.files import sha256_of, sync, write_json
 from seq2seq.system.locks import exclusive_lock
-from seq2seq.system.signals import ENDING_SIGNALS
+from seq2seq.system.signals import signals_held
 
 MODEL_RECORD = "pieces.json"  # key and hashes of the SentencePiece models that are finished
 
@@ -49,15 +48,20 @@ class WorkingFolder:
             self._lock.__exit__(None, None, None)
 
 
-def refuse_other_content(store: Path) -> None:
-    """Raises ConfigError where the path is no token store, or has other files beside it."""
-    if not store.exists():
-        return
-    if store.samefile(Path.cwd()):
+def refuse_to_replace(store: Path) -> None:
+    """Raises ConfigError for the current directory, and where `refuse_other_content` does."""
+    if store.exists() and store.samefile(Path.cwd()):
         raise ConfigError(
             f"{store} is the current directory, which cannot be replaced",
             hint="name a folder inside it, or call the program from outside",
         )
+    refuse_other_content(store)
+
+
+def refuse_other_content(store: Path) -> None:
+    """Raises ConfigError where the path is no token store, or has other files beside it."""
+    if not store.exists():
+        return
     if not (store / META).is_file():
         raise ConfigError(
             f"{store} exists already and is not a token store", hint="choose another path"
@@ -90,13 +94,10 @@ def publish(folder: Path, path: Path) -> None:
     for file in folder.iterdir():
         sync(file)
     shutil.rmtree(replaced, ignore_errors=True)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-    try:
+    with signals_held():
         (folder / MODEL_RECORD).unlink(missing_ok=True)
         if path.exists():
             path.rename(replaced)
         folder.rename(path)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     sync(path.parent)
     shutil.rmtree(replaced, ignore_errors=True)

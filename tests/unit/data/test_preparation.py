@@ -2,7 +2,12 @@
 
 import gzip
 import json
+import os
 import random
+import shutil
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,6 +259,36 @@ def test_leftovers_of_other_pieces_do_not_get_into_a_store_that_keeps_its_own(co
     assert content(replaced.store.path) == content(whole.path)
 
 
+def test_leftovers_beside_reusable_pieces_are_removed(corpus, tmp_path):
+    """An older version left such folders."""
+    partial = tmp_path / "store.partial"
+    with pytest.raises(Killed):
+        prepared(corpus, tmp_path / "store", progress=stop_at("train"))
+    shutil.copy(partial / "pieces.model", partial / "source.model")
+    again = prepared(corpus, tmp_path / "store")
+    assert content(again.store.path) == content(prepared(corpus, tmp_path / "whole").store.path)
+
+
+def test_a_signal_waits_until_a_store_is_replaced(corpus, tmp_path, monkeypatch):
+    prepared(corpus, tmp_path / "store")
+    narrower = CONFIG.model_copy(update={"max_pieces": 9})
+    whole = content(prepared(corpus, tmp_path / "whole", narrower).store.path)
+    rename = Path.rename
+
+    def interrupted(path, to):
+        rename(path, to)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)  # until another thread has received it
+
+    ended = threading.Event()
+    threading.Thread(target=ended.wait).start()
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepared(corpus, tmp_path / "store", narrower, overwrite=True)
+    ended.set()
+    assert content(tmp_path / "store") == whole
+
+
 @pytest.mark.parametrize("file", ["pieces.model", "meta.json"])
 def test_pieces_outlive_an_interruption_at_the_very_end(corpus, tmp_path, monkeypatch, file):
     def interrupted(path):
@@ -282,6 +317,7 @@ def test_a_link_to_a_store_stays_when_the_store_is_replaced(corpus, tmp_path):
 def test_the_current_directory_is_not_replaced(corpus, tmp_path, monkeypatch):
     prepared(corpus, tmp_path / "store")
     monkeypatch.chdir(tmp_path / "store")
+    assert prepared(corpus, Path()).stages_reused == ("pieces", "ids")
     with pytest.raises(ConfigError, match="is the current directory"):
         prepared(corpus, Path(), CONFIG.model_copy(update={"max_pieces": 9}), overwrite=True)
     monkeypatch.chdir(tmp_path)

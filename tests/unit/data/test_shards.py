@@ -147,9 +147,6 @@ def test_what_does_not_fit_the_plan_is_refused(texts, planned, tmp_path):
     plan.write_text(plan.read_text().replace('"vocabulary_size"', '"vocabulary"'))
     with pytest.raises(CorpusError, match=r"plan\.json is damaged"):
         shards.prepare_shard(planned, Shard(1, 2))
-    pipe = request(texts | {"valid": CorpusFiles(Path("-"), Path("-"))}, planned.store)
-    with pytest.raises(ConfigError, match="standard input can be read only once"):
-        shards.prepare_shard(pipe, first)
     with pytest.raises(ConfigError, match="--shard is '0/3'"):
         Shard.parse("0/3")
 
