@@ -39,14 +39,14 @@ def lexical_table(run: RunDirectory, notify: Callable[[str], None]) -> LexicalTa
 
     Raises CheckpointError for a damaged file, and ConfigError where the store is no longer there.
     """
-    store_sha256, path = run.provenance["store"]["sha256"], run.path / LEXICON
+    path = run.path / LEXICON
     if path.is_file():
-        return LexicalTable.read(path, store_sha256=store_sha256)
+        return run.lexical_table()
     store = _store(run)
     notify(f"learning a shortlist from {store.path}, once for this run")
     table = learnt_table(store)
     try:
-        table.write(path, store_sha256=store_sha256)
+        table.write(path, store_sha256=store.sha256)
     except OSError as error:
         notify(f"{path} cannot be written: {error.strerror}; it will be learnt again")
     return table

@@ -298,16 +298,16 @@ class Translator:
             are samples, in the order in which they were drawn.
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
-        strings = [each for each in lines if isinstance(each, str)]
         pairs = [SentencePair(each, "") if isinstance(each, str) else each for each in lines]
         ids = [self._source.encode(pair.source) for pair in pairs]
         limit = self.search.max_source_pieces
         not_blank = [i for i, line_ids in enumerate(ids) if line_ids]
         sources = [[*self._tag_ids, *ids[i][:limit]] for i in not_blank]
         rules = prefix_rules(self._rules, self._target, [pairs[i].target for i in not_blank])
+        prefixed = not all(isinstance(each, str) for each in lines)
         with self._products.active() if self._products else nullcontext():
             found = translate_ids(
-                self._inference(head, rules, any_piece=len(strings) < len(lines)),
+                self._inference(head, rules, any_piece=prefixed),
                 sources,
                 self.search,
                 n_best=max(n_best, self.search.mbr, self.search.beam if self._reverse else 1),

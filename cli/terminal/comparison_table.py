@@ -10,12 +10,12 @@ from cli.runs.comparison.folder import ComparisonFolder
 from cli.runs.comparison.table import ComparisonTable, Spread, SystemRow, compare_systems
 from cli.runs.progress import clock_time
 from cli.terminal.console import note, write_json, write_line
+from seq2seq.evaluation.quality import random_seed
 from seq2seq.evaluation.significance import (
     SAMPLES,
     TEST_NAMES,
     TESTS,
     PairedScore,
-    random_seed,
 )
 from seq2seq.rendering.labels import cell_width
 from seq2seq.system.figures import counted, gibibytes

@@ -255,7 +255,7 @@ def _measure(
     )
 
 
-def resampling_seed() -> str:
+def random_seed() -> str:
     """The seed of sacreBLEU's random draws: a whole number, or "none".
 
     Raises ConfigError where SACREBLEU_SEED is something else.
@@ -280,7 +280,7 @@ def _bootstrap(
 
     if samples < 2:
         raise ValueError(f"{samples} bootstrap samples give no interval")
-    seed = resampling_seed()
+    seed = random_seed()
     rng = np.random.default_rng(None if seed == "none" else int(seed))
     table = np.array(
         statistics, dtype=np.float32

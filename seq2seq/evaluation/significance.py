@@ -5,11 +5,10 @@ For "bootstrap" `paired_test` returns what `sacrebleu REFERENCE -i BASELINE SYST
 sacreBLEU's, from its seed (12345, or SACREBLEU_SEED).
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from seq2seq.evaluation.quality import bleu_metric, comparable_lines, resampling_seed
+from seq2seq.evaluation.quality import bleu_metric, comparable_lines, random_seed
 
 Test = Literal["bootstrap", "randomisation"]
 TESTS: tuple[Test, Test] = ("bootstrap", "randomisation")
@@ -51,7 +50,7 @@ def paired_test(
     from sacrebleu.metrics.ter import TER
     from sacrebleu.significance import PairedTest
 
-    resampling_seed()  # raises for one that sacreBLEU cannot use
+    random_seed()  # raises for one that sacreBLEU cannot use
     first, (lines,) = comparable_lines(baseline, [references])
     second, _ = comparable_lines(system, [references])
     bleu, _ = bleu_metric(target_language, None, lowercase=False)
@@ -74,8 +73,3 @@ def _paired_score(metric: str, results: Sequence[Any], signature: str) -> Paired
     return PairedScore(
         metric, float(baseline.score), float(system.score), float(system.p_value), signature
     )
-
-
-def random_seed() -> str:
-    """The seed of the tests, as sacreBLEU takes it."""
-    return os.environ.get("SACREBLEU_SEED", "12345").lower()

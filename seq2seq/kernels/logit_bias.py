@@ -25,9 +25,9 @@ class LogitBias(NamedTuple):
         return LogitBias(self.columns.flatten(0, 1), self.values.flatten(0, 1))
 
     def added_to(self, logits: Tensor) -> Tensor:
-        """[..., V] -> [..., V]"""
+        """The sum of both. [..., V] -> [..., V]"""
         return logits.scatter_add(-1, self.columns, self.values.to(logits.dtype))
 
     def add_to(self, logits: Tensor) -> None:
-        """The same in place, without a gradient."""
+        """Add it to logits [..., V] in place; this has no gradient."""
         logits.scatter_add_(-1, self.columns, self.values.to(logits.dtype))

@@ -27,7 +27,9 @@ def sample_decoder_input(
     model.eval()
     with torch.no_grad():
         readouts, _, bias = model.unroll(batch)
-        logits = model.logits(readouts, bias)[:, :-1]  # [B, T-1, V']
+        but_last = slice(None), slice(-1)
+        own_bias = None if bias is None else bias.at(but_last)
+        logits = model.logits(readouts[but_last], own_bias)  # [B, T-1, V']
     model.train(was_training)
     ids = model.output.ids  # [V']
     never = torch.isin(ids, torch.tensor(_NEVER_INPUT, device=ids.device))

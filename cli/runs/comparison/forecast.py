@@ -38,16 +38,20 @@ class Cost:
 def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) -> Cost:
     """The cost of one trial, by its minutes or by the time that a few updates take."""
     device = choose_device(device, threads)
+    training, model_config = config.training, config.model
+    is_timed = training.minutes is None or training.updates < UNLIMITED
+    if not is_timed:  # a lexicon has no parameters, and need not be learnt then
+        model_config = model_config.model_copy(update={"lexicon": 0})
     model = build_model(
-        config.model,
+        model_config,
         source_vocabulary=store.meta["source_vocabulary"],
         target_vocabulary=store.meta["target_vocabulary"],
         joint=store.joint,
         output_ids=None if store.output_ids is None else store.output_ids.tolist(),
-        entries=entries_of(learnt_table(store)) if config.model.lexicon else None,
+        entries=entries_of(learnt_table(store)) if model_config.lexicon else None,
     )
-    training, parameters = config.training, count_parameters(model)
-    if training.minutes is not None and training.updates >= UNLIMITED:
+    parameters = count_parameters(model)
+    if training.minutes is not None and not is_timed:
         return Cost(parameters, 60 * training.minutes + START_SECONDS)
     seconds = training.updates * _seconds_per_update(model.to(device), config, store, device)
     seconds *= 1 + VALIDATION_SHARE

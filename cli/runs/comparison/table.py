@@ -13,13 +13,13 @@ from cli.runs.directory import RunDirectory
 from cli.runs.history import ValidationLine
 from data.corpus import read_lines
 from seq2seq.errors import ConfigError
+from seq2seq.evaluation.quality import random_seed
 from seq2seq.evaluation.significance import (
     SAMPLES,
     TESTS,
     PairedScore,
     Test,
     paired_test,
-    random_seed,
 )
 from seq2seq.system.files import read_json, write_json
 

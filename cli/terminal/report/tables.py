@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cli.runs.report.content import ReportContent, SystemFigures
+from seq2seq.evaluation.quality import random_seed
 from seq2seq.evaluation.significance import (
     SAMPLES,
     TEST_NAMES,
     TESTS,
     PairedScore,
-    random_seed,
 )
 from seq2seq.system.figures import percent
 from seq2seq.training.events import METRIC_NAMES
