@@ -18,6 +18,7 @@ valid.*              ids, offsets and lines of the validation set, and its origi
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -47,6 +48,11 @@ Side = Literal["source", "target"]
 IntArray = npt.NDArray[np.integer[Any]]
 Indices = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int32]
+
+
+def replaced_path(store: Path) -> Path:
+    """Where a store is for the moment in which another one takes its path."""
+    return Path(f"{os.path.realpath(store)}.replaced")
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,8 @@ class TokenStore:
             hint = "make one with `seq2seq preprocess`"
             if is_run:
                 hint = "name the token store first, as in `seq2seq train STORE RUN`"
+            elif (replaced_path(path) / META).is_file():
+                hint = f"rename {replaced_path(path)}, which a killed `preprocess` left, to it"
             elif Path(f"{path}.shards").is_dir():
                 hint = "make it of its shards: preprocess ... --merge-shards"
             raise CorpusError(

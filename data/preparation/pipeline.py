@@ -32,6 +32,7 @@ from data.preparation.working_folder import (
     WorkingFolder,
     refuse_other_content,
     refuse_to_replace,
+    restore_replaced,
     seal,
 )
 from data.token_store import FORMAT_VERSION, META, PLAIN_VERSION, TokenStore, model_name
@@ -76,6 +77,7 @@ def prepare(request: PreparationRequest) -> PreparationResult:
     Raises CorpusError for unusable text, ConfigError when the store's path is something else or
     SentencePiece models lack a tag.
     """
+    restore_replaced(request.store)
     inputs = PreparationInputs.survey(request)
     planned, sample = plan_store(request, inputs)
     if request.store.exists() and not request.overwrite:

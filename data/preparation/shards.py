@@ -47,6 +47,7 @@ from data.preparation.working_folder import (
     WorkingFolder,
     publish,
     refuse_to_replace,
+    restore_replaced,
 )
 from data.token_store import TokenStore, writing_split
 from seq2seq.errors import ConfigError, CorpusError
@@ -61,6 +62,7 @@ def plan_shards(request: PreparationRequest, count: int) -> tuple[ShardPlan, boo
     Also returns whether that was done before. Raises ConfigError where the store or other shards of
     it are there already.
     """
+    restore_replaced(request.store)
     folder = shards_folder(request.store)
     if folder.exists() and not (folder / PLAN).is_file():
         raise ConfigError(f"{folder} exists already", hint="move it away")
@@ -139,6 +141,7 @@ def merge_shards(request: PreparationRequest) -> PreparationResult:
     damaged.
     """
     folder, store = shards_folder(request.store), request.store
+    restore_replaced(store)
     if not folder.exists() and store.exists() and not request.overwrite:
         return prepare(request)  # which finds it done, or refuses other settings
     plan = ShardPlan.open(store)

@@ -1,12 +1,13 @@
 """`STORE.partial`, the folder in which a token store is written before it is renamed."""
 
 import shutil
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from data.output_pieces import OUTPUT_IDS
 from data.store_description import StoreDescription
-from data.token_store import META
+from data.token_store import META, replaced_path
 from seq2seq.errors import ConfigError, ResourceError
 from seq2seq.system.files import sha256_of, sync, write_json
 from seq2seq.system.locks import exclusive_lock
@@ -21,8 +22,7 @@ class WorkingFolder:
     def __init__(self, store: Path) -> None:
         store = store.resolve()  # a link stays, and what it leads to is replaced
         self.path = store.with_name(f"{store.name}.partial")
-        lock = store.with_name(f".{store.name}.lock")
-        self._lock = exclusive_lock(lock, f"{store} is being prepared", remove=True)
+        self._lock = _lock(store)
 
     def __enter__(self) -> Path:
         try:
@@ -46,6 +46,25 @@ class WorkingFolder:
                 shutil.rmtree(self.path)  # no stage was finished
         finally:
             self._lock.__exit__(None, None, None)
+
+
+def _lock(store: Path) -> AbstractContextManager[None]:
+    path = store.with_name(f".{store.name}.lock")
+    return exclusive_lock(path, f"{store} is being prepared", remove=True)
+
+
+def restore_replaced(store: Path) -> None:
+    """Rename a store back that was to be replaced when `publish` was killed between its renames."""
+    store = store.resolve()
+    replaced = replaced_path(store)
+
+    def is_left() -> bool:
+        return (replaced / META).is_file() and not store.exists()
+
+    if is_left():
+        with _lock(store):
+            if is_left():  # else another process was just between the two
+                replaced.rename(store)
 
 
 def refuse_to_replace(store: Path) -> None:
@@ -87,17 +106,25 @@ def seal(folder: Path, store: Path, meta: dict[str, Any]) -> None:
 def publish(folder: Path, path: Path) -> None:
     """Rename a complete folder once it is on disk; one that has that path already is deleted.
 
-    A signal waits until both are renamed.
+    A signal waits until both are renamed. Where the process is killed between that, or power fails,
+    `restore_replaced` finds the old one whole.
     """
     path = path.resolve()
-    replaced = path.with_name(f"{path.name}.replaced")
+    replaced = replaced_path(path)
     for file in folder.iterdir():
         sync(file)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove(replaced)
     with signals_held():
         (folder / MODEL_RECORD).unlink(missing_ok=True)
         if path.exists():
             path.rename(replaced)
         folder.rename(path)
     sync(path.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove(replaced)
+
+
+def _remove(store: Path) -> None:
+    """What a kill leaves of it is not taken for a store."""
+    with suppress(OSError):
+        (store / META).unlink()
+    shutil.rmtree(store, ignore_errors=True)

@@ -289,6 +289,27 @@ def test_a_signal_waits_until_a_store_is_replaced(corpus, tmp_path, monkeypatch)
     assert content(tmp_path / "store") == whole
 
 
+def test_a_kill_while_a_store_is_replaced_loses_neither(corpus, tmp_path, monkeypatch):
+    store, narrower = tmp_path / "store", CONFIG.model_copy(update={"max_pieces": 9})
+    old, rename = content(prepared(corpus, store).store.path), Path.rename
+
+    def killed(path, to):
+        if to.name == "store":
+            raise Killed
+        rename(path, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(Killed):
+            prepared(corpus, store, narrower, overwrite=True)
+    with pytest.raises(CorpusError) as caught:
+        TokenStore.open(store)
+    assert f"rename {store}.replaced" in caught.value.hint
+    with pytest.raises(ConfigError, match="with other settings"):
+        prepared(corpus, store, narrower)
+    assert content(store) == old
+
+
 @pytest.mark.parametrize("file", ["pieces.model", "meta.json"])
 def test_pieces_outlive_an_interruption_at_the_very_end(corpus, tmp_path, monkeypatch, file):
     def interrupted(path):
