@@ -23,6 +23,7 @@ from seq2seq.checkpoints.checkpoint import load_average, load_state, verify
 from seq2seq.checkpoints.folder import (
     AVERAGED,
     averaged_updates,
+    best_single,
     end_average,
     kept_checkpoints,
     point,
@@ -101,7 +102,7 @@ class Recorder:
 
     def update(self, event: Update) -> None:
         if self._state == self._saved:
-            end_average(self._run.checkpoints, self._state)
+            end_average(self._run.checkpoints, self._state, metric=self._config.metric)
         self._state = event.state
         if event.state.update % self._config.log_every == 0:
             self._write(UpdateLine.of(event))
@@ -177,11 +178,13 @@ class Recorder:
                     hint="the checkpoints that were averaged are intact",
                 )
             state = replace(self._state, measured=measured)
-            save_average(folder, model, state, updates=updates)
+            save_average(folder, model, state, updates=updates, metric=config.metric)
         path = folder / AVERAGED
-        scores = load_state(path).measured
-        assert scores is not None
-        better = scores.value(config.metric) > self._state.best_value(config.metric)
+        best = best_single(folder, self._state, metric=config.metric)
+        assert best is not None
+        scores, rival = load_state(path).measured, load_state(best).measured
+        assert scores is not None and rival is not None
+        better = scores.value(config.metric) > rival.value(config.metric)
         if better:
             point(folder, "best", path)
         self._write(AverageLine(updates=updates, scores=scores, better=better))

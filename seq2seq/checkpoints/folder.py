@@ -51,10 +51,10 @@ def save_checkpoint(
 
 
 def save_average(
-    folder: Path, model: nn.Module, state: TrainingState, *, updates: Sequence[int]
+    folder: Path, model: nn.Module, state: TrainingState, *, updates: Sequence[int], metric: str
 ) -> Path:
     """Write `folder/averaged`, the average of the checkpoints of these updates."""
-    end_average(folder, state)
+    end_average(folder, state, metric=metric)
     path = folder / AVERAGED
     write_checkpoint(path, model, state, averaged=updates)
     return path
@@ -137,18 +137,24 @@ def most_kept(*, keep_best: int, keep_last: int, averaged: bool) -> int:
     return max(MIN_KEPT, keep_best + keep_last + (keep_last > 1)) + averaged
 
 
-def end_average(folder: Path, state: TrainingState) -> None:
+def end_average(folder: Path, state: TrainingState, *, metric: str) -> None:
     """Remove the average because training goes on; `best` names the best single checkpoint again.
 
     A run that is lengthened is then the same as one that was long from the start.
     """
-    if pointed(folder, "best") == folder / AVERAGED:
-        for path in folder.glob("update-*"):
-            found = _unverified_state(path)
-            if found.update == state.best_update and found.measured:
-                point(folder, "best", path)
+    best = best_single(folder, state, metric=metric)
+    if best and pointed(folder, "best") == folder / AVERAGED:
+        point(folder, "best", best)
     if (folder / AVERAGED).exists() and pointed(folder, "best") != folder / AVERAGED:
         _remove(folder / AVERAGED)
+
+
+def best_single(folder: Path, state: TrainingState, *, metric: str) -> Path | None:
+    """The checkpoint that is best so far or, where it is lost, the best one that is left; None
+    where no validated one is."""
+    states = {path: _unverified_state(path) for path in checkpoints_in(folder)}
+    validated = [path for path, found in states.items() if found.measured]
+    return max(validated, key=lambda each: _rank(states[each], state, metric), default=None)
 
 
 def averaged_updates(folder: Path) -> list[int]:
@@ -250,7 +256,7 @@ def _repair_best(
         for path, checkpoint in whole.items()
         if path.name != AVERAGED and checkpoint.state.measured
     ]
-    best = max(validated, key=lambda each: _rank(each, last, metric), default=last)
+    best = max(validated, key=lambda each: _rank(each.state, last.state, metric), default=last)
     point(folder, "best", best.path)
     if named is None:
         report(f"{folder / 'best'} names no checkpoint that exists")
@@ -267,12 +273,11 @@ def _age(path: Path) -> tuple[int, int, str]:
 
 
 def _rank(
-    checkpoint: VerifiedCheckpoint, last: VerifiedCheckpoint, metric: str
+    state: TrainingState, last: TrainingState, metric: str
 ) -> tuple[bool, tuple[float, float], int]:
     """Higher is better: the update that the run's state calls best, then what scored best."""
-    state = checkpoint.state
     scores = state.measured.rank_key(metric) if state.measured else (-math.inf, -math.inf)
-    return state.update == last.state.best_update, scores, state.update
+    return state.update == last.best_update, scores, state.update
 
 
 def _set_aside(path: Path) -> Path:

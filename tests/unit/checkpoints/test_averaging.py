@@ -1,6 +1,7 @@
 """Averages of checkpoints at the end of training, the same with and without interruptions."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from reruns import Crash, interrupt, new_run, remains, train
 from cli.runs.interruption import Interrupted, StopRequest
 from cli.runs.validation import Validator
 from seq2seq.checkpoints.checkpoint import load_state, verify
-from seq2seq.checkpoints.folder import averaged_updates, kept_checkpoints, pointed
+from seq2seq.checkpoints.folder import averaged_updates, kept_checkpoints, point, pointed
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
 
@@ -93,9 +94,13 @@ def test_a_finished_run_is_averaged_once(tmp_path, store, whole):
     assert before == {p: p.read_bytes() for p in sorted(whole.path.rglob("*")) if p.is_file()}
 
 
-def test_a_finished_run_may_be_averaged_differently(tmp_path, store):
+def test_a_finished_run_that_has_lost_its_best_checkpoint_may_be_averaged_differently(
+    tmp_path, store
+):
     run = new_run(tmp_path / "run", store, training=AVERAGING)
     train(run, store)
+    point(run.checkpoints, "best", run.checkpoints / "averaged")
+    shutil.rmtree(kept_checkpoints(run.checkpoints, by="best", count=1, metric="perplexity")[0])
     other = run.config.training.model_copy(update={"average": "best"})
     run.write_config(run.config.model_copy(update={"training": other}))
     outcome, _ = train(run, store)

@@ -273,7 +273,7 @@ def test_an_average_is_the_mean_in_float64(tmp_path):
 
 def test_a_saved_average_is_verified_and_cannot_be_resumed_from(tmp_path):
     model, optimizer = trained()
-    path = save_average(tmp_path, model, STATE, updates=[3, 7])
+    path = save_average(tmp_path, model, STATE, updates=[3, 7], metric="perplexity")
     assert averaged_updates(tmp_path) == [3, 7]
     other = trained()[0]
     redraw(other, seed=4)
@@ -315,15 +315,19 @@ def test_pruning_keeps_the_given_numbers_of_best_and_last(tmp_path):
     assert sorted(tmp_path.glob("update-*")) == [paths[i] for i in (1, 2, 5)]
 
 
-def test_resuming_removes_the_average(tmp_path):
-    paths = checkpoints_of(tmp_path, measured(2.0), measured(3.0))
-    state = TrainingState(update=2, best_update=1)
-    point(tmp_path, "best", save_average(tmp_path, trained()[0], state, updates=[1, 2]))
-    end_average(tmp_path, state)
-    assert pointed(tmp_path, "best") == paths[0]
-    assert averaged_updates(tmp_path) == []
-    end_average(tmp_path, state)
-    assert pointed(tmp_path, "best") == paths[0]
+@pytest.mark.parametrize("lost", [False, True])
+def test_resuming_removes_the_average(tmp_path, lost):
+    """`best` names the best single checkpoint or, where it is lost, the best one that is left."""
+    paths = checkpoints_of(tmp_path, *(measured(nats) for nats in (2.5, 2.0, 4.0, 3.0)))
+    state = TrainingState(update=4, best_update=1)
+    average = save_average(tmp_path, trained()[0], state, updates=[1, 4], metric="perplexity")
+    point(tmp_path, "best", average)
+    if lost:
+        shutil.rmtree(paths[0])
+    for _ in range(2):
+        end_average(tmp_path, state, metric="perplexity")
+        assert pointed(tmp_path, "best") == paths[1 if lost else 0]
+        assert averaged_updates(tmp_path) == []
 
 
 # Pointers
@@ -390,7 +394,8 @@ def test_a_pointer_out_of_its_folder_names_nothing(tmp_path, name):
 
 def test_whole_checkpoints_are_found_from_the_newest_on_and_the_average_last(tmp_path):
     paths = numbered(tmp_path, 1, 2, 10)
-    average = save_average(tmp_path, trained()[0], TrainingState(update=10), updates=[2, 10])
+    state = TrainingState(update=10)
+    average = save_average(tmp_path, trained()[0], state, updates=[2, 10], metric="perplexity")
     assert [each.path for each in newest_whole(tmp_path)] == [*reversed(paths), average]
     point(tmp_path, "best", paths[0])
     point(tmp_path, "last", paths[1])
