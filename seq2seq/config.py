@@ -413,7 +413,9 @@ class TrainingConfig(Section):
     learning_rate: float = Field(default=2e-3, gt=0)
     """Peak learning rate, reached at the end of warm-up."""
     warmup: int = Field(default=300, ge=0)
-    """Updates over which the learning rate rises from 0."""
+    """Updates over which the learning rate rises from 0. In a run of which they take more than
+    half, a rate that ends at 0 (decay linear or cosine) falls before they are over: it is at most
+    `2 - 2 p` times its peak, where p is the share of the run that is done."""
     decay: Literal["linear", "cosine", "inverse_sqrt", "plateau", "none"] = "linear"
     """The learning rate after warm-up: linear, to 0 at the end; cosine, half a cosine to 0 at the
     end (Loshchilov & Hutter, 2017, equation 5, without restarts); inverse_sqrt, with the inverse
