@@ -61,7 +61,7 @@ def demo(
     job = steps.create_job(plan, threads=threads)
     test_sets = {name: pairs for name, pairs in splits.items() if name not in ("train", "valid")}
     watched = steps.choose_sentence(next(iter(test_sets.values())))
-    with job.underway():
+    with job.underway(threads=threads):
         steps.train(job, watched, threads)
     translator = steps.load(plan)
     translations = steps.translate_and_score(plan, translator, test_sets)

@@ -147,6 +147,7 @@ def train(
         )
     from cli.runs import training_job  # imports torch: a mistyped setting is refused before
 
+    given_device, given_threads = device, threads
     device, threads = device_of_rank(device), threads_of_rank(threads)
 
     def create_job() -> training_job.TrainingJob:
@@ -182,7 +183,7 @@ def train(
             say(f"{run} is finished already: {job.finished}; nothing was done")
             say("next: " + command("translate", run))
             return
-        with job.underway():
+        with job.underway(threads=given_threads, device=given_device):
             from cli.terminal.training import train_and_report
 
             train_and_report(job, ranks, threads)

@@ -65,10 +65,32 @@ ANCHORS = (
 
 
 class Choice(NamedTuple):
-    """Chosen settings, and a sentence that says what they were chosen by."""
+    """Chosen settings, and by what they were chosen."""
 
     settings: Values
     reason: str
+
+    def describe(self, given: Values) -> str:
+        """A line about the choice, without the settings that were given."""
+        chosen = {
+            name: value
+            for section, values in self.settings.items()
+            for name, value in values.items()
+            if name not in given.get(section, {}) and value not in (0, UNLIMITED)
+        }
+        parts = [form.format(chosen[name]) for name, form in _DESCRIBED.items() if name in chosen]
+        what = ", ".join(parts) or "all that was not given"
+        return f"chosen for {self.reason}: {what} (--recipe or --set changes it)"
+
+
+_DESCRIBED = {
+    "encoder_size": "encoder 2 x {}",
+    "decoder_size": "decoder {}",
+    "dropout": "dropout {:.2f}",
+    "lexicon": "a lexicon of {} translations a piece",
+    "batch_tokens": "batches of {} tokens",
+    "updates": "{:,} updates",
+}
 
 
 def choose_settings(
@@ -82,7 +104,6 @@ def choose_settings(
     batch = _rounded(at.batch_tokens, 50)
     updates = math.ceil(at.epochs * size.target_tokens / (FILLED * batch))
     encoder_size = _rounded(at.encoder_size, 32)
-    lexicon = round(at.lexicon) if may_have_lexicon else 0
     settings: Values = {
         "model": {
             "encoder_size": encoder_size,
@@ -93,7 +114,7 @@ def choose_settings(
             "embedding_dropout": round(at.embedding_dropout, 2),
             "dropout": round(at.dropout, 2),
             "readout_dropout": round(at.readout_dropout, 2),
-            "lexicon": lexicon,
+            "lexicon": round(at.lexicon) if may_have_lexicon else 0,
         },
         "training": {
             "batch_tokens": batch,
@@ -104,13 +125,10 @@ def choose_settings(
     }
     if not size.joint:
         settings["model"]["tie_embeddings"] = "decoder"
-    entries = f"a lexicon of {lexicon} translations a piece, " if lexicon else ""
-    end = f"{updates:,} updates" if minutes is None else f"{minutes:g} minutes"
+    time = "" if minutes is None else f" and {minutes:g} minutes"
     return Choice(
         settings,
-        f"chosen for {counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens: "
-        f"encoder 2 x {encoder_size}, decoder {2 * encoder_size}, dropout {at.dropout:.2f}, "
-        f"{entries}batches of {batch} tokens, {end} (--recipe or --set changes it)",
+        f"{counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens{time}",
     )
 
 

@@ -31,8 +31,8 @@ RECORDED = (
     "training.label_smoothing", "training.coverage_loss",
     "training.guided_alignment", "training.guided_alignment_loss",
     "training.guided_alignment_decay", "training.guided_alignment_head",
-    "training.guided_alignment_unlinked",
-    "training.scheduled_sampling", "training.precision",
+    "training.guided_alignment_shift", "training.guided_alignment_unlinked",
+    "training.scheduled_sampling", "training.precision", "training.cuda_graphs",
     "search.batch_sentences", "search.batch_tokens",
 )  # fmt: skip
 """May be changed, and the change is recorded in provenance.json, because the run can no longer be

@@ -49,26 +49,32 @@ class TrainingJob:
     """Why there is nothing left to train, if so."""
 
     @contextmanager
-    def underway(self) -> Iterator[None]:
+    def underway(self, *, threads: int | None, device: str = "auto") -> Iterator[None]:
         """Surrounds training: adds to an interruption how to resume, and removes a new run that
-        failed before anything was recorded."""
+        failed before anything was recorded.
+
+        threads, device: as the user gave them
+        """
+        again = self._command_to_resume(threads, device)
         try:
             yield
         except Interrupted as error:
-            raise Interrupted(error.signal_number, self._how_to_resume("all of it is")) from error
+            message = f"interrupted; all of it is saved. Go on with: {again}"
+            raise Interrupted(error.signal_number, message) from error
         except (KeyboardInterrupt, Terminated) as error:
-            raise Interrupted(
-                signal_number_of(error), self._how_to_resume("the last checkpoint is")
-            ) from error
+            message = f"interrupted; the last checkpoint is saved. Go on with: {again}"
+            raise Interrupted(signal_number_of(error), message) from error
         except Exception:
             if self.is_new and not self.run.metrics.exists():  # as with a model that is too large
                 shutil.rmtree(self.run.path)
             raise
 
-    def _how_to_resume(self, saved: str) -> str:
-        ranks = ("--processes", launched_size()) if PARENT in os.environ else ()
-        again = command("train", self.store.path, self.run.path, "--resume", *ranks)
-        return f"interrupted; {saved} saved. Go on with: {again}"
+    def _command_to_resume(self, threads: int | None, device: str) -> str:
+        options = list[object]()
+        options += ["--processes", launched_size()] if PARENT in os.environ else []
+        options += [] if threads is None else ["--threads", threads]
+        options += [] if device == "auto" else ["--device", device]
+        return command("train", self.store.path, self.run.path, "--resume", *options)
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ def chosen_config(
             minutes=config.training.minutes,
             may_have_lexicon=config.model.attention != "none" and config.model.encoder != "pyramid",
         )
-        config, reason = resolve(choice.settings, given), choice.reason
+        config, reason = resolve(choice.settings, given), choice.describe(given)
     return config.model_copy(update={"data": store.config}), reason
 
 

@@ -1,6 +1,7 @@
 """Resuming runs: finished ones, ones of other data or versions, and changes of settings."""
 
 import hashlib
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from reruns import new_run, train
 
 from cli.runs.config import merge
 from cli.runs.directory import RunDirectory
+from cli.runs.interruption import Interrupted
 from cli.runs.resumption import (
     RECORDED,
     UNRECORDED,
@@ -17,6 +19,7 @@ from cli.runs.resumption import (
     check_resumable,
     reason_finished,
 )
+from cli.runs.training_job import TrainingJob
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 
 # Finished runs, other data, other versions
@@ -127,6 +130,16 @@ def test_a_run_cannot_be_trained_twice_at_once(tmp_path, store):
     assert (run.path / ".lock").read_text() == ""
 
 
+def test_the_command_that_resumes_has_the_threads_and_the_device_that_were_given(tmp_path, store):
+    job = TrainingJob(RunDirectory(tmp_path / "run"), store, "cpu", is_new=False)
+    for options, end in (
+        ({"threads": 2, "device": "cpu"}, "--resume --threads 2 --device cpu"),
+        ({"threads": None, "device": "auto"}, "--resume"),
+    ):
+        with pytest.raises(Interrupted, match=f"{end}$"), job.underway(**options):
+            raise Interrupted(signal.SIGINT)
+
+
 # Changes of settings
 
 
@@ -145,8 +158,11 @@ def test_changes_of_settings_are_recorded_unless_no_weight_depends_on_them(store
     assert run.config.training.log_every == 3 and "changes" not in run.provenance
     change_settings(run, {"training": {"learning_rate": 0.5, "minutes": 2.0}})
     change_settings(run, {"training": {"learning_rate": 0.5}})  # no change
+    change_settings(run, {"training": {"guided_alignment_shift": 1, "cuda_graphs": False}})
     changes = RunDirectory.open(run.path).provenance["changes"]
     assert sorted((c["setting"], c["old"], c["new"], c["update"]) for c in changes) == [
+        ("training.cuda_graphs", True, False, 6),
+        ("training.guided_alignment_shift", 0, 1, 6),
         ("training.learning_rate", 0.01, 0.5, 6),
         ("training.minutes", None, 2.0, 6),
     ]
