@@ -175,7 +175,7 @@ def train(
             run, store, settings=settings, device=device, threads=threads
         )
 
-    with joined_ranks(timeout=training_job.rank_timeout(run, settings), device=device) as ranks:
+    with joined_ranks(device=device) as ranks:
         job = training_job.job_of_rank(
             ranks, first_job, run=run, store=store, device=device, threads=threads
         )

@@ -14,23 +14,27 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.launching import PARENT
 from seq2seq import errors
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError, UserError
+from seq2seq.system.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
     from seq2seq.training.ranks import Ranks
 
+Value = TypeVar("Value")
+
 JOIN_SECONDS = 300
-"""Within which all ranks must have started."""
+"""Within which all ranks must have started, and answer until `training.rank_timeout` is known."""
 ANSWER_SECONDS = 5
 """Within which every rank that still runs answers, once another one has failed."""
 
@@ -101,10 +105,8 @@ def is_begun(run: Path) -> bool:
 
 
 @contextmanager
-def joined_ranks(*, timeout: float, device: str = "cpu") -> Iterator["Ranks"]:
+def joined_ranks(*, device: str = "cpu") -> Iterator["Ranks"]:
     """The ranks of this training, connected inside the `with` block.
-
-    timeout: seconds after which a rank that does not answer counts as lost
 
     Inside, raises ResourceError, with the names of the ranks that are lost, or ReportedElsewhere
     where another rank reports the error.
@@ -116,7 +118,7 @@ def joined_ranks(*, timeout: float, device: str = "cpu") -> Iterator["Ranks"]:
         return
     if PARENT in os.environ:
         _end_with(int(os.environ[PARENT]))
-    store, names = _connect(timeout, device)
+    store, names = _interruptibly(lambda: _connect(device))
     ending = _Ending(store, names)
     try:
         yield ConnectedRanks(launched_rank(), launched_size())
@@ -129,14 +131,14 @@ def joined_ranks(*, timeout: float, device: str = "cpu") -> Iterator["Ranks"]:
     except BaseException as own:
         if ending.is_reporter(own):
             raise
-        error = ReportedElsewhere(own)
+        error = ReportedElsewhere(_from_json(_as_json(own)))
     else:
         _disconnect()
         return
     raise error
 
 
-def _connect(timeout: float, device: str) -> tuple["Store", list[str]]:
+def _connect(device: str) -> tuple["Store", list[str]]:
     """The store that the ranks share, and the name of each."""
     from torch import distributed
     from torch.distributed.distributed_c10d import PrefixStore
@@ -144,9 +146,9 @@ def _connect(timeout: float, device: str) -> tuple["Store", list[str]]:
 
     from seq2seq.training.ranks import ConnectedRanks, RankLost
 
-    cuda = device.startswith("cuda")
+    cuda, timeout = device.startswith("cuda"), timedelta(seconds=JOIN_SECONDS)
     try:
-        store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS)))
+        store, rank, size = next(rendezvous("env://", timeout=timeout))
         # torchrun keeps its store when it restarts, with the addresses of processes that are gone
         store = PrefixStore(f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{size}", store)
         distributed.init_process_group(
@@ -154,7 +156,7 @@ def _connect(timeout: float, device: str) -> tuple["Store", list[str]]:
             store=store,
             rank=rank,
             world_size=size,
-            timeout=timedelta(seconds=timeout),
+            timeout=timeout,
         )
         name = f"rank {rank} (process {os.getpid()} on {socket.gethostname()})"
         return PrefixStore("ending", store), ConnectedRanks(rank, size).gather(name)
@@ -168,6 +170,20 @@ def _connect(timeout: float, device: str) -> tuple["Store", list[str]]:
             hint="see why they did not start, and whether machines may connect to each other; "
             "GLOO_SOCKET_IFNAME names the network interface",
         ) from error
+
+
+def _interruptibly(operation: Callable[[], Value]) -> Value:
+    """What an operation returns that waits outside Python, where no signal is handled."""
+    found = Future[Value]()
+
+    def call() -> None:
+        try:
+            found.set_result(operation())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return found.result()
 
 
 def _end_with(launcher: int) -> None:
@@ -267,7 +283,7 @@ class _Ending:
                 time.sleep(0.02)
                 read = self._store.add("read", 0)
 
-    def _reason(self, error: BaseException) -> dict[str, object]:
+    def _reason(self, error: BaseException) -> dict[str, Any]:
         return {"host": socket.gethostname(), "rank": self._names[self._rank]} | _as_json(error)
 
     def _lost(self, ranks: list[int]) -> ResourceError:
@@ -289,23 +305,28 @@ def _deadline() -> float:
     return time.monotonic() + ANSWER_SECONDS
 
 
-def _as_json(error: BaseException) -> dict[str, object]:
-    match error:
-        case UserError():
-            return {"error": type(error).__name__, "message": error.message}
-        case Interrupted() | Terminated() | KeyboardInterrupt():
-            return {"signal": signal_number_of(error)}
-    return {"message": str(error)}
+def _as_json(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, Interrupted | Terminated | KeyboardInterrupt):
+        return {"signal": signal_number_of(error)}
+    return {"error": _kind(error), "message": str(error)}
 
 
-def _from_json(reason: dict[str, str]) -> Exception:
+def _kind(error: BaseException) -> str:
+    """The class of `seq2seq.errors` that has the exit code of an error; "" for a bug."""
+    if isinstance(error, OSError) or is_out_of_memory(error):
+        return ResourceError.__name__
+    kinds = (kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return next(kinds, "")
+
+
+def _from_json(reason: dict[str, Any]) -> Exception:
     if "signal" in reason:
-        return Interrupted(int(reason["signal"]))
-    kind = getattr(errors, reason.get("error", ""), RuntimeError)
+        return Interrupted(reason["signal"])
+    kind: type[Exception] = getattr(errors, reason["error"], RuntimeError)
     return kind(reason["message"])
 
 
-def _error_of_another(reason: dict[str, str]) -> Exception:
+def _error_of_another(reason: dict[str, Any]) -> Exception:
     """The error to end with where another rank has given the reason.
 
     One rank of each other machine reports it there too: what a machine prints may be all that

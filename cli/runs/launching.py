@@ -14,6 +14,8 @@ from seq2seq.system.signals import ENDING_SIGNALS
 
 GRACE_SECONDS = 15
 """After which ranks that do not end by themselves, once another one has failed, are killed."""
+IMPATIENCE_SECONDS = 3
+"""After which ranks that do not end by themselves, once a second signal has come, are killed."""
 INTERRUPTED = 128
 """Exit codes from here on are those of a signal: then rank 0 saves, and may take longer."""
 POLL_SECONDS = 0.05
@@ -30,18 +32,20 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     """
     command = [sys.executable, "-P", "-m", "cli.app", *arguments]
     ranks: list[subprocess.Popen[bytes]] = []
-    with _signals_forwarded(ranks):
+    with _signals_forwarded(ranks) as received:
         try:
-            for environment in rank_environments(processes):
+            for rank, environment in enumerate(rank_environments(processes)):
                 ranks.append(
                     subprocess.Popen(
                         command,
                         env=os.environ | environment,
-                        stdin=subprocess.DEVNULL,
+                        stdin=subprocess.DEVNULL if rank else None,  # rank 0 reads a recipe
                         start_new_session=True,
                     )
                 )
-            return _wait(ranks)
+                if received:  # while this rank was started, which may have missed it
+                    return INTERRUPTED + received[0]
+            return _wait(ranks, received)
         finally:
             for process in ranks:
                 process.kill()
@@ -62,29 +66,40 @@ def rank_environments(processes: int) -> list[dict[str, str]]:
     return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
 
 
-def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Wait until all have ended, but for no longer than GRACE_SECONDS once one has failed."""
+def _wait(ranks: Sequence[subprocess.Popen[bytes]], received: Sequence[int]) -> int:
+    """Wait until all have ended, but for no longer than GRACE_SECONDS once one has failed.
+
+    received: the signals that were forwarded; with a second one it is IMPATIENCE_SECONDS
+    """
     codes: dict[int, int] = {}  # in the order in which they end
     until = float("inf")
     while len(codes) < len(ranks) and time.monotonic() < until:
+        if len(received) > 1:
+            until = min(until, time.monotonic() + IMPATIENCE_SECONDS)
         for rank, process in enumerate(ranks):
             if rank not in codes and (code := process.poll()) is not None:
                 codes[rank] = code
                 if code and code < INTERRUPTED:
                     until = min(until, time.monotonic() + GRACE_SECONDS)
-                if code < 0:
+                if code < 0 and not received:
                     name = signal.Signals(-code).name
                     sys.stderr.write(f"rank {rank} (process {process.pid}) ended by {name}\n")
         time.sleep(POLL_SECONDS)
-    failed = [code for code in codes.values() if code > 0]
-    return failed[0] if failed else LOST_RANK if any(codes.values()) else 0
+    killed = INTERRUPTED + received[0] if received else LOST_RANK
+    unharmed = len(codes) == len(ranks) and not any(codes.values())
+    return next((code for code in codes.values() if code > 0), 0 if unharmed else killed)
 
 
 @contextmanager
-def _signals_forwarded(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Inside the `with` block, a signal that would end this process goes to all ranks instead."""
+def _signals_forwarded(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Inside the `with` block, a signal that would end this process goes to all ranks instead.
+
+    Yields the signals that were received.
+    """
+    received = list[int]()
 
     def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for process in ranks:
             if process.poll() is None:
                 process.send_signal(number)
@@ -95,7 +110,7 @@ def _signals_forwarded(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[Non
         if signal.getsignal(number) != signal.SIG_IGN
     }
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

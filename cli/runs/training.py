@@ -100,6 +100,7 @@ def _train(
     threads: Threads = FIXED_THREADS,
 ) -> Outcome:
     config = run.config.training
+    ranks.set_timeout(config.rank_timeout)
     objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)

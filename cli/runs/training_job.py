@@ -5,7 +5,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from cli.runs.warm_start import Origin
 from data.links import StoredLinks
 from data.token_store import TokenStore
 from seq2seq.config import TrainingConfig
-from seq2seq.errors import ConfigError, CorpusError, ResourceError, UserError
+from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.system.shell import command
 from seq2seq.training.ranks import Ranks
 
@@ -236,19 +236,6 @@ def _wait_until_visible(run: Path) -> None:
                 hint="use a folder that all machines share",
             )
         time.sleep(0.2)
-
-
-def rank_timeout(run: Path, settings: Values) -> float:
-    """training.rank_timeout of a run that is begun or resumed with these settings, in seconds.
-
-    Of values that cannot be used it is the default: rank 0 refuses them once ranks are connected.
-    """
-    given = settings.get("training", {}).get("rank_timeout")
-    if isinstance(given, int | float) and given >= 1:
-        return float(given)
-    with suppress(UserError):
-        return RunDirectory.open(run).config.training.rank_timeout
-    return TrainingConfig().rank_timeout
 
 
 def refuse_missing_links(config: TrainingConfig, store: TokenStore) -> None:

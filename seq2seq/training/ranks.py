@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +34,9 @@ class Ranks:
     def is_first(self) -> bool:
         """Whether this is rank 0, which alone writes files."""
         return self.rank == 0
+
+    def set_timeout(self, seconds: float) -> None:
+        """Count a rank that does not answer for so long as lost."""
 
     def share(self, batch: Batch) -> Batch:
         """The rows of a batch that this rank has."""
@@ -74,6 +78,11 @@ class ConnectedRanks(Ranks):
     def __init__(self, rank: int, size: int) -> None:
         self.rank = rank
         self.size = size
+
+    def set_timeout(self, seconds: float) -> None:
+        from torch.distributed.distributed_c10d import _set_pg_timeout
+
+        _set_pg_timeout(timedelta(seconds=seconds))
 
     def share(self, batch: Batch) -> Batch:
         return batch.shared(self.rank, self.size)

@@ -11,9 +11,7 @@ from cli.runs.launching import rank_environments
 from seq2seq.training.ranks import Ranks
 
 
-def results_of_ranks(
-    work: Callable[[Ranks], dict[str, Any]], folder: Path, *, timeout: float = 60.0
-) -> list[dict[str, Any]]:
+def results_of_ranks(work: Callable[[Ranks], dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
     """What `work` returns on each of two connected ranks, or the error that it ends with."""
     children = []
     for rank, environment in enumerate(rank_environments(2)):
@@ -21,7 +19,7 @@ def results_of_ranks(
         if child == 0:
             try:
                 os.environ |= environment
-                (folder / f"{rank}.json").write_text(json.dumps(_result(work, timeout)))
+                (folder / f"{rank}.json").write_text(json.dumps(_result(work)))
             finally:
                 os._exit(0)
         children.append(child)
@@ -30,9 +28,9 @@ def results_of_ranks(
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
-def _result(work: Callable[[Ranks], dict[str, Any]], timeout: float) -> dict[str, Any]:
+def _result(work: Callable[[Ranks], dict[str, Any]]) -> dict[str, Any]:
     try:
-        with joined_ranks(timeout=timeout) as ranks:
+        with joined_ranks() as ranks:
             return work(ranks)
     except Exception as error:
         inner = getattr(error, "error", error)

@@ -1,11 +1,18 @@
 """Which rank a process is, and how an error of one rank ends the others."""
 
+import errno
 import json
+import os
+import signal
+import threading
+import time
 
 import pytest
 from forked_ranks import results_of_ranks
+from reruns import new_run, train
 
 from cli.app import exit_code_of
+from cli.runs import joining
 from cli.runs.interruption import Interrupted
 from cli.runs.joining import (
     ReportedElsewhere,
@@ -16,8 +23,11 @@ from cli.runs.joining import (
     joined_ranks,
     threads_of_rank,
 )
+from cli.runs.launching import rank_environments
+from seq2seq.checkpoints.checkpoint import DamagedCheckpointError
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError
 from seq2seq.system.cores import usable_cores
+from seq2seq.training.ranks import Ranks
 
 BEGUN = {"TORCHELASTIC_RUN_ID": "job", "TORCHELASTIC_RESTART_COUNT": "0"}
 
@@ -55,9 +65,35 @@ def test_ranks_of_a_machine_share_its_cores(monkeypatch):
 
 
 def test_a_process_that_was_started_alone_is_the_only_rank():
-    with joined_ranks(timeout=1) as ranks:
+    with joined_ranks() as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
         assert ranks.of_first(lambda: ("a", 1)) == ("a", 1)
+
+
+def test_a_signal_ends_a_rank_that_waits_for_the_others(monkeypatch):
+    monkeypatch.setattr(joining, "JOIN_SECONDS", 20)
+    environment, began = rank_environments(2)[1], time.monotonic()
+    rank = os.fork()
+    if rank == 0:
+        os.environ |= environment
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            with joined_ranks():
+                pass
+        except KeyboardInterrupt:
+            os._exit(130)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) == 130
+    assert time.monotonic() - began < 10
+
+
+def test_ranks_wait_as_long_as_the_settings_of_the_run_say(tmp_path, store, monkeypatch):
+    """Wherever they come from, a recipe too."""
+    seconds = list[float]()
+    monkeypatch.setattr(Ranks, "set_timeout", lambda ranks, each: seconds.append(each))
+    train(new_run(tmp_path / "run", store, training={"rank_timeout": 7.0, "updates": 0}), store)
+    assert seconds == [7.0]
 
 
 def test_an_error_of_one_rank_ends_the_other(tmp_path):
@@ -90,6 +126,9 @@ def test_one_rank_of_each_machine_reports_an_error_of_another_machine(monkeypatc
         (ResourceError("x"), 6),
         (Interrupted(15), 143),
         (KeyboardInterrupt(), 130),
+        (DamagedCheckpointError("x"), 4),
+        (OSError(errno.ENOSPC, "full", "file"), 6),
+        (MemoryError(), 6),
         (ValueError("x"), 1),
     ],
 )

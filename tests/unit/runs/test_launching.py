@@ -4,13 +4,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from cli.runs import launching
-from cli.runs.launching import launch
+from cli.runs.launching import launch, rank_environments
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def ranks_do(tmp_path, monkeypatch):
         return pids
 
     monkeypatch.setattr(launching, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(launching, "IMPATIENCE_SECONDS", 0.2)
     return replace
 
 
@@ -51,17 +53,60 @@ def test_the_exit_code_is_that_of_the_first_rank_that_fails(ranks_do, line, code
     assert_all_ended(pids, 2)
 
 
+def signal_when_started(pids: Path, *numbers: int) -> None:
+    def send() -> None:
+        while not pids.is_file() or len(pids.read_text().split()) < 2:
+            time.sleep(0.01)
+        for number in numbers:
+            time.sleep(0.1)  # until they have set their traps
+            os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+
+
 def test_a_signal_goes_to_every_rank_once(ranks_do, tmp_path):
     caught = tmp_path / "caught"
     pids = ranks_do(f"trap 'echo $RANK >> {caught}; exit 143' TERM; sleep 100 & wait")
-
-    def signal_when_started() -> None:
-        while not pids.is_file() or len(pids.read_text().split()) < 2:
-            time.sleep(0.01)
-        time.sleep(0.1)  # until they have set their traps
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=signal_when_started).start()
+    signal_when_started(pids, signal.SIGTERM)
     assert launch(2, []) == 143
     assert sorted(caught.read_text().split()) == ["0", "1"]
     assert_all_ended(pids, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "signals"),
+    [("exec sleep 100", [signal.SIGINT]), ("trap '' INT; exec sleep 100", [signal.SIGINT] * 2)],
+    ids=["not handled yet", "ignored"],
+)
+def test_a_second_signal_kills_ranks_that_hang(ranks_do, capfd, line, signals):
+    pids = ranks_do(line)
+    signal_when_started(pids, *signals)
+    assert launch(2, []) == 130
+    assert_all_ended(pids, 2)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_signal_while_ranks_are_started_ends_them(ranks_do, monkeypatch):
+    ranks_do("exec sleep 100")
+
+    def environments(count: int) -> Iterator[dict[str, str]]:
+        first, *others = rank_environments(count)
+        yield first
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from others
+
+    monkeypatch.setattr(launching, "rank_environments", environments)
+    assert launch(2, []) == 130
+
+
+def test_the_first_rank_has_standard_input(ranks_do, tmp_path):
+    ranks_do('read line; test "$RANK$line" = "0[model]" || test "$RANK$line" = 1')
+    recipe, before = tmp_path / "recipe.toml", os.dup(0)
+    recipe.write_text("[model]\n")
+    with recipe.open() as stream:
+        os.dup2(stream.fileno(), 0)
+    try:
+        assert launch(2, []) == 0
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
