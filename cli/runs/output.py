@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.inputs import STDIN
 from seq2seq.errors import ConfigError, ResourceError
-from seq2seq.system.files import replacing
+from seq2seq.system.files import writing
 
 STDOUT = Path("-")
 _STDOUT_NAMES = {STDOUT, *map(Path, ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))}
@@ -58,10 +58,7 @@ def _contains(path: Path, other: Path) -> bool:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file whole or not at all; a pipe or a device is written to.
-
-    A link stays, and what it points to is replaced.
-    """
+    """Write a file of lines as `writing` does; raises ResourceError where it cannot be written."""
     _write(path, (f"{line}\n".encode() for line in lines))
 
 
@@ -72,10 +69,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(b"".join(parts))
-            return
-        with replacing(path.resolve()) as partial, partial.open("wb") as file:
+        with writing(path) as file:
             file.writelines(parts)
     except OSError as error:
         raise ResourceError(

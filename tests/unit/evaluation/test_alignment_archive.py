@@ -1,5 +1,9 @@
 """Alignments as a NumPy archive: what is read is what was written, and nothing is pickled."""
 
+import itertools
+import os
+import threading
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -49,6 +53,29 @@ def test_an_archive_has_plain_arrays_and_equal_ones_have_equal_bytes(tmp_path):
         assert arrays["shapes"].tolist() == [[1, 2], [0, 0]]
         assert arrays["weights"].tolist() == [0.25, 0.75]
         assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_a_link_stays_and_a_pipe_is_written_to(tmp_path):
+    file, link, pipe = (tmp_path / name for name in ("file.npz", "link.npz", "pipe.npz"))
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    for path in (link, pipe):
+        write_archive(path, [Alignment(("a",), ("x",), np.ones((1, 1)))])
+    assert link.is_symlink() and pipe.is_fifo()
+    reader.join(10)
+    assert received == [file.read_bytes()]
+
+
+def test_alignments_need_not_fit_into_memory(tmp_path):
+    table = Alignment(("word",) * 100, ("wort",) * 100, np.full((100, 100), 0.01))
+    tracemalloc.start()
+    write_archive(tmp_path / "large.npz", itertools.repeat(table, 200))  # 8 MB of float32
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6
 
 
 def test_another_schema_version_is_refused(tmp_path):
