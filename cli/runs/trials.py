@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from seq2seq.errors import DivergenceError, ResourceError
+from seq2seq.errors import DivergenceError, ResourceError, UserError
 from seq2seq.system.out_of_memory import is_out_of_memory
 
 Failure = Literal["diverged", "out of memory"]
@@ -26,3 +26,17 @@ def failure_of(error: DivergenceError | ResourceError) -> Failure | None:
         return "diverged"
     cause = error.__cause__
     return "out of memory" if cause is not None and is_out_of_memory(cause) else None
+
+
+def user_error_of(error: Exception) -> UserError | None:
+    """What a person can put right about an error that ends all trials; None where it is a bug."""
+    if isinstance(error, UserError):
+        return error
+    if is_out_of_memory(error):
+        return ResourceError("out of memory", hint="go on with the same command and fewer --jobs")
+    if isinstance(error, OSError):
+        return ResourceError(
+            f"{error.filename or 'writing failed'}: {error.strerror or error}",
+            hint="check free space, permissions and the path, and go on with the same command",
+        )
+    return None

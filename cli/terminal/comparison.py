@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cli.runs.comparison.engine import run_tasks
 from cli.runs.comparison.folder import ComparisonFolder, Trial, occupied
-from cli.runs.comparison.forecast import Cost, cost_of, seconds_left
+from cli.runs.comparison.forecast import Cost, cost_of, seconds_left, share_trained, time_left
 from cli.runs.comparison.plan import Plan, check_folder, default_threads, tasks_left
 from cli.runs.comparison.trial import Task
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
@@ -132,6 +132,9 @@ class _View:
         self._trials = {trial.name: trial for trial in folder.comparison.trials}
         self._rows: dict[str, _Row] = {}
         self._done: list[Task] = []
+        self._trained = {task.name: share_trained(task) for task in tasks}  # before this start
+        self._share_before = self._share_done()
+        self._planned = seconds_left(tasks, costs, jobs=jobs)
         self._began = time.monotonic()
         self._console = stderr_console()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -204,15 +207,14 @@ class _View:
         return table
 
     def _share_done(self) -> float:
-        whole = sum(self._costs[task.system].seconds for task in self._tasks)
-        done = sum(self._costs[task.system].seconds for task in self._done)
-        done += sum(r.progress * self._costs[r.task.system].seconds for r in self._rows.values())
-        return done / whole if whole else 1.0
+        shares = self._trained | {task.name: 1.0 for task in self._done}
+        for name, row in self._rows.items():
+            shares[name] = max(shares[name], row.progress)
+        costs = {task.name: self._costs[task.system].seconds for task in self._tasks}
+        whole = sum(costs.values())
+        return sum(costs[name] * shares[name] for name in costs) / whole if whole else 1.0
 
     def _left(self, share: float) -> str:
-        """Time left: by the plan until a twentieth is done, then by the pace so far."""
         elapsed = time.monotonic() - self._began
-        if share > 0.05:
-            return f"{clock_time(elapsed * (1 - share) / share)} left"
-        planned = seconds_left(self._tasks, self._costs, jobs=self._jobs)
-        return f"{clock_time(max(planned - elapsed, 0.0))} left"
+        left = time_left(share, before=self._share_before, elapsed=elapsed, planned=self._planned)
+        return f"{clock_time(left)} left"

@@ -16,6 +16,7 @@ from typing import Any
 import seq2seq.errors
 from cli.runs.comparison.trial import Task, measure
 from cli.runs.interruption import Interrupted, Terminated, install_signal_handlers, stop_requests
+from cli.runs.trials import user_error_of
 from seq2seq.errors import ResourceError, UserError
 from seq2seq.system.workers import exit_with_parent, signals_blocked, unblock_signals
 
@@ -89,6 +90,7 @@ def _receive(connection: Connection, running: dict[Connection, _Running], notify
     match event:
         case {"event": "error", "type": name, "message": message, "hint": hint}:
             error: type[UserError] = getattr(seq2seq.errors, name, ResourceError)
+            hint = hint and hint.replace("with --resume", "with the same command")
             raise error(f"trial {task.name}: {message}", hint=hint)
         case {"event": "bug", "traceback": text}:
             raise RuntimeError(f"trial {task.name} failed:\n{text}")
@@ -126,14 +128,9 @@ def _work(task: Task, connection: Connection) -> None:
         measure(task, send)
     except (Interrupted, Terminated):
         pass
-    except UserError as error:
-        send(
-            {
-                "event": "error",
-                "type": type(error).__name__,
-                "message": error.message,
-                "hint": error.hint,
-            }
-        )
-    except Exception:
-        send({"event": "bug", "traceback": traceback.format_exc()})
+    except Exception as error:
+        if reason := user_error_of(error):
+            name = type(reason).__name__
+            send({"event": "error", "type": name, "message": reason.message, "hint": reason.hint})
+        else:
+            send({"event": "bug", "traceback": traceback.format_exc()})

@@ -10,12 +10,14 @@ from cli.runs.config import RunConfig
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.lexicons import entries_of, learnt_table
+from cli.runs.trials import failure_of
 from data.batching import EpochPlan, token_budget_batches
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH
 from seq2seq.building import build_model
 from seq2seq.checkpoints.checkpoint import load_state
 from seq2seq.checkpoints.folder import pointed
+from seq2seq.errors import DivergenceError, ResourceError
 from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.training.events import TrainingState, Update, ValidationScores
 from seq2seq.training.loop import fit
@@ -53,7 +55,12 @@ def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) 
     parameters = count_parameters(model)
     if training.minutes is not None and not is_timed:
         return Cost(parameters, 60 * training.minutes + START_SECONDS)
-    seconds = training.updates * _seconds_per_update(model.to(device), config, store, device)
+    try:
+        seconds = training.updates * _seconds_per_update(model.to(device), config, store, device)
+    except (DivergenceError, ResourceError) as error:
+        if failure_of(error) is None:
+            raise
+        seconds = 0.0  # its trials will fail in the same way, and that is their result
     seconds *= 1 + VALIDATION_SHARE
     if training.minutes is not None:
         seconds = min(seconds, 60 * training.minutes)
@@ -94,6 +101,16 @@ def seconds_left(tasks: Sequence[Task], costs: dict[str, Cost], *, jobs: int) ->
         first = min(range(jobs), key=ends.__getitem__)
         ends[first] += costs[task.system].seconds * (1 - share_trained(task))
     return max(ends)
+
+
+def time_left(share: float, *, before: float, elapsed: float, planned: float) -> float:
+    """Seconds left: by the plan until a twentieth is done, then by the pace so far.
+
+    share, before: of all training that is done, and that was done at the start, 0 to 1
+    """
+    if share - before > 0.05:
+        return elapsed * (1 - share) / (share - before)
+    return max(planned - elapsed, 0.0)
 
 
 def share_trained(task: Task) -> float:

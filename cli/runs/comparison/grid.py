@@ -126,7 +126,13 @@ def read_grid(path: Path) -> GridFile:
         ) from error
     folder = path.parent if path.is_file() else Path()
     stores = {name: _below(folder, files) for name, files in found.stores.items()}
+    names = [entry.name for entry in found.trial]
     for entry in found.trial:
+        if names.count(entry.name) > 1:
+            raise ConfigError(
+                f"{name}: two trials are called {entry.name!r}",
+                hint="give each [[trial]] a name of its own",
+            )
         if entry.store not in (MAIN_STORE, *found.stores):
             raise ConfigError(
                 f"{name}: trial {entry.name!r} names store {entry.store!r}, which is not there",
@@ -173,14 +179,14 @@ def build_grid(
                 hint="give each value once, with a comma between two of them",
             )
         parse_settings([f"{name}={value}" for value in several])  # raises for an unknown name
-    count = tuple(range(1, seeds + 1)) if seeds else file.seeds or (1,)
+    chosen = tuple(range(1, seeds + 1)) if seeds else tuple(dict.fromkeys(file.seeds or (1,)))
     return Grid(
         base=file.settings,
         options=tuple(options),
         dimensions=tuple(dimensions.items()),
         entries=file.trial,
         recipe=recipe or file.recipe,
-        seeds=count,
+        seeds=chosen,
         stores=file.stores,
     )
 

@@ -214,6 +214,13 @@ def check_folder(folder: ComparisonFolder, plan: Plan, *, threads: int | None) -
             f"{path} was begun with {folder.comparison.threads} threads for each trial",
             hint="leave out --threads: other numbers of threads give other rounding",
         )
+    stores = {system.name: system.store for system in folder.comparison.systems}
+    for system in plan.systems:
+        if stores.get(system.name, system.store) != system.store:
+            raise ConfigError(
+                f"{path} has {system.name} on the store {stores[system.name]}",
+                hint="give the system on another store another name",
+            )
     for trial in plan.trials:
         refuse_other_settings(folder, trial, plan.config(trial))
 
@@ -235,16 +242,16 @@ def _new_comparison(plan: Plan, threads: int) -> Comparison:
 
 
 def _joined(before: Comparison, plan: Plan) -> Comparison:
-    """The comparison in the folder with the systems and seeds that a plan adds to it."""
-    names = {system.name for system in plan.systems}
-    kept = tuple(system for system in before.systems if system.name not in names)
+    """The comparison in the folder with what a plan adds: further systems come last, so that the
+    first one stays the baseline."""
+    systems = {system.name: system for system in (*before.systems, *plan.systems)}
     left_out = {unfit.name: unfit for unfit in (*before.left_out, *plan.left_out)}
     return before.model_copy(
         update={
-            "systems": (*kept, *plan.systems),
+            "systems": tuple(systems.values()),
             "seeds": tuple(sorted({*before.seeds, *plan.grid.seeds})),
             "stores": before.stores | plan.described,
-            "left_out": tuple(left_out.values()),
+            "left_out": tuple(each for name, each in left_out.items() if name not in systems),
         }
     )
 

@@ -25,6 +25,7 @@ from seq2seq.evaluation.links import parse_reference_links
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.system.files import write_json
+from seq2seq.system.peak_memory import peak_memory
 from seq2seq.training.events import Finished, TrainingState, Update, Validation
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -152,14 +153,16 @@ def _peak_memory(device: str) -> int | None:
     """Bytes that this process has used at most: of the GPU if it has one, else of the machine."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
+    if (peak := peak_memory()) is not None:
+        return peak
     try:
         import resource
     except ImportError:  # not on every system
         return None
     import sys
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 class _Progress:

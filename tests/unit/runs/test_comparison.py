@@ -1,5 +1,6 @@
 """`seq2seq compare`: which systems a grid has, what a trial measures, and how one goes on."""
 
+import errno
 import json
 import os
 import shutil
@@ -14,11 +15,13 @@ from program import ENVIRONMENT, PROGRAM, call
 from reruns import MODEL, TRAINING
 
 from cli.runs.comparison.folder import ComparisonFolder, Result
-from cli.runs.comparison.forecast import Cost, seconds_left, share_trained
+from cli.runs.comparison.forecast import Cost, cost_of, seconds_left, share_trained, time_left
 from cli.runs.comparison.grid import MAIN_STORE, StoreFiles, build_grid, read_grid, split_values
 from cli.runs.comparison.plan import Limits, Plan, default_threads, make_plan, opened, tasks_left
 from cli.runs.comparison.trial import Task, measure
 from cli.runs.directory import RunDirectory
+from cli.runs.trials import user_error_of
+from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.system.files import write_json
 
@@ -129,7 +132,8 @@ def test_trials_of_a_file_have_names_and_stores(tmp_path, store_path):
     file = tmp_path / "grid.toml"
     shutil.copytree(store_path, tmp_path / "other")
     file.write_text(
-        'seeds = [3, 5]\nset = ["model.dropout=0.1"]\n[grid]\n"model.score" = ["dot", "general"]\n'
+        'seeds = [3, 5, 3]\nset = ["model.dropout=0.1"]\n'
+        '[grid]\n"model.score" = ["dot", "general"]\n'
         '[[trial]]\nname = "here"\n[[trial]]\nname = "there"\nwhy = "other data"\n'
         'store = "b"\nset = ["model.dropout=0.2"]\n[stores.b]\npath = "other"\n'
     )
@@ -137,6 +141,7 @@ def test_trials_of_a_file_have_names_and_stores(tmp_path, store_path):
         read_grid(file), attention=None, score=None, recipe=None, seeds=None, settings=SETTINGS
     )
     plan = make_plan(grid, StoreFiles(path=store_path), Limits(updates=7), print)
+    assert grid.seeds == (3, 5)
     assert [(s.name, s.store) for s in plan.systems] == [
         ("here dot", MAIN_STORE), ("here general", MAIN_STORE),
         ("there dot", "b"), ("there general", "b"),
@@ -154,6 +159,7 @@ def test_trials_of_a_file_have_names_and_stores(tmp_path, store_path):
         ("[[trial]]\nname = 'a'\nstore = 'b'\n", "store 'b', which is not there"),
         ("trials = 3\n", "trials: Extra inputs"),
         ("seeds = [\n", "is not valid TOML"),
+        ("[[trial]]\nname = 'a'\n" * 2, "two trials are called 'a'"),
     ],
 )
 def test_a_file_that_is_no_grid_is_refused_by_its_name(tmp_path, text, message):
@@ -193,7 +199,9 @@ def task(tmp_path, store_path) -> Task:
     return only
 
 
-def test_a_trial_is_a_run_and_measures_what_validation_measures(task):
+def test_a_trial_is_a_run_and_measures_what_validation_measures(task, monkeypatch):
+    # Linux's ru_maxrss would be that of the process that started the trial, if it was larger
+    monkeypatch.setattr("cli.runs.comparison.trial.peak_memory", lambda: 60_000_000)
     events: list[str] = []
     measure(task, lambda event: events.append(event["event"]))
     run = RunDirectory.open(task.run)
@@ -206,7 +214,7 @@ def test_a_trial_is_a_run_and_measures_what_validation_measures(task):
     assert result.bleu and result.bleu.signature.startswith("nrefs:1|case:mixed")
     assert len(task.translations.read_text().splitlines()) == 12
     assert result.aer is not None and 0 <= result.aer <= 1
-    assert result.peak_memory and result.peak_memory > 50e6
+    assert result.peak_memory == 60_000_000
     assert events[-1] == "translating" and "validation" in events
     measure(task, lambda event: None)  # again, as after a kill before the result was written
     assert len(run.read_metrics()) == len(RunDirectory.open(task.run).read_metrics())
@@ -223,6 +231,8 @@ def test_a_trial_that_diverges_has_that_as_its_result(task, store_path):
     measure(replace(task, config=config), lambda event: None)
     result = Result.model_validate(json.loads(task.result.read_text()))
     assert result.status == "diverged" and result.bleu is None and result.parameters > 0
+    cost = cost_of(config, TokenStore.open(store_path), device="cpu", threads=1)
+    assert cost.parameters == result.parameters  # the forecast is made for the others all the same
 
 
 def test_the_share_that_is_trained_is_that_of_the_last_checkpoint(task):
@@ -234,6 +244,26 @@ def test_the_share_that_is_trained_is_that_of_the_last_checkpoint(task):
 def test_jobs_share_the_time(task):
     cost = {task.system: Cost(parameters=1, seconds=60.0)}
     assert seconds_left([task] * 5, cost, jobs=2) == 180.0
+
+
+def test_time_left_follows_the_pace_since_the_start():
+    begun = time_left(0.82, before=0.8, elapsed=10.0, planned=100.0)
+    assert begun == 90.0  # by the plan
+    assert time_left(0.9, before=0.8, elapsed=60.0, planned=100.0) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: No space left on device"),
+        (MemoryError(), "out of memory"),
+        (ConfigError("heads"), "heads"),
+    ],
+)
+def test_what_a_person_can_put_right_is_no_bug_of_a_trial(error, message):
+    reason = user_error_of(error)
+    assert reason and reason.message == message
+    assert user_error_of(ValueError("a bug")) is None
 
 
 # The folder
@@ -265,6 +295,32 @@ def test_other_settings_or_data_for_what_was_begun_are_refused(tmp_path, store_p
     comparison = ComparisonFolder.open(out).comparison
     assert [system.name for system in comparison.systems] == ["default", "luong", "none"]
     assert comparison.seeds == (1, 2)
+    for attention in ("none,luong", None):  # the first stays the baseline
+        begin(plan_of(store_path, reference_links=reference_links, attention=attention))
+        assert ComparisonFolder.open(out).comparison.systems[0].name == "default"
+
+
+def test_a_system_stays_on_its_store(tmp_path, store_path):
+    shutil.copytree(store_path, tmp_path / "other")
+    file = tmp_path / "grid.toml"
+
+    def plan(store: str) -> Plan:
+        file.write_text(
+            f'[[trial]]\nname = "a"\n[[trial]]\nname = "b"\nset = ["model.dropout=0.2"]\n'
+            f'store = "{store}"\n[stores.other]\npath = "other"\n'
+        )
+        grid = build_grid(
+            read_grid(file), attention=None, score=None, recipe="tiny", seeds=1, settings=[]
+        )
+        return make_plan(grid, StoreFiles(path=store_path), Limits(), print)
+
+    with opened(tmp_path / "out", plan("other"), threads=1, jobs=1):
+        pass
+    with (
+        pytest.raises(ConfigError, match="has b on the store other"),
+        opened(tmp_path / "out", plan("main"), threads=1, jobs=1),
+    ):
+        pass
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path, store_path):
