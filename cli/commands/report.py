@@ -58,5 +58,7 @@ def report(
     from cli.runs.report import content, systems  # imports torch
 
     subject = systems.subject_of_runs(runs, test=test, device=device, threads=threads, note=note)
-    found = content.collect(subject, bounds=bounds, against=against, note=note)
+    found = content.collect(
+        subject, bounds=bounds, against=against, device=device, threads=threads, note=note
+    )
     written.write_report(found, output=output, pictures=pictures)

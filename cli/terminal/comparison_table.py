@@ -15,7 +15,6 @@ from seq2seq.evaluation.significance import (
     SAMPLES,
     TEST_NAMES,
     TESTS,
-    PairedScore,
 )
 from seq2seq.rendering.labels import cell_width
 from seq2seq.system.figures import counted, gibibytes
@@ -145,7 +144,7 @@ def table_json(table: ComparisonTable) -> dict[str, Any]:
                         "test": tested.test,
                         "name": TEST_NAMES[tested.test],
                         "seeds": list(tested.seeds),
-                        "scores": [score._asdict() for score in tested.scores],
+                        "scores": [s._asdict() | {"p": s.p_value} for s in tested.scores],
                     }
                     for tested in row.tests
                 ],
@@ -193,7 +192,7 @@ def _test_cells(table: ComparisonTable, rows: Sequence[SystemRow]) -> tuple[list
         for index in range(len(metrics)):
             first = row.tests[0].scores[index]
             line.append(f"{first.system - first.baseline:+.2f}")
-            line += [_p_value(tested.scores[index]) for tested in row.tests]
+            line += [four_digits(tested.scores[index].p_value) for tested in row.tests]
         cells.append(line)
     return head, cells
 
@@ -281,7 +280,7 @@ def _csv_lines(table: ComparisonTable) -> Iterator[str]:
         for name in measures:
             spread = row.measures.get(name)
             cells += [spread.mean, spread.deviation] if spread else [None, None]
-        values = {(t.test, s.metric): s.p for t in row.tests for s in t.scores}
+        values = {(t.test, s.metric): s.p_value for t in row.tests for s in t.scores}
         yield _csv_row([*cells, *(values.get(test) for test in tests)])
 
 
@@ -299,6 +298,6 @@ def _two(value: float) -> str:
     return f"{value:.2f}" if value < 1e5 else f"{value:.1e}"
 
 
-def _p_value(score: PairedScore) -> str:
-    """Blank for equal scores, for which sacreBLEU returns the lowest p that there is."""
-    return "" if score.system == score.baseline else f"{score.p:.4f}"
+def four_digits(p: float | None) -> str:
+    """A p-value; blank for equal scores."""
+    return "" if p is None else f"{p:.4f}"

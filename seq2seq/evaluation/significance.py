@@ -30,6 +30,11 @@ class PairedScore(NamedTuple):
     p: float  # two-sided: of a difference as large as this one, if the systems are equally good
     signature: str
 
+    @property
+    def p_value(self) -> float | None:
+        """None for equal scores, for which sacreBLEU returns the lowest p that there is."""
+        return None if self.system == self.baseline else self.p
+
 
 def paired_test(
     test: Test,

@@ -12,6 +12,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.history import ValidationLine
 from cli.runs.report.systems import ReportedSystem, Subject, store_of
 from cli.runs.translator import Translator
+from cli.runs.views import Selection, guided_selection
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces
@@ -120,6 +121,8 @@ def collect(
     *,
     bounds: Sequence[int] | None = None,
     against: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
     note: Callable[[str], None],
 ) -> ReportContent:
     """Compute everything.
@@ -127,6 +130,7 @@ def collect(
     bounds: of the bins of source lengths, as in `length_bins`
     against: a system beside whose translations those of the first are shown, where they differ
         most; None: the last
+    device, threads: with which the runs align a few sentences
 
     Raises ConfigError for a system that there is not.
     """
@@ -147,7 +151,7 @@ def collect(
         frequencies=counted,
         differing=_differing(subject, pair) if pair else (),
         compared=pair,
-        aligned=_aligned(subject, lengths),
+        aligned=_aligned(subject, lengths, device=device, threads=threads),
         settings=_differing_settings(subject.systems),
         facts=_facts(subject, figures),
     )
@@ -179,7 +183,7 @@ def _known_tests(subject: Subject, note: Callable[[str], None]) -> dict[str, Tes
     """The significance tests that a comparison has computed, by the name of the system."""
     if subject.comparison is None:
         return {}
-    table = compare_systems(subject.comparison, note=note)
+    table = compare_systems(subject.comparison, baseline=subject.systems[0].name, note=note)
     return {row.system.name: {t.test: t.scores for t in row.tests} for row in table.rows}
 
 
@@ -271,30 +275,27 @@ def _differing(subject: Subject, pair: tuple[str, str]) -> list[DifferingSentenc
     ]
 
 
-def _aligned(subject: Subject, lengths: Sequence[int]) -> list[AlignedSentence]:
-    """A few sentences of a middle length, as different as the longest of them allow, with the
-    attention of each system's first run."""
-    translators = {
-        system.name: Translator.load(system.runs[0].path)
-        for system in subject.systems
-        if system.runs and system.runs[0].config.model.attention != "none"
-    }
-    if not translators:
-        return []
+def _aligned(
+    subject: Subject, lengths: Sequence[int], *, device: str, threads: int | None
+) -> list[AlignedSentence]:
+    """A few sentences of a middle length, with the attention of each system's first run."""
     middle = sorted(range(len(lengths)), key=lambda i: (abs(lengths[i] - 8), i))
     chosen = sorted(middle[:SHOWN_SENTENCES])
+    found: dict[int, dict[str, Alignment]] = {i: {} for i in chosen}
+    for system in subject.systems:
+        if not system.runs or system.runs[0].config.model.attention == "none":
+            continue
+        translator = Translator.load(system.runs[0].path, device=device, threads=threads)
+        selection = guided_selection(translator, Selection("guided"))
+        sources = [subject.sources[i] for i in chosen]
+        translations = translator.translate(sources, head=selection.search_head)
+        for i, translation in zip(chosen, translations, strict=True):
+            if alignment := translation.shifted(selection.shift).alignment:
+                found[i][system.name] = merge_pieces(alignment)
     return [
-        AlignedSentence(
-            i + 1,
-            subject.sources[i],
-            subject.references[i],
-            {
-                name: merge_pieces(alignment)
-                for name, translator in translators.items()
-                if (alignment := translator.translate([subject.sources[i]])[0].alignment)
-            },
-        )
+        AlignedSentence(i + 1, subject.sources[i], subject.references[i], found[i])
         for i in chosen
+        if found[i]
     ]
 
 
@@ -330,11 +331,12 @@ def _facts(subject: Subject, figures: Sequence[SystemFigures]) -> dict[str, str]
         facts["versions"] = ", ".join(f"{n} {v}" for n, v in comparison.versions.items())
         facts["command"] = shlex.join(comparison.command_line)
         return facts
-    for system in subject.systems:
-        for run in system.runs:
-            provenance = run.provenance
-            facts["machine"] = provenance["machine"]
-            versions = provenance["versions"]
-            facts["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
-            facts[f"command of {system.name}"] = shlex.join(provenance["command_line"])
+    made = {system.name: run.provenance for system in subject.systems for run in system.runs}
+    if made:
+        facts["machine"] = "; ".join(dict.fromkeys(each["machine"] for each in made.values()))
+        versions = (each["versions"].items() for each in made.values())
+        named = (", ".join(f"{name} {value}" for name, value in each) for each in versions)
+        facts["versions"] = "; ".join(dict.fromkeys(named))
+    for name, provenance in made.items():
+        facts[f"command of {name}"] = shlex.join(provenance["command_line"])
     return facts

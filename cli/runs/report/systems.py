@@ -70,9 +70,12 @@ def subject_of_runs(
         raise ConfigError(
             "the runs translate other languages", hint="report runs of one pair of languages"
         )
+    names = short_names(paths)
+    if len({*names}) < len(names):
+        raise ConfigError("a run is given twice", hint="give each run once")
     sources, references, name = _test_lines(runs[0], test)
     systems = []
-    for short, path, run in zip(short_names(paths), paths, runs, strict=True):
+    for short, path, run in zip(names, paths, runs, strict=True):
         note(f"{path} translates {len(sources):,} sentences")
         translator = Translator.load(path, device=device, threads=threads)
         texts = tuple(each.text for each in translator.translate(sources))
@@ -104,19 +107,21 @@ def subject_of_files(
 def short_names(paths: Sequence[Path]) -> list[str]:
     """The ends of the paths, as long as it takes to distinguish them."""
     names = [display_name(path) for path in paths]
-    for count in range(1, max(len(path.parts) for path in paths) + 1):
+    named = [path if path.name not in ("", "..") else path.resolve() for path in paths]
+    for count in range(1, max(len(path.parts) for path in named) + 1):
         ends = [name if path == STDIN else "/".join(path.parts[-count:])
-                for path, name in zip(paths, names, strict=True)]  # fmt: skip
+                for path, name in zip(named, names, strict=True)]  # fmt: skip
         if len({*ends}) == len(ends):
             return ends
     return names
 
 
 def _subject_of_comparison(folder: ComparisonFolder) -> Subject:
+    complete = [trial for trial, r in folder.results.items() if r.status == "complete"]
     done: dict[str, list[Trial]] = {}
-    for trial, result in folder.results.items():
-        if result.status == "complete":
-            done.setdefault(trial.system.name, []).append(trial)
+    for system in folder.comparison.systems:
+        if trials := [trial for trial in complete if trial.system == system]:
+            done[system.name] = trials
     stores = {trials[0].system.store for trials in done.values()}
     if len(stores) != 1:
         what = "no complete trial" if not stores else "systems on several test sets"

@@ -152,7 +152,7 @@ def specification(
         "encoding": {"x": x, "y": y | {"field": "y"}, "color": colour, "shape": shape},
     }
     band = {
-        "mark": {"type": "area", "opacity": max(0.05, 0.3 / len(shown))},
+        "mark": {"type": "area", "opacity": max(0.05, 0.3 / max(1, len(shown)))},
         "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": colour},
     }
     layers = [band, line, points] if chart.has_bands else [line, points]

@@ -110,9 +110,10 @@ def _figure(chart: Chart, systems: Sequence[str]) -> str:
 def _table(table: ReportTable) -> str:
     """A table that scrolls by itself where it is too wide, also by the keyboard."""
     head = "".join(
-        f'<th scope="col"{_alignment_of(column)}>{escape(cell)}</th>'
-        for cell, *column in zip(table.head, *table.rows, strict=True)
+        f'<th scope="col"{_alignment_of(column) if index else ""}>{escape(cell)}</th>'
+        for index, (cell, *column) in enumerate(zip(table.head, *table.rows, strict=True))
     )
+    head = f"<thead><tr>{head}</tr></thead>" if any(table.head) else ""
     rows = "\n".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
         + "".join(_cell(cell) for cell in row[1:])
@@ -123,7 +124,7 @@ def _table(table: ReportTable) -> str:
     label = escape(table.title, quote=True)
     return (
         f'<div class="table" tabindex="0" role="region" aria-label="{label}"><table>'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
+        f"{head}\n<tbody>{rows}</tbody></table></div>"
         + (f'<ul class="notes">{notes}</ul>' if notes else "")
     )
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cli.runs.report.content import ReportContent, SystemFigures
+from cli.terminal.comparison_table import four_digits
 from seq2seq.evaluation.quality import random_seed
 from seq2seq.evaluation.significance import (
     SAMPLES,
     TEST_NAMES,
     TESTS,
-    PairedScore,
 )
 from seq2seq.system.figures import percent
 from seq2seq.training.events import METRIC_NAMES
@@ -107,12 +107,8 @@ def _score_row(figures: SystemFigures, *, tested: bool) -> list[str]:
         for index in range(2):
             for test in TESTS:
                 scores = figures.tests.get(test)
-                row.append(_p_value(scores[index]) if scores else "")
+                row.append(four_digits(scores[index].p_value) if scores else "")
     return row
-
-
-def _p_value(score: PairedScore) -> str:
-    return "" if score.system == score.baseline else f"{score.p:.4f}"
 
 
 def _score(figures: SystemFigures, metric: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from program import call
@@ -19,10 +20,13 @@ from cli.runs.comparison.folder import (
     create_folder,
     write_text,
 )
-from cli.runs.comparison.table import Spread, compare_systems
-from cli.terminal.comparison_table import table_lines
+from cli.runs.comparison.table import Spread, Tested, compare_systems
+from cli.runs.directory import RunDirectory
+from cli.runs.report.content import collect
+from cli.runs.report.systems import subject_of_runs
+from cli.terminal.comparison_table import table_json, table_lines
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.significance import paired_test
+from seq2seq.evaluation.significance import PairedScore, paired_test
 from seq2seq.system.files import write_json
 
 REFERENCES = [f"one small dog sees {n} cats in the garden" for n in range(12)]
@@ -138,6 +142,22 @@ def test_a_test_joins_the_seeds_of_both_systems(folder):
     assert swapped[0].tests and not swapped[1].tests
 
 
+def test_a_report_has_the_order_and_the_baseline_of_the_comparison(folder, monkeypatch):
+    monkeypatch.setattr(RunDirectory, "open", RunDirectory)
+    folder.result_path(Trial(folder.comparison.systems[0], 1)).unlink()  # of the first system
+    subject = subject_of_runs(
+        [folder.path], test=None, device="cpu", threads=1, note=lambda line: None
+    )
+    assert [system.name for system in subject.systems] == ["none", "luong dot"]
+    without_runs = [
+        replace(system, outputs=tuple(replace(output, run=None) for output in system.outputs))
+        for system in reversed(subject.systems)
+    ]
+    swapped = collect(replace(subject, systems=tuple(without_runs)), note=lambda line: None)
+    luong, none = swapped.figures
+    assert not luong.tests and none.tests["bootstrap"][0].baseline == luong.quality[1].bleu.score
+
+
 def test_a_test_that_is_known_is_not_done_again(folder):
     notes: list[str] = []
     compare_systems(folder, note=notes.append)
@@ -169,6 +189,16 @@ def test_every_format_has_the_figures(folder):
     none, luong = csv.DictReader(io.StringIO("\n".join(table_lines(table, "csv"))))
     assert float(none["bleu"]) == 11.0 and none["BLEU_p_bootstrap"] == ""
     assert 0 < float(luong["BLEU_p_bootstrap"]) <= 1
+
+
+def test_no_format_has_a_p_value_of_equal_scores(folder):
+    table = table_of(folder, significance=False)
+    equal = Tested("bootstrap", (1,), (PairedScore("BLEU", 9.0, 9.0, 0.001, ""),))
+    table = replace(table, rows=tuple(replace(row, tests=(equal,)) for row in table.rows))
+    (row, _) = csv.DictReader(io.StringIO("\n".join(table_lines(table, "csv"))))
+    assert row["BLEU_p_bootstrap"] == ""
+    assert table_json(table)["systems"][0]["tests"][0]["scores"][0]["p"] is None
+    assert not any("0.001" in line for line in table_lines(table, "markdown"))
 
 
 def test_latex_escapes_the_names_of_settings(folder):

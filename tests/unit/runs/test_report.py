@@ -14,11 +14,13 @@ from reruns import new_run, train
 
 from cli.runs.report.content import ReportContent, collect
 from cli.runs.report.systems import short_names, subject_of_files, subject_of_runs
+from cli.runs.translator import Translator
 from cli.terminal.report.charts import FILE_THEME, charts, specification
 from cli.terminal.report.page import html_page
 from cli.terminal.report.text import report_lines
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
+from seq2seq.system.files import read_json, write_json
 
 STYLE = Path("cli/terminal/report/page.css").read_text(encoding="utf-8")
 
@@ -53,6 +55,8 @@ def of_runs(tmp_path_factory, store_path) -> ReportContent:
         )
         train(run, store)
         paths.append(run.path)
+    provenance = read_json(paths[0] / "provenance.json") | {"machine": "another machine"}
+    write_json(paths[0] / "provenance.json", provenance)
     subject = subject_of_runs(paths, test=None, device="cpu", threads=None, note=lambda line: None)
     return collect(subject, note=lambda line: None)
 
@@ -119,6 +123,21 @@ def test_runs_have_curves_alignments_and_settings_that_differ(of_runs):
     assert all([*each.alignments] == [luong.name] for each in of_runs.aligned)
     assert of_runs.settings == {"model.attention": ["none", "luong"]}
     assert of_runs.frequencies == "the training text" and "versions" in of_runs.facts
+    assert of_runs.facts["machine"].startswith("another machine; ")
+
+
+def test_alignments_are_made_on_the_device_that_was_chosen(of_runs):
+    alone = replace(of_runs.subject, systems=of_runs.subject.systems[1:])
+    chosen = {"device": "cpu", "threads": 1}
+    with mock.patch.object(Translator, "load", wraps=Translator.load) as load:
+        collect(alone, note=lambda line: None, **chosen)
+    assert load.call_args.kwargs == chosen
+
+
+def test_a_run_is_given_once(of_runs):
+    (path,) = (run.path for run in of_runs.subject.systems[0].runs)
+    with pytest.raises(ConfigError, match="a run is given twice"):
+        subject_of_runs([path, path], test=None, device="cpu", threads=1, note=print)
 
 
 def test_a_system_that_is_not_there_cannot_be_shown(files):
@@ -136,6 +155,7 @@ def test_a_system_that_is_not_there_cannot_be_shown(files):
         (["/t/a/run", "/t/b/run", "/t/b/more"], ["a/run", "b/run", "b/more"]),
         (["x", "x"], ["x", "x"]),
         (["-"], ["standard input"]),
+        ([".", "a/x"], [Path.cwd().name, "x"]),
     ],
 )
 def test_a_system_is_named_by_the_end_of_its_path(paths, names):
