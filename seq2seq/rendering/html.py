@@ -1,7 +1,8 @@
 """Tables of weights of many sentences as one HTML page, which loads nothing from elsewhere.
 
 A content security policy in the page allows its own style and script, by their hashes, and nothing
-else. The weights are bytes in steps of 1/250, in base64.
+else. The weights are unsigned 16-bit numbers in steps of 1/50,000, in base64; entropy and coverage
+are those of the weights before they are rounded to these steps.
 """
 
 import base64
@@ -15,14 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.evaluation.alignment import END_MARK, display_labels
+from seq2seq.evaluation.alignment import (
+    END_MARK,
+    Alignment,
+    coverage,
+    display_labels,
+    row_entropy,
+)
 from seq2seq.rendering.colours import DARK, GAMMA, LIGHT
 from seq2seq.rendering.labels import printable
 from seq2seq.rendering.panels import Panel, Sentence
 from seq2seq.rendering.text import CAUTION
 from seq2seq.system.visible import visible
 
-_STEPS = 250  # of a weight from 0 to 1
+_STEPS = 50_000  # of a weight from 0 to 1
 
 
 def page(title: str, sentences: Sequence[Sentence]) -> str:
@@ -61,8 +68,9 @@ def _view(source: str, text: str, panel: Panel) -> dict[str, Any]:
     alignment = panel.alignment
     columns = [printable(label) for label in display_labels(alignment.source)]
     rows = [printable(label) for label in display_labels(alignment.target)]
-    finite = np.nan_to_num(alignment.weights, nan=0.0, posinf=1.0, neginf=0.0)
-    steps = np.round(np.clip(finite, 0, 1) * _STEPS).astype(np.uint8)
+    weights = np.clip(np.nan_to_num(alignment.weights, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    finite = Alignment(alignment.source, alignment.target, weights)
+    steps = np.round(weights * _STEPS).astype("<u2")
     words = columns[: len(columns) - (columns[-1:] == [END_MARK])]
     return {
         "title": visible(panel.title),
@@ -72,6 +80,8 @@ def _view(source: str, text: str, panel: Panel) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "inSource": " ".join(words) == " ".join(map(printable, source.split())),
+        "entropy": row_entropy(finite).round(4).tolist(),
+        "coverage": coverage(finite).round(4).tolist(),
         "weights": base64.b64encode(steps.tobytes()).decode("ascii"),
     }
 

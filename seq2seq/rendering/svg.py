@@ -4,6 +4,7 @@ Panels stand side by side, in rows: source words as columns, target words as row
 its own background for light and for dark pages.
 """
 
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
@@ -15,9 +16,10 @@ from seq2seq.rendering.panels import Panel, Sentence
 
 CELL, GAP = 30, 3  # pixels: a cell with its gap, and the gap
 WIDEST = 1000  # pixels; a panel that would reach further begins a new row
-LETTER = 7.6  # average width of a letter, in pixels
+LETTER, BOLD_LETTER = 7.6, 9.0  # average width of a letter, in pixels
+HEADING = 40  # letters that a line above a panel may have at least
 SLOPE = 0.71  # sine and cosine of the column labels' 45 degrees
-MARGIN, TITLE = 24, 22
+MARGIN, LINE = 24, 22
 SMALLEST = 0.01  # lighter cells would not be seen
 LEGEND_STEP = 72  # pixels from one cell of the legend to the next
 STYLE = """
@@ -42,12 +44,11 @@ def svg(sentences: Sequence[Sentence]) -> str:
     rows = _rows([panel for each in sentences for _, panel in each.panels])
     elements, below, right = [], float(MARGIN), 0.0
     for row in rows:
-        titled = TITLE if any(panel.title or panel.note for panel in row) else 0
-        above = max(_label_width(each.alignment.source) for each in row) * SLOPE + CELL / 2 + titled
+        above = max(_column_height(each) + LINE * len(_heading(each)) for each in row)
         x = float(MARGIN)
         for panel in row:
-            elements.append(_panel(panel, x + _label_width(panel.alignment.target), below + above))
-            x += _width(panel.alignment) + MARGIN
+            elements.append(_panel(panel, x, below + above))
+            x += _width(panel) + MARGIN
         right = max(right, x)
         below += above + CELL * max(len(each.alignment.target) for each in row) + MARGIN
     width = round(max(right, LEGEND_STEP * 6 + 2 * MARGIN))
@@ -77,7 +78,7 @@ def _rows(panels: Sequence[Panel]) -> list[list[Panel]]:
     rows: list[list[Panel]] = []
     used = 0.0
     for panel in panels:
-        needed = _width(panel.alignment) + MARGIN
+        needed = _width(panel) + MARGIN
         if rows and used + needed <= WIDEST:
             rows[-1].append(panel)
             used += needed
@@ -112,15 +113,14 @@ def _cell(x: float, y: float, weight: float, *, best: bool = False) -> str:
     return f'<rect class="empty" {frame}/>' + (filled if weight >= SMALLEST else "") + marked
 
 
-def _panel(panel: Panel, left: float, top: float) -> str:
-    """Labels and cells; `left` and `top` are the corner of the first cell."""
+def _panel(panel: Panel, x: float, top: float) -> str:
+    """Heading, labels and cells, from `x` on; `top` is that of the first row of cells."""
     alignment = panel.alignment
+    left = x + _label_width(alignment.target)
     elements = []
-    if title := ": ".join(filter(None, (panel.title, panel.note))):
-        y = top - _label_width(alignment.source) * SLOPE - CELL / 2
-        elements.append(
-            f'<text class="word title" x="{left:.1f}" y="{y:.1f}">{escape(printable(title))}</text>'
-        )
+    for number, (style, line) in enumerate(reversed(_heading(panel))):
+        y = top - _column_height(panel) - LINE * number
+        elements.insert(0, f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(line)}</text>')
     for column, word in enumerate(_labels(alignment.source)):
         x, y = left + CELL * (column + 0.5) + 3, top - 8
         elements.append(
@@ -146,10 +146,32 @@ def _labels(labels: tuple[str, ...]) -> list[str]:
     return list(map(printable, display_labels(labels)))
 
 
-def _width(alignment: Alignment) -> float:
+def _heading(panel: Panel) -> list[tuple[str, str]]:
+    """The lines of title and note, each with its class."""
+    width = max(HEADING, int(_map_width(panel.alignment) / BOLD_LETTER))
+    return [
+        (style, line)
+        for style, text in (("word title", panel.title), ("word", panel.note))
+        for line in textwrap.wrap(printable(text) if text else "", width)
+    ]
+
+
+def _width(panel: Panel) -> float:
+    """Pixels from the first row label or the heading to the end of the widest."""
+    letter = {"word title": BOLD_LETTER, "word": LETTER}
+    heading = [letter[style] * cell_width(line) for style, line in _heading(panel)]
+    return max(_map_width(panel.alignment), *heading, 0)
+
+
+def _map_width(alignment: Alignment) -> float:
     """Pixels from the first row label to the end of the last column label."""
     cells = CELL * len(alignment.source)
     return _label_width(alignment.target) + cells + _overhang(alignment)
+
+
+def _column_height(panel: Panel) -> float:
+    """Pixels that the sloping column labels take above the cells."""
+    return _label_width(panel.alignment.source) * SLOPE + CELL / 2
 
 
 def _label_width(words: tuple[str, ...]) -> float:

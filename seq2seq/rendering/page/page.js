@@ -7,11 +7,12 @@ const SHADES = 64; // steps of colour from weight 0 to the largest
 const element = (id) => document.getElementById(id);
 const state = { sentence: 0, hidden: new Set(), values: false, palette: [] };
 
-/** The weights of a view, by row: a byte each, from 0 to 250. */
+/** The weights of a view, by row: 16 bits each, from 0 to 50,000. */
 function weightsOf(view) {
   const bytes = Uint8Array.from(atob(view.weights), (character) => character.charCodeAt(0));
+  const steps = new DataView(bytes.buffer);
   const width = view.columns.length;
-  return view.rows.map((_, row) => Array.from(bytes.subarray(row * width, (row + 1) * width), (byte) => byte / 250));
+  return view.rows.map((_, row) => view.columns.map((_, column) => steps.getUint16(2 * (row * width + column), true) / 50000));
 }
 
 /** Relative luminance of WCAG 2. */
@@ -63,11 +64,6 @@ function direction(text) {
 
 const word = (name, text) => create(name, text, { dir: "auto" });
 
-function entropy(row) {
-  const sum = row.reduce((total, weight) => total + weight, 0);
-  return row.reduce((total, weight) => total - (weight > 0 ? (weight / sum) * Math.log(weight / sum) : 0), 0);
-}
-
 function drawView(view) {
   const weights = weightsOf(view);
   const figure = create("figure");
@@ -79,6 +75,7 @@ function drawView(view) {
   const confidence = `confidence ${view.probability.toFixed(2)} a piece`;
   caption.append(create("small", view.note ? `${view.note}; ${confidence}` : confidence));
   const table = create("table");
+  table.setAttribute("role", "grid");
   table.setAttribute("aria-label", view.title || "weights");
   const head = create("tr");
   head.append(create("td"));
@@ -105,15 +102,14 @@ function drawView(view) {
       paint(cell, shaded[c]);
       return cell;
     });
-    line.append(...made, create("td", entropy(row).toFixed(1), { className: "figure", title: "entropy, nats" }));
+    line.append(...made, create("td", view.entropy[r].toFixed(1), { className: "figure", title: "entropy, nats" }));
     body.append(line);
     return made;
   });
   const foot = create("tr");
   foot.append(create("th", "coverage", { scope: "row" }));
   view.columns.forEach((_, c) => {
-    const sum = weights.reduce((total, row) => total + row[c], 0);
-    foot.append(create("td", sum.toFixed(1), { className: "figure", title: "coverage" }));
+    foot.append(create("td", view.coverage[c].toFixed(1), { className: "figure", title: "coverage" }));
   });
   table.createTFoot().append(foot);
   listen(table, view, weights, cells, head);
@@ -199,7 +195,29 @@ function describe(view, weights, r, c) {
     : `${view.columns[c]} → ${parts.join(" · ")}`;
 }
 
+/** The table, row and column of the cell that has the focus; null where none has. */
+function focusedCell() {
+  const cell = document.activeElement.closest("#tables tbody td");
+  if (!cell) return null;
+  const tables = [...document.querySelectorAll("#tables table")];
+  return [tables.indexOf(cell.closest("table")), cell.parentNode.sectionRowIndex, cell.cellIndex];
+}
+
+/** Gives the focus to the cell at that position, or else to the first one. */
+function focusCell([number, row, column]) {
+  const tables = document.querySelectorAll("#tables table");
+  const table = tables[number] || tables[0];
+  const first = table && table.querySelector("[tabindex]");
+  if (!first) return;
+  const wanted = table.tBodies[0].rows[row] && table.tBodies[0].rows[row].cells[column];
+  const cell = wanted && wanted.hasAttribute("tabindex") ? wanted : first;
+  first.tabIndex = -1;
+  cell.tabIndex = 0;
+  cell.focus();
+}
+
 function render() {
+  const focused = focusedCell();
   state.palette = palette();
   const sentence = data.sentences[state.sentence];
   element("details").textContent = "";
@@ -231,6 +249,7 @@ function render() {
     }
   }
   element("sentence").value = String(state.sentence);
+  if (focused) focusCell(focused);
 }
 
 function listSentences() {

@@ -18,7 +18,7 @@ from seq2seq.evaluation.alignment import END_MARK, Alignment
 from seq2seq.rendering.colours import DARK, LIGHT, luminance, text_colour
 from seq2seq.rendering.html import page
 from seq2seq.rendering.panels import Panel, Sentence
-from seq2seq.rendering.svg import STYLE, svg
+from seq2seq.rendering.svg import LETTER, STYLE, svg
 
 ROOT = Path(__file__).parents[3]
 ALIGNMENT = Alignment(
@@ -62,8 +62,8 @@ def test_a_page_has_the_words_and_weights_of_every_table():
     (sentence,) = data_of(page("title", [SENTENCE]))["sentences"]
     (view,) = sentence.pop("views")
     assert sentence == {"number": 3, "source": "a <b>"}
-    weights = np.frombuffer(base64.b64decode(view.pop("weights")), np.uint8) / 250
-    np.testing.assert_allclose(weights.reshape(3, 3), ALIGNMENT.weights, atol=0.002)
+    weights = np.frombuffer(base64.b64decode(view.pop("weights")), "<u2") / 50_000
+    np.testing.assert_allclose(weights.reshape(3, 3), ALIGNMENT.weights, atol=1e-5)
     assert view == {
         "title": "head 1",
         "text": "x y & z",
@@ -72,6 +72,8 @@ def test_a_page_has_the_words_and_weights_of_every_table():
         "rows": ["x", "y & z", END_MARK],
         "columns": ["a", "<b>", END_MARK],
         "inSource": True,
+        "entropy": [0.6109, 0.0, 0.5623],  # by hand: -0.7 ln 0.7 - 0.3 ln 0.3, and so on
+        "coverage": [0.7, 1.55, 0.75],
     }
 
 
@@ -108,12 +110,26 @@ def svg_elements(text, name):
 def test_a_picture_has_every_word_and_a_cell_for_every_weight():
     text = svg([SENTENCE])
     words = [element.text for element in svg_elements(text, "text")]
-    assert words[:7] == ["head 1: note", "a", "<b>", END_MARK, "x", "y & z", END_MARK]
+    assert words[:8] == ["head 1", "note", "a", "<b>", END_MARK, "x", "y & z", END_MARK]
     assert text.count('class="empty"') == 9 + 5  # and the legend
     assert text.count('class="weight"') == 5 + 4
     assert text.count('class="best"') == 3
     assert 'fill-opacity="0.70"' in text
     assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_no_title_or_note_reaches_beyond_a_picture():
+    note = "gradient saliency (input x gradient), because this model has no attention"
+    narrow = Alignment(("a",), ("x",), np.ones((1, 1)))
+    text = svg([Sentence(1, "a", (("x", Panel("a title " * 20, narrow, None, note)),))])
+    width = int(re.search('width="([0-9]+)"', text)[1])
+    lines = [each for each in svg_elements(text, "text") if each.get("text-anchor") is None]
+    headings = [
+        each for each in lines if each.get("transform") is None and float(each.get("x")) < 30
+    ]
+    assert " ".join(each.text for each in headings) == f"{'a title ' * 20}{note}"
+    assert all(float(each.get("x")) + LETTER * len(each.text) <= width for each in headings)
+    assert all(float(each.get("y")) > LETTER for each in headings)
 
 
 def test_panels_of_a_picture_stand_side_by_side_up_to_its_greatest_width():
@@ -167,3 +183,7 @@ def test_the_page_has_enough_contrast():
         for name, least in {"text": 4.5, "quiet": 4.5, "accent": 4.5, "line": 3}.items():
             assert contrast(named[name], background) >= least, name
         assert contrast(named["text"], named["raised"]) >= 4.5
+        rings = re.search(r"td:focus-visible \{ box-shadow: (.*?); \}", style)[1]
+        for shade in (*LIGHT, *DARK):  # success criterion 1.4.11: the ring of a cell, 3 to 1
+            ring = re.findall(r"var\(--(\w+)\)", rings)
+            assert max(contrast({**named, "page": background}[name], shade) for name in ring) >= 3
