@@ -67,6 +67,11 @@ class LinkRequest:
                 f"{name}, and --format {form} writes alignments",
                 hint="leave one of them out; `align` can be run twice",
             )
+        if self.reference_base is not None and self.reference is None:
+            raise ConfigError(
+                "--gold-base is the number of the first word in --gold, which is not given",
+                hint="name the file of links with --gold, or leave --gold-base out",
+            )
         if self.statistics:
             for option, is_given in (
                 ("--gold", self.reference is not None),
@@ -182,11 +187,12 @@ def _reverse_direction(
 ) -> Direction:
     refuse_equal_direction(RunDirectory.open(run).languages, RunDirectory.open(reverse).languages)
     other = Translator.load(reverse, device=model.device)
-    other.require_attention()
-    return Direction(
-        linker=replace(asked.linker(other), backward=True),
-        shift=asked.shift_for(other),
-    )
+    linker = replace(asked.linker(other), backward=True)
+    try:
+        other.require_attention(linker.head)
+    except ConfigError as error:
+        raise ConfigError(f"{reverse}: {error.message}", hint=error.hint) from error
+    return Direction(linker=linker, shift=asked.shift_for(other))
 
 
 def _write_symmetrized(

@@ -65,9 +65,23 @@ def refuse_links_beyond(
                 raise CorpusError(
                     f"{name}: sentence {number} has a link of source word {i + 1} and target word "
                     f"{j + 1}, but only {source} source and {target} target words",
-                    hint="a link names the source word first, and words are what stands between "
-                    "spaces; where the file counts them from 1, use --gold-base 1",
+                    hint="the file seems to count words from 1: `seq2seq align` takes --gold-base "
+                    "1, and elsewhere words are counted from 0"
+                    if _fit(references, sizes, base=1)
+                    else "a link names the source word first, and words are what stands between "
+                    "spaces",
                 )
+
+
+def _fit(
+    references: Sequence[ReferenceLinks], sizes: Sequence[tuple[int, int]], *, base: int
+) -> bool:
+    """Whether all links are of words that their sentences have, counted from `base`."""
+    return all(
+        base <= i < source + base and base <= j < target + base
+        for links, (source, target) in zip(references, sizes, strict=True)
+        for i, j in links.sure | links.possible
+    )
 
 
 def symmetrize(forward: Set[Link], backward: Set[Link], method: Symmetrization) -> set[Link]:

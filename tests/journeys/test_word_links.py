@@ -134,6 +134,7 @@ def test_translations_of_the_model_are_linked_in_both_directions(run, reverse_ru
         (["TARGET", "--with-reverse", "RUN"], 2, "--with-reverse combines links of words"),
         (["TARGET", "--with-reverse", "RUN", "--format", "pharaoh"], 2, "not two directions"),
         (["TARGET", "--gold", "FILE", "--gold-base", "1"], 3, "links a word before word 1"),
+        (["TARGET", "--gold-base", "1"], 2, "--gold, which is not given"),
         (["TARGET", "--gold", "TARGET"], 3, "is not an alignment link"),
     ],
 )

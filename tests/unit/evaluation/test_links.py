@@ -67,6 +67,13 @@ def test_a_link_beyond_the_words_of_its_sentence_is_refused():
         refuse_links_beyond(found, [(1, 1), (2, 2)], name="links")
 
 
+def test_the_hint_names_the_base_where_it_would_help():
+    for line, helps in (("1-1 2-2", True), ("0-0 2-2", False), ("1-1 3-3", False)):
+        with pytest.raises(CorpusError) as caught:
+            refuse_links_beyond(parsed(line), [(2, 2)], name="links")
+        assert ("--gold-base 1" in caught.value.hint) == helps
+
+
 def test_grow_diag_final_and_by_hand():
     forward = {(0, 0), (1, 1), (2, 1), (3, 3)}
     backward = {(0, 0), (1, 1), (1, 2), (3, 4)}

@@ -1,10 +1,17 @@
 """Which shift follows from an order of attention, and which languages two directions have."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny import BAHDANAU, CONDITIONAL, LUONG, padded, tiny_config, tiny_model
 
+from cli.runs.directory import RunDirectory
+from cli.runs.translator import Translator
+from cli.runs.views import Selection
 from cli.runs.word_links import refuse_equal_direction, shift_of_order
+from cli.terminal.word_links import LinkRequest, link_words
 from seq2seq.errors import ConfigError
 
 WITHOUT = {"readout_context": False}
@@ -58,3 +65,19 @@ def test_two_runs_have_to_translate_in_opposite_directions():
     for other in (("de", "en"), ("en", "fr")):
         with pytest.raises(ConfigError, match="not two directions"):
             refuse_equal_direction(("de", "en"), other)
+
+
+def test_the_other_direction_needs_the_head_too(monkeypatch):
+    class OneHead:
+        heads, has_attention, device, run_config = 1, True, "cpu", None
+        require_attention = Translator.require_attention
+
+    asked = LinkRequest(
+        shift=0, threshold=None, selection=Selection(2), with_reverse=Path("reverse"),
+        symmetrization="union", reference=None, reference_base=None, statistics=False,
+        as_json=False,
+    )  # fmt: skip
+    monkeypatch.setattr(Translator, "load", lambda *_, **__: OneHead())
+    monkeypatch.setattr(RunDirectory, "open", lambda _: SimpleNamespace(languages=(None, None)))
+    with pytest.raises(ConfigError, match="reverse: there is no head 2: this model has 1 att"):
+        link_words(asked, OneHead(), Path("run"), Path("source"), None)
