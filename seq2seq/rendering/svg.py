@@ -117,10 +117,12 @@ def _panel(panel: Panel, x: float, top: float) -> str:
     """Heading, labels and cells, from `x` on; `top` is that of the first row of cells."""
     alignment = panel.alignment
     left = x + _label_width(alignment.target)
-    elements = []
-    for number, (style, line) in enumerate(reversed(_heading(panel))):
-        y = top - _column_height(panel) - LINE * number
-        elements.insert(0, f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(line)}</text>')
+    heading = _heading(panel)
+    first = top - _column_height(panel) - LINE * (len(heading) - 1)
+    elements = [
+        f'<text class="{style}" x="{x:.1f}" y="{first + LINE * number:.1f}">{escape(line)}</text>'
+        for number, (style, line) in enumerate(heading)
+    ]
     for column, word in enumerate(_labels(alignment.source)):
         x, y = left + CELL * (column + 0.5) + 3, top - 8
         elements.append(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from program import call
 
+from cli.runs.comparison import table as tables
 from cli.runs.comparison.folder import (
     ComparedStore,
     Comparison,
@@ -20,7 +21,7 @@ from cli.runs.comparison.folder import (
     create_folder,
     write_text,
 )
-from cli.runs.comparison.table import Spread, Tested, compare_systems
+from cli.runs.comparison.table import Spread, compare_systems
 from cli.runs.directory import RunDirectory
 from cli.runs.report.content import collect
 from cli.runs.report.systems import subject_of_runs
@@ -193,7 +194,7 @@ def test_every_format_has_the_figures(folder):
 
 def test_no_format_has_a_p_value_of_equal_scores(folder):
     table = table_of(folder, significance=False)
-    equal = Tested("bootstrap", (1,), (PairedScore("BLEU", 9.0, 9.0, 0.001, ""),))
+    equal = tables.Tested("bootstrap", (1,), (PairedScore("BLEU", 9.0, 9.0, 0.001, ""),))
     table = replace(table, rows=tuple(replace(row, tests=(equal,)) for row in table.rows))
     (row, _) = csv.DictReader(io.StringIO("\n".join(table_lines(table, "csv"))))
     assert row["BLEU_p_bootstrap"] == ""
