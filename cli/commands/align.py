@@ -167,19 +167,22 @@ def align(
     )
     links = asked.is_measured or with_reverse is not None
     links = links or format_ in (Format.PHARAOH, Format.JSON, Format.NPZ)
-    inputs = [source, target, *(compare or ())]
-    shown.refuse_contradictions(links=links, archive=format_ is Format.NPZ, inputs=inputs)
+    search = config.search_settings(set_, beam=beam, note=note)
 
-    def load(path: Path, checkpoint: str) -> translator.Translator:
-        return translator.Translator.load(
-            path,
-            checkpoint=checkpoint,
-            search=config.search_settings(set_, beam=beam, note=note),
-            tag=tag,
-            threads=threads,
-            device=device,
+    def origin(path: Path, checkpoint: str) -> translator.Origin:
+        return translator.Origin(
+            path, checkpoint=checkpoint, search=search, tag=tag, device=device, threads=threads
         )
 
+    def load(path: Path, checkpoint: str) -> translator.Translator:
+        return origin(path, checkpoint).load(note)
+
+    shown.refuse_contradictions(
+        links=links,
+        archive=format_ is Format.NPZ,
+        inputs=[source, target],
+        runs=[origin(path, "best") for path in (run, *(compare or ()))],
+    )
     model = load(run, checkpoint)
     if not links:
         shown.draw(model, source, target, load)

@@ -39,6 +39,7 @@ def bench(
     from cli.runs.directory import RunDirectory
     from cli.runs.translator import Translator
     from cli.terminal.bench import measure_with_progress, print_bench
+    from seq2seq.checkpoints.checkpoint import MODEL
 
     opened = RunDirectory.open(run)
     chosen = choose_device(device, threads)
@@ -48,7 +49,7 @@ def bench(
             run, checkpoint=checkpoint, search=search, device=chosen, threads=threads
         )
 
-    provenance = load({}).provenance
+    verified = opened.verified(checkpoint)
     texts = measuring.bench_sentences(opened, sentences)
     settings = measuring.bench_settings(opened, chosen, note)
     results = measure_with_progress(load, settings, texts, repeats=repeats)
@@ -58,7 +59,8 @@ def bench(
             {
                 "schema_version": 1,
                 "run": str(run),
-                **{key: provenance[key] for key in ("checkpoint", "model_sha256")},
+                "checkpoint": verified.path.name,
+                "model_sha256": verified.hashes[MODEL],
                 "device": chosen,
                 "threads": used,
                 "sentences": len(texts),

@@ -71,13 +71,25 @@ def evaluate(
     The scores are sacreBLEU's. The target language is that of the run unless --target-language
     names another one.
     """
-    from cli.runs import config, directory, translator
+    from cli.runs import config, translator
     from cli.runs.output import is_standard_output, refuse_output, write_lines
     from cli.terminal import pictures
     from cli.terminal.source_report import SourceReport
     from cli.terminal.translations import translate_with_progress
 
-    opened = directory.RunDirectory.open(run)
+    origin = translator.Origin(
+        run,
+        checkpoint=checkpoint,
+        search=config.search_settings(
+            set_, mbr=mbr, beam=beam, precision=precision, shortlist=shortlist, note=note
+        ),
+        tag=tag,
+        device=device,
+        threads=threads,
+        with_=with_ or (),
+        rescore_with=rescore_with,
+    )
+    inputs = [*origin.files, source, *references]
     to_stdout = output is not None and is_standard_output(output)
     if show and (json or to_stdout):
         raise ConfigError(
@@ -90,25 +102,9 @@ def evaluate(
                 "--json and the translations would both go to standard output",
                 hint="name a file with --output",
             )
-        further = [*(with_ or ()), *([] if rescore_with is None else [rescore_with])]
-        members = map(directory.RunDirectory.open, further)
-        own_files = [file for each in (opened, *members) for file in each.own_files]
-        inputs = [*own_files, source, *references]
         refuse_output(output, inputs=inputs, overwrite=overwrite)
     sources, *reference_texts = read_aligned([source, *references])
-    model = translator.Translator.load(
-        run,
-        with_=with_ or (),
-        rescore_with=rescore_with,
-        checkpoint=checkpoint,
-        search=config.search_settings(
-            set_, mbr=mbr, beam=beam, precision=precision, shortlist=shortlist, note=note
-        ),
-        tag=tag,
-        threads=threads,
-        device=device,
-        notify=note,
-    )
+    model = origin.load(note)
     report_on_sources = SourceReport(model, display_name(source))
     hypotheses, seconds = translate_with_progress(
         model, sources, report_on_sources, workers=workers
@@ -121,7 +117,7 @@ def evaluate(
     report = score_corpus(
         hypotheses,
         reference_texts,
-        target_language=target_language or opened.languages[1],
+        target_language=target_language or model.target_language,
         lowercase=lowercase,
         confidence=True,
     )

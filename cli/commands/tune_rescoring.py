@@ -50,6 +50,7 @@ def tune_rescoring(
         search=config.search_settings(set_, beam=beam, note=note),
         threads=threads,
         device=device,
+        notify=note,
     )
     candidates = candidates_with_progress(model, sources)
     found = tuned_weights(candidates, references)

@@ -8,8 +8,14 @@ from itertools import islice
 from typing import TypeVar
 
 CHUNK = 512  # lines translated together, if so many are available
+_MOST_CANDIDATES = 2**13  # of all lines that are translated together, with their weights
 _PATIENCE = 0.02  # seconds after the first line of a chunk in which others may join it
 Item = TypeVar("Item")
+
+
+def lines_at_once(candidates: int) -> int:
+    """How many lines are translated together that have so many candidates each."""
+    return max(1, _MOST_CANDIDATES // candidates)
 
 
 def fixed_chunks(lines: Iterator[Item], *, size: int = CHUNK) -> Iterator[list[Item]]:

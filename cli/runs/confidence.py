@@ -23,9 +23,10 @@ def words(translator: Translator, source: str, candidate: Candidate) -> list[Wor
     """
     log_probabilities = translator.log_probabilities(source, candidate)
     starts = word_starts(candidate.pieces)
-    texts = [translator.text_of(candidate, end) for end in (*starts[1:], len(candidate.ids))]
+    ends = [*starts, len(candidate.ids)][1:]
+    texts = [translator.text_of(candidate, end) for end in ends]
     found, before = [], ""
-    for begin, end, text in zip(starts, (*starts[1:], len(candidate.ids)), texts, strict=True):
+    for begin, end, text in zip(starts, ends, texts, strict=True):
         if not text.startswith(before):  # its pieces are no text on their own
             return [Word(candidate.text, math.exp(math.fsum(log_probabilities)))]
         if written := text.removeprefix(before):

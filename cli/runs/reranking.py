@@ -11,7 +11,6 @@ from data.corpus import SentencePair
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.rescoring import Features
-from seq2seq.search.penalties import LengthDivisors
 
 
 class PairScorer(Protocol):
@@ -72,13 +71,10 @@ def by_reverse_model(
     return found
 
 
-def features_of(candidates: Sequence[Candidate], search: SearchConfig) -> list[Features]:
+def features_of(candidates: Sequence[Candidate]) -> list[Features]:
     """Features of rescored candidates, in the order of the search's own scores; of a blank line
     those of an empty translation."""
-    divisors = LengthDivisors(search.length_penalty, search.length_normalization)
-    ranked = sorted(
-        candidates, key=lambda each: -each.log_probability / divisors.of(len(each.pieces))
-    )
+    ranked = sorted(candidates, key=lambda each: -(each.search_score or 0.0))
     return [_features(each, each.reverse_log_probability or 0.0) for each in ranked] or [
         Features("", 0.0, 0.0, 0)
     ]
@@ -86,7 +82,9 @@ def features_of(candidates: Sequence[Candidate], search: SearchConfig) -> list[F
 
 def _rescored(candidate: Candidate, reverse: float, search: SearchConfig) -> Candidate:
     score = _features(candidate, reverse).score(search.reverse_weight, search.length_reward)
-    return replace(candidate, score=score, reverse_log_probability=reverse)
+    return replace(
+        candidate, score=score, search_score=candidate.score, reverse_log_probability=reverse
+    )
 
 
 def _features(candidate: Candidate, reverse: float) -> Features:

@@ -7,9 +7,17 @@ from pathlib import Path
 from data.corpus import read_lines
 from data.inputs import can_be_read_once, display_name
 from data.tokenization import Tokenizer
+from seq2seq.batch import EOS
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
-from seq2seq.search.constraints import ForcedText, text_of, words_of
+from seq2seq.search.constraints import (
+    BannedWords,
+    Constraint,
+    ForcedText,
+    Vocabulary,
+    text_of,
+    words_of,
+)
 from seq2seq.search.translation import TextRules
 
 
@@ -36,12 +44,17 @@ def text_rules(tokenizer: Tokenizer, search: SearchConfig) -> TextRules | None:
                 f"search.banned_words has {word!r}, which is not one word",
                 hint="a word is a run of letters and digits; several are banned one by one",
             )
-    banned = frozenset(_words(tokenizer, search.banned_words))
+    words: list[Constraint] = []
+    if search.banned_words:
+        banned = _words(tokenizer, search.banned_words)
+        words.append(BannedWords(banned, tokenizer.spellings, EOS))
+    if vocabulary is not None:
+        words.append(Vocabulary(vocabulary, tokenizer.spellings, EOS))
     return TextRules(
         spellings=tokenizer.spellings,
-        banned=banned,
-        vocabulary=vocabulary,
+        words=tuple(words),
         required=tuple(tuple(tokenizer.encode(text)) for text in search.required_words),
+        any_piece=bool(search.required_words) or vocabulary is not None,
     )
 
 

@@ -18,6 +18,7 @@ class Candidate:
     pieces: tuple[str, ...]  # a name for each of them
     alignment: Alignment | None  # of subword pieces; None for a model without attention
     reverse_log_probability: float | None = None  # of the source, if it was rescored
+    search_score: float | None = None  # the score before it was rescored
 
     @property
     def piece_probability(self) -> float:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from cli.runs.chunks import fixed_chunks, lines_at_once
 from cli.runs.config import RunConfig, build_section, ignore
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
@@ -42,6 +43,8 @@ from seq2seq.system.figures import counted
 
 Line: TypeAlias = str | SentencePair
 """A source; or a pair of it and the text with which its translation is to begin."""
+SCORING = SearchConfig().model_dump(exclude={"max_source_pieces"})
+"""Search settings of a translator that only scores: of those of its run just the maximum length."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,32 @@ class Origin:
     with_: Sequence[Path | str] = ()
     rescore_with: Path | str | None = None
 
-    def load(self) -> "Translator":
+    def load(self, notify: Callable[[str], None] = ignore) -> "Translator":
         """The translator that `Translator.load` returns for these arguments."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Translator.load(**values)
+        return Translator.load(**values, notify=notify)
+
+    @property
+    def files(self) -> list[Path]:
+        """Everything that is read to load it: what a command must not write over.
+
+        Raises what `Translator.load` raises for what is no run, and for bad settings.
+        """
+        reverse = () if self.rescore_with is None else (self.rescore_with,)
+        run, *others = (RunDirectory.open(Path(p)) for p in (self.path, *self.with_, *reverse))
+        files = [file for each in (run, *others) for file in each.own_files]
+        search = search_of(run, self.search)
+        if search.vocabulary is not None:
+            files.append(Path(search.vocabulary))
+        if search.shortlist:
+            files.append(Path(run.provenance["store"]["path"]))
+        return files
+
+
+def search_of(run: RunDirectory, changes: dict[str, Any] | None) -> SearchConfig:
+    """The search settings of a run but for the changes. Raises ConfigError for a bad value."""
+    found: SearchConfig = build_section("search", run.config.search.model_dump() | (changes or {}))
+    return found
 
 
 class Translator:
@@ -147,7 +172,7 @@ class Translator:
         have other pieces.
         """
         run = RunDirectory.open(Path(path))
-        settings = build_section("search", run.config.search.model_dump() | (search or {}))
+        settings = search_of(run, search)
         verified = run.verified(checkpoint)
         chosen = choose_device(device, threads)
         model = run.load_model(verified)
@@ -157,7 +182,7 @@ class Translator:
         reverse = None
         if rescore_with is not None:
             require_reverse(run, RunDirectory.open(Path(rescore_with)))
-            reverse = cls.load(rescore_with, device=chosen, search={"shortlist": 0})  # it scores
+            reverse = cls.load(rescore_with, device=chosen, search=SCORING)
         name = checkpoint if checkpoint == "last" else "best"
         loaded = cls(
             model.to(chosen),
@@ -299,18 +324,32 @@ class Translator:
         head: whose attention becomes the alignment, counted from 1; None for the mean of all
         """
         pairs = [SentencePair(each, "") if isinstance(each, str) else each for each in lines]
+        prefixed = not all(isinstance(each, str) for each in lines)
+        candidates = max(n_best, self.search.mbr, self.search.beam if self._reverse else 1)
+        return [
+            replace(each, candidates=each.candidates[:n_best])
+            for part in fixed_chunks(iter(pairs), size=lines_at_once(candidates))
+            for each in self._translated(part, candidates, head=head, any_piece=prefixed)
+        ]
+
+    def _translated(
+        self, pairs: Sequence[SentencePair], n_best: int, *, head: int | None, any_piece: bool
+    ) -> list[Translation]:
+        """The pairs' sources translated, with n best candidates at most.
+
+        any_piece: see `_inference`
+        """
         ids = [self._source.encode(pair.source) for pair in pairs]
         limit = self.search.max_source_pieces
         not_blank = [i for i, line_ids in enumerate(ids) if line_ids]
         sources = [[*self._tag_ids, *ids[i][:limit]] for i in not_blank]
         rules = prefix_rules(self._rules, self._target, [pairs[i].target for i in not_blank])
-        prefixed = not all(isinstance(each, str) for each in lines)
         with self._products.active() if self._products else nullcontext():
             found = translate_ids(
-                self._inference(head, rules, any_piece=prefixed),
+                self._inference(head, rules, any_piece=any_piece),
                 sources,
                 self.search,
-                n_best=max(n_best, self.search.mbr, self.search.beam if self._reverse else 1),
+                n_best=n_best,
                 rules=rules,
                 threads=torch.get_num_threads() if self._device == "cpu" else 1,
             )
@@ -324,7 +363,7 @@ class Translator:
         return [
             Translation(
                 pair.source,
-                candidates.get(i, ())[:n_best],
+                candidates.get(i, ()),
                 truncated=len(ids[i]) > limit,
                 source_ids=tuple(ids[i]),
             )
@@ -467,9 +506,8 @@ class Translator:
         any_piece: whether any piece may be needed, as by prefixes, of which some may be blank: no
             line depends on the others then
         """
-        has_words = rules is not None and (rules.required or rules.vocabulary is not None)
-        free = not (any_piece or has_words)
-        shortlist = self._shortlist if free else None
+        any_piece = any_piece or (rules is not None and rules.any_piece)
+        shortlist = None if any_piece else self._shortlist
         first = self._single(self.model, head, shortlist)
         if not self._others:
             return first

@@ -11,7 +11,7 @@ from cli.runs.chunks import available_chunks
 from cli.runs.directory import RunDirectory
 from cli.runs.output import is_standard_output, refuse_output, write_bytes, write_lines
 from cli.runs.translation import Translation
-from cli.runs.translator import Translator
+from cli.runs.translator import Origin, Translator
 from cli.runs.views import Selection, View, guided_selection, views
 from cli.terminal.console import note, write_line
 from cli.terminal.drawing import Theme, draw, has_shades
@@ -69,13 +69,18 @@ class PictureRequest:
     overwrite: bool
 
     def refuse_contradictions(
-        self, *, links: bool, archive: bool, inputs: Sequence[Path | None]
+        self,
+        *,
+        links: bool,
+        archive: bool,
+        inputs: Sequence[Path | None],
+        runs: Sequence[Origin],
     ) -> None:
         """Raises ConfigError for options that would have no effect, or cannot be used together.
 
         links: whether links or tables for programs are written instead
         archive: whether these are a NumPy archive, which has to be a file
-        inputs: files that must not be written over
+        inputs: files that must not be written over, besides those of the runs
         """
         if archive and (self.output is None or is_standard_output(self.output)):
             raise ConfigError(
@@ -87,7 +92,7 @@ class PictureRequest:
                     "--output is for pages, pictures and archives",
                     hint="use --format html, svg, png or npz, or redirect standard output",
                 )
-            own = RunDirectory.open(self.run).own_files
+            own = [file for each in runs for file in each.files]
             refuse_output(
                 self.output, inputs=[*own, *filter(None, inputs)], overwrite=self.overwrite
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.runs.chunks import available_chunks, fixed_chunks
+from cli.runs.chunks import CHUNK, available_chunks, fixed_chunks, lines_at_once
 from cli.runs.reranking import features_of
 from cli.runs.translation import Candidate, Translation
 from cli.runs.translator import Line, Translator
@@ -40,8 +40,9 @@ def translate_lines(
 
     report = SourceReport(translator, display_name(file))
     lines: Iterator[Line] = read_lines(file) if prefixes is None else read_pairs(file, prefixes)
-    waits = can_be_read_once(file)
-    chunks = available_chunks(lines) if waits else fixed_chunks(lines)
+    waits = any(can_be_read_once(each) for each in (file, prefixes) if each is not None)
+    size = min(CHUNK, lines_at_once(n_best))
+    chunks = available_chunks(lines, size=size) if waits else fixed_chunks(lines, size=size)
     with progress(disable=waits or sys.stdout.isatty()) as bar:
         task = bar.add_task("translating", total=None if bar.disable else line_count(file))
         for number, translation in enumerate(
@@ -114,12 +115,13 @@ def candidates_with_progress(translator: Translator, lines: Sequence[str]) -> li
     """The rescored candidates of every line, the one that the search ranks first in front."""
     from cli.terminal.screen import progress
 
-    found = []
-    chunks = fixed_chunks(iter(lines), size=4 * translator.search.batch_sentences)
+    found, beam = [], translator.search.beam
+    size = min(4 * translator.search.batch_sentences, lines_at_once(beam))
+    chunks = fixed_chunks(iter(lines), size=size)
     with progress() as bar:
         task = bar.add_task("translating", total=len(lines))
-        for translation in translations_of(translator, chunks, n_best=translator.search.beam):
-            found.append(features_of(translation.candidates, translator.search))
+        for translation in translations_of(translator, chunks, n_best=beam):
+            found.append(features_of(translation.candidates))
             bar.advance(task)
     return found
 

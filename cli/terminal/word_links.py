@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from cli.runs.chunks import CHUNK, available_chunks
 from cli.runs.directory import RunDirectory
-from cli.runs.translator import Translator
+from cli.runs.translator import SCORING, Translator
 from cli.runs.views import Selection
 from cli.runs.word_links import (
     SHIFTS,
@@ -186,7 +186,7 @@ def _reverse_direction(
     asked: LinkRequest, model: Translator, run: Path, reverse: Path
 ) -> Direction:
     refuse_equal_direction(RunDirectory.open(run).languages, RunDirectory.open(reverse).languages)
-    other = Translator.load(reverse, device=model.device)
+    other = Translator.load(reverse, device=model.device, search=SCORING)
     linker = replace(asked.linker(other), backward=True)
     try:
         other.require_attention(linker.head)

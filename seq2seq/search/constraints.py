@@ -8,11 +8,13 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+_MOST_MASKS = 4096  # that a constraint on words keeps, of V' bytes each
 _FIRST_PRIVATE = 0xE000  # the first of Unicode's characters for private use
 
 
@@ -201,17 +203,19 @@ class _WordConstraint(ABC):
         self._texts, self._eos = [text_of([each]) for each in spellings], eos
         self._masks: dict[str, Tensor] = {}
         self._ids: Tensor | None = None
+        self._preparing = Lock()  # at the prompt, what is offered is searched in another thread
         self.shapes: list[_Shape] = []  # of each output id
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
-        if self._ids is None or not torch.equal(ids, self._ids):
-            self._ids, self._masks = ids, {}
-            self.shapes = [
-                _Shape("", (), "", True) if number == self._eos else _Shape.of(self._texts[number])
-                for number in ids.tolist()
-            ]
-            self.prepare()
-        return torch.stack([self._mask(self._word(row)) for row in prefixes.ids.tolist()])
+        with self._preparing:
+            if self._ids is None or not torch.equal(ids, self._ids):
+                self._ids, self._masks = ids, {}
+                self.shapes = [
+                    _Shape("", (), "", True) if i == self._eos else _Shape.of(self._texts[i])
+                    for i in ids.tolist()
+                ]
+                self.prepare()
+            return torch.stack([self._mask(self._word(row)) for row in prefixes.ids.tolist()])
 
     def prepare(self) -> None:  # noqa: B027  most constraints have nothing to prepare
         """Called when `shapes` are those of other ids."""
@@ -222,6 +226,8 @@ class _WordConstraint(ABC):
 
     def _mask(self, word: str) -> Tensor:
         if word not in self._masks:
+            if len(self._masks) == _MOST_MASKS:
+                self._masks.clear()
             self._masks[word] = self.mask(word)
         return self._masks[word]
 

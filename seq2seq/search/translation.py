@@ -11,14 +11,12 @@ from seq2seq.batch import BOS, EOS, PAD, UNK
 from seq2seq.config import SearchConfig
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import (
-    BannedWords,
     Constraint,
     ForcedPrefix,
     ForcedText,
     MaximumLength,
     MinimumLength,
     NoRepeatedNgram,
-    Vocabulary,
 )
 from seq2seq.search.greedy import greedy_search
 from seq2seq.search.hypothesis import Hypothesis, StateT
@@ -37,18 +35,10 @@ class TextRules:
     """What translations must be as text."""
 
     spellings: Sequence[bytes]  # of each id of the vocabulary, in UTF-8; b"" where it is no text
-    banned: frozenset[str] = frozenset()  # words that are never written
-    vocabulary: frozenset[str] | None = None  # the only words that are; None: all
+    words: tuple[Constraint, ...] = ()  # on their words
     prefixes: Sequence[ForcedText | None] = ()  # how each translation begins; (): as it likes
     required: tuple[Phrase, ...] = ()  # ids that each translation contains
-
-    def words(self) -> list[Constraint]:
-        constraints: list[Constraint] = []
-        if self.banned:
-            constraints.append(BannedWords(self.banned, self.spellings, EOS))
-        if self.vocabulary is not None:
-            constraints.append(Vocabulary(self.vocabulary, self.spellings, EOS))
-        return constraints
+    any_piece: bool = False  # whether they may need any piece, likely or not
 
 
 def translate_ids(
@@ -69,7 +59,7 @@ def translate_ids(
     threads: how many batches are searched at once on a CPU, each with one thread of torch
     """
     by_length = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-    words = [] if rules is None else rules.words()
+    words = () if rules is None else rules.words
     size = config.batch_sentences
     if config.sample or n_best > config.beam:
         size = max(1, size * config.beam // n_best)  # about as many rows as a beam has
@@ -240,7 +230,7 @@ def _search(
         forbidden=_FORBIDDEN,
         constraints=constraints,
         required=required,
-        stop_after=config.stop_after,
+        stop_after=config.stop_after and max(config.stop_after, min(n_best, beam // groups)),
         device=inference.device,
     )
 

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 from program import call
 
-from cli.runs.bench import BenchResult, BenchSetting
+from cli.runs.bench import BenchResult, BenchSetting, measure
+from seq2seq.config import SearchConfig
 from seq2seq.kernels.precision import has_bfloat16_products
 from seq2seq.kernels.products import has_int8_products
 
@@ -38,6 +40,9 @@ def test_without_the_token_store_the_samples_are_translated(run, tmp_path):
     provenance = json.loads((elsewhere / "provenance.json").read_text())
     provenance["store"]["path"] = str(tmp_path / "gone")
     (elsewhere / "provenance.json").write_text(json.dumps(provenance))
+    config = (elsewhere / "config.toml").read_text()
+    own = config.replace("# vocabulary is not set", 'vocabulary = "gone"')
+    (elsewhere / "config.toml").write_text(own)
     done = call("bench", elsewhere, *QUICK)
     assert done.code == 0, done.err
     assert "no shortlist: " in done.err
@@ -45,6 +50,21 @@ def test_without_the_token_store_the_samples_are_translated(run, tmp_path):
     assert title.startswith("3 sentences, cpu, 1 thread")
     assert sum("float32" in row for row in rows) == 2
     assert "sentences/s" in rows[0] and len({*map(len, rows)}) == 1
+
+
+def test_a_setting_is_measured_whatever_the_run_searches_with():
+    loaded = []
+
+    def load(search):
+        loaded.append(search)
+        return SimpleNamespace(translate=lambda lines: [])
+
+    settings = [BenchSetting(1, "float32", 0), BenchSetting(5, "int8", 50)]
+    assert [each.setting for each in measure(load, settings, ["ba"], repeats=1)] == settings
+    assert [SearchConfig(**each) for each in loaded] == [
+        SearchConfig(beam=1), SearchConfig(beam=5, precision="int8", shortlist=50)
+    ]  # fmt: skip
+    assert all(each.keys() == SearchConfig.model_fields.keys() for each in loaded)
 
 
 def test_percentiles_are_those_of_the_sorted_latencies():

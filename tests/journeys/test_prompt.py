@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import stat
 import time
@@ -303,6 +304,29 @@ def test_what_was_typed_is_kept_for_nobody_else(typist, home):
     path = home / "seq2seq" / "history"
     assert "a small bird" in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_on_a_pipe_translations_alone_go_to_stdout(run):
+    plain = call("translate", run, "--threads", 1, stdin=b"red dog\nthe cat\n")
+    typed = 'red dog\r\n/beam\n\n/nonsense\n/set search.banned_words=["Käse"]\n/force\nthe cat'
+    done = call("translate", run, "-i", "--threads", 1, stdin=typed.encode())
+    assert (done.code, done.out) == (0, plain.out) and len(plain.lines) == 2
+    for message in ("beam 5\n", "unknown command /nonsense", "/force needs a", '= ["Käse"]\n'):
+        assert message in done.err
+
+
+def test_no_file_that_was_read_is_saved_over(run, tmp_path):
+    other, words = shutil.copytree(run, tmp_path / "other"), tmp_path / "words"
+    words.write_text("red\n")
+    typed = (
+        f"/compare {other}\n/save --overwrite {other}/config.toml\n"
+        f"/set search.vocabulary={words}\n/save --overwrite {words}\n"
+    )
+    done = call("translate", run, "-i", "--threads", 1, stdin=typed.encode())
+    assert done.err.count("an input of this command") == 2 and words.read_text() == "red\n"
+    option = ("--set", f"search.vocabulary={words}")
+    refused = call("evaluate", run, words, words, *option, "--output", words, "--overwrite")
+    assert refused.code == 2 and "an input of this command" in refused.err
 
 
 def test_without_history_nothing_is_kept(run, tmp_path):

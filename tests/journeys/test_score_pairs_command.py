@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 from program import call
@@ -69,6 +70,15 @@ def test_a_long_source_is_cut_with_a_warning(run, tmp_path):
     source, target = write(tmp_path / "s", ["ba ce di"]), write(tmp_path / "t", ["id ec ab"])
     done = scores(run, source, target, "--json", "--set", "search.max_source_pieces=1")
     assert json.loads(done.out)["truncated"] and "warning: line 1 is longer" in done.err
+
+
+def test_no_shortlist_is_learnt(run, tmp_path):
+    elsewhere = shutil.copytree(run, tmp_path / "run")
+    (elsewhere / "lexicon.safetensors").unlink(missing_ok=True)
+    source, target = write(tmp_path / "s", ["ba ce"]), write(tmp_path / "t", ["ec ab"])
+    found = scores(elsewhere, source, target, "--set", "search.shortlist=5")
+    assert found.out == scores(run, source, target).out
+    assert not (elsewhere / "lexicon.safetensors").exists()
 
 
 def test_files_of_unequal_length_are_refused_before_any_output(run, tmp_path):

@@ -5,8 +5,10 @@ import json
 import os
 import shlex
 import subprocess
+import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 from journey import train
@@ -14,9 +16,10 @@ from program import ENVIRONMENT, PROGRAM, Terminal, shell
 
 from cli.runs.chunks import CHUNK, available_chunks, fixed_chunks
 from cli.runs.translation import Translation
+from cli.runs.translator import Translator
 from cli.terminal.console import write_line
 from cli.terminal.screen import progress
-from cli.terminal.translations import output_lines, translations_of
+from cli.terminal.translations import output_lines, translate_lines, translations_of
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,27 @@ def test_lines_that_come_one_by_one_are_not_waited_for_longer():
 
     first = next(available_chunks(lines()))
     assert first[0] == 0 and len(first) < 10
+
+
+def test_a_line_is_translated_before_the_prefix_of_the_next_one_comes(run, tmp_path):
+    source = tmp_path / "source"
+    source.write_text("red dog\nred dog\n")
+    read_end, write_end = os.pipe()
+    arguments = Translator.load(run, device="cpu"), source
+    prefixes = {"prefixes": Path(f"/dev/fd/{read_end}")}
+    with redirect_stdout(io.StringIO()) as written:
+        thread = threading.Thread(target=translate_lines, args=arguments, kwargs=prefixes)
+        thread.start()
+        os.write(write_end, b"der\n")
+        until = time.monotonic() + 10
+        while not written.getvalue() and time.monotonic() < until:
+            time.sleep(0.01)
+        first = written.getvalue()
+        os.write(write_end, b"der\n")
+        os.close(write_end)
+        thread.join()
+    os.close(read_end)
+    assert first.startswith("der") and first.count("\n") == 1
 
 
 def test_a_blank_line_has_as_many_fields_as_another():

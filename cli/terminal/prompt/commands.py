@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin
 
 from cli.runs.config import checked_n_best, require_sampling, search_settings, toml_value
-from cli.runs.directory import RunDirectory
 from cli.runs.introduction import introduction
 from cli.runs.output import is_standard_output, refuse_output, write_lines
 from cli.runs.translator import Translator
@@ -229,11 +228,12 @@ def _save(session: Session, argument: str) -> None:
             "/save needs a file to write to",
             hint="as in /save FILE: a line for each sentence, or JSON where FILE ends in .jsonl",
         )
-    path, origin = _path(name), session.translator.origin
+    path = _path(name)
     if is_standard_output(path):
         raise ConfigError(f"{path} is no file", hint="translations are on the screen already")
     replaces = path.exists()
-    inputs = [] if origin is None else RunDirectory.open(Path(origin.path)).own_files
+    origins = [each.origin for each in (session.translator, *session.compared.values())]
+    inputs = [file for each in origins if each is not None for file in each.files]
     refuse_output(path, inputs=inputs, overwrite=overwrite)
     write_lines(path, _saved_lines(session, as_json=path.suffix in (".jsonl", ".json")))
     count = f"{len(session.translations):,} translations"
@@ -263,7 +263,8 @@ def _set(session: Session, argument: str) -> None:
 
 def _setting_line(session: Session, name: str) -> str:
     value = getattr(session.translator.search, name)
-    return f"search.{name} " + ("is not set" if value is None else f"= {json.dumps(value)}")
+    shown = json.dumps(value, ensure_ascii=False)
+    return f"search.{name} " + ("is not set" if value is None else f"= {shown}")
 
 
 def _setting_values(session: Session) -> Iterator[str]:

@@ -17,6 +17,7 @@ from data.corpus import SentencePair
 from data.source_statistics import SourceSummary
 from seq2seq.errors import ConfigError
 from seq2seq.rendering.drawing import Style
+from seq2seq.rendering.labels import left_justified, widest
 
 DrawnAttention: TypeAlias = Literal["off", "on", "pieces"]
 TYPING_BEAM = 5  # at most, of the words that are offered as somebody types
@@ -82,9 +83,9 @@ class Session:
             for number, candidate in enumerate(shown.candidates):
                 score = f"{candidate.score:8.3f}  " if self.n_best > 1 else ""
                 self._write(name + score, candidate, is_best=number == 0 and shown is translation)
+        self.translations.append(translation_json(translation, alignments=False))
         if self.attention != "off":
             self.draw(translation)
-        self.translations.append(translation_json(translation, alignments=False))
 
     def draw(self, translation: Translation) -> None:
         draw_views(views(self.translator, translation, self.selection), Layout(self.style))
@@ -100,10 +101,11 @@ class Session:
             yield "", translation
             return
         own = self.translator.name
-        width = max(map(len, (own, *self.compared)))
-        yield f"{own:{width}}  ", translation
+        width = widest((own, *self.compared))
+        yield left_justified(own, width) + "  ", translation
         for name, translator in self.compared.items():
-            yield f"{name:{width}}  ", self._translated(translator, translation.source, prefix)
+            label = left_justified(name, width) + "  "
+            yield label, self._translated(translator, translation.source, prefix)
 
     def _warn(self, translation: Translation) -> None:
         if translation.truncated:

@@ -112,6 +112,7 @@ def test_an_unknown_recipe_names_the_nearest():
         "training.clip_norm=0",
         "search.beam=0",
         "search.length_penalty=-1",
+        "search.length_penalty=10.1",
         "data.vocabulary_size=3",
         "data.character_coverage=2",
         "data.piece_model=word",

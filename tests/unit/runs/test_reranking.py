@@ -1,18 +1,20 @@
-"""The order of candidates after minimum Bayes risk."""
+"""The order of candidates after minimum Bayes risk, or rescoring by the other direction."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from reruns import new_run, train
 
-from cli.runs.reranking import by_utility, features_of, require_reverse
-from cli.runs.translation import Candidate
+from cli.runs.directory import RunDirectory
+from cli.runs.reranking import by_reverse_model, by_utility, features_of, require_reverse
+from cli.runs.translation import Candidate, PairScore
 from cli.runs.translator import Translator
 from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.config import SearchConfig
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, CorpusError
 
 LINES = ["ba ce di", "", "fo gu ha je"]
 TEXTS = ["Katzen schlafen", "ein Hund läuft", "ein Hund", "ein Hund läuft"]
@@ -84,9 +86,44 @@ def test_candidates_are_ranked_by_how_well_they_are_translated_back(run):
         assert [c.score for c in found] == pytest.approx([s for s, _ in expected[:3]], abs=1e-4)
         changed |= [c.text for c in found] != [c.text for c in before.candidates[:3]]
     assert changed
-    found = rescoring.translate(LINES, n_best=4)[0].candidates
-    features = features_of(found, rescoring.search)
-    assert features[0].text == next(c.text for c in plain[0].candidates if c.text)
+
+
+def test_features_come_in_the_order_of_the_scores_of_the_search():
+    scores = {"ein Hund": -1.5, "Hunde": -1.6, "Katzen": -1.7}  # with a coverage penalty
+    candidates = [
+        Candidate(text, score, log_probability, (), (text,), None)
+        for (text, score), log_probability in zip(scores.items(), (-1.4, -1.2, -1.0), strict=True)
+    ]
+    back = SimpleNamespace(
+        score_pairs=lambda pairs: [PairScore(p, ("",), (-1.0,), False) for p in pairs]
+    )
+    (rescored,) = by_reverse_model(["a dog"], [candidates], back, SearchConfig())
+    assert [each.text for each in rescored] == [*scores][::-1]
+    assert [each.text for each in features_of(rescored)] == [*scores]
+    assert [each.text for each in features_of(())] == [""]
+
+
+def test_a_source_that_is_cut_is_found_again_as_far_as_it_was_encoded(run):
+    search, line = {"beam": 3, "max_source_pieces": 3}, "ba ce di fo gu"
+    (found,) = Translator.load(run, search=search, rescore_with=run, device="cpu").translate([line])
+    tokenizer = RunDirectory.open(run).tokenizer("source")
+    encoded = tokenizer.decode(tokenizer.encode(line)[:3])
+    assert found.truncated and encoded != line
+    pair = SentencePair(found.text, encoded)
+    (expected,) = Translator.load(run, device="cpu").score_pairs([pair])
+    assert found.candidates[0].reverse_log_probability == pytest.approx(
+        expected.log_probability, abs=1e-5
+    )
+
+
+def test_how_the_run_that_rescores_would_search_is_no_matter(run, tmp_path):
+    reverse = shutil.copytree(run, tmp_path / "run")
+    config = (reverse / "config.toml").read_text()
+    changed = config.replace("# vocabulary is not set", 'vocabulary = "gone"')
+    (reverse / "config.toml").write_text(changed)
+    with pytest.raises(CorpusError, match="gone does not exist"):
+        Translator.load(reverse, device="cpu")
+    assert Translator.load(run, rescore_with=reverse, device="cpu").translate(["ba"])[0].text
 
 
 def test_samples_are_not_rescored(run):

@@ -80,6 +80,15 @@ def test_banned_words_are_in_no_translation(run):
         assert texts and not {*banned} & {word for text in texts for word in text.split()}
 
 
+def test_what_is_known_of_words_is_kept_for_the_next_lines(run):
+    found = translator(run, banned_words=["ba"])
+    found.translate(LINES)
+    (banned,) = found._rules.words
+    shapes = banned.shapes
+    found.translate([SentencePair("ba", "di"), *LINES])
+    assert banned.shapes is shapes != []
+
+
 @pytest.mark.parametrize("settings", [{"beam": 1}, {"beam": 4}], ids=str)
 def test_every_translation_has_the_required_words(run, settings):
     required = ["ne", "mu pi"]

@@ -5,20 +5,24 @@ import math
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from reruns import new_run, train
 
+from cli.runs import translator as module
 from cli.runs.confidence import words
 from cli.runs.directory import RunDirectory
-from cli.runs.translator import Translator
+from cli.runs.translation import Candidate
+from cli.runs.translator import Origin, Translator
 from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.batch import EOS
 from seq2seq.building import build_model
 from seq2seq.config import SearchConfig
 from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import translate_ids
 
@@ -133,6 +137,7 @@ def test_the_probabilities_of_words_multiply_to_that_of_the_translation(run, sea
     end = pieces[-1] if candidate.ids[-1] == EOS else 0.0
     total = math.fsum(math.log(word.probability) for word in found)
     assert total + end == pytest.approx(candidate.log_probability, abs=1e-5)
+    assert words(translator, "ba", Candidate("", 0.0, 0.0, (), (), None)) == []  # cut at once
 
 
 def test_heads_are_counted_from_1(run):
@@ -206,6 +211,32 @@ def test_a_shortlist_is_learnt_once(run, monkeypatch, tmp_path):
     (elsewhere.path / "provenance.json").write_text(json.dumps(changed))
     with pytest.raises(ConfigError, match="is no longer that"):
         Translator.load(elsewhere.path, search={"shortlist": 5}, device="cpu")
+
+
+def test_every_file_that_is_read_to_load_a_translator_is_known(run, tmp_path):
+    member, reverse = (
+        RunDirectory.open(shutil.copytree(run.path, tmp_path / name)) for name in ("a", "b")
+    )
+    words = tmp_path / "words"
+    search = {"vocabulary": str(words), "shortlist": 5}
+    files = Origin(run.path, search=search, with_=[member.path], rescore_with=reverse.path).files
+    store = Path(run.provenance["store"]["path"])
+    own = [file for each in (run, member, reverse) for file in each.own_files]
+    assert {words, store, *own} == {*files}
+    assert Origin(run.path).files == run.own_files
+
+
+def test_lines_with_many_candidates_are_searched_a_few_at_a_time(run, monkeypatch):
+    searched = []
+
+    def search(_inference, sources, _config, *, n_best, **_options):
+        searched.append((len(sources), n_best))
+        return [[Hypothesis((EOS,), -1.0, -1.0, None)] for _ in sources]
+
+    monkeypatch.setattr(module, "translate_ids", search)
+    translator = Translator.load(run.path, search={"mbr": 1000}, device="cpu")
+    assert len(translator.translate(["ba ce"] * 20)) == 20
+    assert searched == [(8, 1000), (8, 1000), (4, 1000)]
 
 
 def test_what_cannot_be_translated_with_is_refused(run, tmp_path):

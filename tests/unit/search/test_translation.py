@@ -105,6 +105,27 @@ def test_more_hypotheses_than_the_beam_widen_it():
     assert len(hypotheses) == 3
 
 
+def test_a_search_that_stops_early_finds_as_many_as_are_asked_for():
+    model = model_that_writes(EOS, 5, by=2.0)
+    (hypotheses,) = translate(model, [[5]], SearchConfig(beam=4, stop_after=1), n_best=4)
+    assert len(hypotheses) == 4
+
+
+def test_samples_and_long_lists_have_about_as_many_rows_as_a_beam(monkeypatch):
+    rows = []
+
+    def search(_inference, batch, _numbers, _config, n_best, *_rules):
+        rows.append(len(batch) * n_best)
+        return [[] for _ in batch]
+
+    monkeypatch.setattr(translation, "_translate_batch", search)
+    for settings in ({"sample": True}, {}):
+        for n_best in (6, 50, 400):
+            config = SearchConfig(beam=5, batch_sentences=64, **settings)
+            translate(tiny_model(LUONG[4]), [[5]] * 70, config, n_best=n_best)
+    assert sum(rows) == 2 * 70 * (6 + 50 + 400) and max(rows) <= 400
+
+
 @pytest.mark.parametrize("kind", ATTENTIVE, ids=str)
 @pytest.mark.parametrize("beam", [1, 3])
 def test_every_id_of_a_hypothesis_has_a_row_of_weights_over_the_source_and_eos(kind, beam):
