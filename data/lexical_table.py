@@ -1,20 +1,16 @@
 """How likely target pieces translate each source piece: learnt from pairs, kept in a file."""
 
-import hashlib
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from data.learnt_arrays import load_arrays, save_arrays
 from data.token_store import TokenizedSplit
-from seq2seq.errors import CheckpointError
-from seq2seq.system.files import replacing
 
-FORMAT_VERSION = 1
 MOST = 100  # translations of a source piece that are kept
+_KIND = "lexical_table"
 _FREQUENT = 200  # target pieces that any translation may have
 _ITERATIONS = 5
 _BLOCK = 2**16  # pairs whose targets are counted at a time
@@ -35,46 +31,13 @@ class LexicalTable:
 
     def write(self, path: Path, *, store_sha256: str) -> None:
         """Write the file that `read` reads, atomically."""
-        from safetensors.numpy import save
-
-        about = {
-            "format_version": FORMAT_VERSION,
-            "store_sha256": store_sha256,
-            "sha256": self._sha256,
-        }
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        with replacing(path) as partial:
-            partial.write_bytes(save(tensors, {"lexical_table": json.dumps(about)}))
+        save_arrays(path, _KIND, vars(self), store_sha256=store_sha256)
 
     @classmethod
     def read(cls, path: Path, *, store_sha256: str) -> "LexicalTable":
         """Raises CheckpointError for a file that is damaged or of another version or store."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "numpy") as file:
-                about: dict[str, Any] = json.loads(file.metadata()["lexical_table"])
-                table = cls(**{each.name: file.get_tensor(each.name) for each in fields(cls)})
-        except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-            raise _unusable(path, "is damaged") from error
-        if about.get("format_version") != FORMAT_VERSION:
-            raise _unusable(path, f"has format version {about.get('format_version')}")
-        if about.get("sha256") != table._sha256:
-            raise _unusable(path, "is damaged")
-        if about.get("store_sha256") != store_sha256:
-            raise _unusable(path, "was learnt from another token store")
-        return table
-
-    @property
-    def _sha256(self) -> str:
-        digest = hashlib.sha256()
-        for field in fields(self):
-            digest.update(getattr(self, field.name).tobytes())
-        return digest.hexdigest()
-
-
-def _unusable(path: Path, problem: str) -> CheckpointError:
-    return CheckpointError(f"{path} {problem}", hint=f"restore {path.parent}")
+        names = [field.name for field in fields(cls)]
+        return cls(**load_arrays(path, _KIND, names, store_sha256=store_sha256))
 
 
 def learn_table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -66,45 +66,30 @@ def stored(name: str, array: npt.ArrayLike) -> bytes:
     return np.asarray(array, _DTYPES[name]).tobytes()
 
 
+class LinkMatrices(Protocol):
+    """How much of its attention each target piece of a training pair should give to each source
+    piece."""
+
+    def matrix(self, pair: int) -> FloatMatrix:
+        """[target pieces + 1, source pieces + 1], with the ends; no row sums to more than 1."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class LinkGuide:
-    """The attention that links ask for, for batches of a split.
+class WordLinks:
+    """The attention that links of words ask for.
 
     A linked target piece attends equally to the source words that its word is linked to, and of
     each word equally to its pieces. With `unlinked` "eos" a piece of a word without a link, and the
     end of the sentence, attend to the source's end; with "ignore" nothing is asked of them. Of a
-    pair without any link nothing is asked. With `shift` 1 all of this is asked of the step after,
-    whose input the piece is, and nothing of the first. In epoch e every loss has the weight
-    decay^(e-1).
+    pair without any link nothing is asked.
     """
 
     split: TokenizedSplit
     links: StoredLinks
-    decay: float = 1.0
     unlinked: Unlinked = "ignore"
-    shift: int = 0
 
-    def targets(
-        self, pairs: npt.NDArray[np.int64], position: BatchPosition, shape: tuple[int, int]
-    ) -> AttentionTargets:
-        """The targets of attention for a batch of pairs.
-
-        shape: T target and S source positions, EOS included
-        """
-        import torch
-
-        weights = np.zeros((len(pairs), *shape), np.float32)
-        for row, pair in zip(weights, pairs.tolist(), strict=True):
-            found = self._of_pair(pair)
-            row[self.shift : len(found), : found.shape[1]] = found[: len(found) - self.shift]
-        guided = (weights.sum(axis=2) > 0).astype(np.float32)
-        factor = self.decay ** (position.epoch - 1)
-        return AttentionTargets(
-            torch.from_numpy(weights), torch.from_numpy(guided * np.float32(factor))
-        )
-
-    def _of_pair(self, pair: int) -> FloatMatrix:
-        """[target pieces + 1, source pieces + 1]; each row sums to 1, or to 0."""
+    def matrix(self, pair: int) -> FloatMatrix:
         begin, middle, end = self.split.offsets[2 * pair : 2 * pair + 3]
         source, target = self.links.words[begin:middle], self.links.words[middle:end]
         matrix = np.zeros((len(target) + 1, len(source) + 1), np.float32)
@@ -122,3 +107,37 @@ class LinkGuide:
             matrix[:, -1] += sums[:, 0] == 0
             sums = matrix.sum(axis=1, keepdims=True)
         return np.asarray(matrix / np.where(sums > 0, sums, 1), np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkGuide:
+    """The attention that links ask for, for batches of a split.
+
+    What the links say of a target piece is asked of the step that writes it, or, with `shift` 1, of
+    the step after, whose input the piece is; then nothing is asked of the first. In epoch e every
+    loss has the weight decay^(e-1).
+    """
+
+    links: LinkMatrices
+    decay: float = 1.0
+    shift: int = 0
+
+    def targets(
+        self, pairs: npt.NDArray[np.int64], position: BatchPosition, shape: tuple[int, int]
+    ) -> AttentionTargets:
+        """The targets of attention for a batch of pairs.
+
+        shape: T target and S source positions, EOS included
+        """
+        import torch
+
+        weights = np.zeros((len(pairs), *shape), np.float32)
+        for row, pair in zip(weights, pairs.tolist(), strict=True):
+            found = self.links.matrix(pair)
+            row[self.shift : len(found), : found.shape[1]] = found[: len(found) - self.shift]
+        sums = weights.sum(axis=2)  # how sure the links are
+        weights /= np.where(sums > 0, sums, 1)[..., None]
+        factor = self.decay ** (position.epoch - 1)
+        return AttentionTargets(
+            torch.from_numpy(weights), torch.from_numpy(sums * np.float32(factor))
+        )

@@ -443,9 +443,10 @@ class TrainingConfig(Section):
     """Weight of the coverage loss: for each target token, the sum over source positions j of
     min(a_tj, the sum of earlier a_j) (See et al., 2017, equation 12). Works with any attention."""
     guided_alignment: float = Field(default=0.0, ge=0)
-    """Weight of the loss by which attention learns the links of words in the token store
-    (`preprocess --alignments`), for each target token (Chen et al., 2016; Mi et al., 2016); 0: it
-    does not. Attention may then be read as an alignment."""
+    """Weight of the loss by which attention learns links, for each target token (Chen et al., 2016;
+    Mi et al., 2016); 0: it does not. They are the links of words in the token store (`preprocess
+    --alignments`), or, where it has none, links of pieces that two hidden Markov models learn from
+    the training pairs (Liang et al., 2006). Attention may then be read as an alignment."""
     guided_alignment_loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     """That loss: cross-entropy of the weights, or half of their squared error."""
     guided_alignment_decay: float = Field(default=1.0, gt=0, le=1)

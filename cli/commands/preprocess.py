@@ -63,13 +63,6 @@ AlignmentsOption = Annotated[
         "training.guided_alignment.",
     ),
 ]
-LearnAlignmentsOption = Annotated[
-    bool,
-    typer.Option(
-        "--learn-alignments",
-        help="Learn such links with eflomal, of seq2seq-trainer\\[align].",
-    ),
-]
 ProcessesOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Processes that encode the text.  [one for each core]"),
@@ -120,7 +113,6 @@ def preprocess(
     pieces_of: PiecesOfOption = None,
     corpora: CorporaOption = None,
     alignments: AlignmentsOption = None,
-    learn_alignments: LearnAlignmentsOption = False,
     set_: options.DataSettings = None,
     threads: ProcessesOption = None,
     overwrite: OverwriteOption = False,
@@ -173,7 +165,6 @@ def preprocess(
             corpora=corpora,
             pieces_of=pieces_of,
             alignments=alignments,
-            learn_alignments=learn_alignments,
             processes=threads,
             overwrite=overwrite,
             sharded=plan_shards is not None or chosen is not None or merge_shards,

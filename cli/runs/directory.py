@@ -7,6 +7,8 @@ provenance.json     versions, command line, seed, languages, hashes of data, Sen
 *.model             the SentencePiece models
 lexicon.safetensors likely translations of each source piece, learnt when the run is created, if the
                     model has a lexicon, or when --shortlist is first used
+links.safetensors   links of the pieces of the training pairs, learnt when training begins, if
+                    attention is guided and the token store has no links
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -39,7 +41,9 @@ from cli.runs.history import (
 from cli.runs.lexicons import entries_of, learnt_table
 from cli.runs.provenance import new_provenance, read_provenance
 from data.lexical_table import LexicalTable
+from data.links import LinkMatrices, StoredLinks, WordLinks
 from data.output_pieces import OUTPUT_IDS, OutputTokenizer, read_output_ids
+from data.piece_links import PieceLinks
 from data.source_statistics import SourceStatistics
 from data.token_store import META, Side, TokenStore, model_name
 from data.tokenization import PieceIds, Tokenizer
@@ -56,6 +60,7 @@ from seq2seq.training.schedule import with_validation_planned
 
 CONFIG = "config.toml"
 LEXICON = "lexicon.safetensors"
+PIECE_LINKS = "links.safetensors"
 Line = TypeVar("Line")
 
 
@@ -153,7 +158,7 @@ class RunDirectory:
     def own_files(self) -> list[Path]:
         """Everything that training wrote: a user's files may lie beside it."""
         files = [self.path / CONFIG, self.path / "provenance.json", self.path / OUTPUT_IDS]
-        files.append(self.path / LEXICON)
+        files += [self.path / LEXICON, self.path / PIECE_LINKS]
         written = [self.metrics, self.samples, self.curves, self.report, self.log]
         folders = [self.path / "checkpoints", self.path / "tensorboard"]
         return [*files, *self.path.glob("*.model"), *written, *folders]
@@ -228,6 +233,25 @@ class RunDirectory:
         """Raises CheckpointError where it is missing or damaged."""
         return LexicalTable.read(
             self.path / LEXICON, store_sha256=self.provenance["store"]["sha256"]
+        )
+
+    def link_matrices(self, store: TokenStore) -> LinkMatrices:
+        """What guides attention: links of words of the token store, or else links of pieces.
+
+        Raises CheckpointError where these are missing or damaged.
+        """
+        if store.links:
+            return WordLinks(
+                split=store.split("train"),
+                links=StoredLinks.open(store),
+                unlinked=self.config.training.guided_alignment_unlinked,
+            )
+        return self.piece_links()
+
+    def piece_links(self) -> PieceLinks:
+        """Raises CheckpointError where they are missing or damaged."""
+        return PieceLinks.read(
+            self.path / PIECE_LINKS, store_sha256=self.provenance["store"]["sha256"]
         )
 
     def load_model(self, checkpoint: VerifiedCheckpoint) -> EncoderDecoder:

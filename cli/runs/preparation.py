@@ -11,7 +11,7 @@ from cli.runs.output import refuse_inputs
 from data.corpora import CorpusFiles, Manifest, read_manifest
 from data.inputs import refuse_pipes, refuse_repeated, rereadable
 from data.preparation.choice import CHOSEN_SETTINGS
-from data.preparation.links import LinkFile, LinkSource
+from data.preparation.links import LinkFile
 from data.preparation.request import PreparationRequest, Progress
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
@@ -33,7 +33,6 @@ def preparation_request(
     corpora: Path | None = None,
     pieces_of: Path | None = None,
     alignments: Path | None = None,
-    learn_alignments: bool = False,
     processes: int | None = None,
     overwrite: bool = False,
     sharded: bool = False,
@@ -50,12 +49,11 @@ def preparation_request(
     note: is given a line about texts that can be read only once
     pieces_of: a store or run whose pieces are used again
     alignments: a file with links of the words of `train`, for guided alignment
-    learn_alignments: whether eflomal learns such links
     sharded: whether the store is prepared in shards, which read their text again
 
     Raises ConfigError for pipes of a store in shards, before any of them is read.
     """
-    links = _link_source(alignments, learn=learn_alignments)
+    links = LinkFile(alignments) if alignments else None
     models: list[Path] = []
     if pieces_of is not None:
         learnt = LearntPieces.of(pieces_of)
@@ -87,20 +85,6 @@ def preparation_request(
             overwrite=overwrite,
             progress=progress,
         )
-
-
-def _link_source(alignments: Path | None, *, learn: bool) -> LinkSource | None:
-    """Raises ConfigError where both are asked for, or eflomal is missing."""
-    if not learn:
-        return LinkFile(alignments) if alignments else None
-    if alignments is not None:
-        raise ConfigError(
-            "--alignments has links, and --learn-alignments would learn others",
-            hint="leave one of them out",
-        )
-    from cli.runs.learnt_links import LearntLinks
-
-    return LearntLinks.available()
 
 
 class LearntPieces(NamedTuple):

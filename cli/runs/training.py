@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from cli.runs.directory import RunDirectory
+from cli.runs.directory import PIECE_LINKS, RunDirectory
 from cli.runs.disk_space import check_disk_space, explain_write_errors
 from cli.runs.interruption import Interrupted, raise_if_any, stop_requests
+from cli.runs.learnt_links import learnt_links
 from cli.runs.progress import EpochForecast, Reporter, Reporters
 from cli.runs.recorder import Follower, Recorder, TrainingObjects
 from cli.runs.resumption import record_processes
@@ -17,7 +18,7 @@ from cli.runs.tracking import trackers
 from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from data.batching import EpochPlan, largest_batch, pair_groups, token_budget_batches
-from data.links import LinkGuide, StoredLinks
+from data.links import LinkGuide
 from data.subword_sampling import subword_sampling
 from data.token_store import TokenStore
 from seq2seq.batch import Batch
@@ -104,8 +105,9 @@ def _train(
     objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)
+    guide = _link_guide(run, store, ranks, reporter)
     with stop_requests() as stop:
-        batches = _batches(store, config, objects, state, device, ranks)
+        batches = _batches(store, config, objects, state, device, ranks, guide)
 
         def validate(validator: Validator = validator) -> ValidationScores:
             with explain_out_of_memory("the translations of a validation", hint=_SMALLER):
@@ -237,6 +239,7 @@ def _batches(
     state: TrainingState,
     device: str,
     ranks: Ranks,
+    guide: LinkGuide | None,
 ) -> Iterator[Batch]:
     """The endless batches from `state` on; raises ResourceError if the largest needs too much
     memory."""
@@ -252,7 +255,7 @@ def _batches(
             target=config.target_subword_sampling,
             seed=config.seed,
         ),
-        guide=_link_guide(store, config),
+        guide=guide,
     )
     groups = None  # ordering the pairs of an epoch takes seconds where there are millions
     if not stop_reason(state, config):
@@ -264,14 +267,25 @@ def _batches(
     return token_budget_batches(train, plan, start=state.position, groups=groups)
 
 
-def _link_guide(store: TokenStore, config: TrainingConfig) -> LinkGuide | None:
+def _link_guide(
+    run: RunDirectory, store: TokenStore, ranks: Ranks, reporter: Reporter
+) -> LinkGuide | None:
+    """Links are learnt when they are first needed, by rank 0, and kept in the run."""
+    config = run.config.training
     if not config.guided_alignment:
         return None
+    if not store.links:
+
+        def learn() -> None:
+            if not (run.path / PIECE_LINKS).is_file():
+                reporter.message("learning links of pieces from the training pairs, for attention")
+                learnt_links(store).write(run.path / PIECE_LINKS, store_sha256=store.sha256)
+
+        with explain_write_errors(run):
+            ranks.of_first(learn)
     return LinkGuide(
-        split=store.split("train"),
-        links=StoredLinks.open(store),
+        links=run.link_matrices(store),
         decay=config.guided_alignment_decay,
-        unlinked=config.guided_alignment_unlinked,
         shift=config.guided_alignment_shift,
     )
 

@@ -20,15 +20,12 @@ from cli.runs.launching import PARENT
 from cli.runs.preset import preset_names, read_preset
 from cli.runs.resumption import (
     change_settings,
-    changed_config,
     check_resumable,
     reason_finished,
 )
 from cli.runs.tracking import require_tracker
 from cli.runs.warm_start import Origin
-from data.links import StoredLinks
 from data.token_store import TokenStore
-from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError, CorpusError, ResourceError
 from seq2seq.system.shell import command
 from seq2seq.training.ranks import Ranks
@@ -163,7 +160,6 @@ def chosen_config(
     by the corpus and the minutes, and a sentence says by what."""
     config = check_settings(recipe, given)
     corpora = store.corpora(config.training.corpus_weights)  # raises for one that the store lacks
-    refuse_missing_links(config.training, store)
     reason = None
     if recipe is None:
         choice = choose_settings(
@@ -188,7 +184,6 @@ def resume_job(
     finished = reason_finished(opened, settings)
     if finished is None:
         with opened.lock():
-            refuse_missing_links(changed_config(opened, settings).training, tokens)
             change_settings(opened, settings)
     return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
 
@@ -236,12 +231,6 @@ def _wait_until_visible(run: Path) -> None:
                 hint="use a folder that all machines share",
             )
         time.sleep(0.2)
-
-
-def refuse_missing_links(config: TrainingConfig, store: TokenStore) -> None:
-    """Raises ConfigError where guided alignment is asked for and a store has no links."""
-    if config.guided_alignment:
-        StoredLinks.open(store)
 
 
 def preset_settings(name: str | None, *, paper_sizes: bool) -> Values:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cli.runs.contents import folder_type
-from cli.runs.directory import LEXICON, RunDirectory
+from cli.runs.directory import LEXICON, PIECE_LINKS, RunDirectory
 from data.output_pieces import OUTPUT_IDS
 from data.token_store import TokenStore
 from data.tokenization import check_model_file
@@ -75,6 +75,8 @@ def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
         yield f"{OUTPUT_IDS}, by its SHA-256", partial(_hash_problem, path, pieces["sha256"])
     if run.config.model.lexicon or (run.path / LEXICON).exists():
         yield f"{LEXICON}, by the SHA-256 in it", run.lexical_table
+    if (run.path / PIECE_LINKS).exists():
+        yield f"{PIECE_LINKS}, by the SHA-256 in it", run.piece_links
     for name in ("best", "last"):
         if (run.checkpoints / name).exists():
             yield f"checkpoints/{name}", partial(_pointer_problem, run, name)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,24 +23,6 @@ _CHUNK = 2000  # pairs encoded together
 Link: TypeAlias = tuple[int, int]
 
 
-class LinkSource(Protocol):
-    """Where the links of the main corpus come from."""
-
-    @property
-    def origin(self) -> str:
-        """A description of the source, for meta.json."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """Equal for sources of equal links."""
-        ...
-
-    def lines(self, files: CorpusFiles) -> Iterator[str]:
-        """A line in the Pharaoh format for each pair of the corpus."""
-        ...
-
-
 @dataclass(frozen=True)
 class LinkFile:
     """A file in the Pharaoh format, a line for each pair."""
@@ -55,12 +37,12 @@ class LinkFile:
     def key(self) -> str:
         return survey(self.path).sha256
 
-    def lines(self, files: CorpusFiles) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
         return read_lines(self.path)
 
 
 def write_links(
-    folder: Path, files: CorpusFiles, source: LinkSource, config: DataConfig
+    folder: Path, files: CorpusFiles, source: LinkFile, config: DataConfig
 ) -> dict[str, Any]:
     """Write the links of the main corpus for the training split that is in `folder`.
 
@@ -102,10 +84,10 @@ def write_links(
 
 
 def _kept_pairs(
-    files: CorpusFiles, source: LinkSource, config: DataConfig, lines: Indices
+    files: CorpusFiles, source: LinkFile, config: DataConfig, lines: Indices
 ) -> Iterator[tuple[SentencePair, list[Link]]]:
     """The pairs of the main corpus that were kept, with their links; checks all links."""
-    numbered = zip_longest(read_pairs(*files), source.lines(files))
+    numbered = zip_longest(read_pairs(*files), source.lines())
     kept = np.zeros(lines.max(initial=0) + 1, dtype=bool)
     kept[lines] = True
     n_pairs = n_links = 0

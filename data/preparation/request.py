@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
-from data.preparation.links import LinkSource
+from data.preparation.links import LinkFile
 
 SINGLE_CORPUS = Manifest()  # the main corpus alone, of weight 1 and without a tag
 Progress = Callable[[str, int, int], None]
@@ -31,7 +31,7 @@ class PreparationRequest:
     choose: Collection[str] = ()
     """Settings that are chosen by the corpus, whatever `config` has for them: some of
     `CHOSEN_SETTINGS`."""
-    links: LinkSource | None = None
+    links: LinkFile | None = None
     """Links of words of the pairs of `train`, for guided alignment."""
     processes: int | None = None
     """That encode; None for one on each core."""

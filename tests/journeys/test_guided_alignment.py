@@ -1,7 +1,6 @@
 """Guided alignment from the shell: links in a store, attention that learns them, refusals."""
 
 import json
-import sys
 
 import pytest
 from journey import train
@@ -94,24 +93,16 @@ def test_what_cannot_be_guided_is_refused(options, said, linked, tmp_path):
     assert said in result.err and "hint: " in result.err and not run.exists()
 
 
-def test_a_store_without_links_cannot_guide(prepared, run, tmp_path):
-    guided = "--set=training.guided_alignment=0.5"
-    for options in (
-        train(prepared, tmp_path / "new", guided),
-        ("train", prepared, run, "--resume", guided, "--set=training.updates=900"),
-    ):
-        result = call(*options)
-        assert result.code == 2 and "needs links of words" in result.err, result.err
-        assert "preprocess ... --alignments FILE" in result.err
-
-
-def test_links_cannot_be_learnt_without_eflomal(corpus, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "eflomal", None)
-    learnt = call(*corpus.preprocess(tmp_path / "store", "--learn-alignments"))
-    assert learnt.code == 2 and "pip install 'seq2seq-trainer[align]'" in learnt.err
-    both = call(
-        *corpus.preprocess(
-            tmp_path / "store", "--learn-alignments", "--alignments", corpus.train[0]
-        )
-    )
-    assert both.code == 2 and "leave one of them out" in both.err
+def test_without_links_in_the_store_they_are_learnt_from_the_pairs(prepared, corpus, tmp_path):
+    run, guided = tmp_path / "run", "--set=training.guided_alignment=1"
+    trained = call(*train(prepared, run, guided, updates=60))
+    assert trained.code == 0 and "learning links of pieces" in trained.err, trained.err
+    assert error_rate(run, corpus, tmp_path) < 0.3
+    resumed = call("train", prepared, run, "--resume", "--set=training.updates=62")
+    assert resumed.code == 0 and "learning links" not in resumed.err
+    assert call("describe", run, "--verify").code == 0
+    links = run / "links.safetensors"
+    links.write_bytes(links.read_bytes()[:-4] + b"\0\0\0\1")
+    again = call("train", prepared, run, "--resume", "--set=training.updates=64")
+    assert again.code == 4 and "links.safetensors is damaged" in again.err
+    assert "links.safetensors" in call("describe", run, "--verify").out

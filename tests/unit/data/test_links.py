@@ -11,7 +11,7 @@ from tiny import corpus_lines, prepare, write_corpus
 from data.batching import EpochPlan, collate, token_budget_batches
 from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
-from data.links import NO_WORD, LinkGuide, StoredLinks
+from data.links import NO_WORD, LinkGuide, StoredLinks, WordLinks
 from data.preparation.links import LinkFile
 from data.token_store import TokenizedSplit, TokenStore
 from seq2seq.batch import FIRST_BATCH, BatchPosition
@@ -141,7 +141,7 @@ def test_tags_are_no_words_and_further_corpora_have_no_links(corpus, tmp_path):
     manifest = Manifest(tag="main", further=(Corpus("more", further, tag="more"),))
     made = corpus.prepare(tmp_path / "store", manifest=manifest)
     stored, train = StoredLinks.open(made), made.split("train")
-    guide = LinkGuide(split=train, links=stored, unlinked="eos")
+    guide = LinkGuide(links=WordLinks(split=train, links=stored, unlinked="eos"))
     for pair, line in enumerate(train.lines.tolist()):
         begin, middle, end = train.offsets[2 * pair : 2 * pair + 3]
         if line > len(corpus.pairs):
@@ -172,7 +172,9 @@ BY_HAND_LINKS = StoredLinks(
     [("ignore", [0] * 5, [0] * 5), ("eos", [0, 0, 0, 0, 1], [0, 0, 0, 0, 1])],
 )
 def test_linked_words_share_a_row_equally_and_so_do_their_pieces(unlinked, first, end):
-    guide = LinkGuide(split=BY_HAND, links=BY_HAND_LINKS, unlinked=unlinked, decay=0.5)
+    guide = LinkGuide(
+        links=WordLinks(split=BY_HAND, links=BY_HAND_LINKS, unlinked=unlinked), decay=0.5
+    )
     targets = guide.targets(np.array([1, 0]), BatchPosition(3, 7), (4, 5))
     # half of the weight for word 0, a quarter for each of its pieces, and half for word 2
     linked = [0.25, 0.25, 0, 0.5, 0]
@@ -182,7 +184,7 @@ def test_linked_words_share_a_row_equally_and_so_do_their_pieces(unlinked, first
 
 
 def test_shifted_links_are_asked_of_the_step_after():
-    guide = LinkGuide(split=BY_HAND, links=BY_HAND_LINKS, unlinked="eos", shift=1)
+    guide = LinkGuide(links=WordLinks(split=BY_HAND, links=BY_HAND_LINKS, unlinked="eos"), shift=1)
     targets = guide.targets(np.array([1, 0]), FIRST_BATCH, (4, 5))
     linked = [0.25, 0.25, 0, 0.5, 0]
     assert targets.weights[1].tolist() == [[0] * 5, [0, 0, 0, 0, 1], linked, linked]
@@ -191,7 +193,7 @@ def test_shifted_links_are_asked_of_the_step_after():
 
 def test_the_targets_of_a_batch_are_those_of_each_of_its_pairs(store):
     train = store.split("train")
-    guide = LinkGuide(split=train, links=StoredLinks.open(store), unlinked="eos")
+    guide = LinkGuide(links=WordLinks(split=train, links=StoredLinks.open(store), unlinked="eos"))
     batches = token_budget_batches(
         train, EpochPlan(budget=120, seed=3, guide=guide), start=FIRST_BATCH
     )
