@@ -1,14 +1,15 @@
 """How good alignments by attention are on the Greek New Testament, beside those of eflomal.
 
     seq2seq corpus get greek-nt corpus
-    pip install 'seq2seq-trainer[align]'
+    pip install eflomal  # compiles it, which needs a C compiler
     python scripts/alignment_table.py corpus work --minutes 25 --output docs/alignment-quality.md
 
-For each order of attention, without guidance, guided by the links of people and guided by those of
-eflomal, a model is trained in either direction, with the settings that `train` chooses. Each is
-measured on the test book, with every shift, alone and with the other direction; BLEU and chrF say
-what guidance costs. eflomal is learnt on training and test text. A call that is interrupted goes on
-where it was; what is in `work/results.jsonl` is not done again. `--updates 5` tries it quickly.
+For each order of attention, without guidance, guided by the links that `train` learns and guided by
+those of people, a model is trained in either direction, with the settings that `train` chooses.
+Each is measured on the test book, with every shift, alone and with the other direction; BLEU and
+chrF say what guidance costs. Beside them stand eflomal (Östling & Tiedemann, 2016) and the hidden
+Markov models of `train`, learnt on training and test text. A call that is interrupted goes on where
+it was; what is in `work/results.jsonl` is not done again. `--updates 5` tries it quickly.
 """
 
 import argparse
@@ -16,24 +17,25 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from installed import add_limit_arguments, limit_of_training, run_program, train_to_the_end
 from results import made_on, read_results, record, write_page
+from statistical_links import links_of_eflomal, links_of_hmm
 
-from cli.runs.learnt_links import eflomal_version, learn_links
 from cli.runs.output import write_lines
 from cli.runs.word_links import measure
-from data.corpus import read_lines, read_pairs
-from seq2seq.errors import ConfigError
+from data.corpus import SentencePair, read_lines, read_pairs
+from data.token_store import TokenStore
 from seq2seq.evaluation.alignment import Link, parse_pharaoh, pharaoh_line
 from seq2seq.evaluation.links import ReferenceLinks, Symmetrization, symmetrize
 from seq2seq.system.figures import counted
 
 Side: TypeAlias = Literal["grc", "en"]
-Guidance: TypeAlias = Literal["none", "people", "eflomal"]
+Guidance: TypeAlias = Literal["none", "learnt", "people"]
 ORDERS = ("luong", "bahdanau")
 GUIDANCE: tuple[Guidance, ...] = get_args(Guidance)
 VERSES = 429
@@ -41,9 +43,9 @@ VERSES = 429
 METHODS: tuple[Symmetrization, ...] = get_args(Symmetrization)
 DIRECTIONS: tuple[tuple[Side, Side], ...] = (("grc", "en"), ("en", "grc"))
 GUIDED = {
-    "none": (),
+    "none": ("training.guided_alignment=0",),
+    "learnt": ("training.guided_alignment=1",),
     "people": ("training.guided_alignment=1", "training.guided_alignment_unlinked=eos"),
-    "eflomal": ("training.guided_alignment=1",),
 }
 HEAD_OF_LINKS = (
     "model.heads=2",
@@ -106,13 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     work = Work(asked.corpus, asked.work, (limit_of_training(asked), *settings), asked.threads)
     work.folder.mkdir(parents=True, exist_ok=True)
     write_links_of_people(work)
-    available = write_links_of_eflomal(work)
+    measure_other_programs(work)
     models = [
         Model(order, guidance, *direction)
         for order in ORDERS
         for guidance in GUIDANCE
         for direction in DIRECTIONS
-        if guidance != "eflomal" or available
     ]
     for model in models:
         if asked.only in model.name:
@@ -139,24 +140,40 @@ def write_links_of_people(work: Work) -> None:
         write_both_directions(work, split, "people", map(parse_pharaoh, lines))
 
 
-def write_links_of_eflomal(work: Work) -> bool:
-    """Learnt once, on training and test text; False where eflomal is not installed."""
-    if not any("eflomal" in result for result in read_results(work.results)):
-        try:
-            version = eflomal_version()
-        except ConfigError as error:
-            print(f"{error.message}: its rows are left out ({error.hint})")
-            return False
-        splits = [
-            list(read_pairs(work.text(split, "grc"), work.text(split, "en")))
-            for split in ("train", "test")
-        ]
-        found = learn_links([pair for split in splits for pair in split])
-        train, test = found[: len(splits[0])], found[len(splits[0]) :]
-        united = (symmetrize(there, back, "grow-diag-final-and") for there, back in train)
-        write_both_directions(work, "train", "eflomal", united)
-        record(work.results, {"eflomal": version}, lambda: {"aer": eflomal_quality(work, test)})
-    return True
+def measure_other_programs(work: Work) -> None:
+    """Links learnt on training and test text, by eflomal where it is installed and by our hidden
+    Markov models."""
+    splits = [
+        list(read_pairs(work.text(split, "grc"), work.text(split, "en")))
+        for split in ("train", "test")
+    ]
+    pairs = [pair for split in splits for pair in split]
+    first_of_test = len(splits[0])
+    record(work.results, {"program": "hidden Markov models"}, lambda: {
+        "aer": {"both": quality(work, links_of_hmm(store_of(work, pairs), pairs)[first_of_test:])}
+    })  # fmt: skip
+    try:
+        version = metadata.version("eflomal")
+    except metadata.PackageNotFoundError:
+        print("eflomal is not installed: its rows are left out")
+        return
+    record(work.results, {"program": f"eflomal {version}"}, lambda: {
+        "aer": qualities_of_directions(work, links_of_eflomal(pairs)[first_of_test:])
+    })  # fmt: skip
+
+
+def store_of(work: Work, pairs: Sequence[SentencePair]) -> TokenStore:
+    """A token store of training and test text."""
+    texts = [work.folder / f"all.{side}" for side in ("grc", "en")]
+    for path, lines in zip(texts, zip(*pairs, strict=True), strict=True):
+        write_lines(path, lines)
+    valid = [
+        f"--valid-source={work.text('valid', 'grc')}",
+        f"--valid-target={work.text('valid', 'en')}",
+    ]
+    store = work.folder / "store-all"
+    run_program("preprocess", *map(str, texts), str(store), *valid)
+    return TokenStore.open(store)
 
 
 def write_both_directions(
@@ -170,31 +187,35 @@ def write_both_directions(
         write_lines(path, map(pharaoh_line, lines))
 
 
-def eflomal_quality(
+def qualities_of_directions(
     work: Work, found: Sequence[tuple[set[Link], set[Link]]]
 ) -> dict[str, dict[str, float]]:
     """AER of each direction, and of both combined."""
-    drawn = read_lines(work.links("test", "grc", "en", "people"))
-    references = [ReferenceLinks(sure=frozenset(parse_pharaoh(line))) for line in drawn]
     systems = {"forward": [there for there, _ in found], "reverse": [back for _, back in found]}
     systems |= {m: [symmetrize(there, back, m) for there, back in found] for m in METHODS}
-    return {name: quality_of(measure(links, references)) for name, links in systems.items()}
+    return {name: quality(work, links) for name, links in systems.items()}
 
 
-def quality_of(quality: Any) -> dict[str, float]:
-    low, high = quality.intervals["aer"]
-    return {"value": quality.aer, "low": low, "high": high}
+def quality(work: Work, links: Sequence[set[Link]]) -> dict[str, float]:
+    """AER of links of the test book."""
+    drawn = read_lines(work.links("test", "grc", "en", "people"))
+    references = [ReferenceLinks(sure=frozenset(parse_pharaoh(line))) for line in drawn]
+    found = measure(links, references)
+    low, high = found.intervals["aer"]
+    return {"value": found.aer, "low": low, "high": high}
 
 
 def train_model(work: Work, model: Model) -> None:
     """Prepare a store, and train to the end, from where an earlier call was interrupted."""
-    links = "people" if model.guidance == "none" else model.guidance
+    links = "people" if model.guidance == "people" else "without"
     store = work.folder / f"store-{links}-{model.source}-{model.target}"
     texts = [str(work.text("train", side)) for side in (model.source, model.target)]
     valid = [f"--valid-{name}={work.text('valid', side)}" for name, side in
              (("source", model.source), ("target", model.target))]  # fmt: skip
-    given = work.links("train", model.source, model.target, links)
-    run_program("preprocess", *texts, str(store), *valid, "--alignments", str(given))
+    if model.guidance == "people":
+        drawn = work.links("train", model.source, model.target, "people")
+        valid.append(f"--alignments={drawn}")
+    run_program("preprocess", *texts, str(store), *valid)
     settings = (f"--set={setting}" for setting in guidance(model))
     options = ("--attention", model.order, *settings, *work.options)
     train_to_the_end(store, work.folder / model.name, *options, threads=work.threads)
@@ -202,9 +223,7 @@ def train_model(work: Work, model: Model) -> None:
 
 def guidance(model: Model) -> tuple[str, ...]:
     """The settings by which attention learns links."""
-    if model.guidance == "none":
-        return ()
-    head = HEAD_OF_LINKS if model.order == "luong" else ()
+    head = HEAD_OF_LINKS if model.order == "luong" and model.guidance == "people" else ()
     return (*GUIDED[model.guidance], *head)
 
 
@@ -263,19 +282,19 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield "of them sure; with 95 % bootstrap intervals. Lower is better. Each model was trained for"
     yield f"{limit}, on {counted(asked.threads, 'thread')}, with the settings that `train` chooses,"
     yield "and writes the references (forced decoding); guided models learn the links of training"
-    yield "text: in Luong's order a head of its own learns those of a step's input, in Bahdanau's"
-    yield "all attention learns those of its output. `scripts/alignment_table.py` makes this page."
+    yield "text, and those of people in Luong's order in a head of its own, which links the input of"
+    yield "a step. `scripts/alignment_table.py` makes this page."
     yield ""
     yield from made_on()
     yield ""
-    yield "## eflomal"
+    yield "## Programs that only link"
     yield ""
     yield "| links | AER |"
     yield "| --- | --- |"
     for result in results:
-        if "eflomal" in result:
+        if "program" in result:
             for name, aer in result["aer"].items():
-                yield f"| eflomal {result['eflomal']}, {name} | {_rate(aer)} |"
+                yield f"| {result['program']}, {name} | {_rate(aer)} |"
     yield ""
     yield "## Attention of one model"
     yield ""

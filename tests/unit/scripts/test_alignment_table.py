@@ -9,7 +9,7 @@ AER = {"value": 0.5, "low": 0.4567, "high": 0.6}
 SHIFT = {"rows": 0, "reason": "", "aer": {"0": 0.5, "1": 0.7, "-1": 0.8}}
 MODEL = {"order": "luong", "guidance": "people", "source": "grc", "target": "en"}
 RESULTS = [
-    {"eflomal": "2.0.0", "aer": {"forward": AER, "union": AER}},
+    {"program": "eflomal 2.0.0", "aer": {"forward": AER, "union": AER}},
     {"model": MODEL, "aer": {"aer": AER, "shifts": [SHIFT]}, "bleu": 12.345, "chrf": 34.5},
     {"both": MODEL, "aer": dict.fromkeys(METHODS, AER)},
     {"trained_on": MODEL, "aer": AER, "shifts": [SHIFT]},
