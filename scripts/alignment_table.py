@@ -282,8 +282,8 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield "of them sure; with 95 % bootstrap intervals. Lower is better. Each model was trained for"
     yield f"{limit}, on {counted(asked.threads, 'thread')}, with the settings that `train` chooses,"
     yield "and writes the references (forced decoding); guided models learn the links of training"
-    yield "text, and those of people in Luong's order in a head of its own, which links the input of"
-    yield "a step. `scripts/alignment_table.py` makes this page."
+    yield "text, and those of people in Luong's order in a head of its own, which links a step's"
+    yield "input. `scripts/alignment_table.py` makes this page."
     yield ""
     yield from made_on()
     yield ""
