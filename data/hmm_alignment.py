@@ -16,7 +16,7 @@ from data.token_store import IntArray, TokenizedSplit
 NULL = 0.1
 """The probability that a piece comes from no piece of the other side."""
 
-_FIRST_ITERATIONS, _ITERATIONS = 4, 4  # of IBM model 1, and of the hidden Markov models
+_FIRST_ITERATIONS, _ITERATIONS = 2, 3  # of IBM model 1, and of the hidden Markov models
 _LONGEST_JUMP = 100  # pieces; longer ones are as likely as these
 _UNSEEN_JUMPS = 5e-4  # of all jumps, for each length
 _LEAST = 1e-12  # of the probability of a piece that comes from nothing
