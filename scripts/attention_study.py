@@ -164,9 +164,8 @@ def page(work: Work, studies: Sequence[Study]) -> Iterator[str]:
             yield from (grid.note, "")
         yield f"Systems and settings: [{study.grid.name}](../scripts/sweeps/{study.grid.name})."
         yield ""
-        yield run_program(
-            "compare", str(work.comparison(study)), "--show", "--format=markdown"
-        ).rstrip("\n")
+        table = run_program("compare", str(work.comparison(study)), "--show", "--format=markdown")
+        yield table.rstrip("\n").replace(f"{work.corpus}/", f"{work.corpus.name}/")
         for chart in study.charts:
             yield from ("", picture(work, f"{study.name}-{chart}"))
         if study.joined:
