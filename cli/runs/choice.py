@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cli.runs.config import Values
 from data.token_store import StoredCorpus, TokenStore
+from seq2seq.config import ModelConfig
 from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
@@ -130,6 +131,11 @@ def choose_settings(
         settings,
         f"{counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens{time}",
     )
+
+
+def attends_to_pieces(model: ModelConfig) -> bool:
+    """Whether attention weighs single source pieces, as a lexicon needs."""
+    return model.attention != "none" and model.encoder != "pyramid"
 
 
 def interpolate(target_tokens: float) -> Anchor:

@@ -3,13 +3,13 @@
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from cli.runs.choice import UNLIMITED
+from cli.runs.choice import UNLIMITED, attends_to_pieces
 from cli.runs.comparison.folder import (
     VALIDATION_SET,
     ComparedStore,
@@ -39,6 +39,7 @@ from cli.runs.word_links import word_counts
 from data.corpus import SentencePair, read_aligned, read_lines
 from data.inputs import display_name
 from data.token_store import TokenStore
+from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.links import parse_reference_links, refuse_links_beyond
 from seq2seq.system.cores import usable_cores
@@ -128,21 +129,38 @@ def make_plan(
     )
 
 
+def _models(
+    candidates: Sequence[Candidate], recipe: Values | None, limits: Limits
+) -> Iterator[ModelConfig]:
+    """The models of the candidates whose settings are not refused."""
+    for candidate in candidates:
+        with suppress(ConfigError):
+            yield resolve(recipe or {}, merge(candidate.values, limits.settings)).model
+
+
 def _fitting(
     candidates: Sequence[Candidate],
     stores: dict[str, TokenStore],
     recipe: Values | None,
     limits: Limits,
 ) -> tuple[dict[str, RunConfig], list[System], list[Unfit]]:
-    """Settings by the name of a system, the systems, and what is left out with the reason."""
+    """Settings by the name of a system, the systems, and what is left out with the reason.
+
+    Where one system could not have a lexicon, none has one unless it is asked for: so they differ
+    only in what is compared.
+    """
     configs, systems, left_out = dict[str, RunConfig](), list[System](), list[Unfit]()
     seen: dict[tuple[str, str], str] = {}  # the name of each system by what has an effect
     first_error: ConfigError | None = None
+    models = _models(candidates, recipe, limits)
+    may_have_lexicon = all(map(attends_to_pieces, models))
     for candidate in candidates:
         store = candidate.entry.store
         try:
             given = merge(candidate.values, limits.settings)
-            config, _ = chosen_config(stores[store], recipe, given)
+            config, _ = chosen_config(
+                stores[store], recipe, given, may_have_lexicon=may_have_lexicon
+            )
         except ConfigError as error:
             first_error = first_error or error
             left_out.append(Unfit(name=candidate.name(), reason=error.message))

@@ -73,6 +73,17 @@ def test_a_score_without_attention_makes_no_further_system(store_path):
     assert unfit.reason == "model.score has no effect without attention; the same as none"
 
 
+def test_where_one_system_cannot_have_a_lexicon_none_is_given_one(store_path):
+    def lexicons(*settings, **flags):
+        plan = plan_of(store_path, *settings, **flags)
+        return {name: config.model.lexicon for name, config in plan.configs.items()}
+
+    assert lexicons(attention="luong,bahdanau") == {"luong": 50, "bahdanau": 50}
+    assert lexicons(attention="luong,none") == {"luong": 0, "none": 0}
+    asked = lexicons("model.lexicon=7", attention="luong,none")
+    assert asked["luong"] == 7
+
+
 def test_a_trial_that_differs_in_nothing_that_has_an_effect_is_left_out(tmp_path, store_path):
     file = tmp_path / "grid.toml"
     entries = (f'[[trial]]\nname = "{s}"\nset = ["model.score={s}"]\n' for s in ("dot", "general"))
