@@ -105,7 +105,8 @@ def _train(
     objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)
-    guide = _link_guide(run, store, ranks, reporter)
+    learnt = _learn_links(run, store, ranks)
+    guide = _link_guide(run, store)
     with stop_requests() as stop:
         batches = _batches(store, config, objects, state, device, ranks, guide)
 
@@ -144,6 +145,7 @@ def _train(
                 warnings = [*warnings, f"{problem} (training.metric=chrf)"]
             said = [f"warning: {line}" for line in (*damages, *warnings)]
             news = [needs, _describe_validation(config)] if is_new else []
+            news += [learnt] if learnt else []
             for line in (*said, *news, *disk_warnings):
                 reporter.message(line)
             for event in events:
@@ -267,22 +269,27 @@ def _batches(
     return token_budget_batches(train, plan, start=state.position, groups=groups)
 
 
-def _link_guide(
-    run: RunDirectory, store: TokenStore, ranks: Ranks, reporter: Reporter
-) -> LinkGuide | None:
-    """Links are learnt when they are first needed, by rank 0, and kept in the run."""
+def _learn_links(run: RunDirectory, store: TokenStore, ranks: Ranks) -> str | None:
+    """Learn the links that guide attention where they are needed first, and describe them."""
+    path = run.path / PIECE_LINKS
+    if not run.config.training.guided_alignment or store.links:
+        return None
+
+    def learn() -> str | None:
+        if path.is_file():
+            return None
+        links = learnt_links(store)
+        links.write(path, store_sha256=store.sha256)
+        return f"guided by {len(links.pieces):,} links of pieces, learnt from the training pairs"
+
+    with explain_write_errors(run):
+        return ranks.of_first(learn)
+
+
+def _link_guide(run: RunDirectory, store: TokenStore) -> LinkGuide | None:
     config = run.config.training
     if not config.guided_alignment:
         return None
-    if not store.links:
-
-        def learn() -> None:
-            if not (run.path / PIECE_LINKS).is_file():
-                reporter.message("learning links of pieces from the training pairs, for attention")
-                learnt_links(store).write(run.path / PIECE_LINKS, store_sha256=store.sha256)
-
-        with explain_write_errors(run):
-            ranks.of_first(learn)
     return LinkGuide(
         links=run.link_matrices(store),
         decay=config.guided_alignment_decay,

@@ -96,10 +96,10 @@ def test_what_cannot_be_guided_is_refused(options, said, linked, tmp_path):
 def test_without_links_in_the_store_they_are_learnt_from_the_pairs(prepared, corpus, tmp_path):
     run, guided = tmp_path / "run", "--set=training.guided_alignment=1"
     trained = call(*train(prepared, run, guided, updates=60))
-    assert trained.code == 0 and "learning links of pieces" in trained.err, trained.err
-    assert error_rate(run, corpus, tmp_path) < 0.3
+    assert trained.code == 0 and "links of pieces, learnt from" in trained.err, trained.err
+    assert error_rate(run, corpus, tmp_path) < 0.4  # as with true links; without any, .58
     resumed = call("train", prepared, run, "--resume", "--set=training.updates=62")
-    assert resumed.code == 0 and "learning links" not in resumed.err
+    assert resumed.code == 0 and "links of pieces" not in resumed.err
     assert call("describe", run, "--verify").code == 0
     links = run / "links.safetensors"
     links.write_bytes(links.read_bytes()[:-4] + b"\0\0\0\1")
