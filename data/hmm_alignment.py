@@ -248,11 +248,12 @@ _FIRST_JUMPS = np.exp(-np.abs(np.arange(-_LONGEST_JUMP, _LONGEST_JUMP + 1) - 1) 
 
 
 def _smoothed(jumps: Floats) -> Floats:
-    return jumps / max(jumps.sum(), _LEAST) + _UNSEEN_JUMPS
+    return np.asarray(jumps / max(jumps.sum(), _LEAST) + _UNSEEN_JUMPS)
 
 
 def _frequencies(ids: IntArray, vocabulary: int) -> Floats:
-    return np.maximum(np.bincount(ids, minlength=vocabulary) / max(1, len(ids)), _LEAST)
+    shares = np.bincount(ids, minlength=vocabulary) / max(1, len(ids))
+    return shares.clip(min=_LEAST)
 
 
 def _first_counts(entries: Numbers, tokens: Numbers, given: Numbers) -> Floats:

@@ -64,7 +64,7 @@ class PieceLinks:
         matrix = np.zeros(self.sizes[pair] + 1, np.float32)
         target, source = self.pieces[begin:end].T
         matrix[target, source] = self.probabilities[begin:end]
-        return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), np.float32)
 
     def write(self, path: Path, *, store_sha256: str) -> None:
         """Write the file that `read` reads, atomically."""

@@ -8,10 +8,11 @@ import numpy as np
 
 from data.corpus import SentencePair
 from data.hmm_alignment import learn_alignment
-from data.token_store import TokenStore, model_name
+from data.token_store import Side, TokenStore, model_name
 from data.tokenization import Tokenizer
 from seq2seq.evaluation.alignment import Link, parse_pharaoh
 
+SIDES: tuple[Side, Side] = ("source", "target")
 LIKELY = 0.5
 """The probability from which two pieces are linked."""
 
@@ -53,7 +54,7 @@ def links_of_hmm(store: TokenStore, pairs: Sequence[SentencePair]) -> list[set[L
     possible, probabilities = model.posteriors(split, np.arange(len(split)))
     words = [
         Tokenizer.load(store.path / model_name(side, joint=store.joint)).encode_with_words(texts)
-        for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True)
+        for side, texts in zip(SIDES, zip(*pairs, strict=True), strict=True)
     ]
     found = [set[Link]() for _ in pairs]
     for number in np.flatnonzero(probabilities >= LIKELY):
