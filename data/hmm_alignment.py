@@ -161,8 +161,8 @@ def forward_backward(
         before = np.full((rows, states), 1 / states)
         if step:
             before = (linked[step - 1] + unlinked[step - 1])[first:]
-        moved = before @ transitions if step else before
-        linked[step, first:] = (1 - NULL) * translation[first:, step] * moved
+        arrived = before @ transitions if step else before
+        linked[step, first:] = (1 - NULL) * translation[first:, step] * arrived
         unlinked[step, first:] = NULL * null[first:, step, None] * before
         scales[step, first:] = (linked[step, first:] + unlinked[step, first:]).sum(1)
         linked[step, first:] /= scales[step, first:, None]
