@@ -1,10 +1,15 @@
-"""A small corpus, its token store and a run, written once by the installed program."""
+"""A small corpus, its token store and a run, each made once."""
 
 from pathlib import Path
 
 import pytest
 from journey import Corpus, train
-from program import ProgramResult, succeed
+from program import ProgramResult, call
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_scores(few_samples: None) -> None:
+    pass
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +23,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def prepared(corpus: Corpus) -> Path:
     """A token store; read only."""
     store = corpus.folder / "store"
-    succeed(*corpus.preprocess(store))
+    result = call(*corpus.preprocess(store))
+    assert result.code == 0, result.err
     return store
 
 
@@ -26,7 +32,9 @@ def prepared(corpus: Corpus) -> Path:
 def training(prepared: Path) -> tuple[Path, ProgramResult]:
     """A run directory, and what training it printed; read only."""
     run = prepared.parent / "run"
-    return run, succeed(*train(prepared, run))
+    result = call(*train(prepared, run))
+    assert result.code == 0, result.err
+    return run, result
 
 
 @pytest.fixture(scope="session")

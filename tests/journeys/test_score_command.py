@@ -17,6 +17,11 @@ WORDS = "the a small red Dog cat sees ; runs home , today quickly under old tree
 SACREBLEU = [sys.executable, "-m", "sacrebleu", "-m", "bleu", "chrf", "ter", "-f"]
 
 
+@pytest.fixture(scope="module")
+def few_samples():
+    """As many as sacreBLEU's program draws."""
+
+
 def lines(seed, count=40):
     rng = random.Random(seed)
     return [" ".join(rng.choices(WORDS.split(), k=rng.randint(3, 14))) + "." for _ in range(count)]
@@ -71,31 +76,27 @@ CHINESE = ["猫坐在垫子上，看着窗外。", "狗在花园里跑得很快�
     ("case", "our_options", "their_options"),
     [
         ("one reference", [], ["-ci"]),
-        ("three references", ["--no-confidence"], []),
-        ("CRLF references", ["--no-confidence"], []),
-        ("blank hypotheses", ["--no-confidence"], []),
-        ("line separators inside lines", ["--no-confidence"], []),
-        ("lowercase", ["--no-confidence", "--lowercase"], ["-lc", "--chrf-lowercase"]),
+        ("odd lines", ["--no-confidence"], []),
+        (
+            "lowercase characters",
+            ["--no-confidence", "--lowercase", "--tokenizer", "char"],
+            ["-lc", "--chrf-lowercase", "-tok", "char"],
+        ),
         ("Chinese", ["--no-confidence", "--target-language", "zh"], ["-tok", "zh"]),
-        ("characters", ["--no-confidence", "--tokenizer", "char"], ["-tok", "char"]),
     ],
 )
 def test_scores_and_signatures_equal_those_of_sacrebleu(tmp_path, case, our_options, their_options):
+    """Odd lines: three references with CRLF, blank hypotheses, line separators inside lines."""
     target, end, references = lines(1), "\n", 1
-    if case == "three references":
-        references = 3
-    elif case == "CRLF references":
-        end = "\r\n"
-    elif case == "line separators inside lines":
-        target = target[:10] + SEPARATED
+    if case == "odd lines":
+        target, end, references = target[:10] + SEPARATED, "\r\n", 3
     elif case == "Chinese":
         target = CHINESE
     hypotheses = damaged(target, seed=2)
-    if case == "blank hypotheses":
-        hypotheses[3], hypotheses[7], hypotheses[-1] = "", "   ", ""
-    elif case == "line separators inside lines":
+    if case == "odd lines":
         hypotheses[-3:] = [sentence[:-1] for sentence in SEPARATED]
-    elif case == "lowercase":
+        hypotheses[3], hypotheses[7], hypotheses[-1] = "", "   ", ""
+    elif case == "lowercase characters":
         hypotheses = [sentence.upper() for sentence in hypotheses]
     elif case == "Chinese":
         hypotheses = [sentence[:-3] + "。" for sentence in CHINESE]

@@ -39,6 +39,7 @@ TRAINING = {
     "patience": 0,
     "log_every": 1,
 }
+SEARCH = {"max_length": 16}  # so little trained, a model writes as long as it may
 
 
 class Crash(BaseException):
@@ -78,7 +79,9 @@ class Silent:
 
 def new_run(path: Path, store: TokenStore, **sections: dict[str, Any]) -> RunDirectory:
     config = resolve(
-        {"data": store.meta["config"]}, {"model": MODEL, "training": TRAINING}, sections
+        {"data": store.meta["config"]},
+        {"model": MODEL, "training": TRAINING, "search": SEARCH},
+        sections,
     )
     return RunDirectory.create(path, config, store)
 

@@ -156,12 +156,6 @@ class Disk:
         return halved
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch) -> None:
-    """A real fsync would only take time here: no test loses power."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 @pytest.fixture(scope="module")
 def trained():
     model = tiny_model(Kind("luong"))
@@ -176,16 +170,24 @@ def save(folder: Path, trained, state: TrainingState) -> None:
     prune(folder)
 
 
-def with_old(folder: Path, trained, monkeypatch) -> Disk:
-    folder.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def old(tmp_path_factory, trained) -> Path:
+    """Two saved checkpoints; read only."""
+    folder = tmp_path_factory.mktemp("old") / "checkpoints"
+    folder.mkdir()
     save(folder, trained, replace(OLD, update=6, validated=6, best_update=6))
     save(folder, trained, OLD)
+    return folder
+
+
+def with_old(folder: Path, old: Path, monkeypatch) -> Disk:
+    shutil.copytree(old, folder)
     return Disk(folder, monkeypatch)
 
 
-def count_of_calls(tmp_path, trained, state) -> list[str]:
+def count_of_calls(tmp_path, trained, old, state) -> list[str]:
     with pytest.MonkeyPatch.context() as patched:
-        disk = with_old(tmp_path / "counted" / "checkpoints", trained, patched)
+        disk = with_old(tmp_path / "counted" / "checkpoints", old, patched)
         disk.arm(0, Crash)
         save(disk._root, trained, state)
         disk.disarm()
@@ -193,49 +195,53 @@ def count_of_calls(tmp_path, trained, state) -> list[str]:
 
 
 @pytest.mark.parametrize("state", [NEW, replace(OLD, stale=1)], ids=["a later", "the same"])
-@pytest.mark.parametrize("lost", LOSSES)
 def test_a_save_cut_off_at_any_step_leaves_the_old_or_the_new_checkpoint(
-    tmp_path, trained, lost, state
+    tmp_path, trained, old, state
 ):
-    calls = count_of_calls(tmp_path, trained, state)
+    calls = count_of_calls(tmp_path, trained, old, state)
     assert len(calls) > 25 and {"fsync", "rename", "replace", "save_file", "mkdir"} <= {*calls}
-    found = []
+    found = {lost: [] for lost in LOSSES}
     for nth in range(1, len(calls) + 1):
-        folder, after = tmp_path / str(nth) / "checkpoints", tmp_path / f"{nth} after"
+        folder = tmp_path / str(nth) / "checkpoints"
         with pytest.MonkeyPatch.context() as patched:
-            disk = with_old(folder, trained, patched)
+            disk = with_old(folder, old, patched)
             disk.arm(nth, Crash)
             with pytest.raises(Crash):
                 save(folder, trained, state)
             assert disk.calls == calls[:nth]
-        disk.write_remains(after, lost=lost)
+        for lost in LOSSES:
+            disk.write_remains(tmp_path / f"{nth} {lost}", lost=lost)
         disk.disarm()
-        messages: list[str] = []
-        last = recover(after, metric="perplexity", report=messages.append)
-        assert last is not None and last.state in (OLD, state), (nth, calls[nth - 1])
-        assert not messages
-        assert verify(pointed(after, "best")).state in (OLD, state)
-        found.append(last.state)
-        save(after, trained, state)  # as training does next
-        assert (
-            recover(after, metric="perplexity", report=messages.append).state == state
-            and not messages
-        )
-        assert not list(after.glob(".*"))
-        assert len(list(after.glob("update-*"))) == 2
-    assert found == sorted(found, key=lambda each: each == state)  # once new, never old again
-    assert OLD in found and state in found
+        for lost in LOSSES:
+            found[lost].append(state_after(tmp_path / f"{nth} {lost}", trained, state))
+    for each in found.values():
+        assert each == sorted(each, key=lambda one: one == state)  # once new, never old again
+        assert OLD in each and state in each
+
+
+def state_after(folder: Path, trained, state: TrainingState) -> TrainingState:
+    """The state that a crash while saving `state` has left, from which training goes on."""
+    messages: list[str] = []
+    last = recover(folder, metric="perplexity", report=messages.append)
+    assert last is not None and last.state in (OLD, state), folder
+    assert not messages
+    assert verify(pointed(folder, "best")).state in (OLD, state)
+    save(folder, trained, state)  # as training does next
+    assert recover(folder, metric="perplexity", report=messages.append).state == state
+    assert not messages and not list(folder.glob(".*"))
+    assert len(list(folder.glob("update-*"))) == 2
+    return last.state
 
 
 @pytest.mark.parametrize("state", [NEW, replace(OLD, stale=1)], ids=["a later", "the same"])
 def test_a_save_that_fails_at_any_step_leaves_the_old_or_the_new_checkpoint(
-    tmp_path, trained, state
+    tmp_path, trained, old, state
 ):
-    calls = count_of_calls(tmp_path, trained, state)
+    calls = count_of_calls(tmp_path, trained, old, state)
     for nth in range(1, len(calls) + 1):
         folder = tmp_path / str(nth) / "checkpoints"
         with pytest.MonkeyPatch.context() as patched:
-            disk = with_old(folder, trained, patched)
+            disk = with_old(folder, old, patched)
             disk.arm(nth, OSError)
             with suppress(OSError, ResourceError):
                 save(folder, trained, state)
@@ -268,8 +274,8 @@ def test_replacing_a_file_leaves_the_old_or_the_new_one(tmp_path, lost):
     assert disk.calls == ["open to write", "fsync", "replace", "fsync"]
 
 
-def test_a_checkpoint_is_synced_completely_before_it_is_renamed(tmp_path, trained):
-    calls = count_of_calls(tmp_path, trained, NEW)
+def test_a_checkpoint_is_synced_completely_before_it_is_renamed(tmp_path, trained, old):
+    calls = count_of_calls(tmp_path, trained, old, NEW)
     renamed = calls.index("rename")
     # 4 files (the manifest and the state once more, as they are written), and their folder
     assert calls[:renamed].count("fsync") == 4 + 1 + 2 * 2

@@ -30,6 +30,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.evaluation.significance import PairedScore, paired_test
 from seq2seq.system.files import write_json
 
+pytestmark = pytest.mark.usefixtures("few_samples")
 REFERENCES = [f"one small dog sees {n} cats in the garden" for n in range(12)]
 # by system and seed: BLEU of the results, and BLEU of each validation at 10, 20, 30 seconds
 MEASURED = {

@@ -22,6 +22,7 @@ from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 from seq2seq.system.files import read_json, write_json
 
+pytestmark = pytest.mark.usefixtures("few_samples")
 STYLE = Path("cli/terminal/report/page.css").read_text(encoding="utf-8")
 
 
@@ -59,6 +60,16 @@ def of_runs(tmp_path_factory, store_path) -> ReportContent:
     write_json(paths[0] / "provenance.json", provenance)
     subject = subject_of_runs(paths, test=None, device="cpu", threads=None, note=lambda line: None)
     return collect(subject, note=lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def page_of_files(of_files) -> str:
+    return html_page(of_files)
+
+
+@pytest.fixture(scope="module")
+def page_of_runs(of_runs) -> str:
+    return html_page(of_runs)
 
 
 class Outline(html.parser.HTMLParser):
@@ -165,29 +176,27 @@ def test_a_system_is_named_by_the_end_of_its_path(paths, names):
 # The page
 
 
-def test_a_page_is_whole_and_refers_to_nothing_outside(of_files, of_runs):
-    for content in (of_files, of_runs):
-        page = html_page(content)
+def test_a_page_is_whole_and_refers_to_nothing_outside(page_of_files, page_of_runs):
+    for page in (page_of_files, page_of_runs):
         outline = outline_of(page)
         assert {r for r in outline.references if not r.startswith("#")} == set()
         assert {r[1:] for r in outline.references} <= outline.identifiers
         assert "<script" not in page and "url(" not in page and "@import" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html_page(of_files)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page_of_files
 
 
-def test_a_page_has_what_it_is_about(of_runs):
-    page = html_page(of_runs)
-    headings = re.findall(r"<h2>(.*?)</h2>", page)
+def test_a_page_has_what_it_is_about(page_of_runs):
+    headings = re.findall(r"<h2>(.*?)</h2>", page_of_runs)
     assert headings == [
         "Scores", "Learning curves", "By source length", "Attention over training", "Alignments",
         "Words", "Settings that differ", "How it was made",
     ]  # fmt: skip
     # after 20 updates neither writes a word of a reference, so that no sentence is better
-    assert page.count("<title>Weights of source words") == 3
+    assert page_of_runs.count("<title>Weights of source words") == 3
 
 
-def test_tables_can_be_reached_by_the_keyboard_and_charts_are_described(of_runs):
-    outline = outline_of(html_page(of_runs))
+def test_tables_can_be_reached_by_the_keyboard_and_charts_are_described(page_of_runs):
+    outline = outline_of(page_of_runs)
     regions = [values for tag, values in outline.tags if values.get("class") == "table"]
     assert regions and all(each["tabindex"] == "0" and each["aria-label"] for each in regions)
     images = [values for tag, values in outline.tags if (tag, values.get("role")) == ("div", "img")]

@@ -23,7 +23,8 @@ LINES = ["ba ce di", "", "fo gu ha je"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, store_path):
     store = TokenStore.open(store_path)
-    made = new_run(tmp_path_factory.mktemp("runs") / "run", store, training={"updates": 8})
+    path = tmp_path_factory.mktemp("runs") / "run"
+    made = new_run(path, store, training={"updates": 8}, search={"max_length": 99})
     train(made, store)
     return made
 

@@ -4,10 +4,9 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from program import call
@@ -46,13 +45,6 @@ def new_in(folder: Path, store: TokenStore) -> NewRun:
 @pytest.fixture
 def new(tmp_path, store) -> NewRun:
     return new_in(tmp_path, store)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nothing_is_synced() -> Iterator[None]:
-    """A search of hundred files waits for the disk most of the time."""
-    with mock.patch("os.fsync"):
-        yield
 
 
 class ByFormula:
