@@ -38,7 +38,6 @@ TRAINING_IMPORTS = (
 )  # fmt: skip
 PHASES = ("start-up", "update", "validation", "save", "averaging", "the end")
 PLAIN = {
-    "training.updates": 120,
     "training.validate_every": 8,
     "training.log_every": 1,
     "training.batch_tokens": 120,
@@ -70,6 +69,7 @@ FANCY = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--updates", type=int, default=120, help="of a training")
     parser.add_argument("--fancy", action="store_true", help="with all settings that keep state")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--folder", type=Path, help="keep everything here, a new folder")
@@ -78,7 +78,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     warm_up()
     try:
-        same = torture(folder, arguments.kills, fancy=arguments.fancy, seed=arguments.seed)
+        same = torture(folder, arguments)
     finally:
         if not arguments.folder:
             shutil.rmtree(folder)
@@ -96,11 +96,12 @@ def warm_up() -> None:
     assert threading.active_count() == 1
 
 
-def torture(folder: Path, kills: int, *, fancy: bool, seed: int) -> bool:
+def torture(folder: Path, arguments: argparse.Namespace) -> bool:
     """Whether every training that was killed ended like the one that was not."""
-    rng, began = random.Random(f"torture:{seed}"), time.monotonic()
+    kills, fancy = arguments.kills, arguments.fancy
+    rng, began = random.Random(f"torture:{arguments.seed}"), time.monotonic()
     store = prepare_store(folder)
-    settings = PLAIN | (FANCY if fancy else {})
+    settings = PLAIN | (FANCY if fancy else {}) | {"training.updates": arguments.updates}
     options = ["--recipe", "tiny", "--threads", "1", "--device", "cpu"]
     options += [f"--set={name}={value}" for name, value in settings.items()]
     reference = folder / "reference"

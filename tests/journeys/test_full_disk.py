@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from journey import train
-from program import ENVIRONMENT, PROGRAM, ProgramResult, call
+from program import ProgramResult, call, forked
 
 from seq2seq.checkpoints.checkpoint import load_state, verify
 from seq2seq.checkpoints.folder import pointed
@@ -15,14 +15,15 @@ from seq2seq.checkpoints.folder import pointed
 
 def limited(size: int, *arguments: object) -> ProgramResult:
     """The program in a process that can write no file longer than this, as on a full disk."""
-    done = subprocess.run(
-        [PROGRAM, *map(str, arguments)],
-        capture_output=True,
-        env=ENVIRONMENT,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    program = forked(
+        *arguments,
+        first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    return ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
+    out, err = program.communicate(timeout=120)
+    return ProgramResult(program.returncode, out, err)
 
 
 def trained(run: Path) -> dict[str, str]:

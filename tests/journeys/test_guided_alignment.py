@@ -4,7 +4,7 @@ import json
 
 import pytest
 from journey import train
-from program import call, succeed
+from program import call
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def links(corpus, tmp_path_factory):
 def linked(corpus, links, tmp_path_factory):
     """A store with links; read only."""
     store = tmp_path_factory.mktemp("linked") / "store"
-    succeed(*corpus.preprocess(store, "--alignments", links))
+    assert call(*corpus.preprocess(store, "--alignments", links)).code == 0
     return store
 
 

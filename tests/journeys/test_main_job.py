@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from journey import UPDATES, pairs, train
-from program import ENVIRONMENT, PROGRAM, call, succeed
+from program import ENVIRONMENT, PROGRAM, call, forked
 
 ODD_LINES = [
     "red dog sees the cat",
@@ -49,7 +49,7 @@ def odd_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def odd_output(run, odd_file):
-    return succeed("translate", run, odd_file, "--threads", 1)
+    return call("translate", run, odd_file, "--threads", 1)
 
 
 def test_preprocess_makes_a_store_once(corpus, prepared):
@@ -146,12 +146,8 @@ def test_typed_and_piped_lines_get_the_same_translations(run):
 
 
 def test_a_pipe_gets_each_translation_at_once(run):
-    with subprocess.Popen(
-        [PROGRAM, "translate", run, "--threads", "1"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=ENVIRONMENT,
-    ) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with forked("translate", run, "--threads", 1, **pipes) as process:
         assert process.stdin and process.stdout
         seconds = []
         for line in (b"red dog\n", b"the cat\n", b"\n"):
@@ -163,7 +159,7 @@ def test_a_pipe_gets_each_translation_at_once(run):
             assert bool(answer.strip()) == bool(line.strip())
         process.stdin.close()
         assert process.wait(timeout=20) == 0
-    assert max(seconds[1:]) < 2  # the first one waits for torch
+    assert max(seconds[1:]) < 2  # the first one waits for the model
 
 
 def test_evaluate_scores_what_it_writes(run, corpus, tmp_path):

@@ -2,19 +2,19 @@
 
 import json
 import os
-import pty
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from journey import train
-from program import ENVIRONMENT, PROGRAM, call, succeed
+from program import ENVIRONMENT, call, forked, forked_at_terminal, started
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -25,7 +25,7 @@ def slow_store(corpus, tmp_path_factory):
     """A store whose validation set is the training set, so that a validation takes seconds."""
     store = tmp_path_factory.mktemp("slow") / "store"
     valid = ("--valid-source", corpus.train[0], "--valid-target", corpus.train[1])
-    succeed("preprocess", *corpus.train, store, *valid, "--vocabulary-size", 350)
+    assert call("preprocess", *corpus.train, store, *valid, "--vocabulary-size", 350).code == 0
     return store
 
 
@@ -42,15 +42,15 @@ def validating(store, run):
 class Running:
     """The program while it runs."""
 
-    def __init__(self, *arguments, warnings="error", **options):
+    def __init__(self, *arguments, start=forked, warnings="error", **options):
         self.spent_before = seconds_of_children()
-        self.process = subprocess.Popen(
-            [PROGRAM, *map(str, arguments)],
+        self.process = start(
+            *arguments,
+            environment=ENVIRONMENT | {"PYTHONWARNINGS": warnings},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=ENVIRONMENT | {"PYTHONWARNINGS": warnings},
             **options,
         )
         self.stderr = ""
@@ -128,7 +128,8 @@ def test_a_second_signal_stops_at_once(slow_store, tmp_path, second):
 def test_a_signal_at_start_up_leaves_nothing_behind(prepared, tmp_path):
     # where Python itself was reading a module, it complains of the file that is left open
     warnings = "error,ignore::ResourceWarning"
-    with Running(*train(prepared, tmp_path / "run"), warnings=warnings) as program:
+    command = train(prepared, tmp_path / "run")
+    with Running(*command, start=started, warnings=warnings) as program:
         time.sleep(0.5)
         code, _ = program.end(signal.SIGTERM)
     # -SIGABRT: torch ends the process itself when its import is broken off in its C++ part
@@ -138,8 +139,8 @@ def test_a_signal_at_start_up_leaves_nothing_behind(prepared, tmp_path):
 
 def test_nohup_outlives_its_terminal(prepared, tmp_path):
     run = tmp_path / "run"
-    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
-    with Running(*train(prepared, run, updates=30), **ignored) as program:
+    ignored = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    with Running(*train(prepared, run, updates=30), first=ignored) as program:
         program.until("update 5 ")
         code, _ = program.end(signal.SIGHUP)
     assert code == 0, program.stderr
@@ -149,13 +150,8 @@ def test_nohup_outlives_its_terminal(prepared, tmp_path):
 def test_training_saves_and_stops_when_its_terminal_closes(slow_store, tmp_path):
     """The terminal is gone: its reads and writes fail, and SIGHUP comes."""
     run = tmp_path / "run"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(
-            PROGRAM,
-            ["seq2seq", *map(str, validating(slow_store, run))],
-            ENVIRONMENT | {"TERM": "xterm"},
-        )
+    environment = ENVIRONMENT | {"TERM": "xterm"}
+    pid, terminal = forked_at_terminal(*validating(slow_store, run), environment=environment)
     seen = b""
     while not (run / "metrics.jsonl").exists() or "update" not in (run / "metrics.jsonl").read_text(
         encoding="utf-8"
@@ -172,10 +168,10 @@ def test_training_saves_and_stops_when_its_terminal_closes(slow_store, tmp_path)
 def test_a_signal_while_data_are_prepared(corpus, tmp_path, number):
     many = [tmp_path / path.name for path in corpus.train]
     for path, source in zip(many, corpus.train, strict=True):
-        path.write_bytes(source.read_bytes() * 60)
+        path.write_bytes(source.read_bytes() * 24)
     valid = ("--valid-source", corpus.valid[0], "--valid-target", corpus.valid[1])
     arguments = ("preprocess", *many, tmp_path / "store", *valid, "--vocabulary-size", 350)
-    with Running(*arguments, "--threads", 2) as program:
+    with Running(*arguments, "--threads", 2, start=started) as program:
         while not (tmp_path / "store.partial" / "pieces.json").exists():
             time.sleep(0.01)
             assert program.process.poll() is None
@@ -229,8 +225,8 @@ def test_a_finished_run_is_resumed_without_a_byte_written(run, prepared, tmp_pat
 @pytest.mark.parametrize(
     "torture",
     [
-        ("torture.py", "--kills=10"),
-        ("torture_ranks.py", "--kills=2", "--stops=1", "--updates=32", "--ranks=2"),
+        ("torture.py", "--kills=4", "--updates=48"),
+        ("torture_ranks.py", "--kills=1", "--stops=1", "--updates=32", "--ranks=2"),
     ],
     ids=["one process", "two ranks"],
 )

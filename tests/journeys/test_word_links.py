@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from journey import train
-from program import call, succeed
+from program import call
 
 from seq2seq.evaluation.alignment import parse_pharaoh
 from seq2seq.evaluation.alignment_archive import read_archive
@@ -30,8 +30,8 @@ def reverse_run(corpus, tmp_path_factory):
     source, target = corpus.train
     valid = ("--valid-source", corpus.valid[1], "--valid-target", corpus.valid[0])
     store, run = folder / "store", folder / "run"
-    succeed("preprocess", target, source, store, *valid, "--vocabulary-size", 350)
-    succeed(*train(store, run, updates=10))
+    assert call("preprocess", target, source, store, *valid, "--vocabulary-size", 350).code == 0
+    assert call(*train(store, run, updates=10)).code == 0
     return run
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from program import forking
 from tiny import corpus_lines, prepare, write_corpus
 
 from data.cleaning import cleaning_rules, reason_to_drop
@@ -19,7 +20,7 @@ from data.config import DataConfig
 from data.corpora import Corpus, CorpusFiles, Manifest
 from data.corpus import SentencePair
 from data.output_pieces import OutputTokenizer
-from data.preparation import chunks, encoding, piece_models, working_folder
+from data.preparation import chunks, encoding, piece_models, workers, working_folder
 from data.token_store import TokenStore
 from data.tokenization import train_tokenizer
 from seq2seq.batch import EOS
@@ -481,6 +482,7 @@ def test_worker_processes_write_the_same_bytes_of_several_corpora(
     monkeypatch.setattr(chunks, "CHUNK_PAIRS", 17)
     alone = prepared(corpus, tmp_path / "alone", manifest=manifest).store
     monkeypatch.setattr(encoding, "FEWEST_FOR_WORKERS", 0)
+    monkeypatch.setattr(workers, "get_context", forking)
     together = prepared(corpus, tmp_path / "together", processes=2, manifest=manifest).store
     assert content(alone.path) == content(together.path)
 

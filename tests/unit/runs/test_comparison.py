@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from program import ENVIRONMENT, PROGRAM, call
-from reruns import MODEL, TRAINING
+from program import call, forking, started
+from reruns import MODEL, SEARCH, TRAINING
 
+import cli.runs.comparison.engine
 from cli.runs.comparison.folder import ComparisonFolder, Result
 from cli.runs.comparison.forecast import Cost, cost_of, seconds_left, share_trained, time_left
 from cli.runs.comparison.grid import MAIN_STORE, StoreFiles, build_grid, read_grid, split_values
@@ -28,6 +29,7 @@ from seq2seq.system.files import write_json
 SETTINGS = [
     *(f"model.{name}={value}" for name, value in MODEL.items()),
     *(f"training.{name}={value}" for name, value in TRAINING.items()),
+    *(f"search.{name}={value}" for name, value in SEARCH.items()),
 ]
 
 
@@ -362,25 +364,14 @@ def test_threads_are_shared_out():
 # The program
 
 
-UPDATES = 100
+UPDATES = 60
 
 
-def command(store: Path, out: Path) -> list[object]:
+def command(store: Path, out: Path, *, jobs: int) -> list[object]:
     sets = [
         f"--set={each}" for each in (*SETTINGS, f"training.updates={UPDATES}", "training.samples=0")
     ]
-    return [
-        "compare",
-        store,
-        out,
-        "--attention",
-        "luong,none",
-        "--jobs",
-        "2",
-        "--threads",
-        "1",
-        *sets,
-    ]
+    return ["compare", store, out, "--attention=luong,none", "--threads=1", f"--jobs={jobs}", *sets]
 
 
 def outcomes(out: Path) -> dict[str, object]:
@@ -393,12 +384,11 @@ def outcomes(out: Path) -> dict[str, object]:
 
 
 @pytest.mark.skipif(not hasattr(os, "setsid"), reason="needs process groups")
-def test_a_killed_comparison_goes_on_and_ends_as_an_undisturbed_one(tmp_path, store_path):
+def test_a_killed_comparison_goes_on_and_ends_as_an_undisturbed_one(
+    tmp_path, store_path, monkeypatch
+):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    program = subprocess.Popen(
-        [PROGRAM, *map(str, command(store_path, killed))],
-        env=ENVIRONMENT, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    program = started(*command(store_path, killed, jobs=1), stderr=subprocess.DEVNULL)
     metrics = killed / "trials" / "luong-seed1" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.is_file() and '"validation"' in metrics.read_text()):
@@ -407,7 +397,8 @@ def test_a_killed_comparison_goes_on_and_ends_as_an_undisturbed_one(tmp_path, st
     program.send_signal(signal.SIGKILL)
     program.wait()
     assert not (killed / "results" / "luong-seed1.json").exists()
-    result = call(*command(store_path, killed))
+    monkeypatch.setattr(cli.runs.comparison.engine, "get_context", forking)
+    result = call(*command(store_path, killed, jobs=2))
     assert result.code == 0, result.err
     updates = f"training.updates={UPDATES}"
     plan = plan_of(store_path, updates, "training.samples=0", attention="luong,none")
@@ -415,7 +406,7 @@ def test_a_killed_comparison_goes_on_and_ends_as_an_undisturbed_one(tmp_path, st
         for task in tasks_left(folder, plan, device="cpu", threads=1):
             measure(task, lambda event: None)
     assert outcomes(killed) == outcomes(whole) and len(outcomes(whole)) == 2
-    assert "2 of them done" in call(*command(store_path, killed)).err
+    assert "2 of them done" in call(*command(store_path, killed, jobs=2)).err
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, store_path):

@@ -3,12 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
+from program import forking
 from reruns import new_run, train
 from tiny import corpus_lines
 
+import cli.runs.translator_processes
 from cli.runs.chunks import fixed_chunks
 from cli.runs.translator import Translator
 from cli.runs.translator_processes import TranslatorProcesses, devices_of
@@ -29,8 +32,11 @@ def translator(tmp_path_factory, store_path) -> Translator:
 
 @pytest.fixture(scope="module")
 def processes(translator) -> Iterator[TranslatorProcesses]:
-    """Two processes; starting them takes longer than all they do here."""
-    with TranslatorProcesses(translator, 2) as started:
+    """Two processes, which are forked: starting them anew would take seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cli.runs.translator_processes, "get_context", forking)
+        started = TranslatorProcesses(translator, 2)
+    with started:
         yield started
     ends = {worker.process.exitcode for worker in started._workers}
     assert ends <= {-signal.SIGTERM, -signal.SIGKILL}  # one is killed in the last test
@@ -62,6 +68,10 @@ def test_two_processes_translate_as_one_does(translator, processes):
     with pytest.raises(ZeroDivisionError):
         list(processes.translate([1 / 0] for _ in range(3)))
     assert len(list(processes.translate([["ba"], ["ce"]]))) == 2  # they go on after an error
+
+
+def test_what_a_process_begins_with_can_be_sent_to_it(translator):
+    assert ForkingPickler.loads(ForkingPickler.dumps(translator.origin)) == translator.origin
 
 
 def test_two_processes_score_pairs_as_one_does(translator, processes):
