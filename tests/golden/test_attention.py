@@ -23,6 +23,10 @@ EXACT = {"rtol": 0, "atol": 1e-10}
 LENGTHS = torch.tensor([5, 1, 0])  # whole, one position, none
 SCOPES = ("global", "local_m", "local_p")
 EVERY = list(product(SCORES, NORMALIZERS, SCOPES))
+EVERY_TWO = [  # scores, normalizers and scopes, each with each of the others
+    (score, normalizer, SCOPES[(i + j) % 3])
+    for (i, score), (j, normalizer) in product(enumerate(SCORES), enumerate(NORMALIZERS))
+]
 FORMS: dict[str, dict[str, Any]] = {
     "one head, projected": {"heads": 1},
     "two heads, projected": {"heads": 2, "size": 8, "value_size": 3},
@@ -114,7 +118,7 @@ def test_attention_is_the_weighted_sum_of_what_it_may_attend_to(score, normalize
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY_TWO)
 def test_heads_are_attentions_of_their_own(score, normalizer, scope, form):
     attention = several(score, normalizer, scope, **FORMS[form])
     width = FORMS[form].get("value_size", D)
@@ -388,7 +392,7 @@ def drawn_mask(*shape: int, seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", [(B, N), (B, M, N), (N,), (1, M, N), (M, N)])
-@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY_TWO)
 def test_a_matrix_of_minus_infinity_is_a_boolean_mask(score, normalizer, scope, shape):
     allowed = (
         drawn_mask(*shape, seed=5) if len(shape) > 1 else torch.tensor([True, False] * 2 + [True])
@@ -552,7 +556,7 @@ def test_causal_self_attention_does_not_depend_on_what_follows():
 
 
 @pytest.mark.parametrize("heads", [None, 1, 2])
-@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY)
+@pytest.mark.parametrize(("score", "normalizer", "scope"), EVERY_TWO)
 def test_the_gradient_of_attention_is_right(score, normalizer, scope, heads):
     attention = (
         single(score, normalizer, scope)

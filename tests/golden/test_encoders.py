@@ -152,8 +152,10 @@ def test_a_pyramid_is_not_reversed():
         encoder_of(kind="pyramid", layers=2, reverse_source=True)
 
 
-@mark.parametrize("embedding_size", [EMBEDDING, HIDDEN, 2 * HIDDEN])
-@mark.parametrize("residual_from", [1, 2, 3])
+@mark.parametrize(
+    ("residual_from", "embedding_size"),
+    [(1, EMBEDDING), (1, HIDDEN), (1, 2 * HIDDEN), (2, EMBEDDING), (3, EMBEDDING)],
+)
 @every_kind
 @every_cell
 def test_residual_layers_add_their_input(cell, kind, residual_from, embedding_size):

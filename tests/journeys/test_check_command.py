@@ -76,8 +76,7 @@ def test_missing_files_are_named_on_stderr(corpus):
     "environment",
     [
         {"COLUMNS": "20", "TERM": "dumb"},
-        {"COLUMNS": "500", "NO_COLOR": "1"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        {"COLUMNS": "500", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
     ],
 )
 def test_control_characters_are_shown_and_never_executed(corpus, environment):

@@ -69,7 +69,7 @@ def test_a_healthy_corpus_gives_no_warning(tmp_path, size):
     assert verdict(health).endswith("nothing to worry about")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("side", [0, 1])
 def test_one_deleted_line_is_found_about_where_it_was(tmp_path, seed, side):
     pairs = corpus_of(1200, seed=seed)
@@ -88,7 +88,7 @@ def test_one_deleted_line_is_found_about_where_it_was(tmp_path, seed, side):
     assert len(health.stretches) == 2
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_shift_is_found_although_the_counts_agree(tmp_path, seed):
     pairs = corpus_of(1200, seed=seed)
     index = random.Random(f"shift:{seed}").randrange(20, 1100)
@@ -121,7 +121,7 @@ def test_lines_missing_at_the_end_are_found_there(tmp_path):
     assert "text.de:999" in health.faults[0].advice
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_shuffled_side_is_a_warning(tmp_path, seed):
     pairs = corpus_of(1000, seed=seed)
     targets = [t for _, t in pairs]

@@ -43,7 +43,7 @@ def test_processes_that_come_and_go_never_own_the_lock_at_the_same_time(tmp_path
         "import pathlib, sys, time\n"
         "from seq2seq.errors import ResourceError\n"
         "from seq2seq.system.locks import exclusive_lock\n"
-        "path, end = pathlib.Path(sys.argv[1]), time.monotonic() + 1.5\n"
+        "path, end = pathlib.Path(sys.argv[1]), time.monotonic() + 0.5\n"
         "inside = path.with_name('inside')\n"
         "while time.monotonic() < end:\n"
         "    try:\n"
