@@ -11,79 +11,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from data.possible_links import Floats, Numbers, PossibleLinks, evenly_chosen, ibm_model_1
 from data.token_store import IntArray, TokenizedSplit
 
 NULL = 0.1
 """The probability that a piece comes from no piece of the other side."""
 
-_FIRST_ITERATIONS, _ITERATIONS = 2, 3  # of IBM model 1, and of the hidden Markov models
+_FIRST_ITERATIONS, _ITERATIONS = 3, 3  # of IBM model 1, and of the hidden Markov models
 _LONGEST_JUMP = 100  # pieces; longer ones are as likely as these
 _UNSEEN_JUMPS = 5e-4  # of all jumps, for each length
 _LEAST = 1e-12  # of the probability of a piece that comes from nothing
 _MAX_LINKS = 2**23  # possible links that are learnt from; of more, as many pairs are left out
 _MAX_CELLS = 2**20  # of chains that are computed together
 
-Floats = npt.NDArray[np.floating]
-Numbers = npt.NDArray[np.int64]
 Direction = Literal["forward", "backward"]
-
-
-@dataclass(frozen=True)
-class PossibleLinks:
-    """Every link of a target to a source piece that n pairs may have: [J, I] of each pair, for J
-    target and I source pieces, one pair after the other; L in all."""
-
-    source_lengths: Numbers  # [n]
-    target_lengths: Numbers  # [n]
-    source_ids: IntArray  # of all pairs
-    target_ids: IntArray
-    begins: Numbers  # [n] of each pair's links
-    source_tokens: Numbers  # [L] which of `source_ids` each link has
-    target_tokens: Numbers  # [L]
-
-    @classmethod
-    def of(cls, split: TokenizedSplit, pairs: Numbers) -> "PossibleLinks":
-        source_ids, source_lengths = split.sentences(2 * pairs)
-        target_ids, target_lengths = split.sentences(2 * pairs + 1)
-        sizes = source_lengths * target_lengths
-        begins = np.cumsum(sizes) - sizes
-        cell = np.arange(sizes.sum()) - np.repeat(begins, sizes)  # of its pair
-        row, column = np.divmod(cell, np.repeat(source_lengths, sizes))
-        source_tokens = np.repeat(np.cumsum(source_lengths) - source_lengths, sizes) + column
-        target_tokens = np.repeat(np.cumsum(target_lengths) - target_lengths, sizes) + row
-        return cls(
-            source_lengths, target_lengths, source_ids, target_ids, begins,
-            source_tokens, target_tokens,
-        )  # fmt: skip
-
-    def keys(self, target_vocabulary: int) -> Numbers:
-        """A number for the two ids of each link. [L]"""
-        source_ids = self.source_ids[self.source_tokens].astype(np.int64)
-        return source_ids * target_vocabulary + self.target_ids[self.target_tokens]
-
-    def chains(self, direction: Direction) -> Iterator["Chains"]:
-        """The pairs as Markov chains, those with equally many states together."""
-        forward = direction == "forward"
-        states, steps = self.source_lengths, self.target_lengths
-        if not forward:
-            states, steps = steps, states
-        tokens = np.cumsum(steps) - steps
-        usable = np.flatnonzero(states * steps)
-        order = usable[np.lexsort((steps[usable], states[usable]))]
-        for group in np.split(order, np.flatnonzero(np.diff(states[order])) + 1):
-            count = int(states[group[0]]) if len(group) else 0
-            together = max(1, _MAX_CELLS // max(1, count * int(steps[group].max(initial=0))))
-            for begin in range(0, len(group), together):
-                chosen = group[begin : begin + together]
-                step = np.arange(steps[chosen[-1]])[:, None]
-                state = np.arange(count)
-                step_width = count if forward else 1
-                state_widths = 1 if forward else steps[chosen, None, None]
-                yield Chains(
-                    self.begins[chosen, None, None] + step * step_width + state * state_widths,
-                    tokens[chosen, None] + step[:, 0],
-                    steps[chosen],
-                )
 
 
 class Chains(NamedTuple):
@@ -97,6 +38,33 @@ class Chains(NamedTuple):
     def has_step(self) -> npt.NDArray[np.bool_]:
         """[B, J]"""
         return np.arange(self.links.shape[1]) < self.lengths[:, None]
+
+
+def chains_of(possible: PossibleLinks, direction: Direction) -> Iterator[Chains]:
+    """The pairs as Markov chains, those with equally many states together."""
+    forward = direction == "forward"
+    states, steps = possible.source_lengths, possible.target_lengths
+    if not forward:
+        states, steps = steps, states
+    tokens = np.cumsum(steps) - steps
+    usable = np.flatnonzero(states * steps)
+    if not len(usable):
+        return
+    order = usable[np.lexsort((steps[usable], states[usable]))]
+    for group in np.split(order, np.flatnonzero(np.diff(states[order])) + 1):
+        count = int(states[group[0]])
+        together = max(1, _MAX_CELLS // (count * int(steps[group[-1]])))
+        for begin in range(0, len(group), together):
+            chosen = group[begin : begin + together]
+            step = np.arange(steps[chosen[-1]])[:, None]
+            state = np.arange(count)
+            step_width = count if forward else 1
+            state_widths = 1 if forward else steps[chosen, None, None]
+            yield Chains(
+                possible.begins[chosen, None, None] + step * step_width + state * state_widths,
+                tokens[chosen, None] + step[:, 0],
+                steps[chosen],
+            )
 
 
 @dataclass(frozen=True)
@@ -124,7 +92,7 @@ class HmmModel:
         found = np.zeros(len(entries), np.float32)
         jumps = np.zeros_like(self.jumps)
         written = possible.target_ids if direction == "forward" else possible.source_ids
-        for chains in possible.chains(direction):
+        for chains in chains_of(possible, direction):
             inside = chains.has_step
             links = np.where(inside[..., None], chains.links, chains.links[:, :1])
             tokens = np.where(inside, chains.tokens, chains.tokens[:, :1])
@@ -210,8 +178,7 @@ def learn_alignment(
 ) -> AlignmentModel:
     """Estimate both directions from pairs of a split: all, or evenly chosen ones of a large one."""
     sizes = split.source_lengths.astype(np.int64) * split.target_lengths
-    step = max(1, -(-int(sizes.sum()) // _MAX_LINKS))
-    possible = PossibleLinks.of(split, np.arange(0, len(split), step))
+    possible = PossibleLinks.of(split, evenly_chosen(sizes, most=_MAX_LINKS))
     keys, entries = np.unique(possible.keys(target_vocabulary), return_inverse=True)
     source, target = np.divmod(keys, target_vocabulary)
 
@@ -221,13 +188,18 @@ def learn_alignment(
         totals = np.bincount(given, weights=of_keys)
         return np.append(of_keys / np.maximum(totals, _LEAST)[given], 0.0)
 
+    def first_translation(tokens: Numbers, given: Numbers) -> Floats:
+        together = translation(np.ones(len(entries)), given)[:-1]
+        found = ibm_model_1(together, entries, tokens, given, iterations=_FIRST_ITERATIONS)
+        return np.append(found, 0.0)
+
     forward = HmmModel(
-        translation(_first_counts(entries, possible.target_tokens, source), source),
+        first_translation(possible.target_tokens, source),
         _frequencies(possible.target_ids, target_vocabulary),
         _FIRST_JUMPS,
     )
     backward = HmmModel(
-        translation(_first_counts(entries, possible.source_tokens, target), target),
+        first_translation(possible.source_tokens, target),
         _frequencies(possible.source_ids, source_vocabulary),
         _FIRST_JUMPS,
     )
@@ -254,13 +226,3 @@ def _smoothed(jumps: Floats) -> Floats:
 def _frequencies(ids: IntArray, vocabulary: int) -> Floats:
     shares = np.bincount(ids, minlength=vocabulary) / max(1, len(ids))
     return shares.clip(min=_LEAST)
-
-
-def _first_counts(entries: Numbers, tokens: Numbers, given: Numbers) -> Floats:
-    """Expected counts of links by IBM model 1 (Brown et al., 1993, section 4.2). [L]"""
-    counts = np.ones(len(entries))
-    for _ in range(_FIRST_ITERATIONS + 1):
-        of_keys = np.bincount(entries, weights=counts, minlength=len(given))
-        shares = (of_keys / np.bincount(given, weights=of_keys)[given])[entries]
-        counts = shares / np.bincount(tokens, weights=shares)[tokens]
-    return counts

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.learnt_arrays import load_arrays, save_arrays
+from data.possible_links import Numbers, PossibleLinks, evenly_chosen, ibm_model_1
 from data.token_store import TokenizedSplit
 
 MOST = 100  # translations of a source piece that are kept
@@ -18,7 +19,6 @@ _MAX_LINKS = 2**23  # pairs of pieces that are counted; of more, as many sentenc
 
 Ids = npt.NDArray[np.int32]
 Probabilities = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,13 @@ class LexicalTable:
 def learn_table(
     split: TokenizedSplit, *, source_vocabulary: int, target_vocabulary: int
 ) -> LexicalTable:
-    """IBM model 1 (Brown et al., 1993, section 4.2) on pieces, with a null source piece."""
+    """IBM model 1 on pieces, with a null source piece."""
     sources, targets, occurrences = _links(split, null=source_vocabulary)
     keys, link = np.unique(sources * target_vocabulary + targets, return_inverse=True)
     source, target = np.divmod(keys, target_vocabulary)
-    probabilities = np.full(len(keys), 1.0)  # of the target, given the source
-    for _ in range(_ITERATIONS):
-        shares = probabilities[link]
-        shares /= np.bincount(occurrences, weights=shares)[occurrences]
-        counts = np.bincount(link, weights=shares, minlength=len(keys))
-        probabilities = counts / np.bincount(source, weights=counts)[source]
+    probabilities = ibm_model_1(
+        np.ones(len(keys)), link, occurrences, source, iterations=_ITERATIONS
+    )
     order = np.lexsort((target, -probabilities, source))
     source, target, sorted_probabilities = source[order], target[order], probabilities[order]
     rank = np.arange(len(order)) - np.searchsorted(source, source)  # among those of its source
@@ -69,18 +66,15 @@ def _links(split: TokenizedSplit, *, null: int) -> tuple[Numbers, Numbers, Numbe
     """The source piece, the target piece, and the number of its occurrence, for every pair of
     pieces that stand in one sentence pair; each target piece is also beside the piece `null`."""
     sizes = (split.source_lengths + 1) * split.target_lengths
-    step = max(1, -(-int(sizes.sum()) // _MAX_LINKS))
-    pairs = np.arange(0, len(split), step)
-    target_ids, target_lengths = split.sentences(2 * pairs + 1)
-    source_ids, source_lengths = split.sentences(2 * pairs)
-    ends = np.cumsum(source_lengths + 1)  # of each source, with the null piece at its end
-    joined = np.insert(source_ids.astype(np.int64), np.cumsum(source_lengths), null)
-    widths = np.repeat(source_lengths + 1, target_lengths)  # of the links of each occurrence
-    begins = np.repeat(ends - source_lengths - 1, target_lengths)
-    occurrences = np.repeat(np.arange(len(target_ids)), widths)
-    offsets = np.arange(len(occurrences)) - np.repeat(np.cumsum(widths) - widths, widths)
-    sources = joined[begins[occurrences] + offsets]
-    return sources, target_ids.astype(np.int64)[occurrences], occurrences
+    possible = PossibleLinks.of(split, evenly_chosen(sizes, most=_MAX_LINKS))
+    target_ids = possible.target_ids.astype(np.int64)
+    sources = possible.source_ids[possible.source_tokens].astype(np.int64)
+    occurrences = np.arange(len(target_ids))
+    return (
+        np.append(sources, np.full(len(target_ids), null)),
+        np.append(target_ids[possible.target_tokens], target_ids),
+        np.append(possible.target_tokens, occurrences),
+    )
 
 
 def _most_frequent(split: TokenizedSplit, vocabulary: int) -> Ids:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cli.runs.learnt_links import learnt_links
 from data.corpus import SentencePair
-from data.hmm_alignment import learn_alignment
 from data.token_store import Side, TokenStore, model_name
 from data.tokenization import Tokenizer
 from seq2seq.evaluation.alignment import Link, parse_pharaoh
@@ -45,23 +45,19 @@ def links_of_hmm(store: TokenStore, pairs: Sequence[SentencePair]) -> list[set[L
 
     pairs: all of them, in order
     """
-    split = store.split("train")
-    model = learn_alignment(
-        split,
-        source_vocabulary=store.meta["source_vocabulary"],
-        target_vocabulary=store.meta["target_vocabulary"],
-    )
-    possible, probabilities = model.posteriors(split, np.arange(len(split)))
+    links = learnt_links(store)
     words = [
         Tokenizer.load(store.path / model_name(side, joint=store.joint)).encode_with_words(texts)
         for side, texts in zip(SIDES, zip(*pairs, strict=True), strict=True)
     ]
-    found = [set[Link]() for _ in pairs]
-    for number in np.flatnonzero(probabilities >= LIKELY):
-        pair = int(np.searchsorted(possible.begins, number, side="right")) - 1
-        row, column = divmod(
-            int(number - possible.begins[pair]), int(possible.source_lengths[pair])
-        )
-        source, target = (side[pair][1] for side in words)
-        found[pair].add((int(source[column]), int(target[row])))
+    found = []
+    for numbers, probabilities, *spelt in zip(
+        np.split(links.pieces, links.ends[:-1]),
+        np.split(links.probabilities, links.ends[:-1]),
+        *words,
+        strict=True,
+    ):
+        (_, source), (_, target) = spelt
+        rows, columns = numbers[probabilities >= LIKELY].T
+        found.append(set(zip(source[columns].tolist(), target[rows].tolist(), strict=True)))
     return found

@@ -4,21 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from splits import split_of
 
 from data import hmm_alignment
-from data.hmm_alignment import NULL, PossibleLinks, forward_backward, learn_alignment
-from data.token_store import TokenizedSplit
+from data.hmm_alignment import NULL, forward_backward, learn_alignment
+from data.possible_links import PossibleLinks
 
 RNG = np.random.default_rng(1)
-
-
-def split_of(*pairs) -> TokenizedSplit:
-    sentences = [ids for pair in pairs for ids in pair]
-    return TokenizedSplit(
-        ids=np.array([each for ids in sentences for each in ids], dtype=np.int32),
-        offsets=np.cumsum([0, *map(len, sentences)]),
-        lines=np.arange(len(pairs)),
-    )
 
 
 def summed_over_all(translation, null, transitions):

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from splits import split_of
 
 from data import lexical_table
 from data.lexical_table import MOST, LexicalTable, learn_table
-from data.token_store import TokenizedSplit
 from seq2seq.errors import CheckpointError
 
 TABLE = LexicalTable(
@@ -16,15 +16,6 @@ TABLE = LexicalTable(
     np.linspace(1, 0, 20, dtype=np.float32).reshape(4, 5),
     np.array([3, 7], np.int32),
 )
-
-
-def split_of(*pairs) -> TokenizedSplit:
-    sentences = [ids for pair in pairs for ids in pair]
-    return TokenizedSplit(
-        ids=np.array([each for ids in sentences for each in ids], dtype=np.int32),
-        offsets=np.cumsum([0, *map(len, sentences)]),
-        lines=np.arange(len(pairs)),
-    )
 
 
 def listed(table, source):
