@@ -236,7 +236,7 @@ class RunDirectory:
         )
 
     def link_matrices(self, store: TokenStore) -> LinkMatrices:
-        """What guides attention: links of words of the token store, or else links of pieces.
+        """The links that guide attention: those of words in the token store, or else of pieces.
 
         Raises CheckpointError where these are missing or damaged.
         """

@@ -173,7 +173,7 @@ def _connect(device: str) -> tuple["Store", list[str]]:
 
 
 def _interruptibly(operation: Callable[[], Value]) -> Value:
-    """What an operation returns that waits outside Python, where no signal is handled."""
+    """Call an operation that waits outside Python, where no signal is handled, in a thread."""
     found = Future[Value]()
 
     def call() -> None:

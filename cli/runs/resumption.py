@@ -136,11 +136,6 @@ def reason_finished(run: RunDirectory, changes: Values) -> str | None:
     return stop_reason(state, config)
 
 
-def changed_config(run: RunDirectory, changes: Values) -> RunConfig:
-    """The settings of a run with the changes."""
-    return _compare(run, changes)[0]
-
-
 def record_processes(run: RunDirectory, count: int) -> str | None:
     """Record that a resumed run is trained by another number of processes than before, if it is;
     returns a sentence about it."""

@@ -18,11 +18,7 @@ from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.joining import launched_size
 from cli.runs.launching import PARENT
 from cli.runs.preset import preset_names, read_preset
-from cli.runs.resumption import (
-    change_settings,
-    check_resumable,
-    reason_finished,
-)
+from cli.runs.resumption import change_settings, check_resumable, reason_finished
 from cli.runs.tracking import require_tracker
 from cli.runs.warm_start import Origin
 from data.token_store import TokenStore

@@ -29,7 +29,7 @@ def failure_of(error: DivergenceError | ResourceError) -> Failure | None:
 
 
 def user_error_of(error: Exception) -> UserError | None:
-    """What a person can put right about an error that ends all trials; None where it is a bug."""
+    """The error to report for one that ends all trials; None for a bug in the program."""
     if isinstance(error, UserError):
         return error
     if is_out_of_memory(error):
