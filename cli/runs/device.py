@@ -1,6 +1,7 @@
 """The device and the number of threads that torch uses."""
 
 from seq2seq.errors import ConfigError, ResourceError
+from seq2seq.system.allocation import keep_freed_memory
 
 SPINS = "10000"
 """How often a thread of OpenMP checks for work before it sleeps (GOMP_SPINCOUNT).
@@ -18,6 +19,7 @@ def choose_device(name: str, threads: int | None = None) -> str:
     """
     import torch
 
+    keep_freed_memory()
     # Denormal numbers, below 1e-38, become 0: processors take a hundred times as long for them,
     # and sharp attention produces many. Threads that torch starts later do the same.
     torch.set_flush_denormal(True)
