@@ -107,7 +107,6 @@ def translate(
         seed=seed,
         note=note,
     )
-    config.require_sampling(search, ("temperature", "top_k", "top_p", "seed"))
     n_best = config.checked_n_best(n_best)
     model = translator.Translator.load(
         run,

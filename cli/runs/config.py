@@ -44,6 +44,9 @@ RENAMED = {
 }
 """The names of settings before version 0.2, which are still accepted, and their names now."""
 
+SAMPLING = ("temperature", "top_k", "top_p", "seed")
+"""The settings of section `search` that only samples depend on."""
+
 REMOVED = {"training.r_drop": 0.0}
 """Settings of earlier versions that no longer exist, with the value that turned them off."""
 
@@ -126,18 +129,22 @@ def search_settings(
     """The search settings given on a command line, by --set and by options of their own, which win.
 
     options: by the name of the setting; None for an option that was not given
+
+    Raises ConfigError for settings of sampling without `sample`.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    return section_settings(settings, "search", note) | given
+    found = section_settings(settings, "search", note) | given
+    require_sampling(found)
+    return found
 
 
-def require_sampling(search: Mapping[str, Any], names: Sequence[str]) -> None:
+def require_sampling(search: Mapping[str, Any]) -> None:
     """Raises ConfigError for settings of sampling among those given, if nothing is sampled."""
-    for name in names:
+    for name in SAMPLING:
         if name in search and not search.get("sample"):
-            option = name.replace("_", "-")
             raise ConfigError(
-                f"--{option} has an effect on samples alone", hint="add --sample, or leave it out"
+                f"search.{name} has an effect on samples alone",
+                hint="set search.sample=true too (`translate --sample`), or leave it out",
             )
 
 

@@ -101,7 +101,7 @@ BOUNDS = {
         "search.length_penalty is -1: input should be greater than or equal to 0",
     ),
     "set search.beem=3": ("--set=search.beem=3", "unknown setting in --set: search.beem"),
-    "set search.top_p=0.5": ("--set=search.top_p=0.5", "--top-p has an effect on samples alone"),
+    "set search.top_p=0.5": ("--set=search.top_p=0.5", "search.top_p has an effect on samples"),
     "beam 0": ("--beam=0", "search.beam is 0: input should be greater than or equal to 1"),
     "beam 99999": ("--beam=99999", "search.beam is 99999: input should be less than or equal to"),
     "n-best 0": ("--n-best=0", "n-best is 0: input should be greater than or equal to 1"),

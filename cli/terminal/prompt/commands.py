@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin
 
-from cli.runs.config import checked_n_best, require_sampling, search_settings, toml_value
+from cli.runs.config import checked_n_best, require_sampling, section_settings, toml_value
 from cli.runs.introduction import introduction
 from cli.runs.output import is_standard_output, refuse_output, write_lines
 from cli.runs.translator import Translator
@@ -25,7 +25,6 @@ from seq2seq.system.visible import json_line
 STYLES = ("auto", *get_args(Mode))
 ATTENTION = get_args(DrawnAttention)
 SWITCH = ("on", "off")
-SAMPLING = ("temperature", "top_k", "top_p", "seed")
 OVERWRITE = "--overwrite"
 
 
@@ -254,8 +253,8 @@ def _set(session: Session, argument: str) -> None:
         for name in type(session.translator.search).model_fields:
             write_line(_setting_line(session, name))
         return
-    changes = search_settings([argument], note=note)
-    require_sampling({"sample": session.translator.search.sample} | changes, SAMPLING)
+    changes = section_settings([argument], "search", note)
+    require_sampling({"sample": session.translator.search.sample} | changes)
     session.change_search(changes)
     for name in changes:
         note(_setting_line(session, name))

@@ -22,6 +22,7 @@ from cli.runs.config import (
     recipe_names,
     removed_settings,
     resolve,
+    search_settings,
 )
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
@@ -113,6 +114,10 @@ def test_an_unknown_recipe_names_the_nearest():
         "search.beam=0",
         "search.length_penalty=-1",
         "search.length_penalty=10.1",
+        "search.stop_after=99999999999999999999",
+        "search.min_length=99999999999999999999",
+        "search.min_length_factor=1e300",
+        "search.max_length_factor=1e300",
         "data.vocabulary_size=3",
         "data.character_coverage=2",
         "data.piece_model=word",
@@ -145,6 +150,14 @@ def test_infinity_and_nan_are_refused(name, value):
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_setting_refuses_a_table(name):
     assert name in refusal(f"{name}={{a = 'b'}}").message
+
+
+@pytest.mark.parametrize("setting", ["temperature=0.5", "top_k=5", "top_p=0.5", "seed=2"])
+def test_settings_of_sampling_are_refused_where_nothing_is_sampled(setting):
+    with pytest.raises(ConfigError, match="has an effect on samples alone"):
+        search_settings([f"search.{setting}"])
+    assert search_settings([f"search.{setting}", "search.sample=true"])["sample"]
+    assert search_settings([f"search.{setting}"], sample=True)["sample"]
 
 
 def test_settings_that_contradict_each_other_are_refused():

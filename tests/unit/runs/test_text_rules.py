@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reruns import new_run, train
 
-from cli.runs.config import require_sampling
 from cli.runs.text_rules import forced_text, text_rules
 from cli.runs.translator import Translator
 from data.corpus import SentencePair
@@ -140,9 +139,6 @@ def test_settings_that_contradict_each_other_are_refused(run):
     ):
         with pytest.raises(ConfigError, match=message):
             translator(run, **settings)
-    with pytest.raises(ConfigError, match="--top-k has an effect on samples alone"):
-        require_sampling({"top_k": 5}, ("top_k",))
-    require_sampling({"top_k": 5, "sample": True}, ("top_k",))
 
 
 def test_a_coverage_penalty_needs_attention(tmp_path, store):
