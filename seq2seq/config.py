@@ -620,18 +620,20 @@ class SearchConfig(Section):
     """beta of Wu et al. (2016), equation 14: a translation is ranked lower by this times the
     logarithms of the attention that each source piece has had, where that is under 1. Needs
     attention; 0 turns it off."""
-    stop_after: int = Field(default=0, ge=0)
+    stop_after: int = Field(default=0, ge=0, le=1000)
     """A sentence's search ends when so many of its translations are finished, such as the width of
     the beam (Kasai et al., 2022), which takes less time and may miss a better one; 0: when no
     unfinished translation can become better."""
-    max_length_factor: float = Field(default=2.0, gt=0)
-    """Maximum length of a translation: this times the number of source pieces, plus 20 pieces."""
+    max_length_factor: float = Field(default=2.0, gt=0, le=1000)
+    """Maximum length of a translation: this times the number of source pieces, plus 20 pieces. A
+    tag is none of them."""
     max_length: int | None = Field(default=None, ge=1)
     """Maximum number of pieces of a translation, whatever its source; not set: none."""
-    min_length: int = Field(default=0, ge=0)
+    min_length: int = Field(default=0, ge=0, le=1_000_000)
     """Minimum number of pieces of a translation."""
-    min_length_factor: float = Field(default=0.0, ge=0)
-    """Minimum length of a translation: this times the number of source pieces."""
+    min_length_factor: float = Field(default=0.0, ge=0, le=1000)
+    """Minimum length of a translation: this times the number of source pieces. A tag is none of
+    them."""
     no_repeat_ngram: int = Field(default=0, ge=0)
     """No translation has so many pieces in a row twice (Paulus et al., 2018); 0: they may."""
     diverse_groups: int = Field(default=1, ge=1)

@@ -21,6 +21,11 @@ class Inference(Protocol[StateT]):
     @property
     def device(self) -> str: ...
 
+    @property
+    def tags(self) -> int:
+        """How many ids at the start of every source are tags, not words."""
+        ...
+
     def start(self, sources: Sequence[Sequence[int]]) -> StateT:
         """Encode B sources: the state of B hypotheses without ids."""
         ...
@@ -185,6 +190,10 @@ class Ensemble:
     @property
     def device(self) -> str:
         return self.members[0].device
+
+    @property
+    def tags(self) -> int:
+        return self.members[0].tags
 
     def start(self, sources: Sequence[Sequence[int]]) -> EnsembleState:
         return EnsembleState(tuple(each.start(sources) for each in self.members))

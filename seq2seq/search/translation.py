@@ -91,20 +91,20 @@ def _translate_batch(
     words: Sequence[Constraint],
 ) -> list[list[Hypothesis]]:
     """numbers: which sources they are, for the rules"""
-    constraints = _constraints(batch, config, words)
+    pieces = [len(source) - inference.tags for source in batch]
+    max_lengths = _max_lengths(pieces, config)
+    constraints = _constraints(pieces, max_lengths, config, words)
     required = None
     if rules is not None and rules.required:
-        required = RequiredPhrases(
-            rules.required, _max_lengths(batch, config), rules.spellings, EOS
-        )
+        required = RequiredPhrases(rules.required, max_lengths, rules.spellings, EOS)
         constraints.append(required)
     if rules is not None and rules.prefixes:
         prefixes = [rules.prefixes[i] for i in numbers]
         constraints = [ForcedPrefix(prefixes, rules.spellings, EOS, tuple(constraints))]
     if config.sample:
-        hypotheses = _sample(inference, batch, config, n_best, constraints)
+        hypotheses = _sample(inference, batch, max_lengths, config, n_best, constraints)
     else:
-        hypotheses = _search(inference, batch, config, n_best, constraints, required)
+        hypotheses = _search(inference, batch, max_lengths, config, n_best, constraints, required)
     return [
         [_with_spread_weights(each, inference, source) for each in best]
         for source, best in zip(batch, hypotheses, strict=True)
@@ -154,11 +154,14 @@ def _of_labels(inference: Inference[StateT], logits: Tensor, labels: Sequence[in
     return log_probabilities[range(len(labels)), inference.columns[labels]].double()
 
 
-def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list[int]:
-    """The maximum number of ids of each translation, EOS included."""
+def _max_lengths(pieces: Sequence[int], config: SearchConfig) -> list[int]:
+    """The maximum number of ids of each translation, EOS included.
+
+    pieces: of each source, without tags
+    """
     lengths = [
-        max(int(config.max_length_factor * len(ids)) + _EXTRA_LENGTH, config.min_length + 1)
-        for ids in sources
+        max(int(config.max_length_factor * count) + _EXTRA_LENGTH, config.min_length + 1)
+        for count in pieces
     ]
     if config.max_length is None:
         return lengths
@@ -166,15 +169,20 @@ def _max_lengths(sources: Sequence[Sequence[int]], config: SearchConfig) -> list
 
 
 def _constraints(
-    sources: Sequence[Sequence[int]], config: SearchConfig, words: Sequence[Constraint]
+    pieces: Sequence[int],
+    max_lengths: Sequence[int],
+    config: SearchConfig,
+    words: Sequence[Constraint],
 ) -> list[Constraint]:
-    """The constraints that a batch's translations have by the settings, besides those on words."""
+    """The constraints that a batch's translations have by the settings, besides those on words.
+
+    pieces: of each source, without tags
+    """
     constraints = list(words)
     if config.min_length or config.min_length_factor:
-        longest = _max_lengths(sources, config)
         shortest = [
-            min(max(config.min_length, math.ceil(config.min_length_factor * len(ids))), most - 1)
-            for ids, most in zip(sources, longest, strict=True)
+            min(max(config.min_length, math.ceil(config.min_length_factor * count)), most - 1)
+            for count, most in zip(pieces, max_lengths, strict=True)
         ]
         constraints.append(MinimumLength(shortest, EOS))
     if config.max_length is not None:
@@ -187,6 +195,7 @@ def _constraints(
 def _search(
     inference: Inference[StateT],
     sources: list[Sequence[int]],
+    max_lengths: Sequence[int],
     config: SearchConfig,
     n_best: int,
     constraints: Sequence[Constraint],
@@ -194,7 +203,6 @@ def _search(
 ) -> list[list[Hypothesis]]:
     """Search one batch. Weights are still over what the encoder returns."""
     state = inference.start(sources)
-    max_lengths = _max_lengths(sources, config)
     if config.beam == 1 and n_best == 1 and not config.coverage_penalty and required is None:
         best = greedy_search(
             inference.step,
@@ -238,12 +246,12 @@ def _search(
 def _sample(
     inference: Inference[StateT],
     sources: list[Sequence[int]],
+    max_lengths: Sequence[int],
     config: SearchConfig,
     samples: int,
     constraints: Sequence[Constraint],
 ) -> list[list[Hypothesis]]:
     """Samples of one batch. Weights are still over what the encoder returns."""
-    max_lengths = _max_lengths(sources, config)
     longest = max(max_lengths)
     numbers = [
         uniform_numbers(config.seed, ids, samples=samples, length=longest) for ids in sources

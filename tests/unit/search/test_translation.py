@@ -78,6 +78,16 @@ def test_a_translation_that_never_ends_is_cut(beam):
         assert best.ids == (7,) * (2 * len(source) + 20)
 
 
+@pytest.mark.parametrize("settings", [{"beam": 1}, {"beam": 4}, {"sample": True}], ids=str)
+def test_lengths_beside_the_source_count_no_tags(settings):
+    longest = SearchConfig(max_length_factor=2.0, **settings)
+    ((cut,),) = translate(model_that_writes(7), [[5, 6, 7]], longest, tags=1)
+    assert len(cut.ids) == 2 * 2 + 20
+    shortest = SearchConfig(min_length_factor=3.0, **settings)
+    ((ended,),) = translate(model_that_writes(EOS, 7), [[5, 6, 7]], shortest, tags=1)
+    assert len(ended.ids) == 3 * 2 + 1  # and EOS
+
+
 @pytest.mark.parametrize("beam", [1, 4])
 def test_padding_unknown_and_begin_are_never_written(beam):
     model = model_that_writes(PAD, UNK, BOS, 7, 8)
@@ -177,8 +187,9 @@ def test_the_weights_of_tags_are_added_to_those_of_eos(options):
     whole, words = forced(model, source, [9]).weights, forced(model, source, [9], tags=2).weights
     expected = torch.stack([whole[:, 2], whole[:, 3], whole[:, [0, 1, 4]].sum(1)], dim=1)
     torch.testing.assert_close(words, expected)
-    ((best,),) = translate(model, [source], GREEDY, tags=2)
-    ((other,),) = translate(model, [source], GREEDY)
+    short = SearchConfig(beam=1, max_length=8)
+    ((best,),) = translate(model, [source], short, tags=2)
+    ((other,),) = translate(model, [source], short)
     assert best.ids == other.ids and best.weights.shape == (len(best.ids), 3)
 
 
