@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 from cli.runs.config import RunConfig
 from cli.runs.translation import Candidate, Translation
 from cli.runs.translator import Translator
-from cli.runs.word_links import guided_shift
+from cli.runs.word_links import guided_head, guided_shift
 from seq2seq.batch import EOS
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces, shift_rows
@@ -47,8 +47,7 @@ class Selection:
         """The selection with the head that guided alignment taught in a run, if it is asked for."""
         if self.head != "guided":
             return self
-        training = config.training
-        taught = training.guided_alignment_head if training.guided_alignment else None
+        taught = guided_head(config)
         return replace(self, head="mean" if taught is None or self.layer else taught)
 
     @property

@@ -39,6 +39,12 @@ class Shift(NamedTuple):
     error_rates: Mapping[int, float] = {}  # AER of each shift, where it was chosen by links
 
 
+def guided_head(config: RunConfig) -> int | None:
+    """The head, from 1, that guided alignment taught; None where it taught the mean, or nothing."""
+    training = config.training
+    return training.guided_alignment_head if training.guided_alignment else None
+
+
 def guided_shift(config: RunConfig) -> Shift:
     """The shift at which guided alignment had attention learn links; 0 where it did not."""
     training = config.training
@@ -119,13 +125,17 @@ def refuse_equal_direction(
         )
 
 
-def choose_shift(found: Sequence[LinksByShift], references: Sequence[ReferenceLinks]) -> Shift:
+def choose_shift(
+    found: Sequence[LinksByShift],
+    references: Sequence[ReferenceLinks],
+    shifts: Sequence[int] = SHIFTS,
+) -> Shift:
     """The shift with the lowest AER against the links of people."""
     rates = {
         shift: measure([links[shift] for links in found], references, bootstrap_samples=0).aer
-        for shift in SHIFTS
+        for shift in shifts
     }
-    best = min(SHIFTS, key=lambda shift: rates[shift])
+    best = min(shifts, key=lambda shift: rates[shift])
     return Shift(best, "it has the lowest AER of these links", rates)
 
 

@@ -107,7 +107,7 @@ class Result(_Stored):
     chrf: Score | None = None
     ter: Score | None = None
     aer: float | None = None  # of attention while it writes the references
-    aer_shift: int | None = None  # with which it is lowest, as in `align --shift`
+    aer_shift: int | None = None  # which guided alignment taught, else the one with the lowest AER
 
     @property
     def tokens_per_second(self) -> float | None:

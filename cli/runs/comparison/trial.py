@@ -17,7 +17,13 @@ from cli.runs.progress import PlainReporter, Reporters
 from cli.runs.training import train_run
 from cli.runs.translator import Translator
 from cli.runs.trials import failure_of
-from cli.runs.word_links import SHIFTS, Linker, choose_shift
+from cli.runs.word_links import (
+    SHIFTS,
+    Linker,
+    choose_shift,
+    guided_head,
+    guided_shift,
+)
 from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.errors import DivergenceError, ResourceError
@@ -136,16 +142,19 @@ def _nats_per_token(translator: Translator, pairs: Sequence[SentencePair]) -> fl
 def _alignment_quality(
     task: Task, translator: Translator, pairs: Sequence[SentencePair]
 ) -> dict[str, Any]:
-    """AER of attention while the model writes the references, with the best shift, as in `align
-    --gold`; nothing without attention or links of people."""
+    """AER of attention while the model writes the references; nothing without attention or links of
+    people. Head and shift are those that guided alignment taught, else the mean and the best shift.
+    """
     if not task.has_reference_links or not translator.has_attention:
         return {}
     lines = task.test.reference_links.read_text(encoding="utf-8").splitlines()
     reference_links = parse_reference_links(
         lines, name=str(task.test.reference_links), sentences=len(pairs)
     )
-    found = Linker(translator=translator).links(pairs, SHIFTS)
-    shift = choose_shift(found, reference_links)
+    config = translator.run_config
+    shifts = (guided_shift(config).rows,) if config.training.guided_alignment else SHIFTS
+    found = Linker(translator=translator, head=guided_head(config)).links(pairs, shifts)
+    shift = choose_shift(found, reference_links, shifts)
     return {"aer": shift.error_rates[shift.rows], "aer_shift": shift.rows}
 
 

@@ -9,19 +9,23 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from program import call, forking, started
 from reruns import MODEL, SEARCH, TRAINING
 
 import cli.runs.comparison.engine
+from cli.runs.comparison import trial
 from cli.runs.comparison.folder import ComparisonFolder, Result
 from cli.runs.comparison.forecast import Cost, cost_of, seconds_left, share_trained, time_left
 from cli.runs.comparison.grid import MAIN_STORE, StoreFiles, build_grid, read_grid, split_values
 from cli.runs.comparison.plan import Limits, Plan, default_threads, make_plan, opened, tasks_left
 from cli.runs.comparison.trial import Task, measure
+from cli.runs.config import resolve
 from cli.runs.directory import RunDirectory
 from cli.runs.trials import user_error_of
+from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.system.files import write_json
@@ -231,6 +235,34 @@ def test_a_trial_is_a_run_and_measures_what_validation_measures(task, monkeypatc
     assert events[-1] == "translating" and "validation" in events
     measure(task, lambda event: None)  # again, as after a kill before the result was written
     assert len(run.read_metrics()) == len(RunDirectory.open(task.run).read_metrics())
+
+
+@pytest.mark.parametrize(
+    ("settings", "head", "shifts"),
+    [
+        ({"guided_alignment": 0.1, "guided_alignment_head": 2}, 2, (0,)),
+        ({"guided_alignment": 0.1, "guided_alignment_shift": 1}, None, (1,)),
+        ({}, None, (0, 1, -1)),
+    ],
+    ids=str,
+)
+def test_aer_is_that_of_the_head_and_shift_that_guidance_taught(
+    task, monkeypatch, settings, head, shifts
+):
+    class Linker:
+        def __init__(self, translator, head):
+            self.head = head
+
+        def links(self, pairs, shifts):
+            asked.append((self.head, tuple(shifts)))
+            return [{shift: {(0, 0)} for shift in shifts} for _ in pairs]
+
+    asked: list[tuple[int | None, tuple[int, ...]]] = []
+    monkeypatch.setattr(trial, "Linker", Linker)
+    config = resolve({"model": {"heads": 2}, "training": settings})
+    translator = SimpleNamespace(has_attention=True, run_config=config)
+    measured = trial._alignment_quality(task, translator, [SentencePair("a", "b")] * 12)
+    assert measured == {"aer": 0.0, "aer_shift": shifts[0]} and asked == [(head, shifts)]
 
 
 def test_a_trial_that_diverges_has_that_as_its_result(task, store_path):
