@@ -44,8 +44,11 @@ def check_disk_space(run: RunDirectory, model: EncoderDecoder) -> list[str]:
 
 
 @contextmanager
-def explain_write_errors(run: RunDirectory) -> Iterator[None]:
-    """Turn an OSError into a ResourceError that says how much space is left and how to go on."""
+def explain_write_errors(run: RunDirectory, *, continued_by: str) -> Iterator[None]:
+    """Turn an OSError into a ResourceError that says how much space is left and how to go on.
+
+    continued_by: how to train on, such as "with --resume"
+    """
     try:
         yield
     except OSError as error:
@@ -53,5 +56,5 @@ def explain_write_errors(run: RunDirectory) -> Iterator[None]:
         raise ResourceError(
             f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
             hint="the last checkpoint is whole: free space or correct permissions, then continue "
-            "with --resume",
+            f"{continued_by}",
         ) from error

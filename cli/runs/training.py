@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -62,20 +63,29 @@ def train_run(
     ends_after: Callable[[Validation], str | None] = lambda event: None,
     ranks: Ranks = ONE_RANK,
     threads: Threads = FIXED_THREADS,
+    continued_by: str = "with --resume",
 ) -> Outcome:
     """Train a run to its end, from its last checkpoint or from the start.
 
     `warnings` are reported when training begins, after all that may be refused was checked.
     `ends_after` may end it after a validation, by returning a reason. `ranks` are the processes
     that train it: all call this function, and the first of them writes and reports. `threads`
-    decides on those of torch; without it their number stays.
+    decides on those of torch; without it their number stays. `continued_by` is how the user trains
+    on after an error, for its hint.
 
     A checkpoint is written after every validation, and at the first SIGINT, SIGTERM or SIGHUP,
     which then raises Interrupted. Raises DivergenceError at the first loss or gradient that is not
     finite, and ResourceError where another process trains the run or memory runs out.
     """
     if not ranks.is_first:
-        return _train(run, store, device=device, reporter=Reporters([]), ranks=ranks)
+        return _train(
+            run,
+            store,
+            device=device,
+            reporter=Reporters([]),
+            ranks=ranks,
+            continued_by=continued_by,
+        )
     with run.lock():  # before its last checkpoint is read: another process may be writing a new one
         return _train(
             run,
@@ -86,6 +96,7 @@ def train_run(
             ends_after=ends_after,
             ranks=ranks,
             threads=threads,
+            continued_by=continued_by,
         )
 
 
@@ -96,6 +107,7 @@ def _train(
     device: str,
     reporter: Reporter,
     ranks: Ranks,
+    continued_by: str,
     warnings: Sequence[str] = (),
     ends_after: Callable[[Validation], str | None] = lambda event: None,
     threads: Threads = FIXED_THREADS,
@@ -105,7 +117,9 @@ def _train(
     objects, state, is_new, damages = _starting_point(run, device, ranks)
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)
-    learnt = _learn_links(run, store, ranks)
+    explained = partial(explain_write_errors, run, continued_by=continued_by)
+    with explained():
+        learnt = _learn_links(run, store, ranks)
     guide = _link_guide(run, store)
     with stop_requests() as stop:
         batches = _batches(store, config, objects, state, device, ranks, guide)
@@ -153,7 +167,7 @@ def _train(
                     reporter.message(stopwatch.describe())
                 match event:
                     case Update():
-                        with explain_write_errors(run):
+                        with explained():
                             recorder.update(event)
                         reporter.update(event)
                         if warning := forecast.update(event.state):
@@ -161,7 +175,7 @@ def _train(
                         if change := threads.after_update():
                             reporter.message(change)
                     case Validation():
-                        with explain_write_errors(run):
+                        with explained():
                             recorder.validation(event, validator.samples, validator.attention)
                         reporter.validation(event, validator.samples)
                         if event.reduced:
@@ -177,7 +191,7 @@ def _train(
                 raise_if_any(int(number) for (number,) in signals)
         except Interrupted:  # not KeyboardInterrupt, which may come in the middle of an update
             refuse_non_finite_weights(objects.model, recorder.state)
-            with explain_write_errors(run):
+            with explained():
                 recorder.save()
             raise
         finally:
@@ -282,8 +296,7 @@ def _learn_links(run: RunDirectory, store: TokenStore, ranks: Ranks) -> str | No
         links.write(path, store_sha256=store.sha256)
         return f"guided by {len(links.pieces):,} links of pieces, learnt from the training pairs"
 
-    with explain_write_errors(run):
-        return ranks.of_first(learn)
+    return ranks.of_first(learn)
 
 
 def _link_guide(run: RunDirectory, store: TokenStore) -> LinkGuide | None:

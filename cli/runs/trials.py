@@ -7,6 +7,8 @@ from seq2seq.errors import DivergenceError, ResourceError, UserError
 from seq2seq.system.out_of_memory import is_out_of_memory
 
 Failure = Literal["diverged", "out of memory"]
+SAME_COMMAND = "with the same command"
+"""How what has several trials goes on."""
 
 
 def create_trials_folder(path: Path) -> None:
@@ -33,10 +35,10 @@ def user_error_of(error: Exception) -> UserError | None:
     if isinstance(error, UserError):
         return error
     if is_out_of_memory(error):
-        return ResourceError("out of memory", hint="go on with the same command and fewer --jobs")
+        return ResourceError("out of memory", hint=f"go on {SAME_COMMAND} and fewer --jobs")
     if isinstance(error, OSError):
         return ResourceError(
             f"{error.filename or 'writing failed'}: {error.strerror or error}",
-            hint="check free space, permissions and the path, and go on with the same command",
+            hint=f"check free space, permissions and the path, and go on {SAME_COMMAND}",
         )
     return None

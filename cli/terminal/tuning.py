@@ -3,6 +3,7 @@
 from cli.runs.directory import RunDirectory
 from cli.runs.training import Outcome, train_run
 from cli.runs.training_job import NewRun
+from cli.runs.trials import SAME_COMMAND
 from cli.runs.tuning.search import EndsAfter, tune
 from cli.terminal.console import note
 from cli.terminal.live import trial_reporter
@@ -21,6 +22,7 @@ def tune_and_report(run: NewRun, minutes: float) -> NewRun:
             device=run.device,
             reporter=trial_reporter(trial),
             ends_after=ends_after,
+            continued_by=SAME_COMMAND,
         )
 
     return tune(run, minutes, train=train, note=note)

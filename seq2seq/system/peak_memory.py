@@ -1,5 +1,6 @@
 """The most memory that this process has held, where the system counts it."""
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,3 +21,19 @@ def peak_memory() -> int | None:
             if name == "VmHWM":
                 return 1024 * int(value.split()[0])
     return None
+
+
+def lifetime_peak() -> int | None:
+    """Bytes of memory since the process began, also outside Linux; None where nothing counts them.
+
+    Linux's own figure comes first: its ru_maxrss is that of the process that started this one, if
+    that held more.
+    """
+    if (peak := peak_memory()) is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:  # not on every system
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

@@ -90,7 +90,6 @@ def _receive(connection: Connection, running: dict[Connection, _Running], notify
     match event:
         case {"event": "error", "type": name, "message": message, "hint": hint}:
             error: type[UserError] = getattr(seq2seq.errors, name, ResourceError)
-            hint = hint and hint.replace("with --resume", "with the same command")
             raise error(f"trial {task.name}: {message}", hint=hint)
         case {"event": "bug", "traceback": text}:
             raise RuntimeError(f"trial {task.name} failed:\n{text}")

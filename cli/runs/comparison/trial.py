@@ -16,7 +16,7 @@ from cli.runs.history import Sample
 from cli.runs.progress import PlainReporter, Reporters
 from cli.runs.training import train_run
 from cli.runs.translator import Translator
-from cli.runs.trials import failure_of
+from cli.runs.trials import SAME_COMMAND, failure_of
 from cli.runs.word_links import (
     SHIFTS,
     Linker,
@@ -31,7 +31,7 @@ from seq2seq.evaluation.links import parse_reference_links
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.system.files import write_json
-from seq2seq.system.peak_memory import peak_memory
+from seq2seq.system.peak_memory import lifetime_peak
 from seq2seq.training.events import Finished, TrainingState, Update, Validation
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -72,14 +72,14 @@ def measure(task: Task, send: Send) -> None:
     log_file = PlainReporter(lambda line: None, run.log, run.config.training)
     try:
         reporter = Reporters([log_file, _Progress(send)])
-        outcome = train_run(run, store, device=device, reporter=reporter)
+        outcome = train_run(run, store, device=device, reporter=reporter, continued_by=SAME_COMMAND)
     except (DivergenceError, ResourceError) as error:
         if not (failure := failure_of(error)):
             raise
         _write(task, status=failure, ended=error.message, parameters=_parameters(run))
         return
     send({"event": "translating"})
-    state = outcome.state
+    state, on_gpu = outcome.state, device.startswith("cuda")
     _write(
         task,
         status="complete",
@@ -88,7 +88,7 @@ def measure(task: Task, send: Send) -> None:
         best_update=state.best_update,
         target_tokens=state.tokens,
         seconds=state.seconds,
-        peak_memory=_peak_memory(device),
+        peak_memory=torch.cuda.max_memory_allocated() if on_gpu else lifetime_peak(),
         **_test_measures(task, run),
     )
 
@@ -156,22 +156,6 @@ def _alignment_quality(
     found = Linker(translator=translator, head=guided_head(config)).links(pairs, shifts)
     shift = choose_shift(found, reference_links, shifts)
     return {"aer": shift.error_rates[shift.rows], "aer_shift": shift.rows}
-
-
-def _peak_memory(device: str) -> int | None:
-    """Bytes that this process has used at most: of the GPU if it has one, else of the machine."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated()
-    if (peak := peak_memory()) is not None:
-        return peak
-    try:
-        import resource
-    except ImportError:  # not on every system
-        return None
-    import sys
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
 
 
 class _Progress:

@@ -24,10 +24,11 @@ from cli.runs.comparison.plan import Limits, Plan, default_threads, make_plan, o
 from cli.runs.comparison.trial import Task, measure
 from cli.runs.config import resolve
 from cli.runs.directory import RunDirectory
+from cli.runs.recorder import Recorder
 from cli.runs.trials import user_error_of
 from data.corpus import SentencePair
 from data.token_store import TokenStore
-from seq2seq.errors import CheckpointError, ConfigError
+from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 from seq2seq.system.files import write_json
 
 SETTINGS = [
@@ -217,8 +218,7 @@ def task(tmp_path, store_path) -> Task:
 
 
 def test_a_trial_is_a_run_and_measures_what_validation_measures(task, monkeypatch):
-    # Linux's ru_maxrss would be that of the process that started the trial, if it was larger
-    monkeypatch.setattr("cli.runs.comparison.trial.peak_memory", lambda: 60_000_000)
+    monkeypatch.setattr("cli.runs.comparison.trial.lifetime_peak", lambda: 60_000_000)
     events: list[str] = []
     measure(task, lambda event: events.append(event["event"]))
     run = RunDirectory.open(task.run)
@@ -295,6 +295,16 @@ def test_time_left_follows_the_pace_since_the_start():
     begun = time_left(0.82, before=0.8, elapsed=10.0, planned=100.0)
     assert begun == 90.0  # by the plan
     assert time_left(0.9, before=0.8, elapsed=60.0, planned=100.0) == pytest.approx(60.0)
+
+
+def test_a_full_disk_is_explained_with_the_command_of_the_comparison(task, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "metrics.jsonl")
+
+    monkeypatch.setattr(Recorder, "update", full)
+    with pytest.raises(ResourceError, match="No space left") as caught:
+        measure(task, lambda event: None)
+    assert caught.value.hint.endswith("then continue with the same command")
 
 
 @pytest.mark.parametrize(
