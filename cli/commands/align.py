@@ -112,6 +112,7 @@ def align(
     compare: CompareOption = None,
     history: HistoryOption = False,
     shift: options.Shift = options.ShiftChoice.GUIDED,
+    weights: options.Weights = options.WeightsChoice.AUTO,
     threshold: options.Threshold = None,
     with_reverse: options.WithReverse = None,
     symmetrize: options.SymmetrizationOption = options.SymmetrizationChoice.INTERSECTION,
@@ -141,9 +142,12 @@ def align(
     from cli.runs import config, translator, views
     from cli.terminal import alignments, attention_statistics, pictures, word_links
 
-    selection = views.Selection(views.parse_head(head), layer, pieces=pieces)
+    selection = views.Selection(
+        views.parse_head(head), layer, pieces=pieces, posterior=weights.value == "posterior"
+    )
     asked = word_links.LinkRequest(
         shift=shift.steps,
+        weights=weights.value,
         threshold=threshold,
         selection=selection,
         with_reverse=with_reverse,
@@ -206,6 +210,8 @@ def align(
         return
     found = alignments.aligned_translations(model, source, target, head=chosen.search_head)
     shifted = (translation.shifted(rows) for translation in found)
+    if asked.by_posterior(model, links=format_ is Format.PHARAOH):
+        shifted = (model.with_posterior(translation) for translation in shifted)
     if format_ is Format.NPZ:
         assert output is not None
         alignments.write_alignment_archive(shifted, output, pieces=pieces)

@@ -72,6 +72,14 @@ class ShiftChoice(StrEnum):
         return named[self] if self in named else int(self.value)
 
 
+class WeightsChoice(StrEnum):
+    """Which weights of source pieces alignments have."""
+
+    AUTO = "auto"
+    ATTENTION = "attention"
+    POSTERIOR = "posterior"
+
+
 class SymmetrizationChoice(StrEnum):
     """How links of two directions become one set."""
 
@@ -354,6 +362,15 @@ Shift = Annotated[
         "whose input it is (1), or of the one before (-1). guided: as guided alignment taught, "
         "else 0. auto: the one with the lowest AER with --gold, else the one that follows from "
         "the order of attention.",
+        rich_help_panel=LINKS,
+    ),
+]
+Weights = Annotated[
+    WeightsChoice,
+    typer.Option(
+        help="Those of attention, or the probability that a target piece comes from a source piece "
+        "by attention and the lexicon of the run together (posterior). auto: the posterior for "
+        "links of words where a run has a lexicon, else attention.",
         rich_help_panel=LINKS,
     ),
 ]

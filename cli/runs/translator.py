@@ -26,7 +26,7 @@ from seq2seq.batch import EOS
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces
+from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, posterior
 from seq2seq.kernels.products import search_precision, search_products
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
@@ -294,6 +294,10 @@ class Translator:
         """Number of attention heads; 0 without attention."""
         return self.model.decoder.heads
 
+    @property
+    def has_lexicon(self) -> bool:
+        return self.model.lexicon is not None
+
     def require_attention(self, head: int | None = None) -> None:
         """Raises ConfigError if the model has no attention, or fewer heads."""
         if not self.has_attention:
@@ -306,6 +310,14 @@ class Translator:
             raise ConfigError(
                 f"there is no head {head}: this model has {counted(self.heads, 'attention head')}",
                 hint=f"use 1 to {self.heads}, or leave --head out for the mean of all",
+            )
+
+    def require_lexicon(self) -> None:
+        """Raises ConfigError if the model has no lexicon."""
+        if not self.has_lexicon:
+            raise ConfigError(
+                "this model has no lexicon, which the posterior of links needs",
+                hint="leave --weights out, or train with --set model.lexicon=50",
             )
 
     def translate(
@@ -421,6 +433,32 @@ class Translator:
         return Translation(
             source, (self._candidate(ids[:limit], hypothesis),), truncated=len(ids) > limit
         )
+
+    def posterior(self, source: str, candidate: Candidate, alignment: Alignment) -> Alignment:
+        """The probability that a target piece comes from a source piece, given what is written.
+
+        It follows from attention and the lexicon of the model, which it must have. The alignment is
+        one of the candidate, of pieces.
+        """
+        lexicon = self.model.lexicon
+        assert lexicon is not None
+        source_ids = [*self.source_ids(source)[len(self._tag_ids) :], EOS]
+        target_ids = torch.tensor(candidate.ids[: len(alignment.target)])
+        likelihoods = lexicon.link_likelihoods(
+            torch.tensor(source_ids[: len(alignment.source)], device=self.device),
+            self.model.output.columns[target_ids.to(self.device)],
+        )
+        return posterior(alignment, likelihoods.double().cpu().numpy())
+
+    def with_posterior(self, translation: Translation) -> Translation:
+        """A translation whose alignments are the posterior of what they are."""
+        candidates = tuple(
+            each
+            if each.alignment is None
+            else replace(each, alignment=self.posterior(translation.source, each, each.alignment))
+            for each in translation.candidates
+        )
+        return replace(translation, candidates=candidates)
 
     def log_probabilities(self, source: str, candidate: Candidate) -> list[float]:
         """The log-probability, in nats, of each piece of a candidate given those before it."""

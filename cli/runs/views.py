@@ -19,7 +19,7 @@ NamedHead: TypeAlias = Literal["guided", "mean", "all"]
 Head: TypeAlias = int | NamedHead
 """A head, from 1; the one that guided alignment taught, or else the mean; the mean of all, as one
 table; or all of them, a table each."""
-Measure: TypeAlias = Literal["attention", "self-attention", "saliency"]
+Measure: TypeAlias = Literal["attention", "posterior", "self-attention", "saliency"]
 """What the weights of a table are."""
 
 
@@ -42,6 +42,7 @@ class Selection:
     layer: str | None = None  # of self-attention: "decoder", "encoder-1", ...; None: attention
     pieces: bool = False  # of subword pieces, not of words
     shift: int = 0  # of attention, see `shift_rows`
+    posterior: bool = False  # what `Translator.posterior` makes of attention
 
     def for_run(self, config: RunConfig) -> "Selection":
         """The selection with the head that guided alignment taught in a run, if it is asked for."""
@@ -60,6 +61,8 @@ class Selection:
         if self.layer is None:
             if translator.has_attention:
                 translator.require_attention(self.search_head)
+            if self.posterior:
+                translator.require_lexicon()
             return
         layers = self_attention_layers(translator)
         if self.layer not in layers:
@@ -112,7 +115,7 @@ def views(translator: Translator, translation: Translation, selection: Selection
         found = [View("", alignment, best.text, best.piece_probability, "saliency")]
     else:
         found = [
-            View(title, shift_rows(alignment, selection.shift), best.text, best.piece_probability)
+            _attention_view(translator, source, best, title, alignment, selection)
             for title, alignment in _attention(translator, source, best, selection)
         ]
     if selection.pieces:
@@ -145,6 +148,21 @@ def _attention(
         assert forced is not None
         found.append((f"head {head} of {translator.heads}", _cut(forced, candidate)))
     return found
+
+
+def _attention_view(
+    translator: Translator,
+    source: str,
+    candidate: Candidate,
+    title: str,
+    alignment: Alignment,
+    selection: Selection,
+) -> View:
+    """The table of a title and weights that `_attention` found."""
+    weights, measure = shift_rows(alignment, selection.shift), "attention"
+    if selection.posterior:
+        weights, measure = translator.posterior(source, candidate, weights), "posterior"
+    return View(title, weights, candidate.text, candidate.piece_probability, cast(Measure, measure))
 
 
 def _cut(alignment: Alignment, candidate: Candidate) -> Alignment:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cli.runs.config import RunConfig
+from cli.runs.translation import Translation
 from cli.runs.translator import Translator
 from data.corpus import SentencePair
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import (
-    Alignment,
     Link,
     merge_words,
     shift_rows,
@@ -82,26 +82,32 @@ class Linker:
     backward: bool = False  # whether the run translates target to source
     head: int | None = None  # from 1; None: the mean of all
     threshold: float | None = None  # None: each target word is linked to its largest weight
+    posterior: bool = False  # of what `Translator.posterior` makes of attention
 
     def links(self, pairs: Sequence[SentencePair], shifts: Sequence[int]) -> list[LinksByShift]:
         """The links of pairs as (source, target), whatever the run's direction."""
         own = [SentencePair(p.target, p.source) for p in pairs] if self.backward else pairs
         translations = self.translator.align_all(own, head=self.head)
         return [
-            self._of_pair(pair, translation.alignment, shifts)
+            self._of_pair(pair, translation, shifts)
             for pair, translation in zip(own, translations, strict=True)
         ]
 
     def _of_pair(
-        self, pair: SentencePair, alignment: Alignment | None, shifts: Sequence[int]
+        self, pair: SentencePair, translation: Translation, shifts: Sequence[int]
     ) -> LinksByShift:
-        """pair: in the run's own direction; its alignment is None where a side is blank"""
+        """pair: in the run's own direction; it has no alignment where a side is blank"""
         found = {shift: set[Link]() for shift in shifts}
+        alignment = translation.alignment
         if alignment is None:
             return found
         words = self.translator.words(*pair)
         for shift in shifts:
-            merged = merge_words(shift_rows(alignment, shift), *words)
+            weights = shift_rows(alignment, shift)
+            if self.posterior:
+                best = translation.candidates[0]
+                weights = self.translator.posterior(pair.source, best, weights)
+            merged = merge_words(weights, *words)
             links = word_links(merged, threshold=self.threshold)
             found[shift] = {(i, j) for j, i in links} if self.backward else links
         return found

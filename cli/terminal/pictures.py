@@ -30,6 +30,10 @@ SALIENCY = (
     "gradient saliency (input x gradient), because this model has no attention: the influence of "
     "each source word on the probability of the target word"
 )
+POSTERIOR = (
+    "the posterior of attention and lexicon: the probability that a target word comes from a "
+    "source word, given what is written"
+)
 Pair: TypeAlias = tuple[str, str | None]
 """A line, and the translation of it that is given, if there is one."""
 MOST_IN_PICTURE = 40  # tables
@@ -330,7 +334,11 @@ def draw_views(
 
 
 def _panel(view: View, *, caution: bool = False) -> Panel:
-    notes = {"saliency": SALIENCY, "attention": CAUTION if caution else None}
+    notes = {
+        "saliency": SALIENCY,
+        "posterior": POSTERIOR,
+        "attention": CAUTION if caution else None,
+    }
     return Panel(view.title, view.alignment, view.probability, notes.get(view.measure))
 
 

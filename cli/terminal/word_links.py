@@ -37,6 +37,10 @@ from seq2seq.evaluation.links import (
 )
 from seq2seq.system.figures import counted
 
+_WEIGHTS = {
+    False: "attention",
+    True: "posterior of attention and lexicon (--weights attention: attention alone)",
+}
 _NAMES = {"aer": "AER", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
@@ -45,6 +49,7 @@ class LinkRequest:
     """The options of `align` that are about links of words."""
 
     shift: int | Literal["guided", "auto"]
+    weights: Literal["auto", "attention", "posterior"]
     threshold: float | None
     selection: Selection  # of heads
     with_reverse: Path | None
@@ -72,15 +77,21 @@ class LinkRequest:
                 "--gold-base is the number of the first word in --gold, which is not given",
                 hint="name the file of links with --gold, or leave --gold-base out",
             )
+        if self.selection.posterior and self.selection.layer is not None:
+            raise ConfigError(
+                "--weights posterior is of attention to the source, and --layer of self-attention",
+                hint="leave one of them out; `align` can be run twice",
+            )
         if self.statistics:
             for option, is_given in (
+                ("--weights posterior", self.selection.posterior),
                 ("--gold", self.reference is not None),
                 ("--with-reverse", self.with_reverse is not None),
                 ("--threshold", self.threshold is not None),
             ):
                 if is_given:
                     raise ConfigError(
-                        f"{option} is about links of words, and --statistics about attention",
+                        f"{option} is about links, and --statistics about attention",
                         hint="leave one of them out; `align` can be run twice",
                     )
         elif self.reference is not None:
@@ -106,9 +117,22 @@ class LinkRequest:
             )
 
     def linker(self, model: Translator) -> Linker:
-        """Links words by the head that is selected in the model's run."""
-        head = self.selection.for_run(model.run_config).search_head
-        return Linker(translator=model, head=head, threshold=self.threshold)
+        """Links words by the weights and the head that are selected in the model's run."""
+        return Linker(
+            translator=model,
+            head=self.selection.for_run(model.run_config).search_head,
+            threshold=self.threshold,
+            posterior=self.by_posterior(model, links=True),
+        )
+
+    def by_posterior(self, model: Translator, *, links: bool) -> bool:
+        """Whether the posterior of a run takes the place of its attention.
+
+        links: whether links of words are made. Raises ConfigError where a model has none.
+        """
+        if self.weights == "posterior":
+            model.require_lexicon()
+        return self.selection.posterior or (self.weights == "auto" and links and model.has_lexicon)
 
     def fixed_shift(self, model: Translator, note: Callable[[str], None]) -> int:
         """The shift of a run; it is noted, unless it is given, or 0 without being asked for."""
@@ -157,6 +181,7 @@ class MeasuredLinks:
 
     quality: AlignmentQuality
     shifts: tuple[Shift, ...]  # of each direction
+    posterior: tuple[bool, ...]  # whether links of each are by the posterior, not by attention
     symmetrization: Symmetrization | None
 
 
@@ -265,6 +290,7 @@ def measure_links(
     return MeasuredLinks(
         quality=measure(one_set, references),
         shifts=tuple(chosen),
+        posterior=tuple(each.linker.posterior for each in directions),
         symmetrization=None if len(links) == 1 else method,
     )
 
@@ -283,8 +309,11 @@ def print_links_quality(measured: MeasuredLinks, write: Callable[[str], None] = 
         f"{counts.sure_hits:,} of {counts.sure:,} sure links found, "
         f"{counts.possible_hits:,} links sure or possible"
     )
-    for shift, name in zip(measured.shifts, ("shift", "shift of --with-reverse"), strict=False):
-        write(f"{name}: {describe_shift(shift)}")
+    for shift, by_posterior, run in zip(
+        measured.shifts, measured.posterior, ("", " of --with-reverse"), strict=False
+    ):
+        write(f"weights{run}: {_WEIGHTS[by_posterior]}")
+        write(f"shift{run}: {describe_shift(shift)}")
     if measured.symmetrization:
         write(f"both directions: {measured.symmetrization}")
 
@@ -314,5 +343,6 @@ def links_quality_json(measured: MeasuredLinks) -> dict[str, Any]:
             }
             for shift in measured.shifts
         ],
+        "weights": ["posterior" if each else "attention" for each in measured.posterior],
         "symmetrization": measured.symmetrization,
     }

@@ -64,6 +64,17 @@ class Lexicon(nn.Module):
         spread.scatter_(2, own_positions.view_as(ratios), ratios)
         return Translations(different, spread)
 
+    def link_likelihoods(self, source_ids: Tensor, columns: Tensor) -> Tensor:
+        """epsilon + p(y_t | x_s): how likely y_t is, if it is a translation of x_s.
+
+        exp(b_t(y)) is a mixture over the source pieces with the weights a_t, so by Bayes' rule the
+        piece that y_t comes from is s with probability a_ts (epsilon + p(y_t | x_s)) / sum over s.
+
+        source_ids [S], columns: the logit of each y_t [T] -> [T, S]
+        """
+        found = self.columns[source_ids] == columns.view(-1, 1, 1)  # [T, S, K]
+        return EPSILON + (self.probabilities[source_ids] * found).sum(-1)
+
 
 @dataclass(frozen=True, slots=True)
 class Translations:

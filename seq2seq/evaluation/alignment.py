@@ -101,6 +101,13 @@ def shift_rows(alignment: Alignment, shift: int) -> Alignment:
     return Alignment(alignment.source, alignment.target, weights)
 
 
+def posterior(alignment: Alignment, likelihoods: FloatArray) -> Alignment:
+    """Bayes' rule: weights times likelihoods, both [T, S], with rows that sum to 1 again."""
+    joint = alignment.weights * likelihoods
+    totals = joint.sum(axis=1, keepdims=True)
+    return Alignment(alignment.source, alignment.target, joint / np.where(totals > 0, totals, 1))
+
+
 def word_links(alignment: Alignment, *, threshold: float | None = None) -> set[Link]:
     """Every target word with the source word of its largest weight, as (source, target) from 0.
 

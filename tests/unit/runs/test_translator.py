@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from program import call
 from reruns import new_run, train
 
 from cli.runs import translator as module
@@ -242,3 +243,28 @@ def test_what_cannot_be_translated_with_is_refused(run, tmp_path):
         Translator.load(run.path, search={"beam": 0})
     with pytest.raises(ConfigError, match=r"search\.precision is 'int4'"):
         Translator.load(run.path, search={"precision": "int4"})
+
+
+def test_links_of_a_run_with_a_lexicon_are_by_the_posterior(store_path, tmp_path):
+    path = tmp_path / "run"
+    run = new_run(path, TokenStore.open(store_path), model={"lexicon": 5}, training={"updates": 1})
+    train(run, TokenStore.open(store_path))
+    source, target = store_path.parent / "valid.src", store_path.parent / "valid.tgt"
+
+    def links(*options: str) -> list[str]:
+        result = call("align", path, source, target, "--format", "pharaoh", *options)
+        assert result.code == 0, result.err
+        return result.lines
+
+    assert links() == links("--weights", "posterior") != links("--weights", "attention")
+    values = [
+        call("align", path, source, target, "--values", *options).out
+        for options in ((), ("--weights", "attention"), ("--weights", "posterior"))
+    ]
+    assert values[0] == values[1] != values[2]
+    assert "posterior of attention and lexicon" in values[2]
+
+
+def test_the_posterior_needs_a_lexicon(run):
+    with pytest.raises(ConfigError, match="has no lexicon"):
+        Translator.load(run.path, device="cpu").require_lexicon()

@@ -69,13 +69,14 @@ def test_two_runs_have_to_translate_in_opposite_directions():
 
 def test_the_other_direction_needs_the_head_too(monkeypatch):
     class OneHead:
-        heads, has_attention, device, run_config = 1, True, "cpu", None
+        heads, has_attention, has_lexicon = 1, True, False
+        device, run_config = "cpu", None
         require_attention = Translator.require_attention
 
     asked = LinkRequest(
-        shift=0, threshold=None, selection=Selection(2), with_reverse=Path("reverse"),
-        symmetrization="union", reference=None, reference_base=None, statistics=False,
-        as_json=False,
+        shift=0, weights="auto", threshold=None, selection=Selection(2),
+        with_reverse=Path("reverse"), symmetrization="union", reference=None,
+        reference_base=None, statistics=False, as_json=False,
     )  # fmt: skip
     monkeypatch.setattr(Translator, "load", lambda *_, **__: OneHead())
     monkeypatch.setattr(RunDirectory, "open", lambda _: SimpleNamespace(languages=(None, None)))
