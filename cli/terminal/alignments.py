@@ -1,5 +1,6 @@
 """Alignments of translations, written as Pharaoh links, as JSON or as a NumPy archive."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +18,20 @@ from seq2seq.evaluation.alignment_archive import write_archive
 def aligned_translations(
     translator: Translator, source: Path, target: Path | None, *, head: int | None
 ) -> Iterator[Translation]:
-    """The lines of SOURCE with the model's translations, or with those of TARGET if it is given."""
+    """The lines of SOURCE with the model's translations, or with those of TARGET if it is given.
+
+    stdout is flushed after each chunk, before the next one is waited for.
+    """
     if target is None:
         for lines in available_chunks(read_lines(source)):
             yield from translator.translate(lines, head=head)
+            sys.stdout.flush()
         return
     with rereadable(source, target, notify=note):
         survey_pair(source, target)  # unequal counts are refused before anything is written
         for pairs in available_chunks(read_pairs(source, target)):
             yield from translator.align_all(pairs, head=head)
+            sys.stdout.flush()
 
 
 def write_alignment(

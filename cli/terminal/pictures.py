@@ -205,7 +205,8 @@ def pictures(
     """What each run attends to, for each line.
 
     Each run is made to produce the lines of TARGET if it is given, or the translation of the guide;
-    otherwise it translates by itself.
+    otherwise it translates by itself. stdout is flushed after each chunk, before the next one is
+    waited for.
     """
     with ExitStack() as stack:
         pairs: Iterator[Pair]
@@ -222,6 +223,7 @@ def pictures(
             found = [_translations(run, chunk, guides) for run in runs]
             for (line, _), *translations in zip(chunk, *found, strict=True):
                 yield picture(runs, line, translations)
+            sys.stdout.flush()
 
 
 def _translations(

@@ -1,5 +1,6 @@
 """Word links on stdout, and their error rate against the links of people as a table or JSON."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -255,6 +256,7 @@ def _write_links(
         for ours, theirs in zip(there, back, strict=True):
             both = ours[forward.shift.rows], theirs[backward.shift.rows]
             write_line(pharaoh_line(symmetrize(*both, method)))
+        sys.stdout.flush()
 
 
 def _read_reference_links(
