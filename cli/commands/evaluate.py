@@ -89,7 +89,6 @@ def evaluate(
         with_=with_ or (),
         rescore_with=rescore_with,
     )
-    inputs = [*origin.files, source, *references]
     to_stdout = output is not None and is_standard_output(output)
     if show and (json or to_stdout):
         raise ConfigError(
@@ -102,9 +101,10 @@ def evaluate(
                 "--json and the translations would both go to standard output",
                 hint="name a file with --output",
             )
+        inputs = [*origin.files, source, *references]
         refuse_output(output, inputs=inputs, overwrite=overwrite)
-    sources, *reference_texts = read_aligned([source, *references])
     model = origin.load(note)
+    sources, *reference_texts = read_aligned([source, *references])
     report_on_sources = SourceReport(model, display_name(source))
     hypotheses, seconds = translate_with_progress(
         model, sources, report_on_sources, workers=workers
