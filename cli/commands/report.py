@@ -53,10 +53,10 @@ def report(
         )
     test = (test_source, test_reference) if test_source and test_reference else None
     bounds = options.length_bounds(bins)
-    inputs = [*runs, *(test or ())]
-    written.check_outputs(output, pictures, inputs=inputs, overwrite=overwrite)
     from cli.runs.report import content, systems  # imports torch
 
+    inputs = [] if output is None else [*systems.files_read(runs), *(test or ())]
+    written.check_outputs(output, pictures, inputs=inputs, overwrite=overwrite)
     subject = systems.subject_of_runs(runs, test=test, device=device, threads=threads, note=note)
     found = content.collect(
         subject, bounds=bounds, against=against, device=device, threads=threads, note=note

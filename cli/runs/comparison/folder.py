@@ -185,6 +185,17 @@ class ComparisonFolder:
         write_json(self.description, comparison.model_dump(mode="json"))
         return replace(self)
 
+    @property
+    def own_files(self) -> list[Path]:
+        """Everything that a comparison writes but its trials: a user's files may lie beside it."""
+        names = ("significance.json", "tests", "translations", "results")
+        return [self.description, *(self.path / name for name in names)]
+
+    @property
+    def complete(self) -> list[Trial]:
+        """The trials that were trained to their end."""
+        return [trial for trial, result in self.results.items() if result.status == "complete"]
+
     def run(self, trial: Trial) -> Path:
         return self.path / "trials" / trial.name
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.runs.comparison.folder import ComparisonFolder, Trial
 from cli.runs.directory import RunDirectory
-from cli.runs.translator import Translator
+from cli.runs.translator import Origin, Translator
 from data.corpus import read_aligned, read_lines
 from data.inputs import STDIN, display_name
 from data.token_store import TokenStore
@@ -58,7 +58,7 @@ def subject_of_runs(
 
     test: source and reference; None: the validation set of the store, or that of the comparison
     """
-    if (paths[0] / "comparison.json").is_file():
+    if _is_comparison(paths[0]):
         if len(paths) > 1 or test:
             raise ConfigError(
                 f"{paths[0]} is the folder of a comparison, which has a test set of its own",
@@ -81,6 +81,28 @@ def subject_of_runs(
         texts = tuple(each.text for each in translator.translate(sources))
         systems.append(ReportedSystem(short, (Output(str(path), texts, run),)))
     return Subject(name, tuple(sources), tuple(references), runs[0].languages, tuple(systems))
+
+
+def files_read(paths: Sequence[Path]) -> list[Path]:
+    """Everything that `subject_of_runs` and the alignments read: what a page must not replace.
+
+    Also the trials of a comparison that are not finished. Raises what opening the runs raises.
+    """
+    files = list[Path]()
+    if _is_comparison(paths[0]):
+        folder = ComparisonFolder.open(paths[0])
+        complete = folder.complete
+        begun = (folder.run(each) for each in folder.comparison.trials if each not in complete)
+        files += [*folder.own_files, *begun]
+        paths = [folder.run(trial) for trial in complete]
+    for path in paths:
+        store = Path(RunDirectory.open(path).provenance["store"]["path"])
+        files += [*Origin(path).files, store]
+    return files
+
+
+def _is_comparison(path: Path) -> bool:
+    return (path / "comparison.json").is_file()
 
 
 def subject_of_files(
@@ -117,7 +139,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _subject_of_comparison(folder: ComparisonFolder) -> Subject:
-    complete = [trial for trial, r in folder.results.items() if r.status == "complete"]
+    complete = folder.complete
     done: dict[str, list[Trial]] = {}
     for system in folder.comparison.systems:
         if trials := [trial for trial in complete if trial.system == system]:

@@ -18,7 +18,10 @@ def check_outputs(
     output: Path | None, pictures: Path | None, *, inputs: Sequence[Path], overwrite: bool
 ) -> None:
     """Raises ConfigError or ResourceError for what must not or cannot be written, and where the
-    package that draws is not installed; before anything is read or computed."""
+    package that draws is not installed; before anything is computed.
+
+    inputs: what the page must not replace
+    """
     if output is not None:
         refuse_output(output, inputs=inputs, overwrite=overwrite)
     if pictures is not None:

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 from program import call
+from reruns import new_run
 
 from cli.runs.comparison import table as tables
 from cli.runs.comparison.folder import (
@@ -24,8 +26,9 @@ from cli.runs.comparison.folder import (
 from cli.runs.comparison.table import Spread, compare_systems
 from cli.runs.directory import RunDirectory
 from cli.runs.report.content import collect
-from cli.runs.report.systems import subject_of_runs
+from cli.runs.report.systems import files_read, subject_of_runs
 from cli.terminal.comparison_table import table_json, table_lines
+from cli.terminal.report.output import check_outputs
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.significance import PairedScore, paired_test
 from seq2seq.system.files import write_json
@@ -236,3 +239,32 @@ def test_the_program_shows_a_comparison(folder):
 def test_options_of_the_other_use_are_refused(folder: ComparisonFolder, options, message):
     result = call("compare", folder.path, *options)
     assert result.code == 2 and message in result.err
+
+
+def test_the_page_of_a_comparison_may_lie_in_its_folder_and_replaces_nothing_else(
+    folder, tmp_path, store
+):
+    words, page = tmp_path / "words", folder.path / "report.html"
+    words.write_text("red\n")
+    for trial in folder.complete:
+        shutil.rmtree(folder.run(trial))
+        new_run(folder.run(trial), store, search={"vocabulary": str(words)})
+    begun = folder.run(Trial(System(name="none", store="main", settings=()), 3))
+    begun.mkdir()
+    (begun / "config.toml").write_text("")
+    read = files_read([folder.path])
+    check_outputs(page, None, inputs=read, overwrite=False)
+    page.write_text("of yesterday")
+    check_outputs(page, None, inputs=read, overwrite=True)
+    trial = folder.complete[0]
+    for path in (
+        words,
+        store.path / "meta.json",
+        folder.description,
+        folder.translations(trial),
+        folder.result_path(trial),
+        folder.run(trial) / "config.toml",
+        begun / "config.toml",
+    ):
+        with pytest.raises(ConfigError, match=r"would replace .*, an input"):
+            check_outputs(path, None, inputs=read, overwrite=True)
