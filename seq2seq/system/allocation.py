@@ -4,16 +4,17 @@ import ctypes
 from contextlib import suppress
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
-_BYTES = 2**30
+_LARGEST_KEPT = 2**26  # bytes of a block; larger ones are few in an update
+_MOST_KEPT = 2**28  # free bytes at the end of the heap
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's allocator keep freed memory up to 1 GiB; without effect on another one.
+    """Have glibc's allocator keep freed blocks of up to 64 MiB; without effect on another one.
 
-    By default it returns the memory of large tensors to the system as soon as they are freed. The
-    next update gets it back page by page, each filled with zeros by the kernel.
+    By default it returns large blocks to the system as soon as they are freed. The next update gets
+    them back page by page, each filled with zeros by the kernel.
     """
     with suppress(OSError, AttributeError, TypeError):
         set_parameter = ctypes.CDLL(None).mallopt
-        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
-            set_parameter(parameter, _BYTES)
+        set_parameter(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        set_parameter(_TRIM_THRESHOLD, _MOST_KEPT)
