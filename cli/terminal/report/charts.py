@@ -1,5 +1,6 @@
 """The charts of a report as Vega-Lite specifications: what is drawn, not yet how it is coloured."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,11 @@ Row = Mapping[str, Any]
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 DASHES = ([1, 0], [6, 3], [2, 2])
+CHARACTER = 7  # pixels, of a legend's text
+LEGEND_GAP = 48  # pixels, for the symbol of a system and the space before the next one
+MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
+"""Those of the ticks of a logarithmic axis, from far apart to close together."""
+FEWEST_TICKS, MANY_DECADES = 4, 6  # of a logarithmic axis
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Chart:
     y_title: str
     rows: Sequence[Row]  # x, y, system, and perhaps series, low and high
     order: Sequence[str] = field(default=())  # of the values of x, where they are labels
+    is_logarithmic: bool = False  # whether y has a logarithmic axis
 
     @property
     def has_bands(self) -> bool:
@@ -96,19 +103,22 @@ def _curves(content: ReportContent) -> Iterator[Chart]:
     timed = all(point.minutes is not None for _, _, point in points)
     across = "minutes of training" if timed else "updates"
 
-    def chart(name: str, title: str, y_title: str, attribute: str, *, by_time: bool) -> Chart:
+    def chart(
+        name: str, title: str, y_title: str, attribute: str, *, by_time: bool, log: bool = False
+    ) -> Chart:
         rows = [
             {"x": _x(point, by_time and timed), "y": value, "system": system, "series": output}
             for system, output, point in points
             if (value := getattr(point, attribute)) is not None
         ]
-        return Chart(name, title, across if by_time else "updates", y_title, rows)
+        x_title = across if by_time else "updates"
+        return Chart(name, title, x_title, y_title, rows, is_logarithmic=log)
 
     found = [
         chart("chrf-curve", "chrF of the validation", "chrF", "chrf", by_time=True),
         chart("bleu-curve", "BLEU of the validation", "BLEU", "bleu", by_time=True),
         chart("perplexity-curve", "Perplexity of the validation", "perplexity", "perplexity",
-              by_time=False),
+              by_time=False, log=True),
         chart("entropy-curve", "Entropy of attention", "nats", "entropy", by_time=False),
         chart("monotonicity-curve", "Attention from left to right", "share of steps",
               "monotonicity", by_time=False),
@@ -129,7 +139,9 @@ def specification(
     """
     shown = [name for name in systems if any(row["system"] == name for row in chart.rows)]
     numbers = [systems.index(name) for name in shown]
-    legend = {"orient": "top", "columns": max(1, width // 150), "labelLimit": width - 40}
+    entry = CHARACTER * max(map(len, shown), default=0) + LEGEND_GAP
+    columns = max(1, width // entry)
+    legend = {"orient": "top", "columns": columns, "columnPadding": 24, "labelLimit": width - 40}
     colour = _scale("system", shown, [theme.series[i % len(theme.series)] for i in numbers], legend)
     dash = _scale("system", shown, [DASHES[i // len(SHAPES) % len(DASHES)] for i in numbers], None)
     shape = _scale(
@@ -141,7 +153,7 @@ def specification(
         x["scale"] = {"type": "point", "padding": 0.4}
     else:
         x |= {"type": "quantitative"}
-    y = {"type": "quantitative", "title": chart.y_title, "scale": {"zero": False}}
+    y = {"type": "quantitative", "title": chart.y_title, **_y_axis(chart)}
     series = {"detail": {"field": "series"}} if any("series" in r for r in chart.rows) else {}
     line = {
         "mark": {"type": "line", "strokeWidth": 2},
@@ -166,6 +178,36 @@ def specification(
         "layer": layers,
         "config": _config(theme),
     }  # fmt: skip
+
+
+def _y_axis(chart: Chart) -> dict[str, Any]:
+    if not chart.is_logarithmic:
+        return {"scale": {"zero": False}}
+    values = [row["y"] for row in chart.rows]
+    low, high = min(values), max(values)
+    if low == high:
+        low, high = low / 1.1, high * 1.1
+    ticks = logarithmic_ticks(low, high)
+    return {
+        "scale": {"type": "log", "domain": [low, high], "nice": False},
+        "axis": {"values": ticks, "format": ",~f" if high < 1e6 else "~e"},
+    }
+
+
+def logarithmic_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from one positive number to a larger one, for a logarithmic axis."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = max(1, len(decades) // MANY_DECADES)
+    for mantissas in MANTISSAS:
+        ticks = [m * 10.0**decade for decade in decades[::every] for m in mantissas]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= FEWEST_TICKS:
+            return ticks
+    least = (high - low) / 7  # of the equal steps of a short range
+    decade = 10.0 ** math.floor(math.log10(least))
+    step = min(m * decade for m in (1, 2, 5, 10) if m * decade >= least)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def _scale(

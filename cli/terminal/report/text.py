@@ -1,5 +1,6 @@
 """A report as lines of text, with the content of the page: tables, small charts, drawings."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from cli.runs.report.content import AlignedSentence, DifferingSentence, ReportContent
@@ -64,7 +65,8 @@ def _curves(content: ReportContent, width: int) -> Iterator[str]:
         for row in chart.rows:
             series.setdefault((row["system"], row["series"]), []).append(row["y"])
         for (system, _), values in series.items():
-            line = sparkline(values, width=max(10, width - names - 24))
+            heights = [math.log(y) for y in values] if chart.is_logarithmic else values
+            line = sparkline(heights, width=max(10, width - names - 24))
             yield f"{system:<{names}}  {values[0]:9.2f}  {line}  {values[-1]:.2f}"
         yield ""
 

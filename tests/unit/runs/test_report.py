@@ -15,7 +15,7 @@ from reruns import new_run, train
 from cli.runs.report.content import ReportContent, collect
 from cli.runs.report.systems import short_names, subject_of_files, subject_of_runs
 from cli.runs.translator import Translator
-from cli.terminal.report.charts import FILE_THEME, charts, specification
+from cli.terminal.report.charts import FILE_THEME, charts, logarithmic_ticks, specification
 from cli.terminal.report.page import html_page
 from cli.terminal.report.text import report_lines
 from data.token_store import TokenStore
@@ -247,6 +247,30 @@ def test_a_system_has_the_same_colour_in_every_chart(of_runs):
         scale = spec["layer"][-1]["encoding"]["color"]["scale"]
         colours_of[name] = dict(zip(scale["domain"], scale["range"], strict=True))
     assert colours_of["entropy-curve"].items() <= colours_of["chrf-by-length"].items()
+
+
+def test_only_perplexity_has_a_logarithmic_axis(of_runs):
+    systems = [figures.name for figures in of_runs.figures]
+    for chart in charts(of_runs):
+        spec = specification(chart, systems, FILE_THEME, width=400, height=200)
+        y = spec["layer"][-1]["encoding"]["y"]
+        assert (y["scale"].get("type") == "log") == (chart.name == "perplexity-curve")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (9.2, 404, [10, 30, 100, 300]),
+        (3, 50, [5, 10, 20, 50]),
+        (9.2, 13, [10, 11, 12, 13]),
+        (9.205, 9.252, [9.21, 9.22, 9.23, 9.24, 9.25]),
+        (25, 8e5, [100, 1000, 10_000, 100_000]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_round_and_neither_few_nor_many(low, high, ticks):
+    assert logarithmic_ticks(low, high) == pytest.approx(ticks)
+    for exponent in range(1, 304):
+        assert 4 <= len(logarithmic_ticks(1.0, 10.0**exponent)) <= 12
 
 
 def test_twelve_systems_differ_in_colour_or_shape(of_files):
