@@ -39,7 +39,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
                     subprocess.Popen(
                         command,
                         env=os.environ | environment,
-                        stdin=subprocess.DEVNULL if rank else None,  # rank 0 reads a recipe
+                        # rank 0 alone reads a recipe, which may be standard input or a pipe
+                        stdin=subprocess.DEVNULL if rank else None,
+                        close_fds=rank > 0,
                         start_new_session=True,
                     )
                 )

@@ -99,6 +99,21 @@ def test_a_signal_while_ranks_are_started_ends_them(ranks_do, monkeypatch):
     assert launch(2, []) == 130
 
 
+def test_the_first_rank_has_the_pipe_of_a_process_substitution(ranks_do):
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)  # as bash leaves that of --recipe <(...)
+    os.write(writer, b"[model]\n")
+    os.close(writer)
+    ranks_do(
+        f'if [ "$RANK" = 1 ]; then test ! -e /dev/fd/{reader}; exit; fi\n'
+        f'read line < /dev/fd/{reader}; test "$line" = "[model]"'
+    )
+    try:
+        assert launch(2, []) == 0
+    finally:
+        os.close(reader)
+
+
 def test_the_first_rank_has_standard_input(ranks_do, tmp_path):
     ranks_do('read line; test "$RANK$line" = "0[model]" || test "$RANK$line" = 1')
     recipe, before = tmp_path / "recipe.toml", os.dup(0)
