@@ -512,7 +512,7 @@ class Translator:
         return left, right
 
     def source_ids(self, line: str) -> list[int]:
-        """What the model encodes of a line: the ids of its pieces after those of the tag."""
+        """The ids of a line as the model encodes it: the tag, if there is one, then the pieces."""
         return [*self._tag_ids, *self._source.encode(line)[: self.search.max_source_pieces]]
 
     def source_labels(self, line: str) -> tuple[str, ...]:

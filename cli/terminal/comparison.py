@@ -59,7 +59,7 @@ def costs_of(plan: Plan, tasks: Sequence[Task], *, device: str) -> dict[str, Cos
 def plan_lines(
     plan: Plan, tasks: Sequence[Task], costs: dict[str, Cost], *, jobs: int, threads: int
 ) -> Iterator[str]:
-    """What will be trained, what is left out and why, and the time that the tasks will take."""
+    """The systems of a plan, those left out with the reason, and the time expected of the tasks."""
     names = [system.name for system in plan.systems]
     width = max(map(len, names))
     for system in plan.systems:

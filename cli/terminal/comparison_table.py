@@ -96,7 +96,7 @@ def table_lines(table: ComparisonTable, form: Format) -> Iterator[str]:
 
 
 def note_lines(table: ComparisonTable) -> Iterator[str]:
-    """What the figures mean, and what is missing."""
+    """Notes below a table: test sets, tests and signatures, then failed and missing trials."""
     comparison = table.folder.comparison
     tests = ", ".join(
         f"{store.test} ({counted(store.sentences, 'sentence')})"
