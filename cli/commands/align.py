@@ -215,12 +215,6 @@ def align(
     if format_ is Format.NPZ:
         assert output is not None
         alignments.write_alignment_archive(shifted, output, pieces=pieces)
-        return
-    for number, translation in enumerate(shifted, start=1):
-        alignments.write_alignment(
-            translation,
-            number,
-            as_json=format_ is Format.JSON,
-            pieces=pieces,
-            threshold=threshold,
-        )
+    else:
+        as_json = format_ is Format.JSON
+        alignments.write_alignments(shifted, as_json=as_json, pieces=pieces, threshold=threshold)

@@ -210,10 +210,7 @@ def compare(
 
     if minutes is not None and updates is not None:
         raise ConfigError("--minutes and --updates both end a trial", hint="give one of them")
-    if (test_source is None) != (test_reference is None):
-        raise ConfigError(
-            "a test set has two sides", hint="give both --test-source and --test-reference"
-        )
+    test = options.test_set(test_source, test_reference)
     asked = build_grid(
         read_grid(grid) if grid else None,
         attention=attention,
@@ -222,7 +219,6 @@ def compare(
         recipe=recipe,
         seeds=seeds,
     )
-    test = (test_source, test_reference) if test_source and test_reference else None
     from cli.runs.comparison import plan as planning  # imports torch
     from cli.terminal import comparison
 

@@ -90,17 +90,8 @@ def evaluate(
         rescore_with=rescore_with,
     )
     to_stdout = output is not None and is_standard_output(output)
-    if show and (json or to_stdout):
-        raise ConfigError(
-            "--show draws on standard output, where something else would go as well",
-            hint="leave out --json and --output -",
-        )
+    _refuse_mixed_output(translations=to_stdout, json=json, drawings=show > 0)
     if output is not None:
-        if json and to_stdout:
-            raise ConfigError(
-                "--json and the translations would both go to standard output",
-                hint="name a file with --output",
-            )
         inputs = [*origin.files, source, *references]
         refuse_output(output, inputs=inputs, overwrite=overwrite)
     model = origin.load(note)
@@ -136,3 +127,17 @@ def evaluate(
         pictures.show_sample(model, sources, reference_texts[0], show, layout)
     products = "" if model.precision == "float32" else f", {model.precision} products"
     note(f"{len(sources):,} sentences in {seconds:.1f} s, beam {model.search.beam}{products}")
+
+
+def _refuse_mixed_output(*, translations: bool, json: bool, drawings: bool) -> None:
+    """Raises ConfigError where two kinds of results would go to standard output."""
+    if drawings and (json or translations):
+        raise ConfigError(
+            "--show draws on standard output, where something else would go as well",
+            hint="leave out --json and --output -",
+        )
+    if json and translations:
+        raise ConfigError(
+            "--json and the translations would both go to standard output",
+            hint="name a file with --output",
+        )

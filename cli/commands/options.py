@@ -490,3 +490,14 @@ def length_bounds(text: str | None) -> list[int] | None:
             f"--bins is {text!r}", hint="give rising numbers of words, such as 10,20,30,40"
         )
     return bounds
+
+
+def test_set(source: Path | None, reference: Path | None) -> tuple[Path, Path] | None:
+    """The files of --test-source and --test-reference. Raises ConfigError where one is missing."""
+    if source is None and reference is None:
+        return None
+    if source is None or reference is None:
+        raise ConfigError(
+            "a test set has two sides", hint="give both --test-source and --test-reference"
+        )
+    return source, reference

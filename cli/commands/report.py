@@ -7,7 +7,6 @@ import typer
 
 from cli.commands import options
 from cli.terminal.console import note
-from seq2seq.errors import ConfigError
 
 RunsArgument = Annotated[
     list[Path],
@@ -47,11 +46,7 @@ def report(
     """
     from cli.terminal.report import output as written
 
-    if (test_source is None) != (test_reference is None):
-        raise ConfigError(
-            "a test set has two sides", hint="give both --test-source and --test-reference"
-        )
-    test = (test_source, test_reference) if test_source and test_reference else None
+    test = options.test_set(test_source, test_reference)
     bounds = options.length_bounds(bins)
     from cli.runs.report import content, systems  # imports torch
 

@@ -114,7 +114,8 @@ def _train(
 ) -> Outcome:
     config = run.config.training
     ranks.set_timeout(config.rank_timeout)
-    objects, state, is_new, damages = _starting_point(run, device, ranks)
+    start = _starting_point(run, device, ranks)
+    objects, state = start.objects, start.state
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)
     explained = partial(explain_write_errors, run, continued_by=continued_by)
@@ -148,19 +149,16 @@ def _train(
             device=device,
             ranks=ranks,
         )
-        needs, *disk_warnings = check_disk_space(run, objects.model)
+        opening = _opening_lines(run, start, validator, learnt=learnt, warnings=warnings)
         forecast = EpochForecast(config, store.epoch_tokens(config.corpus_weights))
         recorder: Recorder | Follower = (
-            Recorder(run, objects, state, is_new=is_new) if ranks.is_first else Follower(state)
+            Recorder(run, objects, state, is_new=start.is_new)
+            if ranks.is_first
+            else Follower(state)
         )
         try:
             reporter.start(objects.model, state)
-            if problem := validator.metric_problem():
-                warnings = [*warnings, f"{problem} (training.metric=chrf)"]
-            said = [f"warning: {line}" for line in (*damages, *warnings)]
-            news = [needs, _describe_validation(config)] if is_new else []
-            news += [learnt] if learnt else []
-            for line in (*said, *news, *disk_warnings):
+            for line in opening:
                 reporter.message(line)
             for event in events:
                 if stopwatch and not isinstance(event, Update) and event.state != state:
@@ -308,6 +306,24 @@ def _link_guide(run: RunDirectory, store: TokenStore) -> LinkGuide | None:
         decay=config.guided_alignment_decay,
         shift=config.guided_alignment_shift,
     )
+
+
+def _opening_lines(
+    run: RunDirectory,
+    start: _StartingPoint,
+    validator: Validator,
+    *,
+    learnt: str | None,
+    warnings: Sequence[str],
+) -> list[str]:
+    """The lines of the report when training begins; raises what `check_disk_space` raises."""
+    needs, *disk_warnings = check_disk_space(run, start.objects.model)
+    warnings = [*start.damages, *warnings]
+    if problem := validator.metric_problem():
+        warnings.append(f"{problem} (training.metric=chrf)")
+    news = [needs, _describe_validation(run.config.training)] if start.is_new else []
+    news += [learnt] if learnt else []
+    return [*(f"warning: {line}" for line in warnings), *news, *disk_warnings]
 
 
 def _describe_validation(config: TrainingConfig) -> str:

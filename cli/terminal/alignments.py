@@ -34,22 +34,18 @@ def aligned_translations(
             sys.stdout.flush()
 
 
-def write_alignment(
-    translation: Translation,
-    number: int,
-    *,
-    as_json: bool,
-    pieces: bool,
-    threshold: float | None = None,
+def write_alignments(
+    translations: Iterator[Translation], *, as_json: bool, pieces: bool, threshold: float | None
 ) -> None:
-    """Write the alignment of one translation to stdout; `number` counts lines from 1."""
-    warn_if_truncated(translation, line=number)
-    alignment = _alignment_of(translation, pieces=pieces)
-    if not as_json:
-        write_line(pharaoh(alignment, threshold=threshold) if alignment else "")
-    else:
-        value = {"schema_version": 1, "source": translation.source, "target": translation.text}
-        write_json(value | {"alignment": to_json(alignment) if alignment else None})
+    """Write the alignment of each translation to stdout, as Pharaoh links or JSON."""
+    for number, translation in enumerate(translations, start=1):
+        warn_if_truncated(translation, line=number)
+        alignment = _alignment_of(translation, pieces=pieces)
+        if as_json:
+            value = {"schema_version": 1, "source": translation.source, "target": translation.text}
+            write_json(value | {"alignment": to_json(alignment) if alignment else None})
+        else:
+            write_line(pharaoh(alignment, threshold=threshold) if alignment else "")
 
 
 def write_alignment_archive(

@@ -80,14 +80,7 @@ def beam_search(
     check_max_lengths(rows, max_lengths)
     check_alpha(length_penalty)
     check_coverage(coverage_weight, positions)
-    if beam < 1:
-        raise ValueError(f"beam is {beam}; 1 is greedy search")
-    if not 1 <= n_best <= beam:
-        raise ValueError(f"n_best is {n_best}; a beam of {beam} gives 1 to {beam} hypotheses")
-    if groups < 1 or beam % groups or diversity < 0:
-        raise ValueError(f"{groups} groups with diversity {diversity} in a beam of {beam}")
-    if stop_after < 0:
-        raise ValueError(f"stop_after is {stop_after}; 0 is the least")
+    _check_beam(beam, n_best=n_best, groups=groups, diversity=diversity, stop_after=stop_after)
     if required is not None and groups > 1:
         raise ValueError("required phrases need the whole beam, not groups of it")
     width = beam // groups
@@ -149,6 +142,18 @@ def beam_search(
                 prefixes = prefixes.advance(parents, ids)
     ended = [own or others for own, others in zip(finished.kept, stuck.kept, strict=True)]
     return _merged(history.hypotheses(ended), groups, n_best)
+
+
+def _check_beam(beam: int, *, n_best: int, groups: int, diversity: float, stop_after: int) -> None:
+    """Raises ValueError for numbers that are too small, or do not fit the width of the beam."""
+    if beam < 1:
+        raise ValueError(f"beam is {beam}; 1 is greedy search")
+    if not 1 <= n_best <= beam:
+        raise ValueError(f"n_best is {n_best}; a beam of {beam} gives 1 to {beam} hypotheses")
+    if groups < 1 or beam % groups or diversity < 0:
+        raise ValueError(f"{groups} groups with diversity {diversity} in a beam of {beam}")
+    if stop_after < 0:
+        raise ValueError(f"stop_after is {stop_after}; 0 is the least")
 
 
 def _choose(
