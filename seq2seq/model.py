@@ -92,7 +92,9 @@ class OutputLayer(nn.Module):
         if allowed is None:
             products, rows = active_products(), partial(self._search_rows, self.ids)
             weight, bias = rows() if products is None else products.once(self, rows)
-            return BoundOutputLayer(self, partial(linear, weight=weight, bias=bias), self.ids.cpu())
+            return BoundOutputLayer(
+                self, partial(linear, weight=weight, addend=bias), self.ids.cpu()
+            )
         columns = allowed.any(0).nonzero().squeeze(1)  # [U]
         ids = self.ids[columns.to(self.ids.device)]
         product = bound_linear(*self._search_rows(ids))

@@ -16,6 +16,7 @@ from seq2seq.attention.masks import AttentionMask, masked_softmax
 from seq2seq.attention.normalizers import NORMALIZERS
 from seq2seq.attention.scopes import Scope
 from seq2seq.attention.scores import EQUAL_WIDTHS, Score, ScoreSizes, build_score, glorot
+from seq2seq.kernels.deferred_gradients import deferrable_linear
 from seq2seq.kernels.dropout import Dropout
 
 
@@ -289,12 +290,12 @@ class MultiHeadAttention(MemoryAttention):
         )
         joined = contexts.transpose(-2, -3).flatten(-2)  # [..., L, N * D]
         if self.output_weight is not None:
-            joined = joined @ self.output_weight.T
+            joined = deferrable_linear(joined, self.output_weight)
         return AttentionOutput(joined, weights)
 
     def _split(self, inputs: Tensor, weight: Tensor | None) -> Tensor:
         """[..., L, I] -> [..., N, L, D], after a linear map if there is a weight."""
-        projected = inputs if weight is None else inputs @ weight.T
+        projected = inputs if weight is None else deferrable_linear(inputs, weight)
         return projected.reshape(*projected.shape[:-1], self.heads, -1).transpose(-2, -3)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.scores import glorot
+from seq2seq.attention.scores import glorot, linear_map
 
 
 class Window(NamedTuple):
@@ -60,7 +60,7 @@ class LocalPredictive(Scope):
         self.reduction = nn.Parameter(glorot(heads, 1, size))  # v^T [1, A]
 
     def forward(self, query: Tensor, steps: Tensor, lengths: Tensor, width: int) -> Window:
-        hidden = torch.tanh(query @ self.weight.transpose(-1, -2))  # [..., L, A]
+        hidden = torch.tanh(linear_map(query, self.weight))  # [..., L, A]
         fraction = torch.sigmoid(hidden @ self.reduction.transpose(-1, -2))  # [..., L, 1]
         # Half precision cannot count a long source: positions are float32 at least.
         exact = fraction.to(torch.promote_types(fraction.dtype, torch.float32))

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.kernels.deferred_gradients import deferrable_linear
+
 
 class Score(nn.Module, ABC):
     """f(Q, K): queries [..., L, D_q] and keys [..., S, D_k] -> scores [..., L, S]."""
@@ -59,7 +61,7 @@ class TanhScore(Score):
         """W [A, D_q] or [N, A, D_q]"""
 
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
-        projected = query @ self.query_projection().transpose(-1, -2)  # [..., L, A]
+        projected = linear_map(query, self.query_projection())  # [..., L, A]
         queries, keys = projected.unsqueeze(-2), projected_keys.unsqueeze(-3)
         if torch.is_inference_mode_enabled():
             hidden = torch.add(2 * queries, keys, alpha=2).sigmoid_()  # [..., L, S, A]
@@ -183,7 +185,7 @@ class LocationScore(Score):
 
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
         width = projected_keys.shape[-2]
-        scores = query @ self.weight[..., :width, :].transpose(-1, -2)
+        scores = linear_map(query, self.weight[..., :width, :])
         beyond = width - scores.shape[-1]
         return F.pad(scores, (0, beyond), value=float("-inf")) if beyond > 0 else scores
 
@@ -228,6 +230,16 @@ def build_score(name: str, sizes: ScoreSizes) -> Score:
     if name in EQUAL_WIDTHS and sizes.query != sizes.key:
         raise ValueError(f"{name} needs equal widths, not {sizes.query} and {sizes.key}")
     return SCORES[name](sizes)
+
+
+def linear_map(inputs: Tensor, weight: Tensor) -> Tensor:
+    """x W^T, with one W, or one for each head.
+
+    inputs [..., I] or [..., N, L, I], weight [G, I] or [N, G, I] -> [..., G] or [..., N, L, G]
+    """
+    if weight.dim() == 2:
+        return deferrable_linear(inputs, weight)
+    return inputs @ weight.transpose(-1, -2)
 
 
 def glorot(heads: int | None, rows: int, columns: int) -> Tensor:

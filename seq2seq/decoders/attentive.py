@@ -19,6 +19,7 @@ from seq2seq.decoders.contract import (
     project_ids,
 )
 from seq2seq.decoders.lexical import LexicalModel
+from seq2seq.kernels.deferred_gradients import deferred_gradients
 from seq2seq.kernels.dropout import Dropout
 from seq2seq.recurrent.cells import Cell, CellStack, CellState
 from seq2seq.recurrent.stack import RecurrentStack
@@ -116,16 +117,16 @@ class AttentiveDecoder(nn.Module, ABC):
         bound = self.bind(memory)
         state = bound.start()
         states, contexts, readouts, weights = [], [], [], []
-        for projected, embedding in zip(
-            bound.project(embedded).unbind(1), embedded.unbind(1), strict=True
-        ):
-            result = bound.advance(projected, state)
-            states.append(bound.state_for_readout(result, state))
-            contexts.append(result.attended.context)
-            weights.append(result.attended.weights)
-            if self.feedback == "readout":
-                readouts.append(self.readout(states[-1], contexts[-1], embedding))
-            state = bound.next_state(state, result, readouts[-1] if readouts else None)
+        steps = zip(bound.project(embedded).unbind(1), embedded.unbind(1), strict=True)
+        with deferred_gradients():
+            for projected, embedding in steps:
+                result = bound.advance(projected, state)
+                states.append(bound.state_for_readout(result, state))
+                contexts.append(result.attended.context)
+                weights.append(result.attended.weights)
+                if self.feedback == "readout":
+                    readouts.append(self.readout(states[-1], contexts[-1], embedding))
+                state = bound.next_state(state, result, readouts[-1] if readouts else None)
         joined = (
             torch.stack(readouts, dim=1)
             if readouts

@@ -1,8 +1,8 @@
 """Matrix products of search, with weights packed once: float32, or rounded to bfloat16 or int8.
 
-`linear` is `F.linear` unless `PackedProducts` are active; the large products of a decoding step
-call it: those of the recurrent cells, the readout and the output layer. Weights are packed when
-they are first used. All else of a step is float32.
+`linear` is `deferrable_linear` unless `PackedProducts` are active; the large products of a decoding
+step call it: those of the recurrent cells, the readout and the output layer. Weights are packed
+when they are first used. All else of a step is float32.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.errors import ConfigError
+from seq2seq.kernels.deferred_gradients import deferrable_linear
 from seq2seq.kernels.precision import has_bfloat16_products
 
 SearchPrecision = Literal["float32", "bfloat16", "int8"]
@@ -120,12 +121,15 @@ def active_products() -> PackedProducts | None:
     return _active.get()
 
 
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b, in the precision that is active. inputs [..., I], weight [G, I] -> [..., G]"""
+def linear(inputs: Tensor, weight: Tensor, addend: Tensor | None = None) -> Tensor:
+    """x W^T + b, in the precision that is active.
+
+    inputs [..., I], weight [G, I], addend [G] or [..., G] -> [..., G]
+    """
     products = _active.get()
     if products is None:
-        return F.linear(inputs, weight, bias)
-    return products.linear(inputs, weight, bias)
+        return deferrable_linear(inputs, weight, addend)
+    return products.linear(inputs, weight, addend)
 
 
 def bound_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:

@@ -10,14 +10,13 @@ our 1 - z: the same functions with other signs of the weights.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.kernels.deferred_gradients import DeferredGradLinear
-from seq2seq.kernels.dropout import uniform_rows
+from seq2seq.kernels.dropout import Dropout, uniform_rows
 from seq2seq.kernels.products import linear
 from seq2seq.kernels.tanh import tanh
 
@@ -118,13 +117,11 @@ class GatedCell(ABC):
 
     def __init__(self, weights: GateWeights) -> None:
         self.weights = weights
-        self._extra = None if weights.extra is None else DeferredGradLinear(weights.extra)
+        self._drop = self._dropout()
 
-    @cached_property
-    def recurrent(self) -> DeferredGradLinear:
-        """U h"""
-        weights = self.weights
-        return DeferredGradLinear(weights.recurrent, dropout=weights.recurrent_dropout)
+    def _dropout(self) -> Callable[[Tensor], Tensor]:
+        """Dropout of the input of U, with one mask for an unroll."""
+        return Dropout(self.weights.recurrent_dropout, variational=True).for_steps()
 
     def zero_state(self, like: Tensor) -> CellState:
         hidden = like.new_zeros(len(like), self.weights.recurrent.shape[1])
@@ -134,26 +131,30 @@ class GatedCell(ABC):
         return linear(inputs, self.weights.inputs, self.weights.bias)
 
     def project_extra(self, extra_input: Tensor | None) -> Tensor | None:
-        if extra_input is None and self._extra is None:
+        weight = self.weights.extra
+        if extra_input is None and weight is None:
             return None
-        if extra_input is None or self._extra is None:
+        if extra_input is None or weight is None:
             raise ValueError(
                 "a layer with an extra_size needs an extra input at every step, others take none"
             )
-        return self._extra(extra_input)
+        return linear(extra_input, weight)
 
     def step(
         self, projected: Tensor, state: CellState, extra_input: Tensor | None = None
     ) -> CellState:
-        if state.equal is None or self._extra is None or extra_input is None:
+        weight = self.weights.extra
+        if state.equal is None or weight is None or extra_input is None:
             return self.step_projected(projected, state, self.project_extra(extra_input))
-        return self.step_projected(projected, state, state.equal.once(self._extra, extra_input))
+        project_extra = partial(linear, weight=weight)
+        return self.step_projected(projected, state, state.equal.once(project_extra, extra_input))
 
     def project_state(self, state: CellState, addend: Tensor | None = None) -> Tensor:
         """U h, plus the addend. addend [B, G] -> [B, G]"""
+        hidden, weight = self._drop(state.hidden), self.weights.recurrent
         if state.equal is None:
-            return self.recurrent(state.hidden, addend)
-        product = state.equal.once(self.recurrent, state.hidden)
+            return linear(hidden, weight, addend)
+        product = state.equal.once(partial(linear, weight=weight), hidden)
         return product if addend is None else product.add_(addend)
 
     @abstractmethod
@@ -256,17 +257,17 @@ class ResetBeforeGRUCell(GatedCell):
     def __init__(self, weights: GateWeights) -> None:
         super().__init__(weights)
         size = weights.recurrent.shape[1]
-        for_gates, for_new = torch.split(weights.recurrent, [2 * size, size])
-        self.for_gates = DeferredGradLinear(for_gates, dropout=weights.recurrent_dropout)
-        self.for_new = DeferredGradLinear(for_new, dropout=weights.recurrent_dropout)
+        self.for_gates, self.for_new = torch.split(weights.recurrent, [2 * size, size])
+        self._drop_reset = self._dropout()
 
     def step_projected(
         self, projected: Tensor, state: CellState, projected_extra: Tensor | None
     ) -> CellState:
         hidden, size = state.hidden, state.hidden.shape[-1]
         gates_x, new_x = torch.split(_sum(projected, projected_extra), [2 * size, size], dim=-1)
-        reset, update = self.for_gates(hidden, gates_x).sigmoid().chunk(2, dim=-1)
-        new = tanh(self.for_new(reset * hidden, new_x))  # [B, H]
+        gates = linear(self._drop(hidden), self.for_gates, gates_x)  # [B, 2H]
+        reset, update = gates.sigmoid().chunk(2, dim=-1)
+        new = tanh(linear(self._drop_reset(reset * hidden), self.for_new, new_x))  # [B, H]
         return CellState(new + update * (hidden - new), None)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.config import CellKind
+from seq2seq.kernels.deferred_gradients import deferred_gradients
 from seq2seq.kernels.padding import length_mask
 from seq2seq.kernels.precision import without_autocast
 from seq2seq.recurrent.cells import (
@@ -77,9 +78,10 @@ class RecurrentLayer(nn.Module, ABC):
         projected_extra = cell.project_extra(extra_inputs)
         extras = [None] * len(projected) if projected_extra is None else projected_extra.unbind(1)
         hidden = []
-        for step, extra in zip(projected, extras, strict=True):
-            state = cell.step_projected(step, state, extra)
-            hidden.append(state.hidden)
+        with deferred_gradients():
+            for step, extra in zip(projected, extras, strict=True):
+                state = cell.step_projected(step, state, extra)
+                hidden.append(state.hidden)
         return torch.stack(hidden, dim=1)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, CellState]:
@@ -89,13 +91,13 @@ class RecurrentLayer(nn.Module, ABC):
         has no extra input.
         """
         cell = self.cell()
-        state, hidden = cell.zero_state(inputs), []
+        projected = cell.project(inputs).unbind(1)
         nonpad = length_mask(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
-        for projected, is_token in zip(
-            cell.project(inputs).unbind(1), nonpad.unbind(1), strict=True
-        ):
-            state = cell.step(projected, state).where(is_token, state)
-            hidden.append(state.hidden)
+        state, hidden = cell.zero_state(inputs), []
+        with deferred_gradients():
+            for step, is_token in zip(projected, nonpad.unbind(1), strict=True):
+                state = cell.step(step, state).where(is_token, state)
+                hidden.append(state.hidden)
         return torch.stack(hidden, dim=1), state
 
 

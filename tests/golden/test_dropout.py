@@ -6,9 +6,8 @@ import torch
 from seq2seq.batch import EOS, pad_sources
 from seq2seq.building import build_model
 from seq2seq.config import ModelConfig
-from seq2seq.kernels.deferred_gradients import DeferredGradLinear
 from seq2seq.kernels.dropout import Dropout, WordDropout
-from seq2seq.recurrent.cells import CellNoise, CellState
+from seq2seq.recurrent.cells import CellNoise, CellState, GateWeights, LSTMCell
 from seq2seq.recurrent.layers import LayerSpec, LSTMLayer
 from seq2seq.recurrent.stack import RecurrentStack
 
@@ -99,8 +98,10 @@ def test_an_encoder_drops_words_but_no_tag():
 
 
 def test_recurrent_dropout_drops_the_same_entries_of_a_state_at_every_step():
-    linear = DeferredGradLinear(torch.eye(30), dropout=0.5)
-    first, second = linear(torch.ones(4, 30)), linear(torch.full((4, 30), 3.0))
+    cell = LSTMCell(GateWeights(torch.eye(30), None, torch.eye(30), recurrent_dropout=0.5))
+    first, second = (
+        cell.project_state(CellState(torch.full((4, 30), entry), None)) for entry in (1.0, 3.0)
+    )
     assert set(first.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(second, 3 * first)
 
