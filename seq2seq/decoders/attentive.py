@@ -118,7 +118,7 @@ class AttentiveDecoder(nn.Module, ABC):
         state = bound.start()
         states, contexts, readouts, weights = [], [], [], []
         steps = zip(bound.project(embedded).unbind(1), embedded.unbind(1), strict=True)
-        with deferred_gradients():
+        with deferred_gradients(steps=decoder_input.shape[1]):
             for projected, embedding in steps:
                 result = bound.advance(projected, state)
                 states.append(bound.state_for_readout(result, state))

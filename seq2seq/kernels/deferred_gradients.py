@@ -1,12 +1,14 @@
 """Linear maps in a loop over time, whose weights' gradients are one product for all steps.
 
 Backpropagation through a loop that calls `F.linear` makes a small product and a sum over the whole
-weight at every step. Deferred until all steps are done, the same gradient is one large product.
+weight at every step. Deferred until all steps are done, the same gradient is one large product. On
+a CPU the products of the steps are made with weights packed for oneDNN, where that pays.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,16 +16,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq.kernels.precision import autocast_dtype
+from seq2seq.kernels.packed_weights import OneDNNWeight, has_packed_products
+from seq2seq.kernels.precision import autocast_dtype, has_bfloat16_products
+
+_MOST_ROWS = 128  # with up to 96, products with packed weights were faster
+_FEWEST_STEPS = 8  # whose products save the time that packing a weight takes
+_FEWEST_STEPS_BACK = 16  # the same for its transpose
 
 
 @contextmanager
-def deferred_gradients() -> Iterator[None]:
+def deferred_gradients(steps: int) -> Iterator[None]:
     """Inside the `with` block, a loop over time, `deferrable_linear` defers gradients.
 
     Autocast then casts each weight once. Weights must not change inside the block.
+    steps: how many the loop has, by which weights are packed or not
     """
-    token = _active.set(_LoopWeights())
+    token = _active.set(_LoopWeights(steps))
     try:
         yield
     finally:
@@ -44,15 +52,15 @@ class DeferredGradLinear:
     Create it before its first step and call it at every step. Without gradients it is `F.linear`.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """weight [G, I], bias [G]"""
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, steps: int = 1) -> None:
+        """weight [G, I], bias [G], steps: of the loop"""
         dtype = autocast_dtype(weight)
         self._weight = weight.to(dtype)
         self._bias = None if bias is None else bias.to(dtype)
-        self._steps = _Steps() if _needs_gradient(weight) else None
-        if self._steps is not None:
+        self._steps = None
+        if _needs_gradient(weight):
+            self._steps = _Steps(_StepProducts(self._weight.detach(), steps))
             self._anchor = _Anchor.apply(self._weight, self._bias, self._steps)  # type: ignore[no-untyped-call]
-            self._weight = self._weight.detach()
             self._bias = None if self._bias is None else self._bias.detach()
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
@@ -60,13 +68,14 @@ class DeferredGradLinear:
         addend = self._bias if addend is None else addend
         if self._steps is None:
             return _linear(inputs, self._weight, addend)
-        return _Step.apply(inputs, addend, self._weight, self._anchor, self._steps)  # type: ignore[no-any-return, no-untyped-call]
+        return _Step.apply(inputs, addend, self._anchor, self._steps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _LoopWeights:
     """The weights that were used in one loop so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
         self._maps: dict[Any, DeferredGradLinear] = {}  # by memory
         self._kept: list[tuple[Tensor, Tensor | None]] = []  # so that nothing else gets that memory
 
@@ -74,7 +83,7 @@ class _LoopWeights:
         bias = addend if addend is not None and addend.dim() == 1 else None
         key = _key(weight), None if bias is None else _key(bias)
         if key not in self._maps:
-            self._maps[key] = DeferredGradLinear(weight, bias)
+            self._maps[key] = DeferredGradLinear(weight, bias, steps=self._steps)
             self._kept.append((weight, bias))
         return self._maps[key](inputs, addend if bias is None else None)
 
@@ -82,10 +91,52 @@ class _LoopWeights:
 _active: ContextVar[_LoopWeights | None] = ContextVar("loop_weights", default=None)
 
 
+class _StepProducts:
+    """The products of the steps of a loop with one weight, packed in bfloat16 where that pays.
+
+    With 8 rows and a packed weight [1792, 448] a product took 45 us in place of 104, and that with
+    its transpose 47 in place of 115; with 96 rows 129 and 195, 130 and 212. Packing took 291 us,
+    749 for the transpose. In float32 the whole update gained 1 %: it is left as it is. Intel Xeon
+    with AMX, one thread, torch 2.13.0, 2026-11-29.
+    """
+
+    def __init__(self, weight: Tensor, steps: int) -> None:
+        """weight [G, I]"""
+        self.weight = weight
+        packs = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+        packs = packs and has_bfloat16_products("cpu") and has_packed_products()
+        self._packs = packs and steps >= _FEWEST_STEPS
+        self._packs_transpose = packs and steps >= _FEWEST_STEPS_BACK
+
+    def outputs(self, rows: Tensor, addend: Tensor | None) -> Tensor:
+        """x W^T + b. rows [n, I], addend [G] or [n, G] -> [n, G]"""
+        if self._packs and len(rows) <= _MOST_ROWS:
+            addend = None if addend is None else addend.to(rows.dtype)
+            return self._packed(rows, addend)
+        if addend is None:
+            return rows @ self.weight.t()
+        return torch.addmm(addend, rows, self.weight.t())
+
+    def input_gradients(self, gradients: Tensor) -> Tensor:
+        """g W. [n, G] -> [n, I]"""
+        if self._packs_transpose and len(gradients) <= _MOST_ROWS:
+            return self._packed_transpose(gradients)
+        return gradients @ self.weight
+
+    @cached_property
+    def _packed(self) -> OneDNNWeight:
+        return OneDNNWeight(self.weight)
+
+    @cached_property
+    def _packed_transpose(self) -> OneDNNWeight:
+        return OneDNNWeight(self.weight.t())
+
+
 class _Steps:
     """The factors of the weight's gradient, collected step by step in a backward pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, products: _StepProducts) -> None:
+        self.products = products
         self._backward_pass: int | None = None
         self._inputs: list[Tensor] = []  # [n, I] each
         self._gradients: list[Tensor] = []  # [n, G] each
@@ -135,19 +186,16 @@ class _Step(torch.autograd.Function):
         ctx: Any,
         inputs: Tensor,
         addend: Tensor | None,
-        weight: Tensor,
         anchor: Tensor,
         steps: _Steps,
     ) -> Tensor:
+        weight = steps.products.weight
         rows = inputs.to(weight.dtype).reshape(-1, weight.shape[1])  # [n, I]
         ctx.save_for_backward(rows, weight)
         ctx.steps = steps
-        if addend is None:
-            product = rows @ weight.t()
-        else:
-            addend = addend if addend.dim() == 1 else addend.reshape(-1, len(weight))
-            product = torch.addmm(addend, rows, weight.t())
-        return product.reshape(*inputs.shape[:-1], len(weight))
+        if addend is not None and addend.dim() > 1:
+            addend = addend.reshape(-1, len(weight))
+        return steps.products.outputs(rows, addend).reshape(*inputs.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
@@ -157,9 +205,10 @@ class _Step(torch.autograd.Function):
         ctx.steps.add(rows, row_gradients)
         input_gradient = None
         if ctx.needs_input_grad[0]:
-            input_gradient = (row_gradients @ weight).reshape(*gradient.shape[:-1], -1)
+            input_gradients = ctx.steps.products.input_gradients(row_gradients)
+            input_gradient = input_gradients.reshape(*gradient.shape[:-1], -1)
         addend_gradient = gradient if ctx.needs_input_grad[1] else None
-        return input_gradient, addend_gradient, None, None, None
+        return input_gradient, addend_gradient, None, None
 
 
 def _linear(inputs: Tensor, weight: Tensor, addend: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from threading import RLock
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,18 @@ from torch import Tensor
 
 from seq2seq.errors import ConfigError
 from seq2seq.kernels.deferred_gradients import deferrable_linear
+from seq2seq.kernels.packed_weights import (
+    OneDNNWeight,
+    PackedWeight,
+    has_packed_products,
+    multiplies,
+)
 from seq2seq.kernels.precision import has_bfloat16_products
 
 SearchPrecision = Literal["float32", "bfloat16", "int8"]
 Value = TypeVar("Value")
 
 _WITHOUT_OVERFLOW = ("avx512_vnni", "avx_vnni", "amx_int8")  # of x86 processors
-_ROWS = 256  # of the inputs that oneDNN packs a weight for; other numbers were as fast
 _MOST_KEPT = 2**26  # numbers that `function_of_ids` keeps at most: 256 MiB in float32
 _SMALLEST = 1e-30  # peak of a row of activations: the scale of a row of zeros is not 0
 
@@ -55,14 +60,6 @@ def search_products(precision: SearchPrecision, device: str) -> PackedProducts |
     if precision == "float32" and not (device == "cpu" and has_packed_products()):
         return None
     return PackedProducts(precision)
-
-
-class PackedWeight(Protocol):
-    """A weight that was converted once, for any number of products."""
-
-    def __call__(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
-        """x W^T, plus the addend. inputs [R, I], addend [G] or [R, G] -> [R, G] float32"""
-        ...
 
 
 class PackedProducts:
@@ -182,25 +179,6 @@ class KeptRows:
         return self._rows.index_select(0, ids)
 
 
-class OneDNNWeight:
-    """x W^T in the dtype of W, on a CPU, by oneDNN with the weight in its own layout.
-
-    The result for one row depends neither on the others nor on how many there are. On an AMD EPYC
-    with AVX-512 a product with 320 rows took 0.87 of the time of `F.linear`, with 40 rows 0.7, and
-    with 5 rows 0.3.
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        """weight [G, I]"""
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
-
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        multiply = torch.ops.mkldnn._linear_pointwise
-        if addend is not None and addend.dim() > 1:
-            return multiply.binary(inputs, addend, self._packed, None, "add")  # type: ignore[no-any-return]
-        return multiply(inputs, self._packed, addend, "none", [], "")  # type: ignore[no-any-return]
-
-
 class Bfloat16Weight:
     """x W^T with both factors rounded to bfloat16, summed in float32 and rounded once more."""
 
@@ -265,25 +243,4 @@ def int8_levels() -> int:
 @cache
 def has_int8_products() -> bool:
     """Whether this build of torch has int8 products on this processor, and they are right."""
-    return _multiplies(Int8Weight, error=0.05)
-
-
-@cache
-def has_packed_products() -> bool:
-    """Whether this build of torch has oneDNN's products on this processor, and they are right."""
-    return _multiplies(OneDNNWeight, error=1e-5)
-
-
-def _multiplies(pack: Callable[[Tensor], PackedWeight], *, error: float) -> bool:
-    """Whether a product works, with a relative error below this."""
-    generator = torch.Generator().manual_seed(0)
-    inputs, weight = (
-        torch.randn(3, 96, generator=generator),
-        torch.randn(64, 96, generator=generator),
-    )
-    try:
-        found = pack(weight)(inputs, None)
-    except (AttributeError, NotImplementedError, RuntimeError):
-        return False
-    expected = F.linear(inputs, weight)
-    return bool((found - expected).norm() < error * expected.norm())
+    return multiplies(Int8Weight, error=0.05)

@@ -78,7 +78,7 @@ class RecurrentLayer(nn.Module, ABC):
         projected_extra = cell.project_extra(extra_inputs)
         extras = [None] * len(projected) if projected_extra is None else projected_extra.unbind(1)
         hidden = []
-        with deferred_gradients():
+        with deferred_gradients(steps=len(projected)):
             for step, extra in zip(projected, extras, strict=True):
                 state = cell.step_projected(step, state, extra)
                 hidden.append(state.hidden)
@@ -94,7 +94,7 @@ class RecurrentLayer(nn.Module, ABC):
         projected = cell.project(inputs).unbind(1)
         nonpad = length_mask(lengths, inputs.shape[1]).unsqueeze(-1)  # [B, S, 1]
         state, hidden = cell.zero_state(inputs), []
-        with deferred_gradients():
+        with deferred_gradients(steps=len(projected)):
             for step, is_token in zip(projected, nonpad.unbind(1), strict=True):
                 state = cell.step(step, state).where(is_token, state)
                 hidden.append(state.hidden)

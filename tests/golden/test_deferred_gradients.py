@@ -16,6 +16,7 @@ from seq2seq.kernels.deferred_gradients import (
     deferrable_linear,
     deferred_gradients,
 )
+from seq2seq.kernels.packed_weights import OneDNNWeight, has_packed_products
 from seq2seq.recurrent import layers
 
 
@@ -95,7 +96,7 @@ def unrolled(inputs, weight, bias, *, steps=3):
 def test_a_block_defers_the_gradients_of_weights_and_biases(lead):
     layer = drawn(*lead, 3, seed=1), drawn(5, 3, seed=2), drawn(5, seed=3)
     expected = unrolled(*layer)
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         found = unrolled(*layer)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     slope = drawn(*expected.shape, seed=4)
@@ -106,9 +107,9 @@ def test_a_block_defers_the_gradients_of_weights_and_biases(lead):
 
 def test_a_weight_that_is_used_outside_of_the_block_too_gets_both_gradients():
     layer = drawn(4, 3, seed=1), drawn(5, 3, seed=2), drawn(5, seed=3)
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         inside = unrolled(*layer)
-        with deferred_gradients():
+        with deferred_gradients(steps=3):
             nested = unrolled(*layer)
         again = unrolled(*layer)
     outside = unrolled(*layer)
@@ -119,7 +120,7 @@ def test_a_weight_that_is_used_outside_of_the_block_too_gets_both_gradients():
 
 def test_biases_of_one_weight_are_kept_apart():
     inputs, weight, biases = drawn(4, 3, seed=1), drawn(5, 3, seed=2), drawn(2, 5, seed=3)
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         found = [deferrable_linear(inputs, weight, bias) for bias in biases]
     for each, bias in zip(found, biases, strict=True):
         torch.testing.assert_close(each, F.linear(inputs, weight, bias))
@@ -132,7 +133,7 @@ def test_what_is_frozen_has_no_gradient_and_changes_none_of_the_others(frozen):
     layer = [drawn(4, 3, seed=1), drawn(5, 3, seed=2), drawn(5, seed=3)]
     layer[frozen].requires_grad_(False)
     others = [each for each in layer if each.requires_grad]
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         found = unrolled(*layer)
     right = torch.autograd.grad(unrolled(*layer).sum(), others)
     for gradient, expected in zip(torch.autograd.grad(found.sum(), others), right, strict=True):
@@ -141,7 +142,7 @@ def test_what_is_frozen_has_no_gradient_and_changes_none_of_the_others(frozen):
 
 def test_a_pass_that_needs_no_gradient_of_the_weight_adds_nothing_to_the_next_one():
     layer = drawn(4, 3, seed=1), drawn(5, 3, seed=2), drawn(5, seed=3)
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         total = unrolled(*layer).sum()
     torch.autograd.grad(total, layer[0], retain_graph=True)
     first = torch.autograd.grad(total, layer, retain_graph=True)
@@ -153,14 +154,14 @@ def test_a_pass_that_needs_no_gradient_of_the_weight_adds_nothing_to_the_next_on
 
 
 def test_a_block_ends_with_an_exception():
-    with pytest.raises(ValueError), deferred_gradients():
+    with pytest.raises(ValueError), deferred_gradients(steps=3):
         raise ValueError
     assert kernel._active.get() is None
 
 
 def test_without_gradients_a_block_keeps_nothing():
     layer = drawn(4, 3, seed=1), drawn(5, 3, seed=2), drawn(5, seed=3)
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         with torch.no_grad():
             found = unrolled(*layer)
         with_gradients = unrolled(*layer)
@@ -172,10 +173,10 @@ def test_without_gradients_a_block_keeps_nothing():
 def test_no_tensor_of_a_loop_outlives_it(monkeypatch):
     made = []
     monkeypatch.setattr(
-        kernel, "_Steps", lambda make=kernel._Steps: made.append(make()) or made[-1]
+        kernel, "_Steps", lambda *given, make=kernel._Steps: made.append(make(*given)) or made[-1]
     )
     layer = drawn(4, 3, seed=1), drawn(5, 3, seed=2), drawn(5, seed=3)
-    with deferred_gradients():
+    with deferred_gradients(steps=3):
         total = unrolled(*layer).sum()
     total.backward()
     assert len(made) == 2 and not any(each._inputs or each._gradients for each in made)
@@ -207,8 +208,46 @@ def test_the_gradients_of_a_model_are_those_without_deferral(monkeypatch, settin
 
     deferred = gradients()
     for module in (attentive, layers):
-        monkeypatch.setattr(module, "deferred_gradients", nullcontext)
+        monkeypatch.setattr(module, "deferred_gradients", lambda steps: nullcontext())
     for found, expected in zip(deferred, gradients(), strict=True):
         assert (found is None) == (expected is None)
         if expected is not None:
             torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.skipif(not has_packed_products(), reason="no oneDNN")
+@pytest.mark.parametrize("lead", [(4,), (4, 1, 1)], ids=["rows", "sequences"])
+def test_packed_weights_give_the_same_numbers_but_for_rounding(monkeypatch, lead):
+    packed = []
+    monkeypatch.setattr(kernel, "has_bfloat16_products", lambda device: True)
+    monkeypatch.setattr(
+        kernel, "OneDNNWeight", lambda weight: packed.append(weight) or OneDNNWeight(weight)
+    )
+    shapes = (*lead, 3), (5, 3), (5,)
+    layer = [(drawn(*shape, seed=1) / 4).detach().bfloat16() for shape in shapes]
+    exact = [each.double().requires_grad_() for each in layer]
+    layer = [each.requires_grad_() for each in layer]
+    expected = unrolled(*exact, steps=16)
+    with deferred_gradients(steps=16):
+        found = unrolled(*layer, steps=16)
+    assert (found.double() - expected).norm() < 0.02 * expected.norm()
+    assert len(packed) == 2
+    slope = drawn(*expected.shape, seed=4).detach()
+    rights = torch.autograd.grad(expected, exact, slope)
+    gradients = torch.autograd.grad(found, layer, slope.bfloat16())
+    for gradient, right in zip(gradients, rights, strict=True):
+        assert (gradient.double() - right).norm() < 0.02 * right.norm()
+    assert len(packed) == 4  # two weights and their transposes
+
+
+def test_nothing_is_packed_but_bfloat16_for_many_steps_and_few_rows(monkeypatch):
+    monkeypatch.setattr(kernel, "OneDNNWeight", lambda weight: pytest.fail("packed"))
+    for dtype, rows, steps in (
+        (torch.float64, 4, 50),
+        (torch.bfloat16, 4, 7),
+        (torch.bfloat16, 200, 50),
+        (torch.float32, 4, 50),
+    ):
+        inputs, weight = (drawn(rows, 3, seed=1).to(dtype), drawn(5, 3, seed=2).to(dtype))
+        with deferred_gradients(steps=steps):
+            deferrable_linear(inputs, weight).sum().backward()

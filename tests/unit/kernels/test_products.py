@@ -12,13 +12,12 @@ from seq2seq.batch import EOS
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.kernels import products
+from seq2seq.kernels.packed_weights import OneDNNWeight, has_packed_products
 from seq2seq.kernels.products import (
     Bfloat16Weight,
     Int8Weight,
-    OneDNNWeight,
     PackedProducts,
     has_int8_products,
-    has_packed_products,
     linear,
     search_precision,
     search_products,
