@@ -228,13 +228,16 @@ def guidance(model: Model) -> tuple[str, ...]:
 
 
 def measured(work: Work, model: Model) -> dict[str, Any]:
-    """BLEU and chrF on the test book, and the AER of attention while it writes the references."""
+    """BLEU and chrF on the test book, and the AER while the references are written: of attention
+    alone, and together with the lexicon."""
     texts = [str(work.text("test", side)) for side in (model.source, model.target)]
     threads = f"--threads={work.threads}"
     run = str(work.folder / model.name)
     scores = json.loads(run_program("evaluate", run, *texts, "--json", threads))
+    files = files_of(work, model, "test")
     return {
-        "aer": aligned(work, model, files_of(work, model, "test")),
+        "aer": aligned(work, model, files, "--weights=attention"),
+        "posterior": aligned(work, model, files, "--weights=posterior"),
         **{name: scores[name]["score"] for name in ("bleu", "chrf")},
     }
 
@@ -262,7 +265,10 @@ def files_of(work: Work, model: Model, split: str) -> list[Path]:
 
 
 def aligned(work: Work, model: Model, files: Sequence[Path], *options: str) -> dict[str, Any]:
-    """The AER of the model's attention. files: as of `files_of`"""
+    """The AER of the model's links, by the posterior unless the options say otherwise.
+
+    files: as of `files_of`
+    """
     *texts, drawn = map(str, files)
     report = json.loads(
         run_program(
@@ -283,7 +289,8 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
     yield f"{limit}, on {counted(asked.threads, 'thread')}, with the settings that `train` chooses,"
     yield "and writes the references (forced decoding); guided models learn the links of training"
     yield "text, and those of people in Luong's order in a head of its own, which links a step's"
-    yield "input. `scripts/alignment_table.py` makes this page."
+    yield "input. Posterior: of attention and lexicon, as `align` makes links by default."
+    yield "`scripts/alignment_table.py` makes this page."
     yield ""
     yield from made_on()
     yield ""
@@ -296,22 +303,26 @@ def page(results: Sequence[dict[str, Any]], asked: argparse.Namespace) -> Iterat
             for name, aer in result["aer"].items():
                 yield f"| {result['program']}, {name} | {_rate(aer)} |"
     yield ""
-    yield "## Attention of one model"
+    yield "## Links of one model"
     yield ""
-    yield "| order | guided by | direction | shift | AER | AER by shift -1, 0, 1 | BLEU | chrF |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| order | guided by | direction | AER of the posterior | AER of attention | shift | "
+        "AER by shift -1, 0, 1 | BLEU | chrF |"
+    )
+    yield f"|{' --- |' * 9}"
     for result in results:
         if "model" in result:
             model, aer = Model(**result["model"]), result["aer"]
             (shift,) = aer["shifts"]
             by_shift = ", ".join(f"{shift['aer'][rows]:.3f}" for rows in ("-1", "0", "1"))
             cells = (
-                model.order, model.guidance, f"{model.source}-{model.target}", shift["rows"],
-                _rate(aer["aer"]), by_shift, f"{result['bleu']:.2f}", f"{result['chrf']:.2f}",
+                model.order, model.guidance, f"{model.source}-{model.target}",
+                _rate(result["posterior"]["aer"]), _rate(aer["aer"]), shift["rows"], by_shift,
+                f"{result['bleu']:.2f}", f"{result['chrf']:.2f}",
             )  # fmt: skip
             yield f"| {' | '.join(map(str, cells))} |"
     yield ""
-    yield "## Attention of both directions"
+    yield "## Links of both directions"
     yield ""
     yield f"| order | guided by | {' | '.join(METHODS)} |"
     yield f"| --- | --- |{' --- |' * len(METHODS)}"
