@@ -1,9 +1,9 @@
 """Settings of training that nobody gave, chosen from the corpus and the time there is.
 
 Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
-the recipes, tuned on corpora of their sizes (docs/experiments.md), and a lexicon, which they do not
-have (docs/training.md); between two of them a setting follows log N on a straight line, and beyond
-the outer ones it stays as it is there.
+the recipes, tuned on corpora of their sizes (docs/experiments.md), with a lexicon and guided
+alignment, which they do not have (docs/training.md); between two of them a setting follows log N on
+a straight line, and beyond the outer ones it stays as it is there.
 """
 
 import math
@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from cli.runs.config import Values
+from cli.runs.config import RunConfig, Values
 from data.token_store import StoredCorpus, TokenStore
-from seq2seq.config import ModelConfig
 from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
@@ -55,13 +54,18 @@ class Anchor:
     learning_rate: float
     warmup: float  # updates
     lexicon: float  # translations of a source piece
+    guided_alignment: float  # the weight of its loss
     epochs: float  # where no time is given
 
 
 ANCHORS = (
-    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 50, 36),  # Multi30k, 5,000 pairs
-    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 50, 20),  # Multi30k, 29,000 pairs
-    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 0, 60),  # 200,000 pairs and more
+    Anchor(
+        75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 50, 0.5, 36
+    ),  # Multi30k, 5,000 pairs
+    Anchor(
+        430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 50, 0.5, 20
+    ),  # Multi30k, 29,000 pairs
+    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 0, 0, 60),  # 200,000 pairs and more
 )
 
 
@@ -89,18 +93,31 @@ _DESCRIBED = {
     "decoder_size": "decoder {}",
     "dropout": "dropout {:.2f}",
     "lexicon": "a lexicon of {} translations a piece",
+    "guided_alignment": "alignment guided by learnt links ({:.2g})",
     "batch_tokens": "batches of {} tokens",
     "updates": "{:,} updates",
 }
 
 
-def choose_settings(
-    size: CorpusSize, *, minutes: float | None, may_have_lexicon: bool = True
-) -> Choice:
-    """Settings of model and training for a corpus; equal arguments give equal settings.
+class Use(NamedTuple):
+    """What a model can use."""
 
-    may_have_lexicon: whether attention weighs single source pieces, as a lexicon needs
-    """
+    lexicon: bool = True
+    guidance: bool = True  # of attention, by links of pieces
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Use":
+        """Both need weights of single source pieces; guidance those of all pieces, none of them 0,
+        and the pieces of the store."""
+        model, training = config.model, config.training
+        lexicon = model.attention != "none" and model.encoder != "pyramid"
+        subword_sampling = training.source_subword_sampling or training.target_subword_sampling
+        is_soft = model.scope == "global" and model.normalizer == "softmax"
+        return cls(lexicon, lexicon and is_soft and not subword_sampling)
+
+
+def choose_settings(size: CorpusSize, *, minutes: float | None, use: Use) -> Choice:
+    """Settings of model and training for a corpus; equal arguments give equal settings."""
     at = interpolate(size.target_tokens)
     batch = _rounded(at.batch_tokens, 50)
     updates = math.ceil(at.epochs * size.target_tokens / (FILLED * batch))
@@ -115,12 +132,13 @@ def choose_settings(
             "embedding_dropout": round(at.embedding_dropout, 2),
             "dropout": round(at.dropout, 2),
             "readout_dropout": round(at.readout_dropout, 2),
-            "lexicon": round(at.lexicon) if may_have_lexicon else 0,
+            "lexicon": round(at.lexicon) if use.lexicon else 0,
         },
         "training": {
             "batch_tokens": batch,
             "learning_rate": float(f"{at.learning_rate:.1e}"),
             "warmup": _rounded(at.warmup, 10),
+            "guided_alignment": round(at.guided_alignment, 2) if use.guidance else 0.0,
             "updates": updates if minutes is None else UNLIMITED,
         },
     }
@@ -131,11 +149,6 @@ def choose_settings(
         settings,
         f"{counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens{time}",
     )
-
-
-def attends_to_pieces(model: ModelConfig) -> bool:
-    """Whether attention weighs single source pieces, as a lexicon needs."""
-    return model.attention != "none" and model.encoder != "pyramid"
 
 
 def interpolate(target_tokens: float) -> Anchor:

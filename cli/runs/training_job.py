@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.runs.choice import CorpusSize, attends_to_pieces, choose_settings
+from cli.runs.choice import CorpusSize, Use, choose_settings
 from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
 from cli.runs.device import choose_device
 from cli.runs.directory import CONFIG, RunDirectory
@@ -150,10 +150,13 @@ def check_settings(recipe: Values | None, given: Values) -> RunConfig:
 
 
 def chosen_config(
-    store: TokenStore, recipe: Values | None, given: Values, *, may_have_lexicon: bool = True
+    store: TokenStore, recipe: Values | None, given: Values, *, use: Use | None = None
 ) -> tuple[RunConfig, str | None]:
     """The settings of a new run on a store; without a recipe those that are not given are chosen
-    by the corpus and the minutes, and a sentence says by what."""
+    by the corpus and the minutes, and a sentence says by what.
+
+    use: what may be chosen; None: what the model can use
+    """
     config = check_settings(recipe, given)
     corpora = store.corpora(config.training.corpus_weights)  # raises for one that the store lacks
     reason = None
@@ -161,7 +164,7 @@ def chosen_config(
         choice = choose_settings(
             CorpusSize.of(store, corpora),
             minutes=config.training.minutes,
-            may_have_lexicon=may_have_lexicon and attends_to_pieces(config.model),
+            use=use or Use.of(config),
         )
         config, reason = resolve(choice.settings, given), choice.describe(given)
     return config.model_copy(update={"data": store.config}), reason

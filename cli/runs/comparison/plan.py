@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from cli.runs.choice import UNLIMITED, attends_to_pieces
+from cli.runs.choice import UNLIMITED, Use
 from cli.runs.comparison.folder import (
     VALIDATION_SET,
     ComparedStore,
@@ -39,7 +39,6 @@ from cli.runs.word_links import word_counts
 from data.corpus import SentencePair, read_aligned, read_lines
 from data.inputs import display_name
 from data.token_store import TokenStore
-from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.links import parse_reference_links, refuse_links_beyond
 from seq2seq.system.cores import usable_cores
@@ -129,13 +128,13 @@ def make_plan(
     )
 
 
-def _models(
-    candidates: Sequence[Candidate], recipe: Values | None, limits: Limits
-) -> Iterator[ModelConfig]:
-    """The models of the candidates whose settings are not refused."""
+def _common_use(candidates: Sequence[Candidate], recipe: Values | None, limits: Limits) -> Use:
+    """What every model can use of the candidates whose settings are not refused."""
+    uses = list[Use]()
     for candidate in candidates:
         with suppress(ConfigError):
-            yield resolve(recipe or {}, merge(candidate.values, limits.settings)).model
+            uses.append(Use.of(resolve(recipe or {}, merge(candidate.values, limits.settings))))
+    return Use(*(all(each) for each in zip(*uses, strict=True)))
 
 
 def _fitting(
@@ -146,21 +145,18 @@ def _fitting(
 ) -> tuple[dict[str, RunConfig], list[System], list[Unfit]]:
     """Settings by the name of a system, the systems, and what is left out with the reason.
 
-    Where one system could not have a lexicon, none has one unless it is asked for: so they differ
-    only in what is compared.
+    Where one system could not have a lexicon or guided alignment, none has it unless it is asked
+    for: so they differ only in what is compared.
     """
     configs, systems, left_out = dict[str, RunConfig](), list[System](), list[Unfit]()
     seen: dict[tuple[str, str], str] = {}  # the name of each system by what has an effect
     first_error: ConfigError | None = None
-    models = _models(candidates, recipe, limits)
-    may_have_lexicon = all(map(attends_to_pieces, models))
+    use = _common_use(candidates, recipe, limits)
     for candidate in candidates:
         store = candidate.entry.store
         try:
             given = merge(candidate.values, limits.settings)
-            config, _ = chosen_config(
-                stores[store], recipe, given, may_have_lexicon=may_have_lexicon
-            )
+            config, _ = chosen_config(stores[store], recipe, given, use=use)
         except ConfigError as error:
             first_error = first_error or error
             left_out.append(Unfit(name=candidate.name(), reason=error.message))

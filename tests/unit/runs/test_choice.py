@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import call
 
-from cli.runs.choice import ANCHORS, UNLIMITED, CorpusSize, choose_settings, interpolate
+from cli.runs.choice import ANCHORS, UNLIMITED, CorpusSize, Use, choose_settings, interpolate
 from cli.runs.config import load_config, resolve
 from cli.runs.training_job import chosen_config, preset_settings
 from data.token_store import TokenStore
@@ -43,7 +43,7 @@ def test_a_slightly_larger_corpus_gets_nearly_equal_settings(tokens):
 def test_every_choice_is_a_valid_configuration_for_every_order_of_attention(tokens, joint):
     for attention in ("none", "luong", "bahdanau", "conditional"):
         choice = choose_settings(
-            CorpusSize(tokens, tokens, joint), minutes=None, may_have_lexicon=attention != "none"
+            CorpusSize(tokens, tokens, joint), minutes=None, use=Use(*[attention != "none"] * 2)
         )
         config = resolve(choice.settings, {"model": {"attention": attention, "score": "dot"}})
         assert joint or config.model.tie_embeddings != "all"
@@ -51,33 +51,52 @@ def test_every_choice_is_a_valid_configuration_for_every_order_of_attention(toke
 
 def test_without_minutes_training_ends_after_a_number_of_epochs():
     size = CorpusSize(29_000, 430_000, joint=True)
-    updates = choose_settings(size, minutes=None).settings["training"]["updates"]
+    updates = choose_settings(size, minutes=None, use=Use()).settings["training"]["updates"]
     assert updates * 750 * FILLED == pytest.approx(20 * 430_000, rel=1e-3)  # 20 epochs
 
 
 def test_with_minutes_the_time_ends_training_and_not_the_updates():
-    choice = choose_settings(CorpusSize(5_000, 75_000, joint=True), minutes=10)
+    choice = choose_settings(CorpusSize(5_000, 75_000, joint=True), minutes=10, use=Use())
     assert choice.settings["training"]["updates"] == UNLIMITED
 
 
 def test_what_was_given_is_not_said_to_be_chosen():
-    choice = choose_settings(CorpusSize(29_000, 430_000, joint=True), minutes=None)
-    given = {"model": {"encoder_size": 64, "lexicon": 0}, "training": {"updates": 9}}
+    choice = choose_settings(CorpusSize(29_000, 430_000, joint=True), minutes=None, use=Use())
+    given = {
+        "model": {"encoder_size": 64, "lexicon": 0},
+        "training": {"updates": 9, "guided_alignment": 0.0},
+    }
     assert choice.describe(given) == (
         "chosen for 29,000 pairs with 430,000 target tokens: decoder 512, dropout 0.20, batches of "
         "750 tokens (--recipe or --set changes it)"
     )
-    limited = choose_settings(CorpusSize(29_000, 430_000, joint=True), minutes=10)
+    limited = choose_settings(CorpusSize(29_000, 430_000, joint=True), minutes=10, use=Use())
     assert "tokens and 10 minutes: encoder 2 x 256, " in limited.describe({})
 
 
 @pytest.mark.parametrize("chosen", [{"attention": "none"}, {"encoder": "pyramid"}], ids=str)
 def test_a_lexicon_is_chosen_only_where_it_works(store, chosen):
     config, _ = chosen_config(store, None, {"model": chosen})
-    assert config.model.lexicon == 0
-    assert chosen_config(store, None, {})[0].model.lexicon == 50
+    assert config.model.lexicon == config.training.guided_alignment == 0
+    chosen_for_luong, _ = chosen_config(store, None, {})
+    assert chosen_for_luong.model.lexicon == 50 and chosen_for_luong.training.guided_alignment > 0
     preset = preset_settings("bahdanau2015", paper_sizes=False)
-    assert chosen_config(store, None, preset)[0].model.lexicon == 0
+    of_preset, _ = chosen_config(store, None, preset)
+    assert of_preset.model.lexicon == of_preset.training.guided_alignment == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"model": {"normalizer": "sparsemax"}},
+        {"model": {"scope": "local_m"}},
+        {"training": {"source_subword_sampling": 0.1}},
+    ],
+    ids=str,
+)
+def test_alignment_is_guided_only_where_attention_can_learn_links_of_all_pieces(store, given):
+    config, _ = chosen_config(store, None, given)
+    assert config.model.lexicon == 50 and config.training.guided_alignment == 0
 
 
 def test_a_corpus_of_weight_2_counts_twice(store):
@@ -92,7 +111,9 @@ def test_without_a_recipe_train_says_what_it_chose_and_options_win(tmp_path, sto
     assert result.code == 0 and "chosen for " in result.err
     config = load_config(tmp_path / "run" / "config.toml")
     opened = TokenStore.open(store_path)
-    chosen = choose_settings(CorpusSize.of(opened, opened.corpora()), minutes=None).settings
+    chosen = choose_settings(
+        CorpusSize.of(opened, opened.corpora()), minutes=None, use=Use()
+    ).settings
     assert config.model.encoder_size == chosen["model"]["encoder_size"]
     assert (config.model.dropout, config.training.updates) == (0.125, 0)
 
