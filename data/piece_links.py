@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -29,9 +30,17 @@ class PieceLinks:
 
     @classmethod
     def learn(
-        cls, split: TokenizedSplit, *, source_vocabulary: int, target_vocabulary: int
+        cls,
+        split: TokenizedSplit,
+        *,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        tags: Collection[int] = (),
     ) -> PieceLinks:
-        """By `learn_alignment`, from the pairs themselves."""
+        """By `learn_alignment`, from the pairs themselves.
+
+        tags: source ids that no target piece is linked to
+        """
         model = learn_alignment(
             split, source_vocabulary=source_vocabulary, target_vocabulary=target_vocabulary
         )
@@ -44,18 +53,18 @@ class PieceLinks:
         counts, pieces, probabilities = [], [], []
         for pairs in chunks:
             possible, each = model.posteriors(split, pairs)
-            kept = np.flatnonzero(each >= _LEAST)
+            is_tag = np.isin(possible.source_ids, list(tags))[possible.source_tokens]
+            kept = np.flatnonzero((each >= _LEAST) & ~is_tag)
             pair = np.searchsorted(possible.begins, kept, side="right") - 1
-            pieces.append(
-                np.stack(np.divmod(kept - possible.begins[pair], possible.source_lengths[pair]), 1)
-            )
+            positions = np.divmod(kept - possible.begins[pair], possible.source_lengths[pair])
+            pieces.append(np.stack(positions, axis=1).astype(np.int32))
             counts.append(np.bincount(pair, minlength=len(pairs)))
             probabilities.append(each[kept])
         return cls(
             np.cumsum(np.concatenate(counts)),
             sizes,
-            np.concatenate(pieces).astype(np.int32),
-            np.concatenate(probabilities).astype(np.float32),
+            np.concatenate(pieces),
+            np.concatenate(probabilities).astype(np.float32, copy=False),
         )
 
     def matrix(self, pair: int) -> FloatMatrix:

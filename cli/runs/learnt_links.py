@@ -1,13 +1,16 @@
 """Links of the pieces of training pairs, for guided alignment where a token store has none."""
 
 from data.piece_links import PieceLinks
-from data.token_store import TokenStore
+from data.token_store import TokenStore, model_name
+from data.tokenization import Tokenizer
 
 
 def learnt_links(store: TokenStore) -> PieceLinks:
     """Learnt from the training pairs: 2 s for 100,000 tokens of sentences as long as verses."""
+    tokenizer = Tokenizer.load(store.path / model_name("source", joint=store.joint))
     return PieceLinks.learn(
         store.split("train"),
         source_vocabulary=store.meta["source_vocabulary"],
         target_vocabulary=store.meta["target_vocabulary"],
+        tags=tokenizer.tags.values(),
     )

@@ -29,9 +29,8 @@ class Preset:
     deviations: list[str]  # what is not
 
     def values(self, *, paper_sizes: bool = False) -> Values:
-        """Its settings, in the published sizes or in smaller ones; none learnt from links."""
-        model = self.model | (self.published if paper_sizes else {})
-        return {"model": model, "training": {"guided_alignment": 0.0}}
+        """Its settings, in the published sizes or in smaller ones."""
+        return {"model": self.model | (self.published if paper_sizes else {})}
 
     def command(self, *options: str) -> str:
         """The command line that trains it."""
