@@ -59,13 +59,12 @@ class Anchor:
 
 
 ANCHORS = (
-    Anchor(
-        75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 50, 0.5, 36
-    ),  # Multi30k, 5,000 pairs
-    Anchor(
-        430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 50, 0.5, 20
-    ),  # Multi30k, 29,000 pairs
-    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 0, 0, 60),  # 200,000 pairs and more
+    # Multi30k, 5,000 pairs
+    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 50, 0.5, 36),
+    # Multi30k, 29,000 pairs
+    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 50, 0.5, 20),
+    # 200,000 pairs and more
+    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 0, 0, 60),
 )
 
 
@@ -93,14 +92,14 @@ _DESCRIBED = {
     "decoder_size": "decoder {}",
     "dropout": "dropout {:.2f}",
     "lexicon": "a lexicon of {} translations a piece",
-    "guided_alignment": "alignment guided by learnt links ({:.2g})",
+    "guided_alignment": "guided alignment of weight {:.2g}",
     "batch_tokens": "batches of {} tokens",
     "updates": "{:,} updates",
 }
 
 
 class Use(NamedTuple):
-    """What a model can use."""
+    """Which settings of small corpora fit a model."""
 
     lexicon: bool = True
     guidance: bool = True  # of attention, by links of pieces

@@ -120,10 +120,12 @@ def new_run(
     origin = _origin(start_from, preset)
     given = merge(origin.settings if origin else preset, settings)
     recipe_settings = read_recipe(recipe, note) if recipe else None
-    check_settings(recipe_settings, given)  # before the data is opened
+    use = Use.of(check_settings(recipe_settings, given))  # refuses before the data is opened
+    if preset or (origin and not origin.is_guided):
+        use = use._replace(guidance=False)  # attention stays as it was published, or as it was
     tokens = TokenStore.open(store)
     tokens.verify()
-    config, reason = chosen_config(tokens, recipe_settings, given)
+    config, reason = chosen_config(tokens, recipe_settings, given, use)
     if origin:
         origin.check_fits(config, tokens)
     chosen = choose_device(device, threads)
@@ -150,12 +152,12 @@ def check_settings(recipe: Values | None, given: Values) -> RunConfig:
 
 
 def chosen_config(
-    store: TokenStore, recipe: Values | None, given: Values, *, use: Use | None = None
+    store: TokenStore, recipe: Values | None, given: Values, use: Use
 ) -> tuple[RunConfig, str | None]:
     """The settings of a new run on a store; without a recipe those that are not given are chosen
     by the corpus and the minutes, and a sentence says by what.
 
-    use: what may be chosen; None: what the model can use
+    use: what may be chosen
     """
     config = check_settings(recipe, given)
     corpora = store.corpora(config.training.corpus_weights)  # raises for one that the store lacks
@@ -164,7 +166,7 @@ def chosen_config(
         choice = choose_settings(
             CorpusSize.of(store, corpora),
             minutes=config.training.minutes,
-            use=use or Use.of(config),
+            use=use,
         )
         config, reason = resolve(choice.settings, given), choice.describe(given)
     return config.model_copy(update={"data": store.config}), reason

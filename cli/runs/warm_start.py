@@ -41,6 +41,13 @@ class Origin:
         """All settings of its model."""
         return {"model": self.run.config.model.model_dump()}
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether its attention, the mean of all heads, learnt to link what a step writes."""
+        training = self.run.config.training
+        is_mean = training.guided_alignment_head is None and not training.guided_alignment_shift
+        return training.guided_alignment > 0 and is_mean
+
     def check_fits(self, config: RunConfig, store: TokenStore) -> None:
         """Raises ConfigError where model or subword pieces of a new run are not the origin's."""
         if self.run.provenance["pieces_sha256"] != store.pieces_sha256:

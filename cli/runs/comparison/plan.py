@@ -156,7 +156,7 @@ def _fitting(
         store = candidate.entry.store
         try:
             given = merge(candidate.values, limits.settings)
-            config, _ = chosen_config(stores[store], recipe, given, use=use)
+            config, _ = chosen_config(stores[store], recipe, given, use)
         except ConfigError as error:
             first_error = first_error or error
             left_out.append(Unfit(name=candidate.name(), reason=error.message))

@@ -9,7 +9,9 @@ from program import call
 
 from cli.runs.choice import ANCHORS, UNLIMITED, CorpusSize, Use, choose_settings, interpolate
 from cli.runs.config import load_config, resolve
-from cli.runs.training_job import chosen_config, preset_settings
+from cli.runs.directory import RunDirectory
+from cli.runs.training_job import new_run, preset_settings
+from cli.runs.warm_start import Origin
 from data.token_store import TokenStore
 from seq2seq.training.schedule import FILLED
 
@@ -74,15 +76,27 @@ def test_what_was_given_is_not_said_to_be_chosen():
     assert "tokens and 10 minutes: encoder 2 x 256, " in limited.describe({})
 
 
-@pytest.mark.parametrize("chosen", [{"attention": "none"}, {"encoder": "pyramid"}], ids=str)
-def test_a_lexicon_is_chosen_only_where_it_works(store, chosen):
-    config, _ = chosen_config(store, None, {"model": chosen})
+def config_of(store_path, tmp_path, *, preset=None, recipe=None, start_from=None, **settings):
+    """The settings of a new run, of which nothing is written."""
+    return new_run(
+        tmp_path / "new",
+        store_path,
+        recipe=recipe,
+        preset=preset_settings(preset, paper_sizes=False),
+        settings=settings,
+        start_from=start_from,
+        device="cpu",
+        threads=None,
+        note=lambda line: None,
+    ).config
+
+
+@pytest.mark.parametrize("model", [{"attention": "none"}, {"encoder": "pyramid"}], ids=str)
+def test_a_lexicon_is_chosen_only_where_it_works(store_path, tmp_path, model):
+    config = config_of(store_path, tmp_path, model=model)
     assert config.model.lexicon == config.training.guided_alignment == 0
-    chosen_for_luong, _ = chosen_config(store, None, {})
-    assert chosen_for_luong.model.lexicon == 50 and chosen_for_luong.training.guided_alignment > 0
-    preset = preset_settings("bahdanau2015", paper_sizes=False)
-    of_preset, _ = chosen_config(store, None, preset)
-    assert of_preset.model.lexicon == of_preset.training.guided_alignment == 0
+    for_luong = config_of(store_path, tmp_path)
+    assert for_luong.model.lexicon == 50 and for_luong.training.guided_alignment > 0
 
 
 @pytest.mark.parametrize(
@@ -94,9 +108,44 @@ def test_a_lexicon_is_chosen_only_where_it_works(store, chosen):
     ],
     ids=str,
 )
-def test_alignment_is_guided_only_where_attention_can_learn_links_of_all_pieces(store, given):
-    config, _ = chosen_config(store, None, given)
+def test_alignment_is_guided_only_where_attention_can_learn_links_of_all_pieces(
+    store_path, tmp_path, given
+):
+    config = config_of(store_path, tmp_path, **given)
     assert config.model.lexicon == 50 and config.training.guided_alignment == 0
+
+
+def test_a_preset_has_neither_but_by_a_recipe_or_an_option(store_path, tmp_path):
+    config = config_of(store_path, tmp_path, preset="bahdanau2015")
+    assert config.model.lexicon == config.training.guided_alignment == 0
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[training]\nguided_alignment = 0.25\n")
+    of_recipe = config_of(store_path, tmp_path, preset="bahdanau2015", recipe=str(recipe))
+    assert of_recipe.training.guided_alignment == 0.25
+    guided = {"training": {"guided_alignment": 0.5}}
+    of_option = config_of(store_path, tmp_path, preset="bahdanau2015", **guided)
+    assert of_option.training.guided_alignment == 0.5
+
+
+@pytest.mark.parametrize(
+    ("training", "is_guided"),
+    [
+        ({}, False),
+        ({"guided_alignment": 0.1}, True),
+        ({"guided_alignment": 0.1, "guided_alignment_shift": 1}, False),
+        ({"guided_alignment": 0.1, "guided_alignment_head": 1}, False),
+    ],
+    ids=str,
+)
+def test_a_warm_start_goes_on_with_attention_as_it_was(
+    store_path, store, tmp_path, monkeypatch, training, is_guided
+):
+    monkeypatch.setattr(Origin, "provenance", lambda origin: {})  # it was not trained
+    model = {"encoder_size": 4, "decoder_size": 8, "attention_size": 4, "embedding_size": 4}
+    config = resolve({"data": store.meta["config"]}, {"model": model, "training": training})
+    origin = RunDirectory.create(tmp_path / "origin", config, store)
+    warm = config_of(store_path, tmp_path, start_from=origin.path)
+    assert (warm.training.guided_alignment > 0) == is_guided
 
 
 def test_a_corpus_of_weight_2_counts_twice(store):
