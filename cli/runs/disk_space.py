@@ -56,5 +56,5 @@ def explain_write_errors(run: RunDirectory, *, continued_by: str) -> Iterator[No
         raise ResourceError(
             f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
             hint="the last checkpoint is whole: free space or correct permissions, then continue "
-            f"{continued_by}",
+            + continued_by,
         ) from error

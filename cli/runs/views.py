@@ -159,10 +159,11 @@ def _attention_view(
     selection: Selection,
 ) -> View:
     """The table of a title and weights that `_attention` found."""
-    weights, measure = shift_rows(alignment, selection.shift), "attention"
+    weights = shift_rows(alignment, selection.shift)
+    measure: Measure = "attention"
     if selection.posterior:
         weights, measure = translator.posterior(source, candidate, weights), "posterior"
-    return View(title, weights, candidate.text, candidate.piece_probability, cast(Measure, measure))
+    return View(title, weights, candidate.text, candidate.piece_probability, measure)
 
 
 def _cut(alignment: Alignment, candidate: Candidate) -> Alignment:

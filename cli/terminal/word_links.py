@@ -131,9 +131,10 @@ class LinkRequest:
 
         links: whether links of words are made. Raises ConfigError where a model has none.
         """
-        if self.weights == "posterior":
+        if self.selection.posterior:
             model.require_lexicon()
-        return self.selection.posterior or (self.weights == "auto" and links and model.has_lexicon)
+            return True
+        return self.weights == "auto" and links and model.has_lexicon
 
     def fixed_shift(self, model: Translator, note: Callable[[str], None]) -> int:
         """The shift of a run; it is noted, unless it is given, or 0 without being asked for."""
