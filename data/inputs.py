@@ -196,7 +196,7 @@ def _append(file: io.FileIO, block: bytes, name: str) -> None:
 
 
 def _what_to_check(path: Path) -> str:
-    """What may be wrong with a path where there is nothing."""
+    """A hint on a path where there is nothing."""
     first = path.parts[0] if path.parts else ""
     if first in ("http:", "https:", "ftp:"):
         return "download it first, and name the file"

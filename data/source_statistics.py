@@ -129,7 +129,7 @@ def _packed(used: npt.NDArray[np.bool_]) -> str:
 
 
 class PieceTable:
-    """What each piece of a tokenizer is."""
+    """The kind of each piece of a tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.is_byte = np.zeros(len(tokenizer), bool)  # [V] also the symbol of unknown text

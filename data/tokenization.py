@@ -103,7 +103,7 @@ class Tokenizer:
 
     @cached_property
     def spellings(self) -> list[bytes]:
-        """What each id spells, in UTF-8: joined, and without the first space, a line. [V]
+        """The spelling of each id in UTF-8: joined, and without the first space, a line. [V]
 
         b"" for an id that is no text, and for the byte of a space, which a piece spells too.
         """

@@ -1,1 +1,1 @@
-"""What a run is: configuration, directory, training into it, translating with it."""
+"""Runs: configuration, directory, training into it, translating with it."""

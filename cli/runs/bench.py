@@ -41,7 +41,7 @@ class BenchSetting:
 
 @dataclass
 class BenchResult:
-    """What was measured with one setting, a number for each repetition but for latencies."""
+    """Measurements with one setting, a number for each repetition but for latencies."""
 
     setting: BenchSetting
     sentences_per_second: list[float] = field(default_factory=list)

@@ -21,7 +21,7 @@ UNLIMITED = 1_000_000  # updates, where the minutes end training
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """What the choice depends on."""
+    """The size of a corpus, by which settings are chosen."""
 
     pairs: int  # of an epoch
     target_tokens: int  # of an epoch, EOS included

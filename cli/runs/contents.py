@@ -1,4 +1,4 @@
-"""What a token store, run directory or checkpoint contains, as JSON values."""
+"""Contents of a token store, run directory or checkpoint, as JSON values."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from seq2seq.system.figures import megabytes
 
 
 def check_disk_space(run: RunDirectory, model: EncoderDecoder) -> list[str]:
-    """What the checkpoints of a run will need, as lines for the log, perhaps with a warning.
+    """Disk space for the checkpoints of a run, as lines for the log, perhaps with a warning.
 
     A run that has checkpoints already needs space for one more, beside those that it replaces.
     Raises ResourceError where there is no space for the first ones.

@@ -1,4 +1,4 @@
-"""What a command writes: never one of its inputs, and an existing file only where it may."""
+"""Output files of commands: never one of the inputs, and an existing file only where it may be."""
 
 import os
 import stat

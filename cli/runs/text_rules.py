@@ -1,4 +1,4 @@
-"""What translations must be as text, in the pieces of a tokenizer: words, and how a line begins."""
+"""Rules of text for translations, in the pieces of a tokenizer: words, and how a line begins."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

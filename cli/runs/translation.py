@@ -1,4 +1,4 @@
-"""What a translator returns: translations with their candidates, and scores of given ones."""
+"""Results of a translator: translations with their candidates, and scores of given ones."""
 
 import math
 from dataclasses import dataclass, replace

@@ -97,7 +97,7 @@ def devices_of(device: str, count: int) -> list[str]:
 
 
 class _Request(Protocol[Result]):
-    """What a process is sent."""
+    """A message to a process."""
 
     def answer(self, translator: Translator) -> list[Result]: ...
 

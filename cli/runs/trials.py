@@ -1,4 +1,4 @@
-"""What a search and a comparison share: a folder of trials, and trials that fail by themselves."""
+"""Code of both searches and comparisons: a folder of trials, and trials that fail by themselves."""
 
 from pathlib import Path
 from typing import Literal

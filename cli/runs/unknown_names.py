@@ -51,7 +51,7 @@ OF_OTHER_TOOLS = {
     "vocab_size": "data.vocabulary_size",
     "max_sent_length": "data.max_pieces",
 }
-"""What OpenNMT-py, Joey NMT and fairseq call a setting, or something close to it."""
+"""Settings by their names in OpenNMT-py, Joey NMT and fairseq, or by those of similar ones."""
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> ConfigError:

@@ -20,7 +20,7 @@ Head: TypeAlias = int | NamedHead
 """A head, from 1; the one that guided alignment taught, or else the mean; the mean of all, as one
 table; or all of them, a table each."""
 Measure: TypeAlias = Literal["attention", "posterior", "self-attention", "saliency"]
-"""What the weights of a table are."""
+"""The kinds of weights in a table."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What is drawn on the terminal and typed into it."""
+"""Output on the terminal, and input from it."""

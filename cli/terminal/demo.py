@@ -33,7 +33,7 @@ Translations = dict[str, list[tuple[SentencePair, str]]]
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo does, and where its files go."""
+    """The direction and the settings of a demo, and the folder of its files."""
 
     folder: Path
     direction: Direction

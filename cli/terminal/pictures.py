@@ -181,7 +181,7 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is shown of one line of text."""
+    """The translations and tables that are shown of one line of text."""
 
     source: str
     translations: tuple[tuple[str, Translation], ...]  # with the name of the run, "" for one
@@ -202,7 +202,7 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
 def pictures(
     runs: Sequence[ShownRun], source: Path, target: Path | None, *, guide: Translator | None = None
 ) -> Iterator[Picture]:
-    """What each run attends to, for each line.
+    """The attention of each run for each line.
 
     Each run is made to produce the lines of TARGET if it is given, or the translation of the guide;
     otherwise it translates by itself. stdout is flushed after each chunk, before the next one is

@@ -1,4 +1,4 @@
-"""What Rich draws: the consoles of stdout and stderr, tables, and progress bars."""
+"""Output through Rich: the consoles of stdout and stderr, tables, and progress bars."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What a token store contains, as tables for people or as JSON values."""
+"""Contents of a token store, as tables for people or as JSON values."""
 
 from collections.abc import Sequence
 from typing import Any

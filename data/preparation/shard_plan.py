@@ -57,7 +57,7 @@ class Shard:
 
 
 class _File(StrictModel):
-    """What tells quickly that a text is still the one that was read."""
+    """Size and time of a text that was read, to find quickly whether it has changed."""
 
     size: int
     modified: int  # nanoseconds

@@ -12,7 +12,7 @@ from data.words import words_of
 
 @dataclass(frozen=True, slots=True)
 class CorpusStatistics:
-    """What the choice of settings needs to know about the training text."""
+    """Counts of the training text by which settings are chosen."""
 
     source_words: int  # of the whole corpus; see `data.words` for scripts without spaces
     target_words: int

@@ -124,7 +124,7 @@ def publish(folder: Path, path: Path) -> None:
 
 
 def _remove(store: Path) -> None:
-    """What a kill leaves of it is not taken for a store."""
+    """Remove a store; the remains after a kill are not taken for one."""
     with suppress(OSError):
         (store / META).unlink()
     shutil.rmtree(store, ignore_errors=True)

@@ -47,7 +47,7 @@ class AttentionMask:
         )
 
     def split(self, scores: Tensor, *, heads: bool = False) -> tuple[Tensor | None, Tensor | None]:
-        """What is added to scores [..., L, S], and a boolean mask of them, True = may attend.
+        """A term to add to scores [..., L, S], and a boolean mask of them, True = may attend.
 
         Both broadcast to the scores; None adds nothing, or hides nothing. With `heads` the scores
         are [..., N, L, S], and one mask holds for all heads of a sequence. Raises ValueError where

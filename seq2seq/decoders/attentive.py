@@ -1,4 +1,4 @@
-"""What decoders with attention have in common: the loop over time, attention, and the readout."""
+"""The base of decoders with attention: the loop over time, attention, and the readout."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from seq2seq.recurrent.stack import RecurrentStack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionParts:
-    """What a decoder with attention is built of besides `DecoderParts` and recurrent layers.
+    """The parts of a decoder with attention besides `DecoderParts` and recurrent layers.
 
     `feedback` is what the next step's cell gets of this step: the readout (input feeding of Luong
     et al., 2015, section 3.3), the context, or nothing. The readout is computed from the new state,
@@ -48,7 +48,7 @@ class AttentionParts:
 
 
 class StepAttention(NamedTuple):
-    """What attention returns for one query of each hypothesis."""
+    """The output of attention for one query of each hypothesis."""
 
     context: Tensor  # [R, M]
     weights: Tensor  # [R, N, S]
@@ -56,7 +56,7 @@ class StepAttention(NamedTuple):
 
 
 class RecurrentOutput(NamedTuple):
-    """What the recurrent layers and attention return for one step."""
+    """The output of the recurrent layers and attention for one step."""
 
     layers: tuple[CellState, ...]  # the next states, lowest first
     output: Tensor  # [R, H], of the top layer, after self-attention

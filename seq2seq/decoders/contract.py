@@ -1,4 +1,4 @@
-"""What every decoder offers, and the values that it takes and returns."""
+"""The interface of all decoders, and the values that they take and return."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
@@ -149,7 +149,7 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderParts:
-    """What every decoder is built of, whether it has attention or not."""
+    """The modules of every decoder, whether it has attention or not."""
 
     embedding: nn.Embedding
     bridge: Bridge

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seq2seq.kernels.logit_bias import LogitBias
 
 EPSILON = 1e-3
-"""What an entry of probability 0 counts as, as in the experiments of Arthur et al. (2016)."""
+"""Added to the probability of every piece, as in the experiments of Arthur et al. (2016)."""
 
 
 class Entries(NamedTuple):
@@ -78,7 +78,7 @@ class Lexicon(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Translations:
-    """What a lexicon has for B sources: U translations of each, of which some may be 0."""
+    """The entries of a lexicon for B sources: U translations of each, some of which may be 0."""
 
     columns: Tensor  # [B, U] int64
     ratios: Tensor  # [B, S, U]

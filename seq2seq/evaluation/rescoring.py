@@ -10,7 +10,7 @@ LENGTH_REWARDS = tuple(step / 10 for step in range(-5, 21))  # -0.5 to 2
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a candidate y of a source x is ranked by."""
+    """The features by which a candidate y of a source x is ranked."""
 
     text: str
     forward: float  # log P(y|x)

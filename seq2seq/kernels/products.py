@@ -102,7 +102,7 @@ class PackedProducts:
         return Bfloat16Weight(weight) if self.precision == "bfloat16" else OneDNNWeight(weight)
 
     def once(self, owner: object, make: Callable[[], Value]) -> Value:
-        """What `make` returned the first time for this owner, such as rows of a weight."""
+        """The value of the first `make` for this owner, such as rows of a weight."""
         if id(owner) not in self._made:
             with self._making:
                 if id(owner) not in self._made:

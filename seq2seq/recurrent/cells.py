@@ -111,7 +111,7 @@ class Cell(Protocol):
 
 
 class GatedCell(ABC):
-    """What LSTM and GRU cells have in common."""
+    """The base class of LSTM and GRU cells."""
 
     has_cell: ClassVar[bool] = False  # an LSTM's state has a cell beside the hidden state
 

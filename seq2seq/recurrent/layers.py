@@ -242,7 +242,7 @@ LAYERS: dict[CellKind, type[RecurrentLayer]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSpec:
-    """What all recurrent layers of an encoder, or of a decoder, have in common."""
+    """The settings that all recurrent layers of an encoder, or of a decoder, share."""
 
     cell: CellKind
     hidden_size: int

@@ -84,7 +84,7 @@ def written_downwards(labels: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def graphemes_of(labels: Iterable[str]) -> Iterable[str]:
-    """What a reader calls characters, of all labels."""
+    """The grapheme clusters of all labels: characters, as a reader counts them."""
     return (grapheme for label in labels for grapheme in iter_graphemes(label))
 
 

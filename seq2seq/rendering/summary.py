@@ -1,4 +1,4 @@
-"""What stands quietly below a drawing: entropy of the rows, coverage of the columns, confidence."""
+"""Figures below a drawing: entropy of the rows, coverage of the columns, confidence."""
 
 import math
 import textwrap

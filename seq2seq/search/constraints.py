@@ -290,7 +290,7 @@ class Vocabulary(_WordConstraint):
 
 
 def _runs(text: str) -> list[str]:
-    """What stands between the characters that are part of no word. "ab, c" -> ["ab", "", "c"]"""
+    """The strings between characters that are part of no word. "ab, c" -> ["ab", "", "c"]"""
     runs = [""]
     for character in text:
         if is_word_character(character):

@@ -1,4 +1,4 @@
-"""What beam search wrote in every step, from which finished hypotheses are traced back."""
+"""The ids of every step of beam search, from which finished hypotheses are traced back."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Finished(NamedTuple):
 
 
 class History:
-    """What every step wrote, and from which row of the step before."""
+    """The ids that every step wrote, each with the row of the step before that it continues."""
 
     def __init__(self) -> None:
         self.parents: list[list[int]] = []  # [t][row of step t + 1] -> row of step t

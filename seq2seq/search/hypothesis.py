@@ -1,4 +1,4 @@
-"""What search is given, a step function over rows of hypotheses, and what it returns."""
+"""The input of search, a step function over rows of hypotheses, and its output, hypotheses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class SearchState(Protocol):
-    """What a model carries from one step to the next, with one row for each hypothesis.
+    """The state of a model between two steps, with one row for each hypothesis.
 
     The rows of a sentence are consecutive, and every sentence has as many.
     """
@@ -27,7 +27,7 @@ StateT = TypeVar("StateT", bound=SearchState)
 
 
 class SearchStep(NamedTuple, Generic[StateT]):
-    """What a model returns for the previous ids and the state of R hypotheses."""
+    """The output of a model for the previous ids and the state of R hypotheses."""
 
     logits: Tensor  # [R, V'] unnormalised, or log-probabilities
     weights: Tensor | None  # [R, S] attention of this step; None for a model without attention

@@ -1,4 +1,4 @@
-"""What search knows of a model: sources become a state, and previous ids become logits."""
+"""The interface of a model for search: sources become a state, and previous ids become logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class Inference(Protocol[StateT]):
         ...
 
     def unroll(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """What the steps return if the ids of a target are the previous ids, one after the other.
+        """Logits and weights of all steps, with the ids of a target as the previous ids.
 
         target [T - 1], without BOS and EOS -> logits [T, V'] and weights [T, S']
         """

@@ -1,5 +1,5 @@
-"""What a model computes besides attention to the source, for a given pair: its self-attention, and
-gradient saliency, which a model without attention has too.
+"""Self-attention of a model for a given pair, and gradient saliency, which a model without
+attention has too.
 
 source and target are ids without BOS and EOS, those of the target output ids; the results have a
 row or column for EOS.

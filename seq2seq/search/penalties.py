@@ -92,7 +92,7 @@ class RunningCoverage:
         return replace(self, attended=self.attended + added)
 
     def penalties(self) -> Tensor | None:
-        """What is added to the score of each row if it ends here. [B * K]"""
+        """The terms to add to the score of each row if it ends here. [B * K]"""
         if self.attended is None or self.positions is None:
             return None
         positions = self.positions.unsqueeze(1)  # [B, 1, S']

@@ -32,7 +32,7 @@ _FORBIDDEN = (PAD, UNK, BOS)
 
 @dataclass(frozen=True, kw_only=True)
 class TextRules:
-    """What translations must be as text."""
+    """Rules that translations must follow as text."""
 
     spellings: Sequence[bytes]  # of each id of the vocabulary, in UTF-8; b"" where it is no text
     words: tuple[Constraint, ...] = ()  # on their words

@@ -24,7 +24,7 @@ _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What shows that a tool has changed a line, and the command that undoes it."""
+    """A pattern by which a tool's changes of a line are known, and the command that undoes them."""
 
     code: str
     description: str  # after the name of the lines

@@ -1,4 +1,4 @@
-"""What training reports: the events of a run, its state and its validation scores."""
+"""Reports of training: the events of a run, its state and its validation scores."""
 
 import math
 from dataclasses import dataclass

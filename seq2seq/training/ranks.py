@@ -57,7 +57,7 @@ class Ranks:
         return [value]
 
     def of_first(self, make: Callable[[], Value]) -> Value:
-        """What `make` returns on rank 0; it is not called on the others."""
+        """The value of `make` on rank 0; it is not called on the others."""
         return self.gather(make() if self.is_first else None)[0]  # type: ignore[no-any-return]
 
 

@@ -31,7 +31,7 @@ TIMED_UPDATES = 4  # of which the first, which is slow, does not count
 
 @dataclass(frozen=True)
 class Cost:
-    """What a system costs."""
+    """The size of a system, and the time of its trials."""
 
     parameters: int
     seconds: float  # of a whole trial

@@ -85,7 +85,7 @@ class GridFile(BaseModel):
 
 @dataclass(frozen=True)
 class Grid:
-    """What the command line and the grid file ask for."""
+    """The systems that the command line and the grid file ask for."""
 
     base: tuple[str, ...] = ()  # settings of every system, by the file
     options: tuple[str, ...] = ()  # settings of every system, by the command line, which win

@@ -129,7 +129,7 @@ def make_plan(
 
 
 def _common_use(candidates: Sequence[Candidate], recipe: Values | None, limits: Limits) -> Use:
-    """What every model can use of the candidates whose settings are not refused."""
+    """The settings of small corpora that fit every model whose settings are not refused."""
     uses = list[Use]()
     for candidate in candidates:
         with suppress(ConfigError):

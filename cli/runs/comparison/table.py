@@ -1,4 +1,4 @@
-"""What comes out of a comparison: means and spreads over seeds, speed, and tests of differences."""
+"""Results of a comparison: means and spreads over seeds, speed, and tests of differences."""
 
 import hashlib
 import math

@@ -42,7 +42,7 @@ Send = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Task:
-    """What a process needs for a trial."""
+    """A trial, as it is given to a process."""
 
     name: str
     system: str

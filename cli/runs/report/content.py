@@ -56,7 +56,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class SystemFigures:
-    """What is shown of one system."""
+    """The figures that are shown of one system."""
 
     system: ReportedSystem
     quality: tuple[QualityReport, ...]  # of each output

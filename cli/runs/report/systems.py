@@ -1,4 +1,4 @@
-"""What a report is about: systems with their translations of one test set, and perhaps runs."""
+"""The subject of a report: systems with their translations of one test set, and perhaps runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What optuna decides: the settings of the next trial, and whether a trial is worth its end."""
+"""Decisions of optuna: the settings of the next trial, and whether a trial should end early."""
 
 from collections.abc import Sequence
 

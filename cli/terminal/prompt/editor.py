@@ -25,7 +25,7 @@ PREFIX = "/prefix "
 
 
 def typed_entries(session: Session, *, keep_history: bool = True) -> Iterator[list[str]]:
-    """What is typed until Ctrl-D: one line each time, or several that were pasted at once."""
+    """The input until Ctrl-D: one line each time, or several that were pasted at once."""
     suggester = _NextWords(session)
     editor: PromptSession[str] = PromptSession(
         output=create_output(always_prefer_tty=True),  # results alone go to a pipe

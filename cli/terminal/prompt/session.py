@@ -1,4 +1,4 @@
-"""What was chosen and translated at the prompt, and printing translations there."""
+"""The state of a prompt: settings and the last translation; and printing translations there."""
 
 import sys
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Session:
 
     @property
     def selection(self) -> Selection:
-        """What is drawn of a translation."""
+        """The head, the shift and the words or pieces that are drawn of a translation."""
         selection = Selection(self.head, pieces=self.attention == "pieces")
         return guided_selection(self.translator, selection)
 
