@@ -214,8 +214,8 @@ def _reverse_direction(
 ) -> Direction:
     refuse_equal_direction(RunDirectory.open(run).languages, RunDirectory.open(reverse).languages)
     other = Translator.load(reverse, device=model.device, search=SCORING)
-    linker = replace(asked.linker(other), backward=True)
     try:
+        linker = replace(asked.linker(other), backward=True)
         other.require_attention(linker.head)
     except ConfigError as error:
         raise ConfigError(f"{reverse}: {error.message}", hint=error.hint) from error

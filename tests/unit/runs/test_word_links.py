@@ -67,18 +67,28 @@ def test_two_runs_have_to_translate_in_opposite_directions():
             refuse_equal_direction(("de", "en"), other)
 
 
-def test_the_other_direction_needs_the_head_too(monkeypatch):
-    class OneHead:
-        heads, has_attention, has_lexicon = 1, True, False
-        device, run_config = "cpu", None
-        require_attention = Translator.require_attention
+class OneHead:
+    heads, has_attention, has_lexicon = 1, True, False
+    device, run_config = "cpu", None
+    require_attention, require_lexicon = Translator.require_attention, Translator.require_lexicon
 
+
+class WithLexicon(OneHead):
+    has_lexicon = True
+
+
+@pytest.mark.parametrize(
+    ("selection", "problem"),
+    [(Selection(2), "no head 2: this model has 1 att"), (Selection(posterior=True), "no lexicon")],
+    ids=str,
+)
+def test_the_other_direction_needs_the_head_and_the_lexicon_too(monkeypatch, selection, problem):
     asked = LinkRequest(
-        shift=0, weights="auto", threshold=None, selection=Selection(2),
-        with_reverse=Path("reverse"), symmetrization="union", reference=None,
+        shift=0, weights="posterior" if selection.posterior else "auto", threshold=None,
+        selection=selection, with_reverse=Path("reverse"), symmetrization="union", reference=None,
         reference_base=None, statistics=False, as_json=False,
     )  # fmt: skip
     monkeypatch.setattr(Translator, "load", lambda *_, **__: OneHead())
     monkeypatch.setattr(RunDirectory, "open", lambda _: SimpleNamespace(languages=(None, None)))
-    with pytest.raises(ConfigError, match="reverse: there is no head 2: this model has 1 att"):
-        link_words(asked, OneHead(), Path("run"), Path("source"), None)
+    with pytest.raises(ConfigError, match=f"^reverse: .*{problem}"):
+        link_words(asked, WithLexicon(), Path("run"), Path("source"), None)
