@@ -72,8 +72,11 @@ class Lexicon(nn.Module):
 
         source_ids [S], columns: the logit of each y_t [T] -> [T, S]
         """
-        found = self.columns[source_ids] == columns.view(-1, 1, 1)  # [T, S, K]
-        return EPSILON + (self.probabilities[source_ids] * found).sum(-1)
+        likelihoods = self.probabilities.new_full((len(columns), len(source_ids)), EPSILON)
+        entries = self.columns[source_ids].T, self.probabilities[source_ids].T  # [K, S]
+        for translations, probabilities in zip(*entries, strict=True):
+            likelihoods += probabilities * (translations == columns.unsqueeze(1))
+        return likelihoods
 
 
 @dataclass(frozen=True, slots=True)
