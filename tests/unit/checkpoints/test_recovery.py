@@ -10,6 +10,7 @@ from program import call
 from reruns import new_run, remains, train
 
 from cli.runs.directory import RunDirectory
+from data.piece_links import PieceLinks
 from data.token_store import TokenStore
 from seq2seq.checkpoints.checkpoint import load_state, verify
 from seq2seq.checkpoints.folder import averaged_updates, point, pointed
@@ -171,6 +172,19 @@ def test_a_full_disk_while_writing_metrics_is_reported_and_loses_nothing(tmp_pat
     run.metrics.unlink()
     train(run, store)
     assert remains(run) == remains(whole)
+
+
+def test_a_disk_that_is_full_before_the_first_checkpoint_leaves_nothing_to_resume(
+    tmp_path, store, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "links.safetensors")
+
+    monkeypatch.setattr(PieceLinks, "write", full)
+    guided = {"guided_alignment": 0.5}
+    with pytest.raises(ResourceError, match="No space left on device") as caught:
+        train(new_run(tmp_path / "run", store, training=guided), store)
+    assert "no checkpoint yet" in caught.value.hint and "--resume" not in caught.value.hint
 
 
 def test_a_refused_resumption_removes_nothing(run, store):
