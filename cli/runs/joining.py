@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 JOIN_SECONDS = 300
-"""Within which all ranks must have started, and answer until `training.rank_timeout` is known."""
+"""Within which all ranks must have started."""
+PREPARATION_SECONDS = 24 * 3600
+"""Within which the first rank must have prepared the training: it may learn links for hours."""
 ANSWER_SECONDS = 5
 """Within which every rank that still runs answers, once another one has failed."""
 
@@ -159,7 +161,10 @@ def _connect(device: str) -> tuple["Store", list[str]]:
             timeout=timeout,
         )
         name = f"rank {rank} (process {os.getpid()} on {socket.gethostname()})"
-        return PrefixStore("ending", store), ConnectedRanks(rank, size).gather(name)
+        ranks = ConnectedRanks(rank, size)
+        names = ranks.gather(name)
+        ranks.set_timeout(PREPARATION_SECONDS)
+        return PrefixStore("ending", store), names
     except ValueError as error:
         raise ConfigError(
             f"the processes cannot be connected: {error}", hint="start them by torchrun"

@@ -113,7 +113,6 @@ def _train(
     threads: Threads = FIXED_THREADS,
 ) -> Outcome:
     config = run.config.training
-    ranks.set_timeout(config.rank_timeout)
     start = _starting_point(run, device, ranks)
     objects, state = start.objects, start.state
     stopwatch = Stopwatch() if config.profile else None
@@ -121,6 +120,7 @@ def _train(
     explained = partial(explain_write_errors, run, continued_by=continued_by)
     with explained():
         learnt = _learn_links(run, store, ranks)
+    ranks.set_timeout(config.rank_timeout)  # not before: the first may learn for hours
     guide = _link_guide(run, store)
     with stop_requests() as stop:
         batches = _batches(store, config, objects, state, device, ranks, guide)

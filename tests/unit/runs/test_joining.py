@@ -89,11 +89,28 @@ def test_a_signal_ends_a_rank_that_waits_for_the_others(monkeypatch):
 
 
 def test_ranks_wait_as_long_as_the_settings_of_the_run_say(tmp_path, store, monkeypatch):
-    """Wherever they come from, a recipe too."""
-    seconds = list[float]()
-    monkeypatch.setattr(Ranks, "set_timeout", lambda ranks, each: seconds.append(each))
-    train(new_run(tmp_path / "run", store, training={"rank_timeout": 7.0, "updates": 0}), store)
+    """Wherever they come from, a recipe too; but not while the first rank learns links."""
+    seconds, run = list[float](), tmp_path / "run"
+
+    def set_timeout(ranks: Ranks, each: float) -> None:
+        assert (run / "links.safetensors").is_file()
+        seconds.append(each)
+
+    monkeypatch.setattr(Ranks, "set_timeout", set_timeout)
+    training = {"rank_timeout": 7.0, "updates": 0, "guided_alignment": 0.5}
+    train(new_run(run, store, training=training), store)
     assert seconds == [7.0]
+
+
+def test_the_first_rank_may_prepare_the_training_for_longer_than_all_have_to_start(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(joining, "JOIN_SECONDS", 2)
+
+    def work(ranks):
+        return {"prepared": ranks.of_first(lambda: time.sleep(3) or "links")}
+
+    assert results_of_ranks(work, tmp_path) == [{"prepared": "links"}] * 2
 
 
 def test_an_error_of_one_rank_ends_the_other(tmp_path):
