@@ -7,8 +7,9 @@ provenance.json     versions, command line, seed, languages, hashes of data, Sen
 *.model             the SentencePiece models
 lexicon.safetensors likely translations of each source piece, learnt when the run is created, if the
                     model has a lexicon, or when --shortlist is first used
-links.safetensors   links of the pieces of the training pairs, learnt when training begins, if
-                    attention is guided and the token store has no links
+links.safetensors   links of the pieces of the training pairs, learnt when training begins, or for
+                    trials when the first is created, if attention is guided and the token store
+                    has no links
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -38,6 +39,8 @@ from cli.runs.history import (
     parse_history,
     parse_sample,
 )
+from cli.runs.learnt_files import write_learnt
+from cli.runs.learnt_links import learnt_links
 from cli.runs.lexicons import entries_of, learnt_table
 from cli.runs.provenance import new_provenance, read_provenance
 from data.lexical_table import LexicalTable
@@ -79,6 +82,7 @@ class RunDirectory:
         *,
         started_from: dict[str, Any] | None = None,
         tuned: dict[str, Any] | None = None,
+        shared: Path | None = None,
     ) -> "RunDirectory":
         """Create a run that is ready to be trained.
 
@@ -86,6 +90,7 @@ class RunDirectory:
 
         started_from, tuned: the run whose weights it starts with, and the search that found its
             settings, as in provenance.json
+        shared: a folder from which it takes a lexicon and links, learnt once for several runs
 
         Raises ConfigError if the path exists.
         """
@@ -103,8 +108,9 @@ class RunDirectory:
                     shutil.copy(store.path / OUTPUT_IDS, partial / OUTPUT_IDS)
                 write_json(partial / "provenance.json", provenance)
                 if config.model.lexicon:
-                    table = learnt_table(store)
-                    table.write(partial / LEXICON, store_sha256=store.sha256)
+                    write_learnt(partial / LEXICON, learnt_table, store, shared)
+                if shared and config.training.guided_alignment and not store.links:
+                    write_learnt(partial / PIECE_LINKS, learnt_links, store, shared)
         except OSError as error:
             raise ResourceError(
                 f"{path} cannot be created: {error.strerror}",

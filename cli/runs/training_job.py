@@ -84,6 +84,8 @@ class NewRun:
     """The run whose weights it starts with, as in provenance.json."""
     tuned: dict[str, Any] | None = None
     """The search that found its settings, as in provenance.json."""
+    shared: Path | None = None
+    """The folder with what that search has learnt from the store."""
 
     def create(self) -> TrainingJob:
         """Create the run directory."""
@@ -93,6 +95,7 @@ class NewRun:
             self.store,
             started_from=self.started_from,
             tuned=self.tuned,
+            shared=self.shared,
         )
         return TrainingJob(run, self.store, self.device, is_new=True)
 

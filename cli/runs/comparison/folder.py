@@ -188,13 +188,18 @@ class ComparisonFolder:
     @property
     def own_files(self) -> list[Path]:
         """Everything that a comparison writes but its trials: a user's files may lie beside it."""
-        names = ("significance.json", "tests", "translations", "results")
+        names = ("significance.json", "learnt", "tests", "translations", "results")
         return [self.description, *(self.path / name for name in names)]
 
     @property
     def complete(self) -> list[Trial]:
         """The trials that were trained to their end."""
         return [trial for trial, result in self.results.items() if result.status == "complete"]
+
+    @property
+    def learnt(self) -> Path:
+        """The folder of what trials learn from their stores, once for all."""
+        return self.path / "learnt"
 
     def run(self, trial: Trial) -> Path:
         return self.path / "trials" / trial.name

@@ -304,6 +304,7 @@ def tasks_left(folder: ComparisonFolder, plan: Plan, *, device: str, threads: in
             run=folder.run(trial),
             config=plan.config(trial),
             store=plan.stores[trial.system.store].path,
+            learnt=folder.learnt,
             test=folder.test(trial.system.store),
             has_reference_links=trial.system.store in plan.reference_links,
             translations=folder.translations(trial),

@@ -50,6 +50,7 @@ class Task:
     run: Path
     config: RunConfig
     store: Path
+    learnt: Path
     test: TestFiles
     has_reference_links: bool
     translations: Path
@@ -68,7 +69,7 @@ def measure(task: Task, send: Send) -> None:
     if task.run.exists():
         run = RunDirectory.open(task.run)
     else:
-        run = RunDirectory.create(task.run, task.config, store)
+        run = RunDirectory.create(task.run, task.config, store, shared=task.learnt)
     log_file = PlainReporter(lambda line: None, run.log, run.config.training)
     try:
         reporter = Reporters([log_file, _Progress(send)])

@@ -76,6 +76,11 @@ class _Search:
         return self.run.path.with_name(f"{self.run.path.name}.trials")
 
     @property
+    def shared(self) -> Path:
+        """The folder of what the trials and the run learn from the store, once for all."""
+        return self.folder / "learnt"
+
+    @property
     def metric(self) -> str:
         return self.run.config.training.metric
 
@@ -183,7 +188,9 @@ class _Search:
         config = with_settings(self.run.config, trial.settings)
         config = resolve(config.model_dump(exclude_none=True), {"training": limits})
         started_from = self.run.started_from
-        return RunDirectory.create(path, config, self.run.store, started_from=started_from)
+        return RunDirectory.create(
+            path, config, self.run.store, started_from=started_from, shared=self.shared
+        )
 
     def _train(self, trial: Trial, run: RunDirectory) -> End:
         """Train until the trial is complete, is pruned or fails."""
@@ -241,4 +248,4 @@ class _Search:
             "settings": best.settings,
         }
         config = with_settings(self.run.config, best.settings)
-        return replace(self.run, config=config, tuned=provenance)
+        return replace(self.run, config=config, tuned=provenance, shared=self.shared)
