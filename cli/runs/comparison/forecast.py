@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from cli.runs.choice import UNLIMITED
-from cli.runs.comparison.trial import Task
+from cli.runs.comparison.trial import Task, parameters_of, untrained_model
 from cli.runs.config import RunConfig
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
@@ -14,11 +16,12 @@ from cli.runs.trials import failure_of
 from data.batching import EpochPlan, token_budget_batches
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH
-from seq2seq.building import build_model
 from seq2seq.checkpoints.checkpoint import load_state
 from seq2seq.checkpoints.folder import pointed
+from seq2seq.decoders.lexicon import Entries
 from seq2seq.errors import DivergenceError, ResourceError
-from seq2seq.model import EncoderDecoder, count_parameters
+from seq2seq.model import EncoderDecoder
+from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import TrainingState, Update, ValidationScores
 from seq2seq.training.loop import fit
 from seq2seq.training.optimization import build_optimizer
@@ -40,23 +43,15 @@ class Cost:
 def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) -> Cost:
     """The cost of one trial, by its minutes or by the time that a few updates take."""
     device = choose_device(device, threads)
-    training, model_config = config.training, config.model
-    is_timed = training.minutes is None or training.updates < UNLIMITED
-    if not is_timed:  # a lexicon has no parameters, and need not be learnt then
-        model_config = model_config.model_copy(update={"lexicon": 0})
-    model = build_model(
-        model_config,
-        source_vocabulary=store.meta["source_vocabulary"],
-        target_vocabulary=store.meta["target_vocabulary"],
-        joint=store.joint,
-        output_ids=None if store.output_ids is None else store.output_ids.tolist(),
-        entries=entries_of(learnt_table(store)) if model_config.lexicon else None,
-    )
-    parameters = count_parameters(model)
-    if training.minutes is not None and not is_timed:
+    training = config.training
+    parameters = parameters_of(config.model, store)
+    if training.minutes is not None and training.updates >= UNLIMITED:
         return Cost(parameters, 60 * training.minutes + START_SECONDS)
     try:
-        seconds = training.updates * _seconds_per_update(model.to(device), config, store, device)
+        with explain_out_of_memory("the model"):
+            entries = _entries(store.path) if config.model.lexicon else None
+            model = untrained_model(config.model, store, entries).to(device)
+            seconds = training.updates * _seconds_per_update(model, config, store, device)
     except (DivergenceError, ResourceError) as error:
         if failure_of(error) is None:
             raise
@@ -65,6 +60,12 @@ def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) 
     if training.minutes is not None:
         seconds = min(seconds, 60 * training.minutes)
     return Cost(parameters, seconds + START_SECONDS)
+
+
+@cache
+def _entries(store: Path) -> Entries:
+    """Of the lexicon of all systems on a store."""
+    return entries_of(learnt_table(TokenStore.open(store)))
 
 
 def _seconds_per_update(

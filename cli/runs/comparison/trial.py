@@ -26,11 +26,15 @@ from cli.runs.word_links import (
 )
 from data.corpus import SentencePair
 from data.token_store import TokenStore
+from seq2seq.building import WeightsNotDrawn, build_model
+from seq2seq.config import ModelConfig
+from seq2seq.decoders.lexicon import Entries
 from seq2seq.errors import DivergenceError, ResourceError
 from seq2seq.evaluation.links import parse_reference_links
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.model import EncoderDecoder, count_parameters
 from seq2seq.system.files import write_json
+from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.system.peak_memory import lifetime_peak
 from seq2seq.training.events import Finished, TrainingState, Update, Validation
 
@@ -66,18 +70,22 @@ def measure(task: Task, send: Send) -> None:
     """
     device = choose_device(task.device, task.threads)
     store = TokenStore.open(task.store)
-    if task.run.exists():
-        run = RunDirectory.open(task.run)
-    else:
-        run = RunDirectory.create(task.run, task.config, store, shared=task.learnt)
-    log_file = PlainReporter(lambda line: None, run.log, run.config.training)
     try:
-        reporter = Reporters([log_file, _Progress(send)])
-        outcome = train_run(run, store, device=device, reporter=reporter, continued_by=SAME_COMMAND)
+        with explain_out_of_memory("the trial"):
+            run = _run_of(task, store)
+            log_file = PlainReporter(lambda line: None, run.log, run.config.training)
+            outcome = train_run(
+                run,
+                store,
+                device=device,
+                reporter=Reporters([log_file, _Progress(send)]),
+                continued_by=SAME_COMMAND,
+            )
     except (DivergenceError, ResourceError) as error:
         if not (failure := failure_of(error)):
             raise
-        _write(task, status=failure, ended=error.message, parameters=_parameters(run))
+        parameters = parameters_of(task.config.model, store)
+        _write(task, status=failure, ended=error.message, parameters=parameters)
         return
     send({"event": "translating"})
     state, on_gpu = outcome.state, device.startswith("cuda")
@@ -94,13 +102,35 @@ def measure(task: Task, send: Send) -> None:
     )
 
 
+def _run_of(task: Task, store: TokenStore) -> RunDirectory:
+    if task.run.exists():
+        return RunDirectory.open(task.run)
+    return RunDirectory.create(task.run, task.config, store, shared=task.learnt)
+
+
 def _write(task: Task, **measures: Any) -> None:
     result = Result(system=task.system, seed=task.seed, threads=task.threads, **measures)
     write_json(task.result, result.model_dump(mode="json"))
 
 
-def _parameters(run: RunDirectory) -> int:
-    return count_parameters(run.build_model())
+def untrained_model(
+    config: ModelConfig, store: TokenStore, entries: Entries | None = None
+) -> EncoderDecoder:
+    """The model of a trial on a store. entries: of its lexicon, if it has one"""
+    return build_model(
+        config,
+        source_vocabulary=store.meta["source_vocabulary"],
+        target_vocabulary=store.meta["target_vocabulary"],
+        joint=store.joint,
+        output_ids=None if store.output_ids is None else store.output_ids.tolist(),
+        entries=entries,
+    )
+
+
+def parameters_of(config: ModelConfig, store: TokenStore) -> int:
+    """How many the model of a trial has; a lexicon has none, and need not be learnt."""
+    with WeightsNotDrawn():
+        return count_parameters(untrained_model(config.model_copy(update={"lexicon": 0}), store))
 
 
 def _test_measures(task: Task, run: RunDirectory) -> dict[str, Any]:

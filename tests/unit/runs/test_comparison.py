@@ -280,6 +280,19 @@ def test_a_trial_that_diverges_has_that_as_its_result(task, store_path):
     assert cost.parameters == result.parameters  # the forecast is made for the others all the same
 
 
+@pytest.mark.parametrize("learnt", ["learnt_table", "learnt_links"])
+def test_a_trial_that_learns_beyond_the_memory_has_that_as_its_result(task, monkeypatch, learnt):
+    def too_much(store):
+        raise MemoryError
+
+    monkeypatch.setattr(f"cli.runs.directory.{learnt}", too_much)
+    settings = {"model": {"lexicon": 5}, "training": {"guided_alignment": 0.5}}
+    config = resolve(task.config.model_dump(exclude_none=True), settings)
+    measure(replace(task, config=config), lambda event: None)
+    result = Result.model_validate(json.loads(task.result.read_text()))
+    assert result.status == "out of memory" and result.parameters > 0 and not task.run.exists()
+
+
 def test_the_share_that_is_trained_is_that_of_the_last_checkpoint(task):
     assert share_trained(task) == 0.0
     measure(task, lambda event: None)
