@@ -3,6 +3,18 @@
 from data.piece_links import PieceLinks
 from data.token_store import TokenStore, model_name
 from data.tokenization import Tokenizer
+from seq2seq.config import TrainingConfig
+
+LARGE = 200_000
+"""Tokens of training pairs whose links are learnt in some seconds."""
+
+
+def learning_note(config: TrainingConfig, store: TokenStore) -> str | None:
+    """What to say before links are learnt; None where none are, or within seconds."""
+    train = store.meta["splits"]["train"]
+    if not config.guided_alignment or store.links or train["tokens"] <= LARGE:
+        return None
+    return f"learning links of {train['pairs']:,} pairs, which guide attention ..."
 
 
 def learnt_links(store: TokenStore) -> PieceLinks:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cli.runs.config import resolve
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
+from cli.runs.learnt_links import learning_note
 from cli.runs.progress import clock_time
 from cli.runs.training import Outcome
 from cli.runs.training_job import NewRun
@@ -139,6 +140,8 @@ class _Search:
         if self.journal.trials:
             count = counted(len(self.journal.trials), "trial")
             self.note(f"continued: {self.folder} has {count} already")
+        elif line := learning_note(self.run.config.training, self.run.store):
+            self.note(line)
 
     @contextmanager
     def _underway(self) -> Iterator[None]:

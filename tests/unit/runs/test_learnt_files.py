@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from reruns import new_run, train
 
-from cli.runs import directory
+from cli.runs import directory, learnt_links
+from cli.runs.config import resolve
 from cli.runs.directory import LEXICON, PIECE_LINKS, RunDirectory
 from cli.runs.learnt_files import write_learnt
+from cli.runs.learnt_links import learning_note
 from cli.runs.lexicons import learnt_table
 
 SETTINGS = {"model": {"lexicon": 7}, "training": {"guided_alignment": 0.5, "updates": 2}}
@@ -46,3 +48,11 @@ def test_a_run_waits_for_what_another_one_is_learning(tmp_path, store):
 
     with ThreadPoolExecutor(3) as pool:
         assert len({*pool.map(write, range(3))}) == len(begun) == 1
+
+
+def test_that_links_are_learnt_is_said_where_it_takes_long(store, monkeypatch):
+    guided = resolve({"training": {"guided_alignment": 0.5}}).training
+    assert learning_note(guided, store) is None
+    monkeypatch.setattr(learnt_links, "LARGE", 10)
+    assert learning_note(guided, store).startswith("learning links of ")
+    assert learning_note(resolve().training, store) is None
