@@ -171,7 +171,7 @@ def align(
     )
     links = asked.is_measured or with_reverse is not None
     links = links or format_ in (Format.PHARAOH, Format.JSON, Format.NPZ)
-    search = config.search_settings(set_, beam=beam, note=note)
+    search = config.search_settings(set_, run=run, beam=beam, note=note)
 
     def origin(path: Path, checkpoint: str) -> translator.Origin:
         return translator.Origin(

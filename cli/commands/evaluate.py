@@ -81,7 +81,7 @@ def evaluate(
         run,
         checkpoint=checkpoint,
         search=config.search_settings(
-            set_, mbr=mbr, beam=beam, precision=precision, shortlist=shortlist, note=note
+            set_, run=run, mbr=mbr, beam=beam, precision=precision, shortlist=shortlist, note=note
         ),
         tag=tag,
         device=device,

@@ -45,7 +45,7 @@ def score_pairs(
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,
-        search=translator.SCORING | config.search_settings(set_, shortlist=0, note=note),
+        search=translator.SCORING | config.search_settings(set_, run=run, shortlist=0, note=note),
         tag=tag,
         threads=threads,
         device=device,

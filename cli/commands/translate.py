@@ -93,6 +93,7 @@ def translate(
         refuse_repeated([file, prefix])
     search = config.search_settings(
         set_,
+        run=run,
         beam=beam,
         no_repeat_ngram=no_repeat_ngram,
         min_length=min_length,

@@ -47,7 +47,7 @@ def tune_rescoring(
         run,
         rescore_with=reverse,
         checkpoint=checkpoint,
-        search=config.search_settings(set_, beam=beam, note=note),
+        search=config.search_settings(set_, run=run, beam=beam, note=note),
         threads=threads,
         device=device,
         notify=note,

@@ -124,17 +124,19 @@ def data_config(settings: Sequence[str] | None, note: Note = ignore) -> DataConf
 
 
 def search_settings(
-    settings: Sequence[str] | None, *, note: Note = ignore, **options: object
+    settings: Sequence[str] | None, *, run: Path, note: Note = ignore, **options: object
 ) -> dict[str, Any]:
     """The search settings given on a command line, by --set and by options of their own, which win.
 
+    run: to translate with, whose settings hold where none are given
     options: by the name of the setting; None for an option that was not given
 
-    Raises ConfigError for settings of sampling without `sample`.
+    Raises ConfigError for settings of sampling where neither these nor those of the run sample.
     """
     given = {name: value for name, value in options.items() if value is not None}
     found = section_settings(settings, "search", note) | given
-    require_sampling(found)
+    if not found.keys().isdisjoint(SAMPLING):
+        require_sampling({"sample": load_config(run / "config.toml").search.sample} | found)
     return found
 
 

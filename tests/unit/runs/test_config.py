@@ -153,11 +153,23 @@ def test_every_setting_refuses_a_table(name):
 
 
 @pytest.mark.parametrize("setting", ["temperature=0.5", "top_k=5", "top_p=0.5", "seed=2"])
-def test_settings_of_sampling_are_refused_where_nothing_is_sampled(setting):
+def test_settings_of_sampling_are_refused_where_nothing_is_sampled(setting, tmp_path):
+    def given(*settings: str, **options: object) -> dict[str, object]:
+        return search_settings([f"search.{setting}", *settings], run=tmp_path, **options)
+
+    def write_run(*, sample: bool) -> None:
+        text = dump_config(resolve({"search": {"sample": sample}}))
+        (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+
+    write_run(sample=False)
     with pytest.raises(ConfigError, match="has an effect on samples alone"):
-        search_settings([f"search.{setting}"])
-    assert search_settings([f"search.{setting}", "search.sample=true"])["sample"]
-    assert search_settings([f"search.{setting}"], sample=True)["sample"]
+        given()
+    assert given("search.sample=true")["sample"]
+    assert given(sample=True)["sample"]
+    write_run(sample=True)
+    assert given()
+    with pytest.raises(ConfigError, match="has an effect on samples alone"):
+        given("search.sample=false")
 
 
 def test_settings_that_contradict_each_other_are_refused():
