@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 JOIN_SECONDS = 300
 """Within which all ranks must have started."""
 PREPARATION_SECONDS = 3600
-"""Within which the first rank must have prepared the training: it may learn links for hours."""
+"""Within which the first rank must have prepared the training: it learns links for minutes."""
 ANSWER_SECONDS = 5
 """Within which every rank that still runs answers, once another one has failed."""
 
