@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.scores import glorot, linear_map
+from seq2seq.attention.scores import glorot
+from seq2seq.kernels.deferred_gradients import linear_map
 
 
 class Window(NamedTuple):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.kernels.deferred_gradients import deferrable_linear
+from seq2seq.kernels.deferred_gradients import linear_map
 
 
 class Score(nn.Module, ABC):
@@ -230,16 +230,6 @@ def build_score(name: str, sizes: ScoreSizes) -> Score:
     if name in EQUAL_WIDTHS and sizes.query != sizes.key:
         raise ValueError(f"{name} needs equal widths, not {sizes.query} and {sizes.key}")
     return SCORES[name](sizes)
-
-
-def linear_map(inputs: Tensor, weight: Tensor) -> Tensor:
-    """x W^T, with one W, or one for each head.
-
-    inputs [..., I] or [..., N, L, I], weight [G, I] or [N, G, I] -> [..., G] or [..., N, L, G]
-    """
-    if weight.dim() == 2:
-        return deferrable_linear(inputs, weight)
-    return inputs @ weight.transpose(-1, -2)
 
 
 def glorot(heads: int | None, rows: int, columns: int) -> Tensor:

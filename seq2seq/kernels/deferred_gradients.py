@@ -46,6 +46,16 @@ def deferrable_linear(inputs: Tensor, weight: Tensor, addend: Tensor | None = No
     return weights.linear(inputs, weight, addend)
 
 
+def linear_map(inputs: Tensor, weight: Tensor) -> Tensor:
+    """x W^T, with one W, or one for each head.
+
+    inputs [..., I] or [..., N, L, I], weight [G, I] or [N, G, I] -> [..., G] or [..., N, L, G]
+    """
+    if weight.dim() == 2:
+        return deferrable_linear(inputs, weight)
+    return inputs @ weight.transpose(-1, -2)
+
+
 class DeferredGradLinear:
     """y = x W^T + b, or y = addend + x W^T, with one weight for the length of one loop.
 

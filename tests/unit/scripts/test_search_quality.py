@@ -32,7 +32,7 @@ def test_every_model_is_trained_and_every_search_measured_once(commands, tmp_pat
 
     names = [command[0] for command in commands]
     assert names.count("preprocess") == 2 and names.count("train") == 10
-    assert names.count("evaluate") == 2 * (6 * 3 + 3) and names.count("tune-rescoring") == 2 * 3
+    assert names.count("evaluate") == 2 * (5 * 3 + 4) and names.count("tune-rescoring") == 2 * 3
     assert all("--set=training.updates=5" in each for each in commands if each[0] == "train")
     rescored = next(each for each in commands if any("--rescore-with" in x for x in each))
     assert rescored[1].endswith("de-en-luong-1")
