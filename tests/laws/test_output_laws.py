@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from combinations import model_configs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from searching import forced, translate
 from tiny import EVERY_KIND, LUONG, REAL_IDS, VOCABULARY, model_of, padded, tiny_model
@@ -82,6 +82,7 @@ def assert_same_loss(
             torch.testing.assert_close(parameter.grad, expected[name], **close, msg=name)
 
 
+@settings(max_examples=40)
 @given(st.data(), st.sampled_from(EVERY_KIND), some_ids, st.sampled_from([0.0, 0.1]))
 def test_the_loss_and_its_gradient_are_those_of_masked_logits(data, kind, ids, smoothing):
     config = data.draw(model_configs(kind, zoneout=0.0))
@@ -130,6 +131,7 @@ def masked_model(kind: Any, ids: Sequence[int], **choices: Any) -> EncoderDecode
     return model
 
 
+@settings(max_examples=40)
 @given(
     st.sampled_from(EVERY_KIND),
     some_ids,
