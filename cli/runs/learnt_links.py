@@ -10,7 +10,7 @@ LARGE = 200_000
 
 
 def learning_note(config: TrainingConfig, store: TokenStore) -> str | None:
-    """What to say before links are learnt; None where none are, or within seconds."""
+    """A line to print before links are learnt; None if there are none to learn, or few."""
     train = store.meta["splits"]["train"]
     if not config.guided_alignment or store.links or train["tokens"] <= LARGE:
         return None

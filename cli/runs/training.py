@@ -120,7 +120,7 @@ def _train(
     explained = partial(explain_write_errors, run, continued_by=continued_by)
     with explained():
         learnt = _learn_links(run, store, ranks)
-    ranks.set_timeout(config.rank_timeout)  # not before: the first may learn for hours
+    ranks.set_timeout(config.rank_timeout)  # not before: the first may learn links for minutes
     guide = _link_guide(run, store)
     with stop_requests() as stop:
         batches = _batches(store, config, objects, state, device, ranks, guide)

@@ -42,15 +42,20 @@ def plain(inputs, weight, addend):
     return state
 
 
-@pytest.mark.parametrize("lead", [(4,), (2, 4)], ids=["rows", "sequences"])
-def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
-    layer = drawn(*lead, 3, seed=1), drawn(5, 3, seed=2), drawn(*lead, 5, seed=3)
-    found, expected = deferred(*layer), plain(*layer)
+def assert_same_gradients(found, expected, layer):
+    """Equal outputs, and equal gradients of the tensors of the layer."""
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     slope = drawn(*expected.shape, seed=4)
     gradients = torch.autograd.grad(found, layer, slope)
     for gradient, right in zip(gradients, torch.autograd.grad(expected, layer, slope), strict=True):
         torch.testing.assert_close(gradient, right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("lead", [(4,), (2, 4)], ids=["rows", "sequences"])
+def test_a_loop_and_its_gradients_are_those_of_the_plain_product(lead):
+    layer = drawn(*lead, 3, seed=1), drawn(5, 3, seed=2), drawn(*lead, 5, seed=3)
+    found, expected = deferred(*layer), plain(*layer)
+    assert_same_gradients(found, expected, layer)
 
 
 def test_a_part_of_a_weight_gets_its_part_of_the_gradient():
@@ -98,11 +103,7 @@ def test_a_block_defers_the_gradients_of_weights_and_biases(lead):
     expected = unrolled(*layer)
     with deferred_gradients(steps=3):
         found = unrolled(*layer)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    slope = drawn(*expected.shape, seed=4)
-    gradients = torch.autograd.grad(found, layer, slope)
-    for gradient, right in zip(gradients, torch.autograd.grad(expected, layer, slope), strict=True):
-        torch.testing.assert_close(gradient, right, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(found, expected, layer)
 
 
 def test_a_weight_that_is_used_outside_of_the_block_too_gets_both_gradients():

@@ -64,7 +64,7 @@ def cost_of(config: RunConfig, store: TokenStore, *, device: str, threads: int) 
 
 @cache
 def _entries(store: Path) -> Entries:
-    """Of the lexicon of all systems on a store."""
+    """The entries of the lexicon that all systems on a store have."""
     return entries_of(learnt_table(TokenStore.open(store)))
 
 
