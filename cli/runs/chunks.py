@@ -9,7 +9,7 @@ from typing import TypeVar
 
 CHUNK = 512  # lines translated together, if so many are available
 _MOST_CANDIDATES = 2**13  # of all lines that are translated together, with their weights
-_PATIENCE = 0.02  # seconds after the first line of a chunk in which others may join it
+_PATIENCE = 0.002  # seconds after the first line of a chunk in which others may join it
 Item = TypeVar("Item")
 
 

@@ -18,6 +18,7 @@ from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks
 NAME = "Joey NMT"
 ORDERS = ("luong", "bahdanau")
 PRECISIONS = {"cpu": ("float32",)}
+SEARCH = "joeynmt.prediction:search"
 
 
 def settings(job: Job) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 
 from cli.commands.doctor.machine import cpuinfo, processor
 
-CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8")
 BUSY_SHARE = 0.10  # of one core; another process that uses more disturbs a measurement
 
 

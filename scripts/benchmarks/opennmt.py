@@ -13,6 +13,7 @@ from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks
 NAME = "OpenNMT-py"
 ORDERS = ("luong",)
 PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "float16")}
+SEARCH = "onmt.translate.translator:Translator.translate_batch"
 
 
 def settings(job: Job) -> dict[str, Any]:

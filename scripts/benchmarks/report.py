@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import commits, decoding, machine
+from benchmarks import commits, decoding, latency, machine
 from benchmarks.job import Job
 from benchmarks.measurement import Measurement, Spread, ratio, speed, systems
 
@@ -108,6 +108,36 @@ def decoding_table(measured: Sequence[decoding.Measurement]) -> Table:
             "" if first.bleu is None else f"{first.bleu:.1f}",
             f"{startup.median:.1f}",
             *(f"{each.median:.2f}" for each in over),
+        )
+    return table
+
+
+def show_latencies(
+    measured: Sequence[latency.Latencies], job: Job, *, words: int, beam: int
+) -> None:
+    """Print a row for each system, and the conditions."""
+    console = _console()
+    console.print(latency_table(measured))
+    _lines(
+        console,
+        f"{len(measured[0].seconds)} sentences of {words} words, one by one, beam {beam}, "
+        f"{job.threads} threads; ours from a line in to a line out, of the peers the search alone",
+        f"load average before each run: {', '.join(f'{each.load:.2f}' for each in measured)}",
+    )
+
+
+def latency_table(measured: Sequence[latency.Latencies]) -> Table:
+    """Percentiles of all rounds together, in milliseconds."""
+    table = Table(title="Latency of one sentence, ms")
+    table.add_column("system")
+    for heading in ("p50", "p95", "most"):
+        table.add_column(heading, justify="right")
+    for name in dict.fromkeys(each.system for each in measured):
+        taken = sorted(s for each in measured if each.system == name for s in each.seconds)
+        places = (len(taken) // 2, len(taken) * 95 // 100, len(taken) - 1)
+        table.add_row(
+            name if name.startswith("ours") else name_of(name),
+            *(f"{1000 * taken[place]:.0f}" for place in places),
         )
     return table
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ from benchmarks import (
     decoding,
     eole,
     joey,
+    latency,
+    latency_child,
     measurement,
     opennmt,
     ours,
@@ -432,6 +435,25 @@ def test_speed_leaves_out_what_one_sentence_takes_and_ratios_are_of_one_round():
     assert cells[0] == ["ours --precision int8", "OpenNMT-py"]
     assert cells[1:3] == [["6.0", "2.0"], ["3.0 to 9.0", "1.0 to 3.0"]]
     assert cells[5] == ["3.00", "1.00"]
+
+
+def test_calls_of_a_function_are_timed(monkeypatch):
+    seconds = []
+    monkeypatch.setattr(commits, "commits_of", lambda delay: time.sleep(delay) or delay)
+    latency_child.time_calls("benchmarks.commits:commits_of", seconds)
+    assert [commits.commits_of(delay) for delay in (0.02, 0.0)] == [0.02, 0.0]
+    assert len(seconds) == 2 and seconds[0] >= 0.02 > seconds[1] >= 0
+
+
+def test_latencies_of_all_rounds_are_ranked_together():
+    found = [
+        latency.Latencies(system, number, tuple(slow * n / 1000 for n in range(1, 51)), 0.0)
+        for number, slow in ((1, 1), (2, 2))
+        for system in ("ours", "joey")
+    ]
+    cells = [list(column.cells) for column in report.latency_table(found).columns]
+    assert cells == [["ours", "Joey NMT"], ["34", "34"], ["92", "92"], ["100", "100"]]
+    assert latency.sentences_of(["a b", "c", "d e", "f g"], words=2, count=2) == ["a b", "d e"]
 
 
 def test_a_range_of_commits_is_its_first_and_those_that_changed_the_search(tmp_path, monkeypatch):
