@@ -134,10 +134,10 @@ def latency_table(measured: Sequence[latency.Latencies]) -> Table:
         table.add_column(heading, justify="right")
     for name in dict.fromkeys(each.system for each in measured):
         taken = sorted(s for each in measured if each.system == name for s in each.seconds)
-        places = (len(taken) // 2, len(taken) * 95 // 100, len(taken) - 1)
+        positions = (len(taken) // 2, len(taken) * 95 // 100, len(taken) - 1)
         table.add_row(
             name if name.startswith("ours") else name_of(name),
-            *(f"{1000 * taken[place]:.0f}" for place in places),
+            *(f"{1000 * taken[position]:.0f}" for position in positions),
         )
     return table
 
