@@ -39,13 +39,13 @@ def score_pairs(
     source), the number of target tokens, its mean per token, and the perplexity. Tokens are subword
     pieces and the end of the sentence. A blank source has a blank line.
     """
-    from cli.runs import config, translator
+    from cli.runs import translator
     from cli.terminal import pair_scores
 
     model = translator.Translator.load(
         run,
         checkpoint=checkpoint,
-        search=translator.SCORING | config.search_settings(set_, run=run, shortlist=0, note=note),
+        search=translator.scoring_settings(set_, note),
         tag=tag,
         threads=threads,
         device=device,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 
 from cli.runs.chunks import fixed_chunks, lines_at_once
-from cli.runs.config import RunConfig, build_section, ignore
+from cli.runs.config import RunConfig, build_section, ignore, section_settings
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.ensemble import Member, require_same_pieces, require_weights
@@ -86,6 +86,25 @@ def search_of(run: RunDirectory, changes: dict[str, Any] | None) -> SearchConfig
     """The search settings of a run but for the changes. Raises ConfigError for a bad value."""
     found: SearchConfig = build_section("search", run.config.search.model_dump() | (changes or {}))
     return found
+
+
+def scoring_settings(
+    settings: Sequence[str] | None, note: Callable[[str], None] = ignore
+) -> dict[str, Any]:
+    """SCORING with the search settings given by --set.
+
+    note: is given a line for each setting that has another name now
+
+    Raises ConfigError for a setting that has no effect on the scores of given translations.
+    """
+    given = section_settings(settings, "search", note)
+    for name in given:
+        if name in SCORING:
+            raise ConfigError(
+                f"search.{name} has no effect on the scores of given translations",
+                hint="leave it out: of the search settings only search.max_source_pieces has one",
+            )
+    return SCORING | given
 
 
 class Translator:

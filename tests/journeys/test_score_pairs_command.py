@@ -72,11 +72,24 @@ def test_a_long_source_is_cut_with_a_warning(run, tmp_path):
     assert json.loads(done.out)["truncated"] and "warning: line 1 is longer" in done.err
 
 
+@pytest.mark.parametrize("setting", ["beam=1", "sample=true", "shortlist=5", "precision=int8"])
+def test_a_search_setting_without_an_effect_on_scores_is_refused(run, tmp_path, setting):
+    source, target = write(tmp_path / "s", ["ba ce"]), write(tmp_path / "t", ["ec ab"])
+    refused = call("score-pairs", run, source, target, "--set", f"search.{setting}")
+    name, _ = setting.split("=")
+    assert refused.code == 2 and refused.out == ""
+    assert f"search.{name} has no effect on the scores of given translations" in refused.err
+
+
 def test_no_shortlist_is_learnt(run, tmp_path):
     elsewhere = shutil.copytree(run, tmp_path / "run")
     (elsewhere / "lexicon.safetensors").unlink(missing_ok=True)
+    config = elsewhere / "config.toml"
+    text = config.read_text(encoding="utf-8")
+    assert "\nshortlist = 0\n" in text
+    config.write_text(text.replace("\nshortlist = 0\n", "\nshortlist = 5\n"), encoding="utf-8")
     source, target = write(tmp_path / "s", ["ba ce"]), write(tmp_path / "t", ["ec ab"])
-    found = scores(elsewhere, source, target, "--set", "search.shortlist=5")
+    found = scores(elsewhere, source, target)
     assert found.out == scores(run, source, target).out
     assert not (elsewhere / "lexicon.safetensors").exists()
 
