@@ -90,7 +90,7 @@ class Result(_Stored):
     system: str
     seed: int
     status: str  # complete, diverged or out of memory
-    ended: str  # why training ended
+    ended: str  # why training ended, or how the trial failed
     parameters: int
     updates: int = 0
     best_update: int = 0

@@ -81,14 +81,18 @@ def measure(task: Task, send: Send) -> None:
                 reporter=Reporters([log_file, _Progress(send)]),
                 continued_by=SAME_COMMAND,
             )
+        on_gpu = device.startswith("cuda")
+        peak_memory = torch.cuda.max_memory_allocated() if on_gpu else lifetime_peak()
+        send({"event": "translating"})
+        with explain_out_of_memory("the test set"):
+            test_measures = _test_measures(task, run)
     except (DivergenceError, ResourceError) as error:
         if not (failure := failure_of(error)):
             raise
         parameters = parameters_of(task.config.model, store)
         _write(task, status=failure, ended=error.message, parameters=parameters)
         return
-    send({"event": "translating"})
-    state, on_gpu = outcome.state, device.startswith("cuda")
+    state = outcome.state
     _write(
         task,
         status="complete",
@@ -97,8 +101,8 @@ def measure(task: Task, send: Send) -> None:
         best_update=state.best_update,
         target_tokens=state.tokens,
         seconds=state.seconds,
-        peak_memory=torch.cuda.max_memory_allocated() if on_gpu else lifetime_peak(),
-        **_test_measures(task, run),
+        peak_memory=peak_memory,
+        **test_measures,
     )
 
 

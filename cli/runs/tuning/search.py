@@ -25,6 +25,7 @@ from seq2seq.errors import CheckpointError, ConfigError, DivergenceError, Resour
 from seq2seq.system.figures import counted
 from seq2seq.system.files import read_json, replacing, write_json
 from seq2seq.system.locks import exclusive_lock
+from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import Validation
 from seq2seq.training.loop import share_done
 
@@ -210,7 +211,8 @@ class _Search:
             return _PRUNED if pruner.ends(validated) else None
 
         try:
-            outcome = self.train(run, ends_after)
+            with explain_out_of_memory("the trial"):
+                outcome = self.train(run, ends_after)
         except (DivergenceError, ResourceError) as error:
             if not (result := failure_of(error)) or (trial.number == 1 and result != "diverged"):
                 raise

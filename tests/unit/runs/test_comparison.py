@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from program import call, forking, started
 from reruns import MODEL, SEARCH, TRAINING
 
@@ -291,6 +292,20 @@ def test_a_trial_that_learns_beyond_the_memory_has_that_as_its_result(task, monk
     measure(replace(task, config=config), lambda event: None)
     result = Result.model_validate(json.loads(task.result.read_text()))
     assert result.status == "out of memory" and result.parameters > 0 and not task.run.exists()
+
+
+@pytest.mark.parametrize("step", ["Translator.translate", "Translator.score_pairs", "score_corpus"])
+def test_a_trial_whose_test_set_needs_too_much_memory_has_that_as_its_result(
+    task, monkeypatch, step
+):
+    def too_much(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(f"cli.runs.comparison.trial.{step}", too_much)
+    measure(task, lambda event: None)
+    result = Result.model_validate(json.loads(task.result.read_text()))
+    assert (result.status, result.ended) == ("out of memory", "out of memory for the test set")
+    assert result.parameters > 0 and result.bleu is None
 
 
 def test_the_share_that_is_trained_is_that_of_the_last_checkpoint(task):

@@ -247,12 +247,13 @@ def test_a_search_whose_trials_all_diverge_ends(new, monkeypatch):
         search(new, ByFormula(diverge))
 
 
-def test_too_little_memory_ends_a_trial_but_of_the_default_it_ends_the_search(new):
+@pytest.mark.parametrize("error", [MemoryError(), None], ids=["not explained", "explained"])
+def test_too_little_memory_ends_a_trial_but_of_the_default_it_ends_the_search(new, error):
     failing = 2
 
     def fail(trial: int, quarter: int) -> None:
         if trial == failing:
-            raise ResourceError("out of memory for the largest batch") from MemoryError()
+            raise error or ResourceError("out of memory for a batch") from MemoryError()
 
     search(new, ByFormula(fail))
     assert journal(new)[1].end and journal(new)[1].end.result == "out of memory"
