@@ -5,7 +5,9 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from cli.runs.history import Sample
 from cli.runs.training import Outcome, train_run
 from data.token_store import TokenStore
 from seq2seq.training.events import Finished, TrainingState, Update, Validation
+from seq2seq.training.loop import fit
 
 Event = Update | Validation
 MODEL = {
@@ -93,6 +96,12 @@ def train(
     torch.manual_seed(random.SystemRandom().getrandbits(60))
     reporter = Silent(on)
     return train_run(RunDirectory.open(run.path), store, device="cpu", reporter=reporter), reporter
+
+
+def fit_timed_by(seconds: float) -> Callable[..., Iterator[Event | Finished]]:
+    """`fit`, in which every update and every validation takes so many seconds by its clock."""
+    calls = count()
+    return partial(fit, clock=lambda: next(calls) * seconds)
 
 
 def interrupt() -> None:

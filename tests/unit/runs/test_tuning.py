@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from program import call
-from reruns import MODEL, Silent, interrupt, new_run, train
+from reruns import MODEL, Silent, fit_timed_by, interrupt, new_run, train
 
 import cli.runs.tuning.search
 import cli.terminal.tuning
@@ -397,7 +397,9 @@ def test_a_search_by_the_program_is_interrupted_goes_on_and_ends_in_a_run(
     tmp_path, store_path, monkeypatch
 ):
     run = tmp_path / "run"
-    command = ("train", store_path, run, *OPTIONS, "--tune=0.005")
+    command = ("train", store_path, run, *OPTIONS, "--tune=0.075")
+    monkeypatch.setattr("cli.runs.training.fit", fit_timed_by(0.125))
+    monkeypatch.setattr(cli.runs.tuning.search, "TRIALS", 3)  # of 1.5 s
     with monkeypatch.context() as patched:
         stop = Silent(lambda event: interrupt())
         patched.setattr(

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from reruns import interrupt, new_run, remains, train
+from reruns import fit_timed_by, interrupt, new_run, remains, train
 from tiny import corpus_lines, prepare, write_corpus
 
 from cli.runs.directory import RunDirectory
@@ -23,7 +23,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
 from seq2seq.training.events import TrainingState, Validation, ValidationScores
 from seq2seq.training.losses import corpus_nats_per_token
-from seq2seq.training.schedule import FEWEST, VALIDATIONS
+from seq2seq.training.schedule import FEWEST
 
 
 def validator_of(path, store, **training):
@@ -161,14 +161,17 @@ def test_a_run_whose_validation_is_left_open_resumes_to_the_same_bytes(tmp_path,
     assert remains(run) == remains(whole)
 
 
-def test_a_run_limited_by_minutes_is_validated_by_the_clock(tmp_path, store):
-    settings = OPEN | {"minutes": 0.04, "updates": 10**6}
+def test_a_run_limited_by_minutes_is_validated_by_the_clock(tmp_path, store, monkeypatch):
+    monkeypatch.setattr("cli.runs.training.fit", fit_timed_by(1 / 16))
+    settings = OPEN | {"minutes": 1 / 16, "updates": 10**6}  # 60 updates and validations
     run = new_run(tmp_path / "run", store, training=settings)
     outcome, reporter = train(run, store)
-    validations = [e for e in reporter.events if isinstance(e, Validation)]
-    assert FEWEST <= len(validations) <= VALIDATIONS + 1
-    assert validations[0].state.seconds < 0.1 * 2.4 + validations[0].state.validation_seconds
-    assert outcome.state.validation_seconds > 0
+    updates = [e.state.update for e in reporter.events if isinstance(e, Validation)]
+    # after a twentieth of the time, then after eighths of it, because a validation takes more than
+    # SHARE of a twentieth; and at the end
+    assert updates == [3, 11, 19, 27, 35, 43, 51, 53]
+    assert outcome.reason == "the 0.0625 minutes are over"
+    assert outcome.state.validation_seconds == 1 / 16
     assert outcome.state.validated_at == pytest.approx(outcome.state.seconds)
 
 
