@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import CheckpointError
-from seq2seq.system.files import replacing
+from seq2seq.system.files import os_error_of, replacing
 
 FORMAT_VERSION = 1
 
@@ -18,11 +19,14 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def save_arrays(path: Path, kind: str, arrays: Arrays, *, store_sha256: str) -> None:
-    """Write the file that `load_arrays` reads, atomically.
+    """Write the file that `load_arrays` reads, atomically; the arrays are contiguous.
 
     kind: what the arrays are, such as "lexical_table"
+
+    Raises OSError.
     """
-    from safetensors.numpy import save
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
 
     about = {
         "format_version": FORMAT_VERSION,
@@ -30,7 +34,13 @@ def save_arrays(path: Path, kind: str, arrays: Arrays, *, store_sha256: str) -> 
         "sha256": _sha256(arrays),
     }
     with replacing(path) as partial:
-        partial.write_bytes(save(dict(arrays), {kind: json.dumps(about)}))
+        partial.touch()
+        mode = stat.S_IMODE(partial.stat().st_mode)
+        try:  # without a copy of the arrays, which may need most of the memory
+            save_file(dict(arrays), partial, {kind: json.dumps(about)})
+        except SafetensorError as error:  # such as a full disk
+            raise os_error_of(error, path) from error
+        partial.chmod(mode)  # safetensors 0.8 writes files that nobody else may read
 
 
 def load_arrays(

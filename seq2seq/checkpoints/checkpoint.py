@@ -13,8 +13,6 @@ notice damage.
 import errno
 import hashlib
 import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +25,14 @@ from torch import Tensor, nn
 
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
-from seq2seq.system.files import parse_json, read_json, replacing_directory, sha256_of, write_json
+from seq2seq.system.files import (
+    os_error_of,
+    parse_json,
+    read_json,
+    replacing_directory,
+    sha256_of,
+    write_json,
+)
 from seq2seq.training.events import TrainingState, ValidationScores
 from seq2seq.training.moving_average import MovingAverage
 
@@ -232,7 +237,7 @@ def write_checkpoint(
             try:
                 save_file(values, partial / name, metadata=_metadata())
             except safetensors.SafetensorError as error:  # such as a full disk
-                raise _as_os_error(error, path) from error
+                raise os_error_of(error, path) from error
         write_json(partial / STATE, asdict(state))
         hashes = {name: sha256_of(partial / name) for name in (*tensors, STATE)}
         manifest: dict[str, Any] = {"format_version": FORMAT_VERSION, "sha256": hashes}
@@ -258,12 +263,6 @@ def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
-
-
-def _as_os_error(error: safetensors.SafetensorError, path: Path) -> OSError:
-    number = re.search(r"os error (\d+)", str(error))
-    code = int(number.group(1)) if number else errno.EIO
-    return OSError(code, os.strerror(code), str(path))
 
 
 def _own_hash(manifest: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """Atomic files and directories: a reader finds the complete old or new content, never a part."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
@@ -75,6 +77,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def os_error_of(error: Exception, path: Path) -> OSError:
+    """The OSError for a failure to write `path` that safetensors reports as an error of its own."""
+    number = re.search(r"os error (\d+)", str(error))
+    code = int(number.group(1)) if number else errno.EIO
+    return OSError(code, os.strerror(code), str(path))
 
 
 def sha256_of(path: Path) -> str:
