@@ -56,7 +56,7 @@ class Screen:
         sys.exit(f"the prompt did not answer:\n{before}")
 
     def picture(self, columns: int) -> str:
-        """What is on the screen, as SVG."""
+        """An SVG picture of the text and colours that the terminal shows."""
         shown = self._call("capture-pane", "-p", "-e").rstrip("\n")
         console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
         console.print(Text.from_ansi(shown), soft_wrap=True)

@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
-    """What did not hold, in words."""
+    """Kill and stop ranks, and return a line for everything that did not happen as it should."""
     rng, began = random.Random(f"torture ranks:{arguments.seed}"), time.monotonic()
     store, log = prepare_store(folder), folder / "log"
     settings = PLAIN | (FANCY if arguments.fancy else {}) | {"training.updates": arguments.updates}
@@ -151,7 +151,7 @@ def torture(folder: Path, arguments: argparse.Namespace) -> list[str]:
 
 
 def stop_rank(start: Callable[[int], RankAttempt], rng: random.Random, whole: float) -> list[str]:
-    """Stop a random rank in the middle; what did not hold, in words.
+    """Stop a random rank in the middle; returns a line if the others did not end as they should.
 
     Another training is begun, and stopped earlier, where one ended before that.
     """

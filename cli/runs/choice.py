@@ -106,8 +106,8 @@ class Use(NamedTuple):
 
     @classmethod
     def of(cls, config: RunConfig) -> "Use":
-        """Both need weights of single source pieces; guidance those of all pieces, none of them 0,
-        and the pieces of the store."""
+        """Both need attention weights of single source pieces; guidance needs weights of all
+        pieces, none of them 0, and the pieces that are in the store."""
         model, training = config.model, config.training
         lexicon = model.attention != "none" and model.encoder != "pyramid"
         subword_sampling = training.source_subword_sampling or training.target_subword_sampling

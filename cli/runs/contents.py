@@ -18,7 +18,7 @@ FolderType: TypeAlias = Literal["token store", "run", "checkpoint"]
 
 
 def folder_type(path: Path) -> FolderType:
-    """Raises CheckpointError for a folder that is none of these."""
+    """What a folder is; raises CheckpointError where it is none of these."""
     if (path / META).is_file():
         return "token store"
     if (path / CONFIG).is_file():

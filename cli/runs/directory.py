@@ -210,7 +210,7 @@ class RunDirectory:
         return read_output_ids(self.path)
 
     def tokenizer(self, side: Side) -> Tokenizer:
-        """That of the target encodes text in output pieces.
+        """The tokenizer of a side; that of the target encodes text in output pieces.
 
         Raises CheckpointError when the model is not the one this run was trained with.
         """

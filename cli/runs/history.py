@@ -134,7 +134,10 @@ class SampleLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveLine:
-    """A validation: what it took to come there, which no other run repeats, and its attention."""
+    """A validation: time and tokens trained until then, and the shape of attention.
+
+    Times differ whenever a run is repeated, so metrics.jsonl does not have them.
+    """
 
     update: int
     seconds: float  # trained so far, validations included

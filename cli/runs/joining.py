@@ -250,7 +250,7 @@ class _Ending:
             return error if self._rank == 1 else ReportedElsewhere(error)
 
     def _leave(self) -> bool:
-        """Answer those that ask who is left; whether this rank is the first.
+        """Answer the ranks that ask which are left; returns whether this one answers first.
 
         Raises RuntimeError where the store does not answer, which its own timeout does not notice.
         """

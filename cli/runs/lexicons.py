@@ -8,7 +8,7 @@ from seq2seq.decoders.lexicon import Entries
 
 
 def learnt_table(store: TokenStore) -> LexicalTable:
-    """Translations of pieces, learnt from the training pairs: seconds."""
+    """Translations of pieces, learnt from the training pairs, which takes seconds."""
     return learn_table(
         store.split("train"),
         source_vocabulary=store.meta["source_vocabulary"],

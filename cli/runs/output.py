@@ -63,7 +63,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file of bytes, in the way of `write_lines`."""
+    """Write a file of bytes as `writing` does; raises ResourceError where it cannot be written."""
     _write(path, [content])
 
 

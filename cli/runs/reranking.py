@@ -1,4 +1,4 @@
-"""Another order of the candidates of a line than that of the search."""
+"""Reranks the candidates of a line: by expected utility, or by a model of the other direction."""
 
 import math
 from collections.abc import Sequence

@@ -22,14 +22,14 @@ class Threads(Protocol):
     """Decides on the threads of torch while a model is trained."""
 
     def after_update(self) -> str | None:
-        """Called after each update; what there is to report of a change."""
+        """Called after each update; returns a sentence about a change, None without one."""
 
     def close(self) -> None:
         """Called when training ends."""
 
 
 class FixedThreads:
-    """Leaves the number as it is."""
+    """Leaves the number of threads as it is."""
 
     def after_update(self) -> None:
         return None
@@ -59,7 +59,7 @@ class SharedCores:
         own: Callable[[], float] = time.process_time,
     ) -> None:
         """used: seconds that all programs together have used the cores of this process
-        own: seconds that this process has"""
+        own: processor seconds that this process has used"""
         self.cores = cores or usable_cores()
         self._clock, self._used, self._own = clock, used or seconds_used, own
         self._most = self._threads = torch.get_num_threads()

@@ -137,7 +137,7 @@ def _trend_lines(history: History, metric: str, summary: RunSummary) -> list[str
 
 
 def _perplexity_lines(history: History, metric: str, trend: str) -> list[str]:
-    """A word on perplexity where it got worse and the translations did not."""
+    """A line about perplexity where it got worse and the translations did not."""
     loss, since = find_trend(history, "perplexity")
     is_worse = loss in ("overfitting", "worse")
     if metric == "perplexity" or trend not in ("improving", "level") or not is_worse:

@@ -203,7 +203,7 @@ _SMALLER = "lower search.batch_sentences or training.batch_tokens, or the model'
 
 
 class _StartingPoint(NamedTuple):
-    """From where a run is trained."""
+    """The model, optimizer and state with which training begins."""
 
     objects: TrainingObjects
     state: TrainingState

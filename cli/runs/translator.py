@@ -44,7 +44,8 @@ from seq2seq.system.figures import counted
 Line: TypeAlias = str | SentencePair
 """A source; or a pair of it and the text with which its translation is to begin."""
 SCORING = SearchConfig().model_dump(exclude={"max_source_pieces"})
-"""Search settings of a translator that only scores: of those of its run just the maximum length."""
+"""Search settings of a translator that only scores given translations: the defaults, but for the
+maximum length of a source, which is that of its run."""
 
 
 @dataclass(frozen=True)
@@ -560,8 +561,8 @@ class Translator:
     ) -> Inference[Any]:
         """The model or ensemble for search; with a shortlist unless rules may need other ids.
 
-        any_piece: whether any piece may be needed, as by prefixes, of which some may be blank: no
-            line depends on the others then
+        any_piece: whether any piece may be needed, as by prefixes; also for lines whose prefix is
+            blank, so that no line depends on the others
         """
         any_piece = any_piece or (rules is not None and rules.any_piece)
         shortlist = None if any_piece else self._shortlist

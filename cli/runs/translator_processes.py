@@ -1,4 +1,4 @@
-"""Processes that translate or score chunks beside each other; the results keep their order."""
+"""Processes that translate or score chunks at the same time; the results keep their order."""
 
 import queue
 import signal
@@ -60,7 +60,11 @@ class TranslatorProcesses:
         return self._results(_Translating(chunk, alignments, options) for chunk in chunks)
 
     def score_pairs(self, chunks: Iterable[Sequence[SentencePair]]) -> Iterator[list[PairScore]]:
-        """The scores of each chunk of pairs, in the way of `translate`."""
+        """The scores of each chunk of pairs, in order; only a few chunks are in memory at a time.
+
+        Raises what `chunks` and `Translator.score_pairs` raise, and ResourceError where the system
+        kills a process.
+        """
         return self._results(_Scoring(chunk) for chunk in chunks)
 
     def _results(self, requests: "Iterable[_Request[Result]]") -> Iterator[list[Result]]:

@@ -1,4 +1,4 @@
-"""Code of both searches and comparisons: a folder of trials, and trials that fail by themselves."""
+"""For searches and comparisons: the folder of trials, and errors that are the result of a trial."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from seq2seq.system.out_of_memory import is_out_of_memory
 
 Failure = Literal["diverged", "out of memory"]
 SAME_COMMAND = "with the same command"
-"""How what has several trials goes on."""
+"""How a search or a comparison is continued, for the hints of errors."""
 
 
 def create_trials_folder(path: Path) -> None:

@@ -73,7 +73,7 @@ class Validator:
         return bleu_problem([self._reference(i) for i in self._scored], self._language)
 
     def measure(self, model: EncoderDecoder, stop: StopRequest) -> ValidationScores:
-        """Raises Interrupted between two batches when a stop was requested."""
+        """The scores of a model; raises Interrupted between two batches if a stop was requested."""
 
         def score(batch: Batch) -> tuple[float, int]:
             return batch_nats(model, batch, device=self._device), batch.target_tokens

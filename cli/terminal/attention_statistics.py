@@ -138,7 +138,7 @@ def _print_counts(name: str, labels: Sequence[str], counts: Sequence[int]) -> No
 
 
 def _histogram(values: Sequence[float]) -> str:
-    """The distribution over sentences, between its ends."""
+    """A histogram of values of sentences, between the least and the largest of them."""
     counts, edges = np.histogram(values, bins=BINS)
     return f"{edges[0]:.2f} {bars(counts.tolist())} {edges[-1]:.2f}"
 

@@ -123,7 +123,7 @@ def note_lines(table: ComparisonTable) -> Iterator[str]:
 
 
 def table_json(table: ComparisonTable) -> dict[str, Any]:
-    """Everything, with figures that are not rounded, and those of each seed."""
+    """The table as JSON values: figures that are not rounded, also those of each seed."""
     return {
         "schema_version": 1,
         "comparison": table.folder.comparison.model_dump(mode="json"),

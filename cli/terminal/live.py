@@ -52,7 +52,7 @@ def training_reporter(run: RunDirectory, align_sentence: AlignSentence | None = 
 
 
 def trial_reporter(run: RunDirectory) -> Reporter:
-    """That of one of many trainings: where stderr is no terminal, the log file alone."""
+    """Writes the log file of one of many trials, and a live view where stderr is a terminal."""
     log_file = PlainReporter(lambda line: None, run.log, run.config.training)
     if not stderr_console().is_terminal:
         return log_file

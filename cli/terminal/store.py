@@ -15,7 +15,7 @@ from seq2seq.system.shell import command
 
 
 def report_store(prepared: PreparationResult, *, as_json: bool) -> None:
-    """A store that is complete: what is in it, what was chosen, and warnings."""
+    """Report on a store that is complete: what is in it, what was chosen, and warnings."""
     store = prepared.store
     findings = store_findings(store)
     if as_json:
@@ -35,7 +35,7 @@ def report_store(prepared: PreparationResult, *, as_json: bool) -> None:
 
 
 def report_plan(plan: ShardPlan, was_there: bool, *, as_json: bool) -> None:
-    """Shards that may now be prepared."""
+    """Report that the shards of a store are planned and may be prepared."""
     if as_json:
         write_json({"schema_version": 1, "shards": plan.count, "pairs": plan.lines})
     else:
@@ -52,7 +52,7 @@ def report_plan(plan: ShardPlan, was_there: bool, *, as_json: bool) -> None:
 
 
 def report_shard(shard: Shard, record: ShardRecord, was_there: bool, *, as_json: bool) -> None:
-    """The counts of a shard that is finished."""
+    """Report the counts of a shard that is finished."""
     if as_json:
         counts = {"read": record.read, "pairs": record.pairs, "tokens": record.tokens}
         write_json({"schema_version": 1, "shard": [shard.number, shard.count], **counts})

@@ -147,7 +147,7 @@ class LinkRequest:
         return found.rows
 
     def shift_for(self, model: Translator) -> Shift | None:
-        """None where the links of people choose it."""
+        """The shift of a run; None where the links of people are to choose it."""
         if isinstance(self.shift, int):
             return Shift(self.shift, "as it was given")
         if self.shift == "guided":

@@ -36,11 +36,11 @@ class Commit:
 
     @property
     def product_share(self) -> float:
-        """Of the least time."""
+        """The share of the time of a search that its matrix products take."""
         return min(self.product_seconds) / min(self.seconds)
 
     def changed(self, other: Commit) -> int:
-        """How many texts are others."""
+        """The number of lines that this commit and the other translate differently."""
         return sum(one != two for one, two in zip(self.texts, other.texts, strict=True))
 
     def score_difference(self, other: Commit) -> float:

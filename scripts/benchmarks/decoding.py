@@ -197,5 +197,5 @@ def _seconds(system: Trained, search: Search, source: Path, output: Path) -> flo
 
 
 def request_of(test: TestSet) -> dict[str, Any]:
-    """What was translated, for the JSON file."""
+    """The path and the hash of the sources that were translated, as JSON values."""
     return {"sources": str(test.sources), "sha256": sha256_of(test.sources)}

@@ -53,9 +53,9 @@ def beam_search(
 
     A sentence also stops when its `n_best` finished hypotheses all score at least as high as the
     bound of `length_divisor` on what any unfinished one can still reach, and, unless it is 0, when
-    `stop_after` of its hypotheses are finished: Kasai et al. (2022), "A call for clarity in beam
-    search: how it works and when it stops", whose patience times the beam that is. Groups stop each
-    by itself.
+    `stop_after` of its hypotheses are finished, which is the beam size times the patience factor of
+    Kasai et al. (2022), "A call for clarity in beam search: how it works and when it stops". Each
+    group stops by itself.
 
     `max_lengths[i]` bounds the ids of sentence i, EOS included; hypotheses still unfinished then
     are cut and ranked without EOS. `forbidden` ids (BOS, PAD) are never written, and others only
@@ -72,7 +72,7 @@ def beam_search(
     sentence continued with the same id at this step: diverse beam search with Hamming diversity,
     Vijayakumar et al. (2018), algorithm 1. Neither probabilities nor scores contain that.
 
-    With `required` phrases, which are one of the constraints, the places of the beam go in turn to
+    With `required` phrases, which are one of the constraints, the slots of the beam go in turn to
     hypotheses with different numbers of required ids, those with more first.
 
     Ties: what finished earlier comes first, then lower rows of the beam, then lower ids.
@@ -169,7 +169,7 @@ def _choose(
 ) -> tuple[Candidates, Tensor, Tensor]:
     """The best continuations, and which of them are finished and which are continued: [B, C] each.
 
-    met [B * K, C]: the required ids that each has, which then share the beam
+    met [B * K, C]: how many required ids each has; the beam is then shared out by these numbers
 
     totals [B, K, C], ids [B * K, C]; the groups of a sentence stand beside each other
     """

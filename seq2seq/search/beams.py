@@ -14,7 +14,7 @@ from seq2seq.search.penalties import LengthDivisors
 
 
 class Candidates(NamedTuple):
-    """Hypotheses that one more id makes of the unfinished ones: C for each of B sentences."""
+    """The unfinished hypotheses, each extended by one id: C for each of B sentences."""
 
     log_probabilities: Tensor  # [B, C] float64, nats, of the whole hypothesis; -inf for none
     parents: Tensor  # [B, C] the row of the step that each continues
@@ -57,7 +57,7 @@ class Beams:
         return totals
 
     def dead_ends(self, totals: Tensor) -> tuple[Tensor, Candidates]:
-        """Which hypotheses [B, K] have no allowed continuation, and all of them as they are."""
+        """Which hypotheses [B, K] have no allowed continuation, and all of them with no id more."""
         possible = self.log_probabilities > float("-inf")
         blocked = totals.amax(dim=-1) == float("-inf")
         ids = torch.full_like(self.rows, NO_ID)
@@ -172,7 +172,10 @@ def true_first(mask: Tensor) -> Tensor:
 
 
 def or_earlier(searched: Tensor, sentences: Tensor, groups: int) -> Tensor:
-    """Groups that are searched [B], and those before them, whose ids later ones go by."""
+    """Mark searched groups, and earlier groups of their sentences. searched, sentences [B] -> [B]
+
+    The ids of earlier groups lower the ranks of those of later ones.
+    """
     table = torch.zeros(int(sentences.max()) // groups + 1, groups, dtype=torch.int8)
     where = sentences // groups, sentences % groups
     table[where] = searched.to(torch.int8)

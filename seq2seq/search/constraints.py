@@ -120,7 +120,7 @@ class ForcedText(NamedTuple):
 class ForcedPrefix:
     """Every translation begins with a given text; `others` hold from there on."""
 
-    prefixes: Sequence[ForcedText | None]  # of each sentence; None: it begins as it likes
+    prefixes: Sequence[ForcedText | None]  # of each sentence; None: it has none
     spellings: Sequence[bytes]  # of each id of the vocabulary
     eos: int
     others: tuple[Constraint, ...] = ()
@@ -147,7 +147,7 @@ class ForcedPrefix:
         return prefix is not None and prefix.text == b" " and len(written) == len(prefix.ids)
 
     def _mask(self, sentence: int, written: list[int], ids: Tensor) -> Tensor | None:
-        """[V'] while the prefix is not complete, then None."""
+        """The ids that may follow while the prefix is not complete [V'], then None."""
         prefix = self.prefixes[sentence]
         if prefix is None:
             return None
@@ -181,9 +181,9 @@ class ForcedPrefix:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A piece beside words: runs of letters, digits and underscores (and of bytes)."""
+    """The words in a piece: runs of letters, digits and underscores (and of bytes)."""
 
-    head: str  # the run that it begins with, which continues the word before it
+    head: str  # the run that the piece begins with, which continues the word before it
     inner: tuple[str, ...]  # words that begin and end in it
     tail: str  # the run that it ends in, if that is not its head
     ends_word: bool  # whether it has anything else than a run: the word before it is over
@@ -203,7 +203,7 @@ class _WordConstraint(ABC):
         self._texts, self._eos = [text_of([each]) for each in spellings], eos
         self._masks: dict[str, Tensor] = {}
         self._ids: Tensor | None = None
-        self._preparing = Lock()  # at the prompt, what is offered is searched in another thread
+        self._preparing = Lock()  # the prompt searches for its suggestions in another thread
         self.shapes: list[_Shape] = []  # of each output id
 
     def allowed(self, prefixes: Prefixes, ids: Tensor) -> Tensor | None:
@@ -218,7 +218,7 @@ class _WordConstraint(ABC):
             return torch.stack([self._mask(self._word(row)) for row in prefixes.ids.tolist()])
 
     def prepare(self) -> None:  # noqa: B027  most constraints have nothing to prepare
-        """Called when `shapes` are those of other ids."""
+        """Compute what depends on `shapes`; called whenever these have changed."""
 
     @abstractmethod
     def mask(self, word: str) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 _FEW = 4  # ids that are hidden after the best were found, not before
 _BLOCK = 64  # columns of which only the largest is compared at first
-_MANY = 2**17  # logits of a step for which this is faster
+_MANY = 2**17  # logits of a step for which comparing blocks first is faster
 
 
 class Continuations(NamedTuple):

@@ -85,7 +85,7 @@ def write_one_each(
     sentences: Tensor | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Hypothesis]:
-    """One hypothesis for each row, id by id as they are chosen; those that have ended leave.
+    """One hypothesis for each row, whose ids `choose` chooses; rows that have ended are dropped.
 
     divisor: of the log-probability, by the number of ids, which gives the score
     sentences: [R] which sentence each row belongs to, for the constraints; None: each to its own

@@ -28,7 +28,7 @@ class History:
         self.weights: list[Tensor] = []  # [t] -> [R, S]; empty for a model without attention
 
     def add(self, parents: Tensor, ids: Tensor, weights: Tensor | None) -> None:
-        """parents and ids of the next step's rows, weights [R, S] of this step's"""
+        """Add a step: parents and ids of the next step's rows, weights [R, S] of this step's."""
         self.parents.append(parents.tolist())
         self.ids.append(ids.tolist())
         if weights is not None:

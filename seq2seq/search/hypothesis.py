@@ -17,8 +17,9 @@ class SearchState(Protocol):
     def select(self, rows: Tensor, sentences: Tensor | None) -> Self:
         """Keep, reorder or repeat rows. rows [R'] int64 -> a state of R' rows.
 
-        sentences [B'] int64: which sentences, of those that the state has, are left; None: all. The
-        rows of one stay those of one: what belongs to a source need not be repeated for its rows.
+        sentences [B'] int64: which sentences, of those that the state has, are left; None: all.
+        Rows of the same sentence remain rows of the same sentence, so what belongs to a source need
+        not be repeated for its rows.
         """
         ...
 

@@ -90,7 +90,7 @@ class SingleModel:
     shortlist: Shortlist | None = None
 
     def encode(self, sources: Sequence[Sequence[int]]) -> Memory:
-        """Dropout is off from then on."""
+        """The memory of sources; the model is in evaluation mode from then on, without dropout."""
         self.model.eval()
         return self.model.encode(pad_sources(sources).to(self.device))
 
@@ -239,7 +239,7 @@ class Ensemble:
         weights = each.new_tensor(self.weights or [1.0] * len(logits)).reshape(-1, 1, 1)
         weights = weights / weights.sum()
         if self.combination == "log_linear":
-            return (weights * each).sum(0)  # a constant short of log-probabilities
+            return (weights * each).sum(0)  # log-probabilities but for a constant in each row
         return (weights.log() + each).logsumexp(0)
 
 

@@ -92,7 +92,7 @@ def _normalized(layer: nn.Module, scores: Tensor, *, causal: bool = False) -> Te
 
 @contextmanager
 def _embeddings(embedding: nn.Embedding) -> Iterator[list[Tensor]]:
-    """The embeddings that are computed meanwhile, each a leaf of the graph from there on."""
+    """The embeddings that are computed inside the `with` block, each made a leaf of the graph."""
     found: list[Tensor] = []
 
     def keep(_module: nn.Module, _arguments: object, output: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def _embeddings(embedding: nn.Embedding) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def _scores(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """The scores [B, N, L, S] that a self-attention computes meanwhile."""
+    """The scores [B, N, L, S] that a self-attention computes inside the `with` block."""
     assert isinstance(layer, SelfAttention)
     found: list[Tensor] = []
     score = layer.attention.attention.score

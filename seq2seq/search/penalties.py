@@ -61,7 +61,7 @@ def coverage_penalty(attended: Tensor, positions: Tensor, *, beta: float) -> Ten
 
 
 def check_coverage(beta: float, positions: Tensor | None) -> None:
-    """Raise ValueError for a negative weight, and for one without attention to go by."""
+    """Raise ValueError for a weight that is negative or infinite, or positive without attention."""
     if not 0.0 <= beta < float("inf"):
         raise ValueError(f"coverage_penalty is {beta}; it must be finite and not below 0")
     if beta and positions is None:
@@ -84,7 +84,7 @@ class RunningCoverage:
         return cls(weight, positions, torch.zeros_like(positions).unsqueeze(1))
 
     def attend(self, weights: Tensor | None) -> "RunningCoverage":
-        """After one more step. weights [B * K, S']"""
+        """Add the attention of one more step. weights [B * K, S']"""
         if self.attended is None:
             return self
         assert weights is not None

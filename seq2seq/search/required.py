@@ -32,7 +32,7 @@ class RequiredPhrases:
     """Every translation has these ids in a row, and then not a piece that goes on with the word.
 
     EOS is not written before; when only as many steps are left as the phrases need, they are
-    written. A beam gives its places in turn to hypotheses with 0, 1, 2, ... required ids: dynamic
+    written. The slots of a beam go in turn to hypotheses with 0, 1, 2, ... required ids: dynamic
     beam allocation, Post & Vilar (2018), section 3. Phrases are not empty.
     """
 

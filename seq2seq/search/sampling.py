@@ -1,4 +1,4 @@
-"""Sampling: hypotheses whose ids are drawn from the model's distribution, or from its top."""
+"""Sampling: ids are drawn from the model's distribution, or from the likeliest ids in it."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Batches that are searched beside each other, each in a thread of its own."""
+"""Batches that are searched at the same time, each in a thread of its own."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

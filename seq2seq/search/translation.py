@@ -36,7 +36,7 @@ class TextRules:
 
     spellings: Sequence[bytes]  # of each id of the vocabulary, in UTF-8; b"" where it is no text
     words: tuple[Constraint, ...] = ()  # on their words
-    prefixes: Sequence[ForcedText | None] = ()  # how each translation begins; (): as it likes
+    prefixes: Sequence[ForcedText | None] = ()  # how each translation begins; (): none is given
     required: tuple[Phrase, ...] = ()  # ids that each translation contains
     any_piece: bool = False  # whether they may need any piece, likely or not
 

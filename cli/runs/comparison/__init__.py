@@ -1,4 +1,4 @@
-"""`seq2seq compare`: a grid of trainings on one test set, and what comes out of it.
+"""`seq2seq compare`: a grid of trainings, and their results on one test set.
 
 A system is a choice of settings, a trial one training of it, from one seed. The folder OUT holds
 

@@ -71,7 +71,7 @@ def _start(task: Task) -> tuple[Connection, SpawnProcess]:
 
 
 def _receive(connection: Connection, running: dict[Connection, _Running], notify: Notify) -> None:
-    """Handle the next event of a trial; raises what ended its process, if that was an error."""
+    """Handle the next event of a trial; raises the error that ended its process, if one did."""
     task, process = running[connection].task, running[connection].process
     try:
         event = json.loads(connection.recv_bytes())

@@ -93,7 +93,7 @@ def _seconds_per_update(
 
 
 def seconds_left(tasks: Sequence[Task], costs: dict[str, Cost], *, jobs: int) -> float:
-    """Seconds until all tasks are done, if trials run beside each other as fast as alone.
+    """Seconds until all tasks are done, if several trials at once are as fast as each alone.
 
     costs: by the name of a system
     """

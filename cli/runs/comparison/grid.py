@@ -1,4 +1,4 @@
-"""Which systems a comparison has: the product of the values that are given, without nonsense."""
+"""The systems of a comparison: the combinations of given values that may make a difference."""
 
 import itertools
 import re

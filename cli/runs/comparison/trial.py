@@ -41,7 +41,7 @@ from seq2seq.training.events import Finished, TrainingState, Update, Validation
 SECONDS_BETWEEN_REPORTS = 0.5
 
 Send = Callable[[dict[str, Any]], None]
-"""Is given what a trial does at the moment."""
+"""Sends an event of a trial to the process that shows it."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def untrained_model(
 
 
 def parameters_of(config: ModelConfig, store: TokenStore) -> int:
-    """How many the model of a trial has; a lexicon has none, and need not be learnt."""
+    """The number of parameters of a trial's model; a lexicon has none, so none is learnt."""
     with WeightsNotDrawn():
         return count_parameters(untrained_model(config.model_copy(update={"lexicon": 0}), store))
 

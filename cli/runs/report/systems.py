@@ -15,7 +15,7 @@ from seq2seq.errors import ConfigError
 
 @dataclass(frozen=True)
 class Output:
-    """Translations of a test set, and the run that wrote them if it was one of ours."""
+    """Translations of a test set, and the run that wrote them; None for another program's."""
 
     name: str  # of the file or run
     hypotheses: tuple[str, ...]

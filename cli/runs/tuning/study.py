@@ -13,7 +13,7 @@ RUNG, FACTOR = 30, 2
 """Asynchronous successive halving (Li et al., 2020, algorithm 2): after 30 % and after 60 % of its
 time, a trial goes on if it is in the better half of all that have come so far."""
 RANDOM_TRIALS = 4
-"""The default and so many less one at random, before TPE (Bergstra et al., 2011) proposes one."""
+"""Trials before TPE (Bergstra et al., 2011) proposes one: the default, and the others at random."""
 
 
 def propose(space: Sequence[Dimension], trials: Sequence[Trial], seed: int) -> Settings:
@@ -69,8 +69,8 @@ def _begin(study: optuna.Study, space: Sequence[Dimension], trial: Trial) -> opt
 
 
 def _report(trial: optuna.Trial, validation: Validated) -> bool:
-    """Report a validation; returns whether the pruner is against the trial, and lets it take note
-    of the value, with which it will compare others."""
+    """Report a validation to optuna, which compares later trials with its value; returns whether
+    the pruner would end the trial."""
     trial.report(validation.value, validation.percent)
     return bool(trial.should_prune())
 

@@ -48,7 +48,7 @@ def _row(trial: Trial, names: Sequence[str], metric: str) -> list[str]:
 
 
 def _rank(trial: Trial) -> tuple[bool, float]:
-    """Sorts trials; a lower rank is better."""
+    """A key to sort trials by, the best first."""
     if trial.end is None or trial.end.value is None:
         return True, float("inf")
     return trial.end.result != "complete", -trial.end.value

@@ -293,7 +293,7 @@ def _path(text: str) -> Path:
 
 
 def _switched(name: str, argument: str, *, now: bool) -> bool:
-    """The value that is asked for; the other one than now, where none is."""
+    """Whether an argument turns a setting on; without an argument, the opposite of `now`."""
     _require_one_of(name, argument, SWITCH)
     return argument == "on" if argument else not now
 

@@ -37,7 +37,7 @@ class Session:
     compared: dict[str, Translator] = field(default_factory=dict)  # other runs, by their names
     last: Translation | None = None
     translations: list[dict[str, Any]] = field(default_factory=list)  # as JSON values
-    _quick: tuple[Translator, Translator] | None = None  # the translator, and it for typing
+    _quick: tuple[Translator, Translator] | None = None  # it, and with a small beam
 
     @property
     def selection(self) -> Selection:

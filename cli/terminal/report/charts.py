@@ -14,7 +14,7 @@ DASHES = ([1, 0], [6, 3], [2, 2])
 CHARACTER = 7  # pixels, of a legend's text
 LEGEND_GAP = 48  # pixels, for the symbol of a system and the space before the next one
 MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
-"""Those of the ticks of a logarithmic axis, from far apart to close together."""
+"""Mantissas of the ticks of a logarithmic axis, from few in a decade to many."""
 FEWEST_TICKS, MANY_DECADES = 4, 6  # of a logarithmic axis
 
 

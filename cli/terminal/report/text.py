@@ -21,7 +21,7 @@ from seq2seq.rendering.panels import Panel, arrange
 from seq2seq.system.figures import sparkline
 
 _MARKS = {"same": "{}", "missing": "[-{}-]", "added": "{{+{}+}}"}
-"""Those of `git diff --word-diff`."""
+"""How changed words are marked, as by `git diff --word-diff`."""
 
 
 def report_lines(content: ReportContent, *, width: int) -> Iterator[str]:
