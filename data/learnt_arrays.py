@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import CheckpointError
-from seq2seq.system.files import os_error_of, replacing
+from seq2seq.system.files import replacing, saving_tensors
 
 FORMAT_VERSION = 1
 
@@ -25,7 +24,6 @@ def save_arrays(path: Path, kind: str, arrays: Arrays, *, store_sha256: str) -> 
 
     Raises OSError.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     about = {
@@ -33,14 +31,9 @@ def save_arrays(path: Path, kind: str, arrays: Arrays, *, store_sha256: str) -> 
         "store_sha256": store_sha256,
         "sha256": _sha256(arrays),
     }
-    with replacing(path) as partial:
-        partial.touch()
-        mode = stat.S_IMODE(partial.stat().st_mode)
-        try:  # without a copy of the arrays, which may need most of the memory
-            save_file(dict(arrays), partial, {kind: json.dumps(about)})
-        except SafetensorError as error:  # such as a full disk
-            raise os_error_of(error, path) from error
-        partial.chmod(mode)  # safetensors 0.8 writes files that nobody else may read
+    with replacing(path) as partial, saving_tensors(partial, path):
+        # without a copy of the arrays, which may need most of the memory
+        save_file(dict(arrays), partial, {kind: json.dumps(about)})
 
 
 def load_arrays(

@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from seq2seq.batch import BatchPosition
 from seq2seq.errors import CheckpointError
 from seq2seq.system.files import (
-    os_error_of,
     parse_json,
     read_json,
     replacing_directory,
+    saving_tensors,
     sha256_of,
     write_json,
 )
@@ -234,10 +234,8 @@ def write_checkpoint(
         tensors |= {MODEL: average.weights, RAW: tensors[MODEL]}
     with replacing_directory(path) as partial:
         for name, values in tensors.items():
-            try:
+            with saving_tensors(partial / name, path):
                 save_file(values, partial / name, metadata=_metadata())
-            except safetensors.SafetensorError as error:  # such as a full disk
-                raise os_error_of(error, path) from error
         write_json(partial / STATE, asdict(state))
         hashes = {name: sha256_of(partial / name) for name in (*tensors, STATE)}
         manifest: dict[str, Any] = {"format_version": FORMAT_VERSION, "sha256": hashes}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,11 +80,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def os_error_of(error: Exception, path: Path) -> OSError:
-    """The OSError for a failure to write `path` that safetensors reports as an error of its own."""
-    number = re.search(r"os error (\d+)", str(error))
-    code = int(number.group(1)) if number else errno.EIO
-    return OSError(code, os.strerror(code), str(path))
+@contextmanager
+def saving_tensors(path: Path, named: Path) -> Iterator[None]:
+    """Write a new file by safetensors' `save_file`, like any other new file.
+
+    safetensors 0.8 writes files that nobody else may read: this one gets the mode that the umask
+    leaves. Raises OSError, in place of an error of safetensors' own, for the path `named`.
+    """
+    from safetensors import SafetensorError
+
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        yield
+    except SafetensorError as error:  # such as a full disk
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number.group(1)) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(named)) from error
+    path.chmod(mode)
 
 
 def sha256_of(path: Path) -> str:

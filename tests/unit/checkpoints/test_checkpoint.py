@@ -101,6 +101,10 @@ def test_the_state_of_a_new_run_is_saved_and_loaded(tmp_path):
     verify(path).load_moments(model, build_optimizer(model, TrainingConfig()))
 
 
+def test_whoever_may_read_the_state_may_read_the_weights(saved):
+    assert len({(saved / name).stat().st_mode for name in FILES}) == 1
+
+
 def test_tied_weights_are_saved_once(tmp_path):
     model, optimizer = trained(tie="all")
     path = save_checkpoint(tmp_path, model, optimizer, STATE)
