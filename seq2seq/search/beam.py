@@ -116,16 +116,14 @@ def beam_search(
         )
 
         covered = covered.attend(output.weights)
-        candidates, ends, continues = _choose(
-            beams,
-            totals,
-            best.ids,
-            eos=eos,
-            width=width,
-            groups=groups,
-            diversity=diversity,
-            met=None if progress is None else progress.after(best.ids),
-        )
+        if groups == 1:
+            met = None if progress is None else progress.after(best.ids)
+            chosen = _choose(beams, totals, best.ids, eos=eos, width=width, met=met)
+        else:
+            chosen = _choose_in_groups(
+                beams, totals, best.ids, eos=eos, width=width, groups=groups, diversity=diversity
+            )
+        candidates, ends, continues = chosen
         finished.add(ends, candidates, covered.penalties(), beams, length=beams.length + 1)
 
         beams, left, parents, ids = beams.advance(
@@ -157,6 +155,20 @@ def _check_beam(beam: int, *, n_best: int, groups: int, diversity: float, stop_a
 
 
 def _choose(
+    beams: Beams, totals: Tensor, ids: Tensor, *, eos: int, width: int, met: Tensor | None
+) -> tuple[Candidates, Tensor, Tensor]:
+    """The best continuations, and which of them are finished and which are continued: [B, C] each.
+
+    met [B * K, C]: how many required ids each has; the beam is then shared out by these numbers
+
+    totals [B, K, C], ids [B * K, C]
+    """
+    ranks = None if met is None else _in_turn(totals.flatten(1), met.reshape(len(totals), -1))
+    candidates = beams.rank(totals, ids, count=2 * width, ranks=ranks)
+    return candidates, *_split_finished(candidates, beams, eos=eos, beam=width)
+
+
+def _choose_in_groups(
     beams: Beams,
     totals: Tensor,
     ids: Tensor,
@@ -165,20 +177,14 @@ def _choose(
     width: int,
     groups: int,
     diversity: float,
-    met: Tensor | None = None,
 ) -> tuple[Candidates, Tensor, Tensor]:
     """The best continuations, and which of them are finished and which are continued: [B, C] each.
 
-    met [B * K, C]: how many required ids each has; the beam is then shared out by these numbers
+    One group after the other chooses its own: a continuation ranks lower by `diversity` for each
+    hypothesis that an earlier group of the sentence continues with the same id.
 
     totals [B, K, C], ids [B * K, C]; the groups of a sentence stand beside each other
     """
-    last = beams.max_lengths == beams.length + 1  # [B]
-    count = 2 * width
-    if groups == 1:
-        ranks = None if met is None else _in_turn(totals.flatten(1), met.reshape(len(totals), -1))
-        candidates = beams.rank(totals, ids, count=count, ranks=ranks)
-        return candidates, *_split_finished(candidates, eos=eos, beam=width, last=last)
     own_ids = ids.reshape(totals.shape)  # [B, K, C]
     used = torch.zeros(int(beams.sentences.max()) // groups + 1, int(ids.max()) + 1)
     chosen = []
@@ -190,10 +196,10 @@ def _choose(
         candidates = part.rank(
             totals[which],
             own_ids[which],
-            count=count,
+            count=2 * width,
             ranks=totals[which] - diversity * times.double(),
         )
-        ends, continues = _split_finished(candidates, eos=eos, beam=width, last=last[which])
+        ends, continues = _split_finished(candidates, part, eos=eos, beam=width)
         row, column = continues.nonzero(as_tuple=True)
         written = sentences[row], candidates.ids[row, column]
         used.index_put_(written, torch.ones(len(row)), accumulate=True)
@@ -207,11 +213,11 @@ def _choose(
 
 
 def _split_finished(
-    candidates: Candidates, *, eos: int, beam: int, last: Tensor
+    candidates: Candidates, beams: Beams, *, eos: int, beam: int
 ) -> tuple[Tensor, Tensor]:
     """Which candidates are finished, and which are continued: [B, C] each.
 
-    For sentences at their `last` step [B], what would be continued is finished as it is.
+    At the last step of a sentence, what would be continued is finished as it is.
     """
     possible = candidates.log_probabilities > float("-inf")
     ends = possible & (candidates.ids == eos)
@@ -219,7 +225,7 @@ def _split_finished(
     only_ends = ends.sum(dim=1, keepdim=True) == beam  # [B, 1]
     continues = possible & (candidates.ids != eos) & ~only_ends
     continues &= continues.cumsum(dim=1) <= beam
-    last = last.unsqueeze(1)
+    last = (beams.max_lengths == beams.length + 1).unsqueeze(1)  # [B, 1]
     return ends | (continues & last), continues & ~last
 
 
