@@ -68,14 +68,7 @@ def fit(
     restarts = config.decay == "plateau" and config.plateau_restart
     if restarts and restore_best is None:
         raise ValueError("a restart on a plateau needs `restore_best`")
-    first = state if ranks.is_first else TrainingState()
-    began, spent = clock() - first.seconds, processor_clock() - first.processor_seconds
-
-    def timed(state: TrainingState) -> TrainingState:
-        times = ranks.gather_numbers(clock() - began, processor_clock() - spent)
-        worked = sum(processor_seconds for _, processor_seconds in times)
-        return replace(state, seconds=times[0][0], processor_seconds=worked)
-
+    timed = _timer(state, ranks, clock, processor_clock)
     dtype = compute_dtype(config.precision, device)
     forward_backward = build_forward_backward(model, config, device=device, dtype=dtype, part=part)
     while True:
@@ -209,6 +202,28 @@ def stop_reason(state: TrainingState, config: TrainingConfig) -> str | None:
             f"{state.reductions} reductions of the learning rate"
         )
     return None
+
+
+def _timer(
+    state: TrainingState,
+    ranks: Ranks,
+    clock: Callable[[], float],
+    processor_clock: Callable[[], float],
+) -> Callable[[TrainingState], TrainingState]:
+    """A function that gives a later state its seconds, counted on from those of `state`.
+
+    Seconds are those of rank 0; processor seconds are of all ranks, and rank 0 adds the earlier
+    ones.
+    """
+    earlier = state if ranks.is_first else TrainingState()
+    began, spent = clock() - earlier.seconds, processor_clock() - earlier.processor_seconds
+
+    def timed(state: TrainingState) -> TrainingState:
+        times = ranks.gather_numbers(clock() - began, processor_clock() - spent)
+        worked = sum(processor_seconds for _, processor_seconds in times)
+        return replace(state, seconds=times[0][0], processor_seconds=worked)
+
+    return timed
 
 
 def _validation(
