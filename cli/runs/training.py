@@ -27,7 +27,6 @@ from seq2seq.checkpoints.checkpoint import VerifiedCheckpoint, verify
 from seq2seq.checkpoints.folder import recover
 from seq2seq.config import TrainingConfig
 from seq2seq.system.figures import percent
-from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import (
     METRIC_NAMES,
     Finished,
@@ -123,28 +122,19 @@ def _train(
     ranks.set_timeout(config.rank_timeout)  # not before: the first may learn links for minutes
     guide = _link_guide(run, store)
     with stop_requests() as stop:
-        batches = _batches(store, config, objects, state, device, ranks, guide)
-
-        def validate(validator: Validator = validator) -> ValidationScores:
-            with explain_out_of_memory("the translations of a validation", hint=_SMALLER):
-                return validator.measure(objects.model, stop)
 
         def validate_alone() -> ValidationScores:  # the other ranks have ended
-            return validate(Validator(run, store, device=device))
-
-        def restore_best() -> None:
-            best = ranks.of_first(lambda: run.checkpoint("best").name)
-            run.verified(best).load_training(*objects)
+            return Validator(run, store, device=device).measure(objects.model, stop)
 
         events = fit(
             objects.model,
             objects.optimizer,
-            batches,
-            validate,
+            _batches(store, config, start, device, ranks, guide),
+            partial(validator.measure, objects.model, stop),
             config,
             state=state,
             average=objects.average,
-            restore_best=restore_best,
+            restore_best=partial(_restore_best, run, objects, ranks),
             part=stopwatch.part if stopwatch else untimed,
             device=device,
             ranks=ranks,
@@ -199,9 +189,6 @@ def _train(
     raise AssertionError("fit ends with Finished")
 
 
-_SMALLER = "lower search.batch_sentences or training.batch_tokens, or the model's sizes"
-
-
 class _StartingPoint(NamedTuple):
     """The model, optimizer and state with which training begins."""
 
@@ -246,17 +233,25 @@ def _last_checkpoint(
     return checkpoint, damages
 
 
+def _restore_best(run: RunDirectory, objects: TrainingObjects, ranks: Ranks) -> None:
+    """Load model, optimizer and average as they were at the best validation so far."""
+    best = ranks.of_first(lambda: run.checkpoint("best").name)
+    run.verified(best).load_training(*objects)
+
+
 def _batches(
     store: TokenStore,
     config: TrainingConfig,
-    objects: TrainingObjects,
-    state: TrainingState,
+    start: _StartingPoint,
     device: str,
     ranks: Ranks,
     guide: LinkGuide | None,
 ) -> Iterator[Batch]:
-    """The endless batches from `state` on; raises ResourceError if the largest needs too much
-    memory."""
+    """The endless batches from the start on.
+
+    Raises ResourceError if the largest needs too much memory.
+    """
+    position = start.state.position
     train = store.split("train")
     plan = EpochPlan(
         budget=config.batch_tokens,
@@ -272,13 +267,13 @@ def _batches(
         guide=guide,
     )
     groups = None  # ordering the pairs of an epoch takes seconds where there are millions
-    if not stop_reason(state, config):
-        groups = pair_groups(train, plan, epoch=state.position.epoch)
+    if not stop_reason(start.state, config):
+        groups = pair_groups(train, plan, epoch=position.epoch)
         # Memory runs out now rather than after hours. Resumed runs are checked too: they may be on
         # another machine.
-        largest = largest_batch(train, plan, groups, epoch=state.position.epoch)
-        check_memory(objects.model, ranks.share(largest), config, device=device)
-    return token_budget_batches(train, plan, start=state.position, groups=groups)
+        largest = largest_batch(train, plan, groups, epoch=position.epoch)
+        check_memory(start.objects.model, ranks.share(largest), config, device=device)
+    return token_budget_batches(train, plan, start=position, groups=groups)
 
 
 def _learn_links(run: RunDirectory, store: TokenStore, ranks: Ranks) -> str | None:

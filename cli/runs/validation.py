@@ -18,6 +18,7 @@ from seq2seq.evaluation.quality import bleu_problem, copied_share, quick_quality
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import translate_ids
+from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import ValidationScores
 from seq2seq.training.losses import batch_nats, nats_per_token
 from seq2seq.training.ranks import ONE_RANK, Ranks
@@ -72,8 +73,16 @@ class Validator:
             return None
         return bleu_problem([self._reference(i) for i in self._scored], self._language)
 
+    @explain_out_of_memory(
+        "the translations of a validation",
+        hint="lower search.batch_sentences or training.batch_tokens, or the model's sizes",
+    )
     def measure(self, model: EncoderDecoder, stop: StopRequest) -> ValidationScores:
-        """The scores of a model; raises Interrupted between two batches if a stop was requested."""
+        """The scores of a model.
+
+        Raises Interrupted between two batches if a stop was requested, and ResourceError where
+        memory runs out.
+        """
 
         def score(batch: Batch) -> tuple[float, int]:
             return batch_nats(model, batch, device=self._device), batch.target_tokens
