@@ -147,10 +147,13 @@ def train(
         )
     from cli.runs import training_job  # imports torch: a mistyped setting is refused before
 
-    given_device, given_threads = device, threads
-    device, threads = device_of_rank(device), threads_of_rank(threads)
+    own_device, own_threads = device_of_rank(device), threads_of_rank(threads)
 
-    def create_job() -> training_job.TrainingJob:
+    def first_job() -> training_job.TrainingJob:
+        if resume or is_begun(run):
+            return training_job.resume_job(
+                run, store, settings=settings, device=own_device, threads=own_threads
+            )
         new = training_job.new_run(
             run,
             store,
@@ -158,8 +161,8 @@ def train(
             preset=training_job.preset_settings(preset, paper_sizes=paper_sizes),
             settings=settings,
             start_from=start_from,
-            device=device,
-            threads=threads,
+            device=own_device,
+            threads=own_threads,
             note=say,
         )
         if tune is not None:
@@ -168,25 +171,18 @@ def train(
             new = tune_and_report(new, tune)
         return new.create()
 
-    def first_job() -> training_job.TrainingJob:
-        if not (resume or is_begun(run)):
-            return create_job()
-        return training_job.resume_job(
-            run, store, settings=settings, device=device, threads=threads
-        )
-
-    with joined_ranks(device=device) as ranks:
+    with joined_ranks(device=own_device) as ranks:
         job = training_job.job_of_rank(
-            ranks, first_job, run=run, store=store, device=device, threads=threads
+            ranks, first_job, run=run, store=store, device=own_device, threads=own_threads
         )
         if job.finished:
             say(f"{run} is finished already: {job.finished}; nothing was done")
             say("next: " + command("translate", run))
             return
-        with job.underway(threads=given_threads, device=given_device):
+        with job.underway(threads=threads, device=device):
             from cli.terminal.training import train_and_report
 
-            train_and_report(job, ranks, threads)
+            train_and_report(job, ranks, own_threads)
 
 
 def _say_nothing(message: str) -> None:
