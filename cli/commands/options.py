@@ -10,7 +10,7 @@ import typer
 from seq2seq.errors import ConfigError
 
 # groups of options in the help
-SEARCH, SAMPLING, SPEED, DRAWING, LINKS = "Search", "Sampling", "Speed", "Drawing", "Word links"
+SEARCH, SPEED, DRAWING, LINKS = "Search", "Speed", "Drawing", "Word links"
 
 
 class AttentionChoice(StrEnum):
@@ -170,40 +170,6 @@ Workers = Annotated[
         "on the CPU with one thread unless --threads is given, or on the next GPU.",
     ),
 ]
-Prefix = Annotated[
-    Path | None,
-    typer.Option(
-        "--prefix",
-        metavar="FILE",
-        help="With what each translation begins, line by line; a blank line leaves it free.",
-        rich_help_panel=SEARCH,
-    ),
-]
-NoRepeatNgram = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Write no N pieces in a row twice in a translation; 0: they may repeat.",
-        rich_help_panel=SEARCH,
-    ),
-]
-MinLength = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Least number of pieces of a translation.",
-        rich_help_panel=SEARCH,
-    ),
-]
-CoveragePenalty = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        help="Rank translations lower that attend little to some source pieces, such as 0.2; 0: "
-        "do not.",
-        rich_help_panel=SEARCH,
-    ),
-]
 MinimumRisk = Annotated[
     int | None,
     typer.Option(
@@ -221,48 +187,6 @@ RescoreWith = Annotated[
         help="Rank the candidates of the beam anew, also by how well this run of the other "
         "direction translates them back (a noisy channel).",
         rich_help_panel=SEARCH,
-    ),
-]
-Sample = Annotated[
-    bool,
-    typer.Option(
-        "--sample",
-        help="Draw translations from the model's distribution instead of searching for the "
-        "likeliest; --n-best is how many of each line.",
-        rich_help_panel=SAMPLING,
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        help="Below 1 likely pieces become likelier; above 1 others do.",
-        rich_help_panel=SAMPLING,
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        metavar="K",
-        help="Draw from the K likeliest pieces; 0: from all.",
-        rich_help_panel=SAMPLING,
-    ),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P",
-        help="Draw from the likeliest pieces that together have probability P; 1: from all.",
-        rich_help_panel=SAMPLING,
-    ),
-]
-SamplingSeed = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        metavar="N",
-        help="With another seed other translations are drawn; with the same one, the same.",
-        rich_help_panel=SAMPLING,
     ),
 ]
 Tag = Annotated[

@@ -39,6 +39,83 @@ JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON ob
 AlignmentsOption = Annotated[
     bool, typer.Option("--alignments", help="Print a word alignment after each translation.")
 ]
+PrefixOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--prefix",
+        metavar="FILE",
+        help="With what each translation begins, line by line; a blank line leaves it free.",
+        rich_help_panel=options.SEARCH,
+    ),
+]
+NoRepeatNgramOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Write no N pieces in a row twice in a translation; 0: they may repeat.",
+        rich_help_panel=options.SEARCH,
+    ),
+]
+MinLengthOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Least number of pieces of a translation.",
+        rich_help_panel=options.SEARCH,
+    ),
+]
+CoveragePenaltyOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Rank translations lower that attend little to some source pieces, such as 0.2; 0: "
+        "do not.",
+        rich_help_panel=options.SEARCH,
+    ),
+]
+SAMPLING = "Sampling"
+SampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--sample",
+        help="Draw translations from the model's distribution instead of searching for the "
+        "likeliest; --n-best is how many of each line.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TemperatureOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Below 1 likely pieces become likelier; above 1 others do.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopKOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Draw from the K likeliest pieces; 0: from all.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopPOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Draw from the likeliest pieces that together have probability P; 1: from all.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="With another seed other translations are drawn; with the same one, the same.",
+        rich_help_panel=SAMPLING,
+    ),
+]
 
 
 def translate(
@@ -51,17 +128,17 @@ def translate(
     json: JsonLinesOption = False,
     alignments: AlignmentsOption = False,
     with_: options.With = None,
-    prefix: options.Prefix = None,
-    no_repeat_ngram: options.NoRepeatNgram = None,
-    min_length: options.MinLength = None,
-    coverage_penalty: options.CoveragePenalty = None,
+    prefix: PrefixOption = None,
+    no_repeat_ngram: NoRepeatNgramOption = None,
+    min_length: MinLengthOption = None,
+    coverage_penalty: CoveragePenaltyOption = None,
     mbr: options.MinimumRisk = None,
     rescore_with: options.RescoreWith = None,
-    sample: options.Sample = False,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    seed: options.SamplingSeed = None,
+    sample: SampleOption = False,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    seed: SeedOption = None,
     precision: options.Precision = None,
     shortlist: options.Shortlist = None,
     workers: options.Workers = 1,
