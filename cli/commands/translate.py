@@ -159,13 +159,7 @@ def translate(
     from cli.runs import config, translator
     from cli.terminal import translations
 
-    if interactive and (file != STDIN or json or prefix):
-        raise ConfigError(
-            "--interactive reads what you type and prints it for you to read",
-            hint="leave out FILE, --json and --prefix",
-        )
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    interactive = interactive or (on_terminal and file == STDIN and not json and not prefix)
+    interactive = _is_interactive(interactive, file, prefix, json=json)
     if prefix is not None:
         refuse_repeated([file, prefix])
     search = config.search_settings(
@@ -215,3 +209,18 @@ def translate(
         alignments=alignments,
         workers=workers,
     )
+
+
+def _is_interactive(asked: bool, file: Path, prefix: Path | None, *, json: bool) -> bool:
+    """Whether commands are obeyed: where it was asked for, and on a terminal without FILE.
+
+    Raises ConfigError where it was asked for together with FILE, --json or
+    --prefix.
+    """
+    possible = file == STDIN and prefix is None and not json
+    if asked and not possible:
+        raise ConfigError(
+            "--interactive reads what you type and prints it for you to read",
+            hint="leave out FILE, --json and --prefix",
+        )
+    return asked or (possible and sys.stdin.isatty() and sys.stdout.isatty())
