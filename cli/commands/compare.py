@@ -114,9 +114,6 @@ TestSourceOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Source of the test set.  [the validation set of the store]"),
 ]
-TestReferenceOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Reference translations of the test set.")
-]
 ReferenceLinksOption = Annotated[
     Path | None,
     typer.Option(
@@ -154,7 +151,7 @@ def compare(
     minutes: MinutesOption = None,
     updates: UpdatesOption = None,
     test_source: TestSourceOption = None,
-    test_reference: TestReferenceOption = None,
+    test_reference: options.TestReference = None,
     reference_links: ReferenceLinksOption = None,
     jobs: JobsOption = None,
     threads: TrialThreadsOption = None,

@@ -385,6 +385,9 @@ PageOutput = Annotated[
 Pictures = Annotated[
     Path | None, typer.Option(metavar="DIR", help="A folder for the charts, as SVG and PNG.")
 ]
+TestReference = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Reference translations of the test set.")
+]
 LengthBounds = Annotated[
     str | None,
     typer.Option(

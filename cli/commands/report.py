@@ -22,9 +22,6 @@ TestSourceOption = Annotated[
         help="Source of the test set.  [that of the comparison; of runs, the validation set]",
     ),
 ]
-TestReferenceOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Reference translations of the test set.")
-]
 
 
 def report(
@@ -33,7 +30,7 @@ def report(
     pictures: options.Pictures = None,
     overwrite: options.Overwrite = False,
     test_source: TestSourceOption = None,
-    test_reference: TestReferenceOption = None,
+    test_reference: options.TestReference = None,
     bins: options.LengthBounds = None,
     against: options.Against = None,
     threads: options.Threads = None,
