@@ -147,12 +147,7 @@ def specification(
     shape = _scale(
         "system", shown, [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in numbers], legend
     )
-    x: dict[str, Any] = {"field": "x", "title": chart.x_title}
-    if chart.order:
-        x |= {"type": "ordinal", "sort": list(chart.order), "axis": {"labelAngle": 0}}
-        x["scale"] = {"type": "point", "padding": 0.4}
-    else:
-        x |= {"type": "quantitative"}
+    x = {"field": "x", "title": chart.x_title, **_x_axis(chart)}
     y = {"type": "quantitative", "title": chart.y_title, **_y_axis(chart)}
     series = {"detail": {"field": "series"}} if any("series" in r for r in chart.rows) else {}
     line = {
@@ -178,6 +173,17 @@ def specification(
         "layer": layers,
         "config": _config(theme),
     }  # fmt: skip
+
+
+def _x_axis(chart: Chart) -> dict[str, Any]:
+    if not chart.order:
+        return {"type": "quantitative"}
+    return {
+        "type": "ordinal",
+        "sort": list(chart.order),
+        "axis": {"labelAngle": 0},
+        "scale": {"type": "point", "padding": 0.4},
+    }
 
 
 def _y_axis(chart: Chart) -> dict[str, Any]:
