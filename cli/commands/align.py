@@ -142,12 +142,9 @@ def align(
     from cli.runs import config, translator, views
     from cli.terminal import alignments, attention_statistics, pictures, word_links
 
-    selection = views.Selection(
-        views.parse_head(head), layer, pieces=pieces, posterior=weights.value == "posterior"
-    )
+    selection = views.Selection(views.parse_head(head), layer, pieces=pieces, weights=weights.value)
     asked = word_links.LinkRequest(
         shift=shift.steps,
-        weights=weights.value,
         threshold=threshold,
         selection=selection,
         with_reverse=with_reverse,
@@ -209,9 +206,8 @@ def align(
         )
         return
     found = alignments.aligned_translations(model, source, target, head=chosen.search_head)
-    shifted = (translation.shifted(rows) for translation in found)
-    if asked.by_posterior(model, links=format_ is Format.PHARAOH):
-        shifted = (model.with_posterior(translation) for translation in shifted)
+    posterior = selection.by_posterior(model, links=format_ is Format.PHARAOH)
+    shifted = (model.with_weights(each, shift=rows, posterior=posterior) for each in found)
     if format_ is Format.NPZ:
         assert output is not None
         alignments.write_alignment_archive(shifted, output, pieces=pieces)

@@ -1,10 +1,10 @@
 """Results of a translator: translations with their candidates, and scores of given ones."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from data.corpus import SentencePair
-from seq2seq.evaluation.alignment import Alignment, shift_rows
+from seq2seq.evaluation.alignment import Alignment
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,6 @@ class Translation:
     def alignment(self) -> Alignment | None:
         """The attention of the best translation; None without attention or for a blank line."""
         return self.candidates[0].alignment if self.candidates else None
-
-    def shifted(self, rows: int) -> "Translation":
-        """The translation with the weights of other steps: see `shift_rows`."""
-        if not rows:
-            return self
-        candidates = tuple(
-            each
-            if each.alignment is None
-            else replace(each, alignment=shift_rows(each.alignment, rows))
-            for each in self.candidates
-        )
-        return replace(self, candidates=candidates)
 
 
 @dataclass(frozen=True)

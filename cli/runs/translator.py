@@ -26,7 +26,13 @@ from seq2seq.batch import EOS
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import END_OF_SENTENCE, Alignment, WordPieces, posterior
+from seq2seq.evaluation.alignment import (
+    END_OF_SENTENCE,
+    Alignment,
+    WordPieces,
+    posterior,
+    shift_rows,
+)
 from seq2seq.kernels.products import search_precision, search_products
 from seq2seq.model import EncoderDecoder
 from seq2seq.search.hypothesis import Hypothesis
@@ -470,15 +476,36 @@ class Translator:
         )
         return posterior(alignment, likelihoods.double().cpu().numpy())
 
-    def with_posterior(self, translation: Translation) -> Translation:
-        """A translation whose alignments are the posterior of what they are."""
-        candidates = tuple(
-            each
-            if each.alignment is None
-            else replace(each, alignment=self.posterior(translation.source, each, each.alignment))
-            for each in translation.candidates
-        )
-        return replace(translation, candidates=candidates)
+    def weights(
+        self,
+        source: str,
+        candidate: Candidate,
+        alignment: Alignment,
+        *,
+        shift: int,
+        posterior: bool = False,
+    ) -> Alignment:
+        """An alignment of a candidate with the weights of other steps: see `shift_rows`.
+
+        posterior: whether these are replaced by what `posterior` makes of them
+        """
+        shifted = shift_rows(alignment, shift)
+        return self.posterior(source, candidate, shifted) if posterior else shifted
+
+    def with_weights(
+        self, translation: Translation, *, shift: int, posterior: bool = False
+    ) -> Translation:
+        """A translation whose alignments have the weights that `weights` gives them."""
+
+        def weighted(candidate: Candidate) -> Candidate:
+            if (found := candidate.alignment) is None:
+                return candidate
+            found = self.weights(
+                translation.source, candidate, found, shift=shift, posterior=posterior
+            )
+            return replace(candidate, alignment=found)
+
+        return replace(translation, candidates=tuple(map(weighted, translation.candidates)))
 
     def log_probabilities(self, source: str, candidate: Candidate) -> list[float]:
         """The log-probability, in nats, of each piece of a candidate given those before it."""

@@ -11,7 +11,7 @@ from cli.runs.translator import Translator
 from cli.runs.word_links import guided_head, guided_shift
 from seq2seq.batch import EOS
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import Alignment, merge_pieces, shift_rows
+from seq2seq.evaluation.alignment import Alignment, merge_pieces
 from seq2seq.search.inspection import decoder_self_attention, encoder_self_attention, saliency
 from seq2seq.system.figures import counted
 
@@ -19,6 +19,9 @@ NamedHead: TypeAlias = Literal["guided", "mean", "all"]
 Head: TypeAlias = int | NamedHead
 """A head, from 1; the one that guided alignment taught, or else the mean; the mean of all, as one
 table; or all of them, a table each."""
+Weights: TypeAlias = Literal["auto", "attention", "posterior"]
+"""Attention, or what `Translator.posterior` makes of it; auto: that for links of words where there
+is a lexicon, else attention."""
 Measure: TypeAlias = Literal["attention", "posterior", "self-attention", "saliency"]
 """The kinds of weights in a table."""
 
@@ -42,7 +45,7 @@ class Selection:
     layer: str | None = None  # of self-attention: "decoder", "encoder-1", ...; None: attention
     pieces: bool = False  # of subword pieces, not of words
     shift: int = 0  # of attention, see `shift_rows`
-    posterior: bool = False  # what `Translator.posterior` makes of attention
+    weights: Weights = "auto"  # between source and target
 
     def for_run(self, config: RunConfig) -> "Selection":
         """The selection with the head that guided alignment taught in a run, if it is asked for."""
@@ -56,13 +59,22 @@ class Selection:
         """The head whose attention a search keeps, from 1; None for the mean of all."""
         return self.head if isinstance(self.head, int) and self.layer is None else None
 
+    def by_posterior(self, translator: Translator, *, links: bool = False) -> bool:
+        """Whether the posterior takes the place of a model's attention.
+
+        links: whether links of words are made. Raises ConfigError where a model has no lexicon.
+        """
+        if self.weights == "posterior":
+            translator.require_lexicon()
+            return True
+        return self.weights == "auto" and links and translator.has_lexicon
+
     def check(self, translator: Translator) -> None:
         """Raises ConfigError for a head or layer that the model does not have."""
         if self.layer is None:
             if translator.has_attention:
                 translator.require_attention(self.search_head)
-            if self.posterior:
-                translator.require_lexicon()
+            self.by_posterior(translator)  # raises ConfigError without a lexicon
             return
         layers = self_attention_layers(translator)
         if self.layer not in layers:
@@ -159,10 +171,11 @@ def _attention_view(
     selection: Selection,
 ) -> View:
     """The table of a title and weights that `_attention` found."""
-    weights = shift_rows(alignment, selection.shift)
-    measure: Measure = "attention"
-    if selection.posterior:
-        weights, measure = translator.posterior(source, candidate, weights), "posterior"
+    posterior = selection.by_posterior(translator)
+    weights = translator.weights(
+        source, candidate, alignment, shift=selection.shift, posterior=posterior
+    )
+    measure: Measure = "posterior" if posterior else "attention"
     return View(title, weights, candidate.text, candidate.piece_probability, measure)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from cli.runs.config import RunConfig, Values
 from cli.runs.directory import RunDirectory
+from cli.runs.word_links import guided_head, guided_shift
 from data.token_store import TokenStore
 from seq2seq.checkpoints.checkpoint import MODEL, VerifiedCheckpoint
 from seq2seq.errors import CheckpointError, ConfigError
@@ -44,9 +45,9 @@ class Origin:
     @property
     def is_guided(self) -> bool:
         """Whether its attention, the mean of all heads, learnt to link what a step writes."""
-        training = self.run.config.training
-        is_mean = training.guided_alignment_head is None and not training.guided_alignment_shift
-        return training.guided_alignment > 0 and is_mean
+        config = self.run.config
+        taught = guided_head(config), guided_shift(config).rows
+        return config.training.guided_alignment > 0 and taught == (None, 0)
 
     def check_fits(self, config: RunConfig, store: TokenStore) -> None:
         """Raises ConfigError where model or subword pieces of a new run are not the origin's."""

@@ -11,12 +11,7 @@ from cli.runs.translator import Translator
 from data.corpus import SentencePair
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import (
-    Link,
-    merge_words,
-    shift_rows,
-    word_links,
-)
+from seq2seq.evaluation.alignment import Link, merge_words, word_links
 from seq2seq.evaluation.link_quality import (
     BOOTSTRAP_SAMPLES,
     AlignmentQuality,
@@ -101,12 +96,11 @@ class Linker:
         alignment = translation.alignment
         if alignment is None:
             return found
-        words = self.translator.words(*pair)
+        best, words = translation.candidates[0], self.translator.words(*pair)
         for shift in shifts:
-            weights = shift_rows(alignment, shift)
-            if self.posterior:
-                best = translation.candidates[0]
-                weights = self.translator.posterior(pair.source, best, weights)
+            weights = self.translator.weights(
+                pair.source, best, alignment, shift=shift, posterior=self.posterior
+            )
             merged = merge_words(weights, *words)
             links = word_links(merged, threshold=self.threshold)
             found[shift] = {(i, j) for j, i in links} if self.backward else links

@@ -75,7 +75,7 @@ def _measured(
     pieces: bool,
 ) -> Iterator[MeasuredSentence]:
     def units(translation: Translation) -> Alignment | None:
-        alignment = translation.shifted(shift).alignment
+        alignment = translator.with_weights(translation, shift=shift).alignment
         return alignment if alignment is None or pieces else merge_pieces(alignment)
 
     translations = aligned_translations(translator, source, target, head=head)

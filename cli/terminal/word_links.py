@@ -50,9 +50,8 @@ class LinkRequest:
     """The options of `align` that are about links of words."""
 
     shift: int | Literal["guided", "auto"]
-    weights: Literal["auto", "attention", "posterior"]
     threshold: float | None
-    selection: Selection  # of heads
+    selection: Selection  # of heads and weights
     with_reverse: Path | None
     symmetrization: Symmetrization
     reference: Path | None
@@ -78,14 +77,15 @@ class LinkRequest:
                 "--gold-base is the number of the first word in --gold, which is not given",
                 hint="name the file of links with --gold, or leave --gold-base out",
             )
-        if self.selection.posterior and self.selection.layer is not None:
+        by_posterior = self.selection.weights == "posterior"
+        if by_posterior and self.selection.layer is not None:
             raise ConfigError(
                 "--weights posterior is of attention to the source, and --layer of self-attention",
                 hint="leave one of them out; `align` can be run twice",
             )
         if self.statistics:
             for option, is_given in (
-                ("--weights posterior", self.selection.posterior),
+                ("--weights posterior", by_posterior),
                 ("--gold", self.reference is not None),
                 ("--with-reverse", self.with_reverse is not None),
                 ("--threshold", self.threshold is not None),
@@ -123,18 +123,8 @@ class LinkRequest:
             translator=model,
             head=self.selection.for_run(model.run_config).search_head,
             threshold=self.threshold,
-            posterior=self.by_posterior(model, links=True),
+            posterior=self.selection.by_posterior(model, links=True),
         )
-
-    def by_posterior(self, model: Translator, *, links: bool) -> bool:
-        """Whether the posterior of a run takes the place of its attention.
-
-        links: whether links of words are made. Raises ConfigError where a model has none.
-        """
-        if self.selection.posterior:
-            model.require_lexicon()
-            return True
-        return self.weights == "auto" and links and model.has_lexicon
 
     def fixed_shift(self, model: Translator, note: Callable[[str], None]) -> int:
         """The shift of a run; it is noted, unless it is given, or 0 without being asked for."""

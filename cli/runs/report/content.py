@@ -290,8 +290,9 @@ def _aligned(
         sources = [subject.sources[i] for i in chosen]
         translations = translator.translate(sources, head=selection.search_head)
         for i, translation in zip(chosen, translations, strict=True):
-            if alignment := translation.shifted(selection.shift).alignment:
-                found[i][system.name] = merge_pieces(alignment)
+            shifted = translator.with_weights(translation, shift=selection.shift)
+            if shifted.alignment:
+                found[i][system.name] = merge_pieces(shifted.alignment)
     return [
         AlignedSentence(i + 1, subject.sources[i], subject.references[i], found[i])
         for i in chosen

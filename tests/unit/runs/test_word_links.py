@@ -79,14 +79,17 @@ class WithLexicon(OneHead):
 
 @pytest.mark.parametrize(
     ("selection", "problem"),
-    [(Selection(2), "no head 2: this model has 1 att"), (Selection(posterior=True), "no lexicon")],
+    [
+        (Selection(2), "no head 2: this model has 1 att"),
+        (Selection(weights="posterior"), "no lexicon"),
+    ],
     ids=str,
 )
 def test_the_other_direction_needs_the_head_and_the_lexicon_too(monkeypatch, selection, problem):
     asked = LinkRequest(
-        shift=0, weights="posterior" if selection.posterior else "auto", threshold=None,
-        selection=selection, with_reverse=Path("reverse"), symmetrization="union", reference=None,
-        reference_base=None, statistics=False, as_json=False,
+        shift=0, threshold=None, selection=selection, with_reverse=Path("reverse"),
+        symmetrization="union", reference=None, reference_base=None, statistics=False,
+        as_json=False,
     )  # fmt: skip
     monkeypatch.setattr(Translator, "load", lambda *_, **__: OneHead())
     monkeypatch.setattr(RunDirectory, "open", lambda _: SimpleNamespace(languages=(None, None)))
