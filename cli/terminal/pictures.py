@@ -137,7 +137,7 @@ class PictureRequest:
             each.selection.check(each.translator)
         found = pictures(runs, source, target, guide=model if self.history else None)
         if self.form == "table":
-            show_pictures(found, self.layout)
+            show_pictures(found, self.layout, _caution(runs))
         elif self.form == "html":
             title = f"{display_name(source)}: {self.run.resolve().name}"
             self._write(page(title, sentences(found)))
@@ -254,8 +254,11 @@ def picture(runs: Sequence[ShownRun], source: str, translations: Sequence[Transl
     return Picture(source, tuple(named), tuple(found))
 
 
-def show_pictures(found: Iterator[Picture], layout: Layout) -> None:
-    """Draw pictures below their numbers and texts; a blank line has none."""
+def show_pictures(found: Iterator[Picture], layout: Layout, caution: str) -> None:
+    """Draw pictures below their numbers and texts; a blank line has none.
+
+    caution: is noted at the end, where attention was drawn
+    """
     measures = set()
     for number, each in enumerate(found, start=1):
         for _, translation in each.translations[:1]:
@@ -273,7 +276,16 @@ def show_pictures(found: Iterator[Picture], layout: Layout) -> None:
         draw_views(each.views, layout)
         write_line("")
     if "attention" in measures:
-        note(CAUTION)
+        note(caution)
+
+
+def _caution(runs: Sequence[ShownRun]) -> str:
+    """What attention is not, and of which runs it was guided by links."""
+    guided = [run.name for run in runs if run.translator.run_config.training.guided_alignment]
+    if not guided:
+        return CAUTION
+    whose = "here it" if len(guided) == len(runs) else f"that of {', '.join(guided)}"
+    return f"{CAUTION}; {whose} was guided by links (training.guided_alignment)"
 
 
 def sentences(found: Iterator[Picture], *, most: int | None = None) -> list[Sentence]:
@@ -317,7 +329,7 @@ def show_sample(
         write_line(f"reference    {_shown(references[number])}")
         draw_views(picture([run], sources[number], translations).views, layout)
     if translator.has_attention:
-        note(CAUTION)
+        note(_caution([run]))
 
 
 def draw_views(

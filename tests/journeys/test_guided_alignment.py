@@ -41,6 +41,15 @@ def test_attention_that_was_guided_has_a_lower_error_rate(linked, corpus, tmp_pa
         assert trained.code == 0, trained.err
         rates[weight] = error_rate(run, corpus, tmp_path)
     assert rates[1.0] < rates[0.0] - 0.15, rates
+    plain, guided = (tmp_path / f"guided {weight}" for weight in rates)
+    for runs, said in (
+        ((plain,), ""),
+        ((guided,), "; here it was guided by links (training.guided_alignment)"),
+        ((plain, "--compare", guided), "; that of guided 1.0 was guided by links (training.gui"),
+    ):
+        drawn = call("align", runs[0], "-", *runs[1:], stdin=b"red dog sees the small cat\n")
+        assert "attention is not word alignment" in drawn.err, drawn.err
+        assert said in drawn.err and ("guided by links" in drawn.err) == bool(said), drawn.err
 
 
 def test_a_head_that_was_taught_a_step_later_is_the_one_that_links(linked, corpus, tmp_path):
