@@ -152,7 +152,12 @@ def train(
     def first_job() -> training_job.TrainingJob:
         if resume or is_begun(run):
             return training_job.resume_job(
-                run, store, settings=settings, device=own_device, threads=own_threads
+                run,
+                store,
+                settings=settings,
+                device=own_device,
+                threads=own_threads,
+                note=say,
             )
         new = training_job.new_run(
             run,
@@ -169,7 +174,7 @@ def train(
             from cli.terminal.tuning import tune_and_report
 
             new = tune_and_report(new, tune)
-        return new.create()
+        return new.create(say)
 
     with joined_ranks(device=own_device) as ranks:
         job = training_job.job_of_rank(

@@ -7,9 +7,8 @@ provenance.json     versions, command line, seed, languages, hashes of data, Sen
 *.model             the SentencePiece models
 lexicon.safetensors likely translations of each source piece, learnt when the run is created, if the
                     model has a lexicon, or when --shortlist is first used
-links.safetensors   links of the pieces of the training pairs, learnt when training begins, or for
-                    trials when the first is created, if attention is guided and the token store
-                    has no links
+links.safetensors   links of the pieces of the training pairs, learnt when the run is created, or
+                    resumed without them, if attention is guided and the token store has no links
 output.ids          ids of the pieces that the model may write; if there is no such file, any piece
 metrics.jsonl       one line per event; the same bytes when the same run is repeated
 samples.jsonl       a few validation sentences and their translations at every validation
@@ -26,11 +25,11 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cli.runs.config import RunConfig, dump_config, load_config
+from cli.runs.config import RunConfig, dump_config, ignore, load_config
 from cli.runs.history import (
     CurveLine,
     HistoryLine,
@@ -83,6 +82,7 @@ class RunDirectory:
         started_from: dict[str, Any] | None = None,
         tuned: dict[str, Any] | None = None,
         shared: Path | None = None,
+        note: Callable[[str], None] = ignore,
     ) -> "RunDirectory":
         """Create a run that is ready to be trained.
 
@@ -91,6 +91,7 @@ class RunDirectory:
         started_from, tuned: the run whose weights it starts with, and the search that found its
             settings, as in provenance.json
         shared: a folder from which it takes a lexicon and links, learnt once for several runs
+        note: is given a line before links of many pairs are learnt
 
         Raises ConfigError if the path exists.
         """
@@ -98,19 +99,18 @@ class RunDirectory:
         config = _with_validation_planned(config, store)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing_directory(path) as partial:
-                (partial / "checkpoints").mkdir()
-                (partial / CONFIG).write_text(dump_config(config), encoding="utf-8")
+            with replacing_directory(path) as folder:
+                (folder / "checkpoints").mkdir()
+                (folder / CONFIG).write_text(dump_config(config), encoding="utf-8")
                 for model in store.path.glob("*.model"):
-                    shutil.copy(model, partial / model.name)
+                    shutil.copy(model, folder / model.name)
                 provenance = new_provenance(config, store, started_from=started_from, tuned=tuned)
                 if provenance["output_pieces"]:
-                    shutil.copy(store.path / OUTPUT_IDS, partial / OUTPUT_IDS)
-                write_json(partial / "provenance.json", provenance)
+                    shutil.copy(store.path / OUTPUT_IDS, folder / OUTPUT_IDS)
+                write_json(folder / "provenance.json", provenance)
                 if config.model.lexicon:
-                    write_learnt(partial / LEXICON, learnt_table, store, shared)
-                if shared and config.training.guided_alignment and not store.links:
-                    write_learnt(partial / PIECE_LINKS, learnt_links, store, shared)
+                    write_learnt(folder / LEXICON, learnt_table, store, shared)
+                cls(folder).learn_links(store, shared=shared, note=note)
         except OSError as error:
             raise ResourceError(
                 f"{path} cannot be created: {error.strerror}",
@@ -240,6 +240,21 @@ class RunDirectory:
         return LexicalTable.read(
             self.path / LEXICON, store_sha256=self.provenance["store"]["sha256"]
         )
+
+    def learn_links(
+        self,
+        store: TokenStore,
+        *,
+        shared: Path | None = None,
+        note: Callable[[str], None] = ignore,
+    ) -> None:
+        """Learn the links that guide attention, unless there are some or none are needed.
+
+        shared, note: as `create` has them
+        """
+        path = self.path / PIECE_LINKS
+        if self.config.training.guided_alignment and not store.links and not path.is_file():
+            write_learnt(path, partial(learnt_links, note=note), store, shared)
 
     def link_matrices(self, store: TokenStore) -> LinkMatrices:
         """The links that guide attention: those of words in the token store, or else of pieces.

@@ -53,10 +53,8 @@ def explain_write_errors(run: RunDirectory, *, continued_by: str) -> Iterator[No
         yield
     except OSError as error:
         free = megabytes(shutil.disk_usage(run.path).free)
-        state, then = "there is no checkpoint yet", "train again"
-        if checkpoints_in(run.checkpoints):
-            state, then = "the last checkpoint is whole", f"continue {continued_by}"
         raise ResourceError(
             f"{error.filename or run.metrics}: {error.strerror or error}; {free} are free",
-            hint=f"{state}: free space or correct permissions, then {then}",
+            hint="the last checkpoint is whole: free space or correct permissions, then continue "
+            f"{continued_by}",
         ) from error

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from cli.runs.directory import PIECE_LINKS, RunDirectory
+from cli.runs.directory import RunDirectory
 from cli.runs.disk_space import check_disk_space, explain_write_errors
 from cli.runs.interruption import Interrupted, raise_if_any, stop_requests
-from cli.runs.learnt_links import learnt_links
 from cli.runs.progress import EpochForecast, Reporter, Reporters
 from cli.runs.recorder import Follower, Recorder, TrainingObjects
 from cli.runs.resumption import record_processes
@@ -20,6 +19,7 @@ from cli.runs.validation import Validator
 from cli.runs.warm_start import load_origin
 from data.batching import EpochPlan, largest_batch, pair_groups, token_budget_batches
 from data.links import LinkGuide
+from data.piece_links import PieceLinks
 from data.subword_sampling import subword_sampling
 from data.token_store import TokenStore
 from seq2seq.batch import Batch
@@ -117,9 +117,7 @@ def _train(
     stopwatch = Stopwatch() if config.profile else None
     validator = Validator(run, store, device=device, ranks=ranks)
     explained = partial(explain_write_errors, run, continued_by=continued_by)
-    with explained():
-        learnt = _learn_links(run, store, ranks)
-    ranks.set_timeout(config.rank_timeout)  # not before: the first may learn links for minutes
+    ranks.set_timeout(config.rank_timeout)  # not before: the first may take minutes until here
     guide = _link_guide(run, store)
     with stop_requests() as stop:
 
@@ -139,7 +137,7 @@ def _train(
             device=device,
             ranks=ranks,
         )
-        opening = _opening_lines(run, start, validator, learnt=learnt, warnings=warnings)
+        opening = _opening_lines(run, start, validator, guide, warnings)
         forecast = EpochForecast(config, store.epoch_tokens(config.corpus_weights))
         recorder: Recorder | Follower = (
             Recorder(run, objects, state, is_new=start.is_new)
@@ -276,22 +274,6 @@ def _batches(
     return token_budget_batches(train, plan, start=position, groups=groups)
 
 
-def _learn_links(run: RunDirectory, store: TokenStore, ranks: Ranks) -> str | None:
-    """Learn the links that guide attention where they are needed first, and describe them."""
-    path = run.path / PIECE_LINKS
-    if not run.config.training.guided_alignment or store.links:
-        return None
-
-    def learn() -> str | None:
-        if path.is_file():
-            return None
-        links = learnt_links(store)
-        links.write(path, store_sha256=store.sha256)
-        return f"guided by {len(links.pieces):,} links of pieces, learnt from the training pairs"
-
-    return ranks.of_first(learn)
-
-
 def _link_guide(run: RunDirectory, store: TokenStore) -> LinkGuide | None:
     config = run.config.training
     if not config.guided_alignment:
@@ -307,8 +289,7 @@ def _opening_lines(
     run: RunDirectory,
     start: _StartingPoint,
     validator: Validator,
-    *,
-    learnt: str | None,
+    guide: LinkGuide | None,
     warnings: Sequence[str],
 ) -> list[str]:
     """The lines of the report when training begins; raises what `check_disk_space` raises."""
@@ -317,7 +298,9 @@ def _opening_lines(
     if problem := validator.metric_problem():
         warnings.append(f"{problem} (training.metric=chrf)")
     news = [needs, _describe_validation(run.config.training)] if start.is_new else []
-    news += [learnt] if learnt else []
+    if start.is_new and guide and isinstance(guide.links, PieceLinks):
+        count = len(guide.links.pieces)
+        news.append(f"guided by {count:,} links of pieces, learnt from the training pairs")
     return [*(f"warning: {line}" for line in warnings), *news, *disk_warnings]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.runs.choice import CorpusSize, Use, choose_settings
-from cli.runs.config import RunConfig, Values, merge, read_recipe, resolve
+from cli.runs.config import RunConfig, Values, ignore, merge, read_recipe, resolve
 from cli.runs.device import choose_device
 from cli.runs.directory import CONFIG, RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
@@ -87,8 +87,11 @@ class NewRun:
     shared: Path | None = None
     """The folder with what that search has learnt from the store."""
 
-    def create(self) -> TrainingJob:
-        """Create the run directory."""
+    def create(self, note: Callable[[str], None] = ignore) -> TrainingJob:
+        """Create the run directory.
+
+        note: is given a line before links of many pairs are learnt
+        """
         run = RunDirectory.create(
             self.path,
             self.config,
@@ -96,6 +99,7 @@ class NewRun:
             started_from=self.started_from,
             tuned=self.tuned,
             shared=self.shared,
+            note=note,
         )
         return TrainingJob(run, self.store, self.device, is_new=True)
 
@@ -176,9 +180,19 @@ def chosen_config(
 
 
 def resume_job(
-    run: Path, store: Path, *, settings: Values, device: str, threads: int | None
+    run: Path,
+    store: Path,
+    *,
+    settings: Values,
+    device: str,
+    threads: int | None,
+    note: Callable[[str], None],
 ) -> TrainingJob:
-    """Open a run to continue its training, after changing its settings as the command line says."""
+    """Open a run to continue its training, after changing its settings as the command line says.
+
+    note: is given a line before links of many pairs are learnt, where attention is guided from now
+        on
+    """
     opened = RunDirectory.open(run)
     require_tracker(settings.get("training", {}).get("track", "none"))
     tokens = TokenStore.open(store)
@@ -189,6 +203,7 @@ def resume_job(
     if finished is None:
         with opened.lock():
             change_settings(opened, settings)
+            opened.learn_links(tokens, note=note)
     return TrainingJob(opened, tokens, chosen, is_new=False, finished=finished)
 
 

@@ -102,7 +102,7 @@ def create_job(demo: Demo, *, threads: int | None) -> TrainingJob:
         device="auto",
         threads=threads,
         note=note,
-    ).create()
+    ).create(note)
 
 
 def choose_sentence(pairs: list[SentencePair]) -> SentencePair:

@@ -1,8 +1,6 @@
 """A training on the terminal: progress while it runs, and a report at its end."""
 
 from cli.runs import summary
-from cli.runs.directory import PIECE_LINKS
-from cli.runs.learnt_links import learning_note
 from cli.runs.progress import Reporters
 from cli.runs.shared_cores import threads_of_training
 from cli.runs.training import train_run
@@ -23,9 +21,6 @@ def train_and_report(job: TrainingJob, ranks: Ranks, threads: int | None) -> Non
     if not ranks.is_first:
         train_run(run, store, device=job.device, reporter=Reporters([]), ranks=ranks)
         return
-    learns_links = not (run.path / PIECE_LINKS).is_file()
-    if learns_links and (line := learning_note(run.config.training, store)):
-        note(line)
     warnings = [finding.sentence() for finding in store_findings(store)] if job.is_new else []
     outcome = train_run(
         run,

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from cli.runs.config import resolve
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted, Terminated, signal_number_of
-from cli.runs.learnt_links import learning_note
 from cli.runs.progress import clock_time
 from cli.runs.training import Outcome
 from cli.runs.training_job import NewRun
@@ -141,8 +140,6 @@ class _Search:
         if self.journal.trials:
             count = counted(len(self.journal.trials), "trial")
             self.note(f"continued: {self.folder} has {count} already")
-        elif line := learning_note(self.run.config.training, self.run.store):
-            self.note(line)
 
     @contextmanager
     def _underway(self) -> Iterator[None]:
@@ -193,7 +190,12 @@ class _Search:
         config = resolve(config.model_dump(exclude_none=True), {"training": limits})
         started_from = self.run.started_from
         return RunDirectory.create(
-            path, config, self.run.store, started_from=started_from, shared=self.shared
+            path,
+            config,
+            self.run.store,
+            started_from=started_from,
+            shared=self.shared,
+            note=self.note,
         )
 
     def _train(self, trial: Trial, run: RunDirectory) -> End:

@@ -174,17 +174,14 @@ def test_a_full_disk_while_writing_metrics_is_reported_and_loses_nothing(tmp_pat
     assert remains(run) == remains(whole)
 
 
-def test_a_disk_that_is_full_before_the_first_checkpoint_leaves_nothing_to_resume(
-    tmp_path, store, monkeypatch
-):
+def test_a_disk_that_is_full_as_links_are_learnt_leaves_no_run(tmp_path, store, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "links.safetensors")
 
     monkeypatch.setattr(PieceLinks, "write", full)
-    guided = {"guided_alignment": 0.5}
-    with pytest.raises(ResourceError, match="No space left on device") as caught:
-        train(new_run(tmp_path / "run", store, training=guided), store)
-    assert "no checkpoint yet" in caught.value.hint and "--resume" not in caught.value.hint
+    with pytest.raises(ResourceError, match="run cannot be created: No space left on device"):
+        new_run(tmp_path / "run", store, training={"guided_alignment": 0.5})
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_refused_resumption_removes_nothing(run, store):

@@ -283,7 +283,7 @@ def test_a_trial_that_diverges_has_that_as_its_result(task, store_path):
 
 @pytest.mark.parametrize("learnt", ["learnt_table", "learnt_links"])
 def test_a_trial_that_learns_beyond_the_memory_has_that_as_its_result(task, monkeypatch, learnt):
-    def too_much(store):
+    def too_much(store, **_):
         raise MemoryError
 
     monkeypatch.setattr(f"cli.runs.directory.{learnt}", too_much)

@@ -12,7 +12,7 @@ from forked_ranks import results_of_ranks
 from reruns import new_run, train
 
 from cli.app import exit_code_of
-from cli.runs import joining
+from cli.runs import directory, joining, learnt_links
 from cli.runs.interruption import Interrupted
 from cli.runs.joining import (
     ReportedElsewhere,
@@ -24,6 +24,7 @@ from cli.runs.joining import (
     threads_of_rank,
 )
 from cli.runs.launching import rank_environments
+from cli.runs.training_job import TrainingJob, job_of_rank
 from seq2seq.checkpoints.checkpoint import DamagedCheckpointError
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError
 from seq2seq.system.cores import usable_cores
@@ -89,28 +90,35 @@ def test_a_signal_ends_a_rank_that_waits_for_the_others(monkeypatch):
 
 
 def test_ranks_wait_as_long_as_the_settings_of_the_run_say(tmp_path, store, monkeypatch):
-    """Wherever they come from, a recipe too; but not while the first rank learns links."""
-    seconds, run = list[float](), tmp_path / "run"
-
-    def set_timeout(ranks: Ranks, each: float) -> None:
-        assert (run / "links.safetensors").is_file()
-        seconds.append(each)
-
-    monkeypatch.setattr(Ranks, "set_timeout", set_timeout)
-    training = {"rank_timeout": 7.0, "updates": 0, "guided_alignment": 0.5}
-    train(new_run(run, store, training=training), store)
+    """Wherever they come from, a recipe too."""
+    seconds = list[float]()
+    monkeypatch.setattr(Ranks, "set_timeout", lambda ranks, each: seconds.append(each))
+    train(new_run(tmp_path / "run", store, training={"rank_timeout": 7.0, "updates": 0}), store)
     assert seconds == [7.0]
 
 
-def test_the_first_rank_may_prepare_the_training_for_longer_than_all_have_to_start(
-    tmp_path, monkeypatch
+def test_the_first_rank_may_create_the_run_for_longer_than_all_have_to_start(
+    tmp_path, store_path, store, monkeypatch
 ):
     monkeypatch.setattr(joining, "JOIN_SECONDS", 2)
+    run, learn = tmp_path / "run", learnt_links.learnt_links
+
+    def learn_slowly(*arguments, **named):
+        time.sleep(3)
+        return learn(*arguments, **named)
+
+    monkeypatch.setattr(directory, "learnt_links", learn_slowly)
+
+    def first_job():
+        created = new_run(run, store, training={"guided_alignment": 0.5, "rank_timeout": 1.0})
+        return TrainingJob(created, store, "cpu", is_new=True)
 
     def work(ranks):
-        return {"prepared": ranks.of_first(lambda: time.sleep(3) or "links")}
+        job = job_of_rank(ranks, first_job, run=run, store=store_path, device="cpu", threads=None)
+        return {"links": len(job.run.piece_links().pieces)}
 
-    assert results_of_ranks(work, tmp_path) == [{"prepared": "links"}] * 2
+    first, second = results_of_ranks(work, tmp_path)
+    assert first == second and first["links"] > 0
 
 
 def test_an_error_of_one_rank_ends_the_other(tmp_path):

@@ -14,6 +14,7 @@ from reruns import MODEL, Silent, fit_timed_by, interrupt, new_run, train
 
 import cli.runs.tuning.search
 import cli.terminal.tuning
+from cli.runs import learnt_links
 from cli.runs.config import RunConfig, load_config, resolve
 from cli.runs.directory import RunDirectory
 from cli.runs.interruption import Interrupted
@@ -198,6 +199,16 @@ def test_a_killed_search_goes_on_without_its_last_line(new):
     search(new, ByFormula())
     assert [trial.number for trial in journal(new)] == list(range(1, len(journal(new)) + 1))
     assert all(trial.end for trial in journal(new))
+
+
+def test_links_are_learnt_once_for_a_search_and_its_run(new, monkeypatch):
+    monkeypatch.setattr(learnt_links, "LARGE", 10)
+    config = config_of(guided_alignment=0.5).model_copy(update={"data": new.store.config})
+    said = list[str]()
+    guided = replace(new, config=config)
+    tune(guided, 30, train=ByFormula(), note=said.append).create(said.append)
+    assert len(journal(guided)) > 1
+    assert [line.startswith("learning links of ") for line in said].count(True) == 1
 
 
 def test_a_finished_search_trains_nothing_more(copied, finished):
