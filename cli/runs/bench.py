@@ -15,6 +15,7 @@ from seq2seq.config import SearchConfig
 from seq2seq.errors import ConfigError, CorpusError
 from seq2seq.kernels.precision import has_bfloat16_products
 from seq2seq.kernels.products import has_int8_products
+from seq2seq.system.figures import percentile
 from seq2seq.system.peak_memory import peak_memory, restart_peak
 
 BEAMS = (1, 5)
@@ -52,8 +53,7 @@ class BenchResult:
 
     def latency(self, percent: int) -> float:
         """A percentile of the latencies, in seconds."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+        return percentile(self.latencies, percent)
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -171,15 +171,26 @@ def measure(
 
 def _seconds(system: Trained, search: Search, source: Path, output: Path) -> float:
     """The time of a whole process that translates a file. Raises TrainingError."""
-    job, log = system.job, output.with_name("translation.log")
+    job = system.job
     if system.is_ours:
         words = ours.search_command(job, run_of(job), source, search, system.options)
     else:
-        module = import_module(f"benchmarks.{job.system}")
-        words = [
-            str(system.python),
-            *module.translation(job, system.mark, source, output, search=search),
-        ]
+        words = [str(system.python), *peer_arguments(system, search, source, output)]
+    return seconds_of(system, words, source, output)
+
+
+def peer_arguments(system: Trained, search: Search, source: Path, output: Path) -> list[str]:
+    """What a peer's Python is called with to translate a file."""
+    module = import_module(f"benchmarks.{system.job.system}")
+    return list(module.translation(system.job, system.mark, source, output, search=search))
+
+
+def seconds_of(system: Trained, words: Sequence[str], source: Path, output: Path) -> float:
+    """The time of a system's process, which translates `source`. Raises TrainingError.
+
+    output: what ours prints goes there, and what a peer prints into a log beside it
+    """
+    job, log = system.job, output.with_name("translation.log")
     written = output if system.is_ours else log
     began = time.perf_counter()
     with log.open("w") as errors, written.open("w") as results, source.open("rb") as given:

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks import machine, measurement, ours
-from benchmarks.decoding import Trained, run_of
+from benchmarks.decoding import Trained, peer_arguments, run_of, seconds_of
 from benchmarks.job import Search
 from data.tokenization import Tokenizer
 
@@ -100,20 +100,10 @@ def _ours(system: Trained, search: Search, sentences: Sequence[str]) -> list[flo
 
 def _peer(system: Trained, search: Search, source: Path, folder: Path) -> list[float]:
     """Seconds of each call of its function that translates a batch. Raises TrainingError."""
-    job, module = system.job, import_module(f"benchmarks.{system.job.system}")
-    log, result = job.folder / "latency.log", folder / "latencies.json"
-    arguments = module.translation(job, system.mark, source, folder / "translations", search=search)
-    assert arguments[0] == "-m"
-    with log.open("w", encoding="utf-8") as errors, source.open("rb") as given:
-        done = subprocess.run(
-            [
-                str(system.python), "-m", "benchmarks.latency_child",
-                str(result), module.SEARCH, *arguments[1:],
-            ],
-            stdin=given, stdout=errors, stderr=subprocess.STDOUT,
-            env=measurement.child_environment(job.threads, ours=False),
-        )  # fmt: skip
-    if done.returncode:
-        raise measurement.TrainingError.from_log(job.system, done.returncode, log)
+    output, result = folder / "translations", folder / "latencies.json"
+    option, program, *arguments = peer_arguments(system, search, source, output)
+    function = import_module(f"benchmarks.{system.job.system}").SEARCH
+    child = [option, "benchmarks.latency_child", str(result), function, program, *arguments]
+    seconds_of(system, [str(system.python), *child], source, output)
     seconds: list[float] = json.loads(result.read_text(encoding="utf-8"))
     return seconds[1:]

@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks import commits, decoding, latency, machine
 from benchmarks.job import Job
 from benchmarks.measurement import Measurement, Spread, ratio, speed, systems
+from seq2seq.system.figures import percentile
 
 
 def show_training(
@@ -133,11 +134,10 @@ def latency_table(measured: Sequence[latency.Latencies]) -> Table:
     for heading in ("p50", "p95", "most"):
         table.add_column(heading, justify="right")
     for name in dict.fromkeys(each.system for each in measured):
-        taken = sorted(s for each in measured if each.system == name for s in each.seconds)
-        positions = (len(taken) // 2, len(taken) * 95 // 100, len(taken) - 1)
+        taken = [s for each in measured if each.system == name for s in each.seconds]
         table.add_row(
             name if name.startswith("ours") else name_of(name),
-            *(f"{1000 * taken[position]:.0f}" for position in positions),
+            *(f"{1000 * percentile(taken, percent):.0f}" for percent in (50, 95, 100)),
         )
     return table
 

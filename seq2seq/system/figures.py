@@ -27,6 +27,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The least of the values that more than `percent` % of them do not exceed, or the largest."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
 def plural(count: int, one: str, many: str) -> str:
     """The word that goes with a count."""
     return one if count == 1 else many
