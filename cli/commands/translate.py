@@ -214,8 +214,7 @@ def translate(
 def _is_interactive(asked: bool, file: Path, prefix: Path | None, *, json: bool) -> bool:
     """Whether commands are obeyed: where it was asked for, and on a terminal without FILE.
 
-    Raises ConfigError where it was asked for together with FILE, --json or
-    --prefix.
+    Raises ConfigError where it was asked for together with FILE, --json or --prefix.
     """
     possible = file == STDIN and prefix is None and not json
     if asked and not possible:

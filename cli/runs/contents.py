@@ -18,7 +18,10 @@ FolderType: TypeAlias = Literal["token store", "run", "checkpoint"]
 
 
 def folder_type(path: Path) -> FolderType:
-    """What a folder is; raises CheckpointError where it is none of these."""
+    """Whether a folder is a token store, a run or a checkpoint.
+
+    Raises CheckpointError for any other folder.
+    """
     if (path / META).is_file():
         return "token store"
     if (path / CONFIG).is_file():

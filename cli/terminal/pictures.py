@@ -280,7 +280,7 @@ def show_pictures(found: Iterator[Picture], layout: Layout, caution: str) -> Non
 
 
 def _caution(runs: Sequence[ShownRun]) -> str:
-    """What attention is not, and of which runs it was guided by links."""
+    """The line that attention is not alignment, and of which runs it was guided by links."""
     guided = [run.name for run in runs if run.translator.run_config.training.guided_alignment]
     if not guided:
         return CAUTION

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from seq2seq.kernels.deferred_gradients import linear_map
 from seq2seq.kernels.precision import autocast_dtype
-
-_NARROW = 2  # bytes of a number
+from seq2seq.kernels.tanh import NARROW
 
 
 class Score(nn.Module, ABC):
@@ -67,7 +66,7 @@ class TanhScore(Score):
     def forward(self, query: Tensor, projected_keys: Tensor) -> Tensor:
         projected = linear_map(query, self.query_projection())  # [..., L, A]
         queries, keys = projected.unsqueeze(-2), projected_keys.unsqueeze(-3)
-        if autocast_dtype(queries).itemsize <= _NARROW:
+        if autocast_dtype(queries).itemsize <= NARROW:
             return self._reduce(torch.tanh(queries + keys))
         hidden = torch.add(2 * queries, keys, alpha=2).sigmoid_()  # [..., L, S, A]
         total = self.reduction.sum(-1)[..., None, None]  # [1, 1] or [N, 1, 1]

@@ -80,7 +80,8 @@ def with_validation_planned(
 
 
 def _within(affordable: float, length: float, sentences: int) -> int:
-    """As many sentences as are affordable, but enough to choose by and no more than there are."""
+    """How many sentences a validation translates: those that are affordable, but enough to choose
+    a checkpoint by, and no more than the validation set has."""
     return min(max(int(affordable), math.ceil(_LEAST_TOKENS / max(length, 1))), sentences)
 
 
