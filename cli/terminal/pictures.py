@@ -140,7 +140,7 @@ class PictureRequest:
             show_pictures(found, self.layout, _caution(runs))
         elif self.form == "html":
             title = f"{display_name(source)}: {self.run.resolve().name}"
-            self._write(page(title, sentences(found)))
+            self._write(page(title, sentences(found), _caution(runs)))
         elif self.form == "svg":
             self._write(svg(sentences(found, most=MOST_IN_PICTURE)))
         else:

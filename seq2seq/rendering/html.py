@@ -32,8 +32,8 @@ from seq2seq.system.visible import visible
 _STEPS = 50_000  # of a weight from 0 to 1
 
 
-def page(title: str, sentences: Sequence[Sentence]) -> str:
-    """A whole HTML document."""
+def page(title: str, sentences: Sequence[Sentence], caution: str = CAUTION) -> str:
+    """A whole HTML document. caution: against reading attention as word alignment"""
     found = files("seq2seq.rendering") / "page"
     style = (found / "page.css").read_text(encoding="utf-8")
     script = (found / "page.js").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def page(title: str, sentences: Sequence[Sentence]) -> str:
         "style_hash": _hash(style),
         "script": script,
         "script_hash": _hash(script),
-        "caution": escape(CAUTION[0].upper() + CAUTION[1:] + "."),
+        "caution": escape(caution[0].upper() + caution[1:] + "."),
         "data": _embedded(data),
     }
     template = (found / "page.html").read_text(encoding="utf-8")

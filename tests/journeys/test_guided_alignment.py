@@ -50,6 +50,8 @@ def test_attention_that_was_guided_has_a_lower_error_rate(linked, corpus, tmp_pa
         drawn = call("align", runs[0], "-", *runs[1:], stdin=b"red dog sees the small cat\n")
         assert "attention is not word alignment" in drawn.err, drawn.err
         assert said in drawn.err and ("guided by links" in drawn.err) == bool(said), drawn.err
+    written = call("align", guided, "-", "--format", "html", stdin=b"red dog sees the small cat\n")
+    assert "here it was guided by links" in written.out
 
 
 def test_a_head_that_was_taught_a_step_later_is_the_one_that_links(linked, corpus, tmp_path):
