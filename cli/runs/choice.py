@@ -3,7 +3,8 @@
 Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
 the recipes, tuned on corpora of their sizes (docs/experiments.md), with a lexicon and guided
 alignment, which they do not have (docs/training.md); between two of them a setting follows log N on
-a straight line, and beyond the outer ones it stays as it is there.
+a straight line, and beyond the outer ones it stays as it is there. Dropout also depends on how
+often training goes through the corpus: from SHORT to LONG epochs it rises with their logarithm.
 """
 
 import math
@@ -17,6 +18,7 @@ from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
+SHORT, LONG = 10, 40  # epochs
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,23 @@ class Anchor:
     embedding_dropout: float
     dropout: float
     readout_dropout: float
+    dropout_rise: float  # of each dropout, from SHORT to LONG epochs
     batch_tokens: float
     learning_rate: float
     warmup: float  # updates
     lexicon: float  # translations of a source piece
     guided_alignment: float  # the weight of its loss
-    epochs: float  # where no time is given
+    tokens_per_second: float  # target tokens of training, on one thread, about
+    epochs: float  # where neither minutes nor updates are given
 
 
 ANCHORS = (
     # Multi30k, 5,000 pairs
-    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 500, 3e-3, 100, 50, 0.5, 36),
+    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 0.1, 500, 3e-3, 100, 50, 0.5, 5000, 36),
     # Multi30k, 29,000 pairs
-    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 750, 2e-3, 300, 50, 0.5, 20),
+    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 0.1, 750, 2e-3, 300, 50, 0.5, 3000, 20),
     # 200,000 pairs and more
-    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 4000, 1e-3, 2000, 0, 0, 60),
+    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 0.0, 4000, 1e-3, 2000, 0, 0, 1000, 60),
 )
 
 
@@ -115,11 +119,21 @@ class Use(NamedTuple):
         return cls(lexicon, lexicon and is_soft and not subword_sampling)
 
 
-def choose_settings(size: CorpusSize, *, minutes: float | None, use: Use) -> Choice:
-    """Settings of model and training for a corpus; equal arguments give equal settings."""
+def choose_settings(
+    size: CorpusSize, *, minutes: float | None, updates: int | None = None, use: Use
+) -> Choice:
+    """Settings of model and training for a corpus; equal arguments give equal settings.
+
+    minutes, updates: that were asked for, by which dropout is chosen; the first to end ends training
+    """
     at = interpolate(size.target_tokens)
     batch = _rounded(at.batch_tokens, 50)
-    updates = math.ceil(at.epochs * size.target_tokens / (FILLED * batch))
+    epoch = size.target_tokens / (FILLED * batch)  # updates
+    limits = [] if updates is None else [updates / epoch]
+    if minutes is not None:
+        limits.append(60 * minutes * at.tokens_per_second / size.target_tokens)
+    epochs = min(limits, default=at.epochs)
+    rise = at.dropout_rise * _share_of_log(epochs, SHORT, LONG)
     encoder_size = _rounded(at.encoder_size, 32)
     settings: Values = {
         "model": {
@@ -128,9 +142,9 @@ def choose_settings(size: CorpusSize, *, minutes: float | None, use: Use) -> Cho
             "embedding_size": _rounded(at.embedding_size, 32),
             "attention_size": _rounded(at.attention_size, 32),
             "score": "additive",
-            "embedding_dropout": round(at.embedding_dropout, 2),
-            "dropout": round(at.dropout, 2),
-            "readout_dropout": round(at.readout_dropout, 2),
+            "embedding_dropout": round(at.embedding_dropout + rise, 2),
+            "dropout": round(at.dropout + rise, 2),
+            "readout_dropout": round(at.readout_dropout + rise, 2),
             "lexicon": round(at.lexicon) if use.lexicon else 0,
         },
         "training": {
@@ -138,15 +152,16 @@ def choose_settings(size: CorpusSize, *, minutes: float | None, use: Use) -> Cho
             "learning_rate": float(f"{at.learning_rate:.1e}"),
             "warmup": _rounded(at.warmup, 10),
             "guided_alignment": round(at.guided_alignment, 2) if use.guidance else 0.0,
-            "updates": updates if minutes is None else UNLIMITED,
+            "updates": math.ceil(at.epochs * epoch) if minutes is None else UNLIMITED,
         },
     }
     if not size.joint:
         settings["model"]["tie_embeddings"] = "decoder"
-    time = "" if minutes is None else f" and {minutes:g} minutes"
+    limit = "" if updates is None else f" and {updates:,} updates"
+    limit += "" if minutes is None else f" and {minutes:g} minutes"
     return Choice(
         settings,
-        f"{counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens{time}",
+        f"{counted(size.pairs, 'pair')} with {size.target_tokens:,} target tokens{limit}",
     )
 
 
@@ -156,12 +171,17 @@ def interpolate(target_tokens: float) -> Anchor:
     n = min(max(target_tokens, sizes[0]), sizes[-1])
     above = next(i for i in range(1, len(sizes)) if n <= sizes[i])
     low, high = ANCHORS[above - 1], ANCHORS[above]
-    share = math.log(n / low.target_tokens) / math.log(high.target_tokens / low.target_tokens)
+    share = _share_of_log(n, low.target_tokens, high.target_tokens)
     values = {
         field.name: (1 - share) * getattr(low, field.name) + share * getattr(high, field.name)
         for field in fields(Anchor)
     }
     return Anchor(**values | {"target_tokens": n})
+
+
+def _share_of_log(value: float, low: float, high: float) -> float:
+    """How far a value is from low to high by their logarithms: 0 up to low, 1 from high on."""
+    return math.log(min(max(value, low), high) / low) / math.log(high / low)
 
 
 def _rounded(value: float, step: int) -> int:

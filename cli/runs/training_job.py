@@ -162,7 +162,7 @@ def chosen_config(
     store: TokenStore, recipe: Values | None, given: Values, use: Use
 ) -> tuple[RunConfig, str | None]:
     """The settings of a new run on a store; without a recipe those that are not given are chosen
-    by the corpus and the minutes, and a sentence says by what.
+    by the corpus and the minutes or updates, and a sentence says by what.
 
     use: what may be chosen
     """
@@ -173,6 +173,7 @@ def chosen_config(
         choice = choose_settings(
             CorpusSize.of(store, corpora),
             minutes=config.training.minutes,
+            updates=given.get("training", {}).get("updates"),
             use=use,
         )
         config, reason = resolve(choice.settings, given), choice.describe(given)

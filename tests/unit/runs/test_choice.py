@@ -57,6 +57,27 @@ def test_without_minutes_training_ends_after_a_number_of_epochs():
     assert updates * 750 * FILLED == pytest.approx(20 * 430_000, rel=1e-3)  # 20 epochs
 
 
+def dropouts(size, **limits):
+    model = choose_settings(size, **{"minutes": None} | limits, use=Use()).settings["model"]
+    return [model[name] for name in ("embedding_dropout", "dropout", "readout_dropout")]
+
+
+def test_dropout_rises_with_the_epochs_that_minutes_or_updates_allow():
+    size = CorpusSize(29_000, 430_000, joint=True)
+    few, many = pytest.approx([0.1, 0.2, 0.3]), pytest.approx([0.2, 0.3, 0.4])
+    assert dropouts(size, minutes=5) == dropouts(size, updates=2_000) == few
+    assert dropouts(size, minutes=600) == dropouts(size, updates=60_000) == many
+    assert dropouts(size, minutes=600, updates=2_000) == few
+    rising = [dropouts(size, minutes=minutes)[0] for minutes in range(1, 200)]
+    assert rising == sorted(rising) and max(map(float.__sub__, rising[1:], rising)) < 0.02
+    assert dropouts(size) == pytest.approx([0.15, 0.25, 0.35])  # 20 epochs
+
+
+def test_dropout_of_a_large_corpus_does_not_depend_on_the_epochs():
+    size = CorpusSize(500_000, 10_000_000, joint=True)
+    assert dropouts(size, updates=1_000) == dropouts(size, updates=1_000_000)
+
+
 def test_with_minutes_the_time_ends_training_and_not_the_updates():
     choice = choose_settings(CorpusSize(5_000, 75_000, joint=True), minutes=10, use=Use())
     assert choice.settings["training"]["updates"] == UNLIMITED
@@ -69,7 +90,7 @@ def test_what_was_given_is_not_said_to_be_chosen():
         "training": {"updates": 9, "guided_alignment": 0.0},
     }
     assert choice.describe(given) == (
-        "chosen for 29,000 pairs with 430,000 target tokens: decoder 512, dropout 0.20, batches of "
+        "chosen for 29,000 pairs with 430,000 target tokens: decoder 512, dropout 0.25, batches of "
         "750 tokens (--recipe or --set changes it)"
     )
     limited = choose_settings(CorpusSize(29_000, 430_000, joint=True), minutes=10, use=Use())
