@@ -124,7 +124,7 @@ def choose_settings(
 ) -> Choice:
     """Settings of model and training for a corpus; equal arguments give equal settings.
 
-    minutes, updates: that were asked for, by which dropout is chosen; the first to end ends training
+    minutes, updates: that were asked for, by which dropout is chosen too
     """
     at = interpolate(size.target_tokens)
     batch = _rounded(at.batch_tokens, 50)
