@@ -170,7 +170,7 @@ class Batch(_TensorFields):
         )
 
     def padded_to(self, sentences: int, source_width: int, target_width: int) -> Batch:
-        """The same batch as B' = sentences, S' = source_width and T' = target_width.
+        """The batch padded to fixed sizes, which CUDA graphs need: B, S and T become those given.
 
         Padding fills up each sentence, and pairs of an empty source and no labels fill up the rows.
         """

@@ -18,7 +18,7 @@ from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
-SHORT, LONG = 10, 40  # epochs
+SHORT, LONG = 10, 40  # epochs, between which dropout rises
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ def choose_settings(
 ) -> Choice:
     """Settings of model and training for a corpus; equal arguments give equal settings.
 
-    minutes, updates: that were asked for, by which dropout is chosen too
+    minutes, updates: at which training is to end, where that was given
     """
     at = interpolate(size.target_tokens)
     batch = _rounded(at.batch_tokens, 50)
-    epoch = size.target_tokens / (FILLED * batch)  # updates
-    limits = [] if updates is None else [updates / epoch]
+    updates_per_epoch = size.target_tokens / (FILLED * batch)
+    limits = [] if updates is None else [updates / updates_per_epoch]  # epochs
     if minutes is not None:
         limits.append(60 * minutes * at.tokens_per_second / size.target_tokens)
     epochs = min(limits, default=at.epochs)
@@ -152,7 +152,7 @@ def choose_settings(
             "learning_rate": float(f"{at.learning_rate:.1e}"),
             "warmup": _rounded(at.warmup, 10),
             "guided_alignment": round(at.guided_alignment, 2) if use.guidance else 0.0,
-            "updates": math.ceil(at.epochs * epoch) if minutes is None else UNLIMITED,
+            "updates": math.ceil(at.epochs * updates_per_epoch) if minutes is None else UNLIMITED,
         },
     }
     if not size.joint:

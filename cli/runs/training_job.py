@@ -167,13 +167,14 @@ def chosen_config(
     use: what may be chosen
     """
     config = check_settings(recipe, given)
-    corpora = store.corpora(config.training.corpus_weights)  # raises for one that the store lacks
+    training = config.training
+    corpora = store.corpora(training.corpus_weights)  # raises for one that the store lacks
     reason = None
     if recipe is None:
         choice = choose_settings(
             CorpusSize.of(store, corpora),
-            minutes=config.training.minutes,
-            updates=given.get("training", {}).get("updates"),
+            minutes=training.minutes,
+            updates=training.updates if "updates" in given.get("training", {}) else None,
             use=use,
         )
         config, reason = resolve(choice.settings, given), choice.describe(given)

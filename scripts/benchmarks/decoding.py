@@ -180,7 +180,7 @@ def _seconds(system: Trained, search: Search, source: Path, output: Path) -> flo
 
 
 def peer_arguments(system: Trained, search: Search, source: Path, output: Path) -> list[str]:
-    """What a peer's Python is called with to translate a file."""
+    """The arguments of the Python interpreter with which another trainer translates a file."""
     module = import_module(f"benchmarks.{system.job.system}")
     return list(module.translation(system.job, system.mark, source, output, search=search))
 

@@ -16,7 +16,7 @@ def recommend(*arguments: str) -> ProgramResult:
 
 @pytest.fixture(scope="module")
 def drawn() -> ProgramResult:
-    """What the script prints."""
+    """The output of the film recommender for small random data."""
     return recommend()
 
 

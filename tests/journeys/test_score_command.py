@@ -19,7 +19,7 @@ SACREBLEU = [sys.executable, "-m", "sacrebleu", "-m", "bleu", "chrf", "ter", "-f
 
 @pytest.fixture(scope="module")
 def few_samples():
-    """As many as sacreBLEU's program draws."""
+    """Undo the smaller number of bootstrap samples of other tests: sacreBLEU's own number."""
 
 
 def lines(seed, count=40):

@@ -30,7 +30,7 @@ def again(corpus, prepared):
 
 @pytest.fixture(scope="module")
 def expected(again):
-    """What that command writes where nothing is the matter."""
+    """The output of preparing an existing store, with both streams intact."""
     done = shell(again)
     assert done.returncode == 0 and NOTE in done.stderr
     return done

@@ -73,6 +73,13 @@ def test_dropout_rises_with_the_epochs_that_minutes_or_updates_allow():
     assert dropouts(size) == pytest.approx([0.15, 0.25, 0.35])  # 20 epochs
 
 
+def test_updates_in_quotes_are_as_good_as_a_number(store_path, tmp_path):
+    few, quoted = (
+        config_of(store_path, tmp_path, training={"updates": updates}) for updates in (7, "7")
+    )
+    assert quoted == few != config_of(store_path, tmp_path, training={"updates": 10**6})
+
+
 def test_dropout_of_a_large_corpus_does_not_depend_on_the_epochs():
     size = CorpusSize(500_000, 10_000_000, joint=True)
     assert dropouts(size, updates=1_000) == dropouts(size, updates=1_000_000)
