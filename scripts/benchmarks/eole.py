@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Job, Search, write_json
-from benchmarks.opennmt import corpus_settings, train_watched, training_settings
+from benchmarks.opennmt import corpus_settings, run_settings, train_watched, training_settings
 
 NAME = "Eole"
 ORDERS = ("luong",)
+DOCUMENTED = False  # it documents no recurrent model
 PRECISIONS = {"cpu": ("float32",)}
 
 
@@ -42,6 +43,7 @@ def settings(job: Job) -> dict[str, Any]:
         "training": {
             "model_path": str(job.folder / "model"),
             "dropout": [job.regime.dropout],
+            **run_settings(job),
             **training_settings(job),
         },
     }

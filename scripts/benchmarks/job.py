@@ -49,6 +49,7 @@ class Job:
     sizes: Sizes
     regime: Regime = field(default_factory=Regime)
     order: Order = "luong"
+    documented: bool = False  # peers alone: as their documentation trains, whatever the regime
     batch_tokens: int = 0  # ours alone: the budget that gives as many sentences in a batch
     precision: str = "float32"
     device: str = "cpu"  # or cuda

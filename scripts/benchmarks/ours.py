@@ -112,14 +112,18 @@ def count(batch: Batch) -> Counts:
     return Counts(1, len(labels), source_tokens, batch.target_tokens, labels.numel())
 
 
-def training(job: Job, run: Path, *, recipe: str, minutes: float) -> list[str]:
-    """The command that trains for a number of minutes with a recipe's own settings."""
-    settings = {"updates": 10**6, "precision": job.precision}  # only the minutes end it
-    options = [f"--set=training.{name}={value}" for name, value in settings.items()]
+def training(job: Job, run: Path, *, recipe: str | None, minutes: float) -> list[str]:
+    """The command that trains for a number of minutes.
+
+    recipe: its own settings; None: those that the program chooses for the corpus and the minutes
+    """
+    fixed = []
+    if recipe is not None:
+        fixed = ["--recipe", recipe, f"--set=training.updates={10**6}"]  # only the minutes end it
     return [
-        _program(), "train", str(job.store), str(run), "--recipe", recipe,
+        _program(), "train", str(job.store), str(run), *fixed,
+        f"--set=training.precision={job.precision}",
         "--minutes", f"{minutes:g}", "--seed", str(job.seed), "--threads", str(job.threads),
-        *options,
     ]  # fmt: skip
 
 

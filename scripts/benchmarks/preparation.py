@@ -56,7 +56,8 @@ def job_for(store: TokenStore, folder: Path, **settings: Any) -> Job:
 
 def job_of_system(job: Job, system: str, *, precision: str | None = None) -> Job:
     """The job of one system, in a folder of its own; of one precision if that is given."""
-    own = replace(job, system=system, folder=job.folder / system)
+    name = f"{system}-documented" if job.documented else system
+    own = replace(job, system=system, folder=job.folder / name)
     if precision is None:
         return own
     return replace(own, folder=own.folder / precision, precision=precision)
@@ -67,7 +68,7 @@ def peer_jobs(
 ) -> dict[str, tuple[Job, Path]]:
     """The peers' trainings by name, each with its Python; installs peers that are missing."""
     jobs = {}
-    for name in chosen_peers(requested, job.order, job.device):
+    for name in chosen_peers(requested, job):
         python = peers.environment(peers.BY_MODULE[name], environments)
         precisions = _precisions(name, job.device)
         for precision in precisions:
@@ -85,24 +86,26 @@ def our_jobs(job: Job, precisions: Sequence[str]) -> dict[str, tuple[Job, Path]]
     }
 
 
-def chosen_peers(requested: Sequence[str] | None, order: str, device: str = "cpu") -> list[str]:
-    """The peers that can train with this order of attention on this device.
+def chosen_peers(requested: Sequence[str] | None, job: Job) -> list[str]:
+    """The peers that can train as the job asks: order of attention, device, whose settings.
 
     Raises ConfigError if one of those requested cannot.
     """
-    able = [
-        peer.module
-        for peer in peers.PEERS
-        if order in import_module(f"benchmarks.{peer.module}").ORDERS
-        and _precisions(peer.module, device)
-    ]
+    able = [peer.module for peer in peers.PEERS if _can_train(peer.module, job)]
     for name in requested or []:
         if name not in able:
+            how = "as documented" if job.documented else f"with {job.order}"
             raise ConfigError(
-                f"{peers.BY_MODULE[name].distribution} is not compared with {order} on {device}",
+                f"{peers.BY_MODULE[name].distribution} is not compared {how} on {job.device}",
                 hint=f"these are: {', '.join(able)}",
             )
     return list(requested) if requested else able
+
+
+def _can_train(module: str, job: Job) -> bool:
+    peer = import_module(f"benchmarks.{module}")
+    fits = peer.DOCUMENTED if job.documented else job.order in peer.ORDERS
+    return fits and bool(_precisions(module, job.device))
 
 
 def _precisions(module: str, device: str) -> tuple[str, ...]:

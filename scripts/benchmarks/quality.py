@@ -79,7 +79,7 @@ def translate(job: Job, python: Path, mark: float, pieces: Path) -> list[str]:
     return list(read_lines(output))
 
 
-def measure_ours(job: Job, recipe: str, minutes: float, test: TestSet) -> dict[str, Any]:
+def measure_ours(job: Job, recipe: str | None, minutes: float, test: TestSet) -> dict[str, Any]:
     """Train ours for some minutes, in a run of its own: its learning rate decays to the end."""
     job.folder.mkdir(parents=True, exist_ok=True)
     references = job.folder / "references"
@@ -126,7 +126,7 @@ def measure_all(
     jobs: dict[str, tuple[Job, Path]],
     store: TokenStore,
     *,
-    recipe: str,
+    recipe: str | None,
     minutes: Sequence[float],
     test: TestSet,
 ) -> list[dict[str, Any]]:
@@ -137,7 +137,8 @@ def measure_all(
     rows = []
     tokenizer = store.tokenizer("source")
     marks = tuple(60 * m for m in minutes)
-    about = {"store": store.sha256, "test": sha256_of(test.sources), "recipe": read_recipe(recipe)}
+    settings = read_recipe(recipe) if recipe else None
+    about = {"store": store.sha256, "test": sha256_of(test.sources), "recipe": settings}
     for job, python in jobs.values():
         marked = replace(job, marks=marks)
         if job.system == "ours":

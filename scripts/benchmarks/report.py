@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks import commits, decoding, latency, machine
 from benchmarks.job import Job
 from benchmarks.measurement import Measurement, Spread, ratio, speed, systems
-from seq2seq.system.figures import percentile
+from seq2seq.system.figures import counted, percentile
 
 
 def show_training(
@@ -53,15 +53,16 @@ def _peak(limit: dict[str, Any]) -> str:
     return f", and {100 * limit['share_of_peak']:.2g} % of {teraflops:,.0f} TFLOP/s"
 
 
-def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str) -> None:
+def show_quality(rows: Sequence[dict[str, Any]], job: Job, *, recipe: str | None) -> None:
     """Print the table of BLEU after minutes, and the conditions."""
     console = _console()
     console.print(quality_table(rows))
     _lines(
         console,
-        f"{job.pairs:,} pairs, {job.threads} threads; ours: recipe {recipe}, a "
-        "run of its own for each mark, since its learning rate decays towards the end; peers: one "
-        "run, their rates halve when perplexity stalls",
+        f"{job.pairs:,} pairs, {counted(job.threads, 'thread')}; "
+        f"ours: {f'recipe {recipe}' if recipe else 'no option'}, a run of its own for each mark, "
+        "since its learning rate decays towards the end; peers: one run, "
+        + ("as documented" if job.documented else "their rates halve when perplexity stalls"),
         f"BLEU {rows[0]['signature']}",
     )
 

@@ -34,6 +34,7 @@ from benchmarks.timer import Counts, StopTraining, UpdateTimer, stop_after_marks
 from data.batching import EpochPlan, pair_groups
 from seq2seq.batch import FIRST_BATCH, Batch, Source
 from seq2seq.config import ModelConfig, TrainingConfig
+from seq2seq.errors import ConfigError
 
 PAD, BOS, EOS = 0, 2, 3
 
@@ -287,10 +288,33 @@ def test_every_configuration_holds_the_same_regime(tmp_path):
     assert joeys["training"]["validation_freq"] % joeys["training"]["logging_freq"] == 0
 
 
+def test_a_documented_configuration_holds_no_part_of_the_regime(tmp_path):
+    one = job(tmp_path, documented=True, regime=Regime(dropout=0.42, learning_rate=0.042))
+    for system in (opennmt, joey):
+        assert "0.42" not in json.dumps(system.settings(one))
+        assert "0.042" not in json.dumps(system.settings(one))
+    assert not {"optim", "hidden_size", "batch_size"} & {*opennmt.settings(one)}
+    decoder = joey.settings(one)["model"]["decoder"]
+    assert (decoder["rnn_type"], decoder["hidden_size"]) == ("gru", 1000)
+
+
+def test_a_peer_that_documents_no_recurrent_model_is_not_compared_so(tmp_path):
+    one = job(tmp_path, documented=True)
+    assert preparation.chosen_peers(None, one) == ["opennmt", "joey"]
+    with pytest.raises(ConfigError, match="eole is not compared as documented"):
+        preparation.chosen_peers(["eole"], one)
+
+
 def test_every_configuration_is_plain_json(tmp_path):
-    for system in (opennmt, eole, joey, ours):
-        chosen = system.settings(job(tmp_path, batch_tokens=100))
+    for system, documented in itertools.product((opennmt, eole, joey, ours), (False, True)):
+        chosen = system.settings(job(tmp_path, batch_tokens=100, documented=documented))
         assert json.loads(json.dumps(chosen)) == chosen
+
+
+def test_ours_without_a_recipe_is_given_no_setting_but_the_precision(tmp_path):
+    command = ours.training(job(tmp_path), tmp_path / "run", recipe=None, minutes=5)
+    assert [word for word in command if "=" in word] == ["--set=training.precision=float32"]
+    assert "--recipe" not in command
 
 
 def test_a_job_that_is_read_equals_the_one_that_was_written(tmp_path):
