@@ -99,7 +99,9 @@ GridOption = Annotated[
 ]
 RecipeOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="As in train.  [chosen by the corpus and the minutes]"),
+    typer.Option(
+        metavar="NAME", help="As in train.  [chosen by the corpus and the length of training]"
+    ),
 ]
 SeedsOption = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Train each system from seeds 1 to N.  [1]")

@@ -35,7 +35,7 @@ RecipeOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="A fixed set of settings: tiny, small, base, or the path of a TOML file.  [chosen by "
-        "the corpus and the minutes]",
+        "the corpus and the length of training]",
     ),
 ]
 PresetOption = Annotated[
@@ -108,9 +108,9 @@ def train(
 ) -> None:
     """Train a translation model, with validation and checkpoints.
 
-    Settings are chosen by the size of the corpus and the minutes, unless a recipe is named; then
-    come --preset, --set and the other options, of which the later one wins. Ctrl-C saves a
-    checkpoint and stops; --resume continues from there. A second Ctrl-C stops at once.
+    Settings are chosen by the size of the corpus and the minutes or updates, unless a recipe is
+    named; then come --preset, --set and the other options, of which the later one wins. Ctrl-C
+    saves a checkpoint and stops; --resume continues from there. A second Ctrl-C stops at once.
 
     --tune searches around the settings that would be used without it; those that are given stay.
     A trial takes as long as the run, but at most a tenth of MINUTES, and ends early where it falls

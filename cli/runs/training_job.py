@@ -118,7 +118,7 @@ def new_run(
 ) -> NewRun:
     """Resolve and check all that a new run is made of; nothing is written.
 
-    recipe: settings to start from; without one they are chosen by the corpus and the minutes
+    recipe: settings to start from; without one they are chosen, as in chosen_config
     settings: of the command line; they win over the preset, and that over the recipe
     note: is given a line about the choice, and one for each setting of the recipe that has another
         name now
