@@ -3,8 +3,9 @@
 Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
 the recipes, tuned on corpora of their sizes (docs/experiments.md), with a lexicon and guided
 alignment, which they do not have (docs/training.md); between two of them a setting follows log N on
-a straight line, and beyond the outer ones it stays as it is there. Dropout also depends on how
-often training goes through the corpus: from SHORT to LONG epochs it rises with their logarithm.
+a straight line, and beyond the outer ones it stays as it is there. Dropout and the encoder's size
+also depend on how often training goes through the corpus: from SHORT to LONG epochs they rise with
+their logarithm.
 """
 
 import math
@@ -18,7 +19,7 @@ from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
-SHORT, LONG = 10, 40  # epochs, between which dropout rises
+SHORT, LONG = 10, 40  # epochs, between which dropout and the encoder's size rise
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Anchor:
 
     target_tokens: float  # N, of an epoch
     encoder_size: float  # in each direction; the decoder's is twice as large
+    encoder_rise: float  # of the encoder's size, from SHORT to LONG epochs
     embedding_size: float
     attention_size: float
     embedding_dropout: float
@@ -62,13 +64,30 @@ class Anchor:
     epochs: float  # where neither minutes nor updates are given
 
 
-ANCHORS = (
-    # Multi30k, 5,000 pairs
-    Anchor(75e3, 128, 256, 256, 0.2, 0.3, 0.3, 0.1, 500, 3e-3, 100, 50, 0.5, 5000, 36),
-    # Multi30k, 29,000 pairs
-    Anchor(430e3, 256, 256, 256, 0.1, 0.2, 0.3, 0.1, 750, 2e-3, 300, 50, 0.5, 3000, 20),
-    # 200,000 pairs and more
-    Anchor(6e6, 512, 512, 512, 0.1, 0.2, 0.2, 0.0, 4000, 1e-3, 2000, 0, 0, 1000, 60),
+def _anchors(**settings: tuple[float, ...]) -> tuple[Anchor, ...]:
+    """The anchors, from the values that each setting has at all of them."""
+    columns = zip(*settings.values(), strict=True)
+    return tuple(Anchor(**dict(zip(settings, values, strict=True))) for values in columns)
+
+
+ANCHORS = _anchors(
+    # Multi30k: 5,000 pairs, and all 29,000; 200,000 pairs and more
+    target_tokens=(75e3, 430e3, 6e6),
+    encoder_size=(128, 256, 512),
+    encoder_rise=(128, 0, 0),
+    embedding_size=(256, 256, 512),
+    attention_size=(256, 256, 512),
+    embedding_dropout=(0.2, 0.1, 0.1),
+    dropout=(0.3, 0.2, 0.2),
+    readout_dropout=(0.3, 0.3, 0.2),
+    dropout_rise=(0.1, 0.1, 0),
+    batch_tokens=(500, 750, 4000),
+    learning_rate=(3e-3, 2e-3, 1e-3),
+    warmup=(100, 300, 2000),
+    lexicon=(50, 50, 0),
+    guided_alignment=(0.5, 0.5, 0),
+    tokens_per_second=(5000, 3000, 1000),
+    epochs=(36, 20, 60),
 )
 
 
@@ -133,8 +152,9 @@ def choose_settings(
     if minutes is not None:
         limits.append(60 * minutes * at.tokens_per_second / size.target_tokens)
     epochs = min(limits, default=at.epochs)
-    rise = at.dropout_rise * _share_of_log(epochs, SHORT, LONG)
-    encoder_size = _rounded(at.encoder_size, 32)
+    risen = _share_of_log(epochs, SHORT, LONG)
+    rise = at.dropout_rise * risen
+    encoder_size = _rounded(at.encoder_size + at.encoder_rise * risen, 32)
     settings: Values = {
         "model": {
             "encoder_size": encoder_size,

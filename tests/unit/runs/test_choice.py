@@ -37,7 +37,8 @@ def test_a_setting_lies_between_those_of_the_neighbouring_anchors(tokens):
 def test_a_slightly_larger_corpus_gets_nearly_equal_settings(tokens):
     here, there = interpolate(tokens), interpolate(tokens * 1.01)
     for name, value in dataclasses.asdict(here).items():
-        least = 0.2 if name == "lexicon" else 0.002
+        values = [getattr(anchor, name) for anchor in ANCHORS]
+        least = (max(values) - min(values)) / 100
         assert getattr(there, name) == pytest.approx(value, rel=0.02, abs=least), name
 
 
@@ -71,6 +72,15 @@ def test_dropout_rises_with_the_epochs_that_minutes_or_updates_allow():
     rising = [dropouts(size, minutes=minutes)[0] for minutes in range(1, 200)]
     assert rising == sorted(rising) and max(map(float.__sub__, rising[1:], rising)) < 0.02
     assert dropouts(size) == pytest.approx([0.15, 0.25, 0.35])  # 20 epochs
+
+
+def test_the_encoder_of_a_small_corpus_is_larger_in_a_long_training():
+    size = CorpusSize(5_000, 75_000, joint=True)
+    sizes = [
+        choose_settings(size, minutes=minutes, use=Use()).settings["model"]["encoder_size"]
+        for minutes in (1, 2.5, 5, 10, 60)
+    ]
+    assert sizes == [128, 128, 192, 256, 256]
 
 
 def test_updates_in_quotes_are_as_good_as_a_number(store_path, tmp_path):
@@ -189,7 +199,7 @@ def test_without_a_recipe_train_says_what_it_chose_and_options_win(tmp_path, sto
     config = load_config(tmp_path / "run" / "config.toml")
     opened = TokenStore.open(store_path)
     chosen = choose_settings(
-        CorpusSize.of(opened, opened.corpora()), minutes=None, use=Use()
+        CorpusSize.of(opened, opened.corpora()), minutes=None, updates=0, use=Use()
     ).settings
     assert config.model.encoder_size == chosen["model"]["encoder_size"]
     assert (config.model.dropout, config.training.updates) == (0.125, 0)
