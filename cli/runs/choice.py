@@ -3,9 +3,9 @@
 Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
 the recipes, tuned on corpora of their sizes (docs/experiments.md), with a lexicon and guided
 alignment, which they do not have (docs/training.md); between two of them a setting follows log N on
-a straight line, and beyond the outer ones it stays as it is there. Dropout and the encoder's size
-also depend on how often training goes through the corpus: from SHORT to LONG epochs they rise with
-their logarithm.
+a straight line, and beyond the outer ones it stays as it is there. Dropout also depends on how
+often training goes through the corpus, and the encoder's size on how many target tokens it sees:
+from SHORT to LONG epochs, and from FEW to MANY tokens, they rise with the logarithm.
 """
 
 import math
@@ -19,7 +19,8 @@ from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
-SHORT, LONG = 10, 40  # epochs, between which dropout and the encoder's size rise
+SHORT, LONG = 10, 40  # epochs, between which dropout rises
+FEW, MANY = 0.75e6, 3e6  # target tokens of all epochs, between which the encoder's size rises
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Anchor:
 
     target_tokens: float  # N, of an epoch
     encoder_size: float  # in each direction; the decoder's is twice as large
-    encoder_rise: float  # of the encoder's size, from SHORT to LONG epochs
+    encoder_rise: float  # of the encoder's size, from FEW to MANY target tokens
     embedding_size: float
     attention_size: float
     embedding_dropout: float
@@ -152,9 +153,9 @@ def choose_settings(
     if minutes is not None:
         limits.append(60 * minutes * at.tokens_per_second / size.target_tokens)
     epochs = min(limits, default=at.epochs)
-    risen = _share_of_log(epochs, SHORT, LONG)
-    rise = at.dropout_rise * risen
-    encoder_size = _rounded(at.encoder_size + at.encoder_rise * risen, 32)
+    rise = at.dropout_rise * _share_of_log(epochs, SHORT, LONG)
+    growth = at.encoder_rise * _share_of_log(epochs * size.target_tokens, FEW, MANY)
+    encoder_size = _rounded(at.encoder_size + growth, 32)
     settings: Values = {
         "model": {
             "encoder_size": encoder_size,

@@ -81,6 +81,9 @@ def test_the_encoder_of_a_small_corpus_is_larger_in_a_long_training():
         for minutes in (1, 2.5, 5, 10, 60)
     ]
     assert sizes == [128, 128, 192, 256, 256]
+    tiny = CorpusSize(1_000, 15_000, joint=True)
+    model = choose_settings(tiny, minutes=2, use=Use()).settings["model"]
+    assert (model["encoder_size"], model["dropout"]) == (128, 0.4)  # 40 epochs, but few tokens
 
 
 def test_updates_in_quotes_are_as_good_as_a_number(store_path, tmp_path):
