@@ -37,8 +37,8 @@ def test_a_setting_lies_between_those_of_the_neighbouring_anchors(tokens):
 def test_a_slightly_larger_corpus_gets_nearly_equal_settings(tokens):
     here, there = interpolate(tokens), interpolate(tokens * 1.01)
     for name, value in dataclasses.asdict(here).items():
-        values = [getattr(anchor, name) for anchor in ANCHORS]
-        least = (max(values) - min(values)) / 100
+        # what falls to 0 or rises steeply may change by more than 2 % beside an anchor
+        least = {"lexicon": 0.2, "encoder_rise": 0.8, "warmup": 6.5}.get(name, 0.002)
         assert getattr(there, name) == pytest.approx(value, rel=0.02, abs=least), name
 
 
