@@ -24,12 +24,15 @@ def settings(job: Job) -> dict[str, Any]:
     two layers of 500, one direction, SGD at rate 1, 64 sentences a batch.
     """
     sizes = job.sizes
-    files = {**corpus_settings(job), "save_model": str(job.folder / "model")}
-    if job.documented:
-        return {**files, **run_settings(job)}
-    return {
-        **files,
+    common = {
+        **corpus_settings(job),
         **run_settings(job),
+        "save_model": str(job.folder / "model"),
+    }
+    if job.documented:
+        return common
+    return {
+        **common,
         **training_settings(job),
         "encoder_type": "brnn",
         "decoder_type": "rnn",
