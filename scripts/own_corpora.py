@@ -224,6 +224,9 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     behind = statistics.fmean(map(behind_best, results))
     yield ""
     yield f"Behind the best on average: {behind:.2f} chrF."
+    for line in differences([each for each in results if each["judged"]]):
+        yield ""
+        yield line
     yield ""
     for signature in sorted({result["signature"] for result in results}):
         yield f"* BLEU: `{signature}`"
@@ -243,6 +246,27 @@ def row(result: dict[str, Any]) -> str:
         f"{result['parameters'] / 1e6:.1f} M",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def differences(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """For each other variant and minutes, what the default has more, or less, than it."""
+    found = {(each["variant"], each["minutes"], each["corpus"]): each for each in results}
+    for variant, minutes in sorted({key[:2] for key in found if key[0] != "default"}):
+        pairs = [
+            (found["default", minutes, corpus], other)
+            for (name, length, corpus), other in found.items()
+            if (name, length) == (variant, minutes) and ("default", minutes, corpus) in found
+        ]
+        if not pairs:
+            continue
+        parts = []
+        for metric, label in (("bleu", "BLEU"), ("chrf", "chrF")):
+            gaps = [default[metric] - other[metric] for default, other in pairs]
+            parts.append(f"{statistics.fmean(gaps):+.1f} {label} (at worst {min(gaps):+.1f})")
+        yield (
+            f"Default beside *{variant}*, {minutes:g} minutes, mean over "
+            f"{len(pairs)} of the judged corpora: {' and '.join(parts)}."
+        )
 
 
 def behind_best(result: dict[str, Any]) -> float:

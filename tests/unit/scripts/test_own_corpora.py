@@ -42,5 +42,17 @@ def test_how_far_the_best_is_behind_is_the_mean_over_all_trainings():
     assert "Behind the best on average: 0.25 chrF." in own_corpora.page_lines(RESULTS)
 
 
+def test_default_is_set_beside_other_variants_on_judged_corpora_alone():
+    tuned = [each | {"variant": "tuned", "bleu": 13.34, "chrf": 32.8} for each in RESULTS]
+    other = RESULTS[0] | {"corpus": "emoji en-fr", "bleu": 20.0, "chrf": 40.0}
+    tuned.append(other | {"variant": "tuned", "bleu": 23.0, "chrf": 40.1})
+    lines = list(own_corpora.page_lines([*RESULTS, other, *tuned]))
+    assert [line for line in lines if line.startswith("Default beside")] == [
+        "Default beside *tuned*, 10 minutes, mean over 2 of the judged corpora: "
+        "-2.0 BLEU (at worst -3.0) and +0.2 chrF (at worst -0.1)."
+    ]
+    assert not any("beside" in line for line in own_corpora.page_lines(RESULTS))
+
+
 def test_folders_of_different_cuts_differ():
     assert len({corpus.folder for corpus in own_corpora.CORPORA}) == len(own_corpora.CORPORA)
