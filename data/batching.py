@@ -169,10 +169,11 @@ def _regroup(pool: TokenizedSplit, *, count: int) -> list[Indices]:
 
 
 def sorted_batches(
-    split: TokenizedSplit, *, budget: int, first: int | None = None
+    split: TokenizedSplit, *, budget: int, pairs: Sequence[int] | None = None
 ) -> Iterator[Batch]:
-    """Every pair, or each of the first ones, once, shortest first: for validation."""
-    by_length = length_order(split, np.arange(len(split))[:first])
+    """Every pair, or each of some, once, shortest first: for validation."""
+    chosen = np.arange(len(split)) if pairs is None else np.asarray(pairs)
+    by_length = chosen[length_order(split, chosen)]
     runs = split_by_budget(padded_lengths(split)[by_length], budget=budget)
     for number, (begin, end) in enumerate(runs):
         yield collate(split, by_length[begin:end], BatchPosition(1, number))

@@ -481,11 +481,11 @@ class TrainingConfig(Section):
     (Papineni et al., 2002) or chrF (Popovic, 2015) of greedy translations. By BLEU or chrF the best
     is the latest checkpoint within the noise of the highest score."""
     validation_sentences: int | None = Field(default=None, ge=0)
-    """Number of sentences, from the start of the validation set, that each validation translates
+    """Number of sentences, spread evenly over the validation set, that each validation translates
     greedily and scores with BLEU and chrF; 0: none but the samples are translated. Where it is left
     open it follows from what the translations cost, up to 500."""
     perplexity_sentences: int | None = Field(default=None, ge=1)
-    """Number of sentences, from the start of the validation set, on which perplexity is measured.
+    """Number of sentences, spread evenly over the validation set, on which perplexity is measured.
     Where it is left open these are all, or fewer if that would cost too much."""
     samples: int = Field(default=4, ge=0)
     """Number of validation sentences, spread evenly over the set, whose translations at each

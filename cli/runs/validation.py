@@ -16,6 +16,7 @@ from seq2seq.batch import Batch
 from seq2seq.evaluation.attention_shape import AttentionShape, attention_shape
 from seq2seq.evaluation.quality import bleu_problem, copied_share, quick_quality
 from seq2seq.model import EncoderDecoder
+from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.inference import SingleModel
 from seq2seq.search.translation import translate_ids
 from seq2seq.system.out_of_memory import explain_out_of_memory
@@ -29,7 +30,7 @@ Result = TypeVar("Result")
 _NOTHING: Final = object()
 
 SHAPED = 100
-"""Sentences, from the start of the validation set, whose attention is summarised."""
+"""Sentences, spread evenly over those that are translated, whose attention is summarised."""
 
 
 class Validator:
@@ -62,9 +63,12 @@ class Validator:
         self._tokenizer = run.tokenizer("target")
         self._device = device
         self._valid = store.split("valid")
-        self._held_out = config.perplexity_sentences
-        self._scored = range(len(self._valid))[: config.validation_sentences]
+        self._held_out = spread(len(self._valid), config.perplexity_sentences)
+        self._scored = spread(len(self._valid), config.validation_sentences)
         self._sampled = spread(len(self._valid), config.samples)
+        self._translated = sorted({*self._scored, *self._sampled})
+        shaped = spread(len(self._translated), SHAPED)
+        self._shaped = frozenset(self._translated[i] for i in shaped)
         self._sources, self._references = store.valid_text("source"), store.valid_text("target")
 
     def metric_problem(self) -> str | None:
@@ -87,11 +91,11 @@ class Validator:
         def score(batch: Batch) -> tuple[float, int]:
             return batch_nats(model, batch, device=self._device), batch.target_tokens
 
-        batches = sorted_batches(self._valid, budget=self._budget, first=self._held_out)
+        batches = sorted_batches(self._valid, budget=self._budget, pairs=self._held_out)
         nats = nats_per_token(self._share_out(score, batches, stop))
         if not isfinite(nats):
             return ValidationScores(nats)  # such a model cannot translate
-        texts = self._translate(model, sorted({*self._scored, *self._sampled}), stop)
+        texts = self._translate(model, stop)
         self.samples = tuple(
             Sample(self._line(i), self._source(i), self._reference(i), texts[i])
             for i in self._sampled
@@ -123,28 +127,22 @@ class Validator:
         in_turn = zip_longest(*(theirs for _, theirs in found), fillvalue=_NOTHING)
         return [each for turn in in_turn for each in turn if each is not _NOTHING]
 
-    def _translate(
-        self, model: EncoderDecoder, pairs: Sequence[int], stop: StopRequest
-    ) -> dict[int, str]:
+    def _translate(self, model: EncoderDecoder, stop: StopRequest) -> dict[int, str]:
         """Greedy translations by the index of their pair; that of a blank source is empty."""
         limit, size = self._search.max_source_pieces, self._search.batch_sentences
-        sources = {i: self._valid.source(i)[:limit].tolist() for i in pairs}
-        by_length = sorted((i for i in pairs if sources[i]), key=lambda i: len(sources[i]))
+        sources = {i: self._valid.source(i)[:limit].tolist() for i in self._translated}
+        by_length = sorted((i for i in sources if sources[i]), key=lambda i: len(sources[i]))
         chunks = [by_length[begin : begin + size] for begin in range(0, len(by_length), size)]
         inference = SingleModel(model, device=self._device)
 
         def translate(chunk: Sequence[int]) -> list[tuple[int, str, list[list[float]] | None]]:
             found = translate_ids(inference, [sources[i] for i in chunk], self._search)
             return [
-                (
-                    i,
-                    self._tokenizer.decode(best.ids),
-                    None if best.weights is None or i >= SHAPED else best.weights.double().tolist(),
-                )
+                (i, self._tokenizer.decode(best.ids), self._attended(i, best))
                 for i, (best,) in zip(chunk, found, strict=True)
             ]
 
-        texts, weights = dict.fromkeys(pairs, ""), []
+        texts, weights = dict.fromkeys(self._translated, ""), []
         for chunk in self._share_out(translate, chunks, stop):
             for i, text, attended in chunk:
                 texts[i] = text
@@ -152,6 +150,12 @@ class Validator:
                     weights.append(np.array(attended))
         self.attention = attention_shape(weights)
         return texts
+
+    def _attended(self, pair: int, translation: Hypothesis) -> list[list[float]] | None:
+        """The attention weights of a translation, if they are to be summarised."""
+        if translation.weights is None or pair not in self._shaped:
+            return None
+        return translation.weights.double().tolist()
 
     def _line(self, pair: int) -> int:
         return int(self._valid.lines[pair])
@@ -163,7 +167,7 @@ class Validator:
         return self._references[self._line(pair) - 1]
 
 
-def spread(length: int, count: int) -> tuple[int, ...]:
+def spread(length: int, count: int | None) -> tuple[int, ...]:
     """`count` indices below `length`, or all of them: the middles of as many equal parts."""
-    count = min(count, length)
+    count = length if count is None else min(count, length)
     return tuple((2 * part + 1) * length // (2 * count) for part in range(count))

@@ -38,9 +38,10 @@ def test_the_scores_are_those_of_evaluate_at_beam_one(tmp_path, store, sentences
     measured = validator.measure(model, StopRequest())
     search = run.config.search.model_copy(update={"beam": 1})
     translator = Translator(model, run.tokenizer("source"), run.tokenizer("target"), search)
+    chosen = spread(12, sentences)
     sources, references = store.valid_text("source"), store.valid_text("target")
-    texts = [each.text for each in translator.translate(sources[:sentences])]
-    report = score_corpus(texts, [references[:sentences]])
+    texts = [each.text for each in translator.translate([sources[i] for i in chosen])]
+    report = score_corpus(texts, [[references[i] for i in chosen]])
     assert (measured.bleu, measured.chrf) == (report.bleu.score, report.chrf.score)
 
 
@@ -65,6 +66,7 @@ def test_samples_are_spread_evenly():
     assert spread(1000, 4) == (125, 375, 625, 875)
     assert spread(2, 4) == (0, 1)
     assert spread(5, 0) == spread(0, 3) == ()
+    assert spread(3, None) == (0, 1, 2)
 
 
 def test_a_blank_source_has_a_blank_translation(tmp_path):
@@ -175,10 +177,10 @@ def test_a_run_limited_by_minutes_is_validated_by_the_clock(tmp_path, store, mon
     assert outcome.state.validated_at == pytest.approx(outcome.state.seconds)
 
 
-def test_perplexity_is_that_of_the_first_sentences_alone(tmp_path, store):
-    _, validator, model = validator_of(tmp_path / "run", store, perplexity_sentences=5)
+def test_perplexity_is_that_of_sentences_spread_evenly(tmp_path, store):
+    _, validator, model = validator_of(tmp_path / "run", store, perplexity_sentences=3)
     valid = store.split("valid")
-    batches = [collate(valid, np.arange(5), FIRST_BATCH)]
+    batches = [collate(valid, np.array([2, 6, 10]), FIRST_BATCH)]
     expected = corpus_nats_per_token(model, batches)
     assert validator.measure(model, StopRequest()).nats_per_token == pytest.approx(expected)
 
