@@ -192,7 +192,7 @@ def test_every_grid_of_the_repository_can_be_read():
     files = [
         path for path in Path("scripts/sweeps").glob("*.toml") if "[[trial]]" in path.read_text()
     ]
-    assert len(files) == 3
+    assert len(files) == 4
     for path in files:
         assert all(entry.why for entry in read_grid(path).trial), path
 
