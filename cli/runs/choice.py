@@ -3,9 +3,10 @@
 Every chosen setting is a continuous function of N, the target tokens of an epoch. The anchors are
 the recipes, tuned on corpora of their sizes (docs/experiments.md), with a lexicon and guided
 alignment, which they do not have (docs/training.md); between two of them a setting follows log N on
-a straight line, and beyond the outer ones it stays as it is there. Dropout also depends on how
-often training goes through the corpus, and the encoder's size on how many target tokens it sees:
-from SHORT to LONG epochs, and from FEW to MANY tokens, they rise with the logarithm.
+a straight line, and beyond the outer ones it stays as it is there. Dropout and the encoder's size
+also depend on how often training goes through the corpus: from SHORT to LONG epochs they rise with
+its logarithm. For the size a corpus smaller than the first anchor counts as if it were as large:
+what is learnt by heart from few tokens needs dropout, and no wide model.
 """
 
 import math
@@ -19,8 +20,7 @@ from seq2seq.system.figures import counted
 from seq2seq.training.schedule import FILLED
 
 UNLIMITED = 1_000_000  # updates, where the minutes end training
-SHORT, LONG = 10, 40  # epochs, between which dropout rises
-FEW, MANY = 0.75e6, 3e6  # target tokens of all epochs, between which the encoder's size rises
+SHORT, LONG = 10, 40  # epochs, between which dropout and the encoder's size rise
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Anchor:
 
     target_tokens: float  # N, of an epoch
     encoder_size: float  # in each direction; the decoder's is twice as large
-    encoder_rise: float  # of the encoder's size, from FEW to MANY target tokens
+    encoder_rise: float  # of the encoder's size, from SHORT to LONG epochs
     embedding_size: float
     attention_size: float
     embedding_dropout: float
@@ -75,7 +75,7 @@ ANCHORS = _anchors(
     # Multi30k: 5,000 pairs, and all 29,000; 200,000 pairs and more
     target_tokens=(75e3, 430e3, 6e6),
     encoder_size=(128, 256, 512),
-    encoder_rise=(128, 0, 0),
+    encoder_rise=(256, 0, 0),
     embedding_size=(256, 256, 512),
     attention_size=(256, 256, 512),
     embedding_dropout=(0.2, 0.1, 0.1),
@@ -154,7 +154,8 @@ def choose_settings(
         limits.append(60 * minutes * at.tokens_per_second / size.target_tokens)
     epochs = min(limits, default=at.epochs)
     rise = at.dropout_rise * _share_of_log(epochs, SHORT, LONG)
-    growth = at.encoder_rise * _share_of_log(epochs * size.target_tokens, FEW, MANY)
+    seen = epochs * size.target_tokens / at.target_tokens  # fewer epochs for a very small corpus
+    growth = at.encoder_rise * _share_of_log(seen, SHORT, LONG)
     encoder_size = _rounded(at.encoder_size + growth, 32)
     settings: Values = {
         "model": {
