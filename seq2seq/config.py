@@ -478,12 +478,16 @@ class TrainingConfig(Section):
     """Number of validations without a new highest `metric` after which training stops; 0: never."""
     metric: Literal["perplexity", "bleu", "chrf"] = "chrf"
     """What decides which checkpoint is best, and when to stop: validation perplexity, or BLEU
-    (Papineni et al., 2002) or chrF (Popovic, 2015) of greedy translations. By BLEU or chrF the best
+    (Papineni et al., 2002) or chrF (Popovic, 2015) of translations. By BLEU or chrF the best
     is the latest checkpoint within the noise of the highest score."""
     validation_sentences: int | None = Field(default=None, ge=0)
     """Number of sentences, spread evenly over the validation set, that each validation translates
-    greedily and scores with BLEU and chrF; 0: none but the samples are translated. Where it is left
-    open it follows from what the translations cost, up to 500."""
+    and scores with BLEU and chrF; 0: none but the samples are translated. Where it is left open it
+    follows from what the translations cost, up to 500."""
+    validation_beam: int | None = Field(default=None, ge=1, le=1000)
+    """Hypotheses kept at every step of those translations; 1 is greedy search. Where it is left
+    open it is the largest that their cost allows, up to search.beam. (In runs begun before this
+    setting: 1.)"""
     perplexity_sentences: int | None = Field(default=None, ge=1)
     """Number of sentences, spread evenly over the validation set, on which perplexity is measured.
     Where it is left open these are all, or fewer if that would cost too much."""

@@ -371,6 +371,7 @@ def _with_validation_planned(config: RunConfig, store: TokenStore) -> RunConfig:
         config.training,
         sentences=len(valid),
         tokens=int(valid.target_lengths.sum()) + len(valid),  # with EOS
+        beam=config.search.beam,
     )
     return config.model_copy(update={"training": training})
 

@@ -13,6 +13,7 @@ from cli.runs.directory import RunDirectory
 from cli.runs.history import AverageLine, HistoryLine, UpdateLine, ValidationLine
 from cli.runs.progress import clock_time
 from cli.runs.training import Outcome
+from cli.runs.validation import search_name
 from data.token_store import TokenStore
 from seq2seq.batch import UNK
 from seq2seq.errors import ConfigError
@@ -159,7 +160,9 @@ def _result_lines(history: History, config: RunConfig, summary: RunSummary) -> l
     )
     values = f"perplexity {scores.perplexity:.3g}"
     if scores.bleu is not None and scores.chrf is not None:
-        values += f", BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f} (greedy)"
+        values += (
+            f", BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f} ({search_name(config.training)})"
+        )
     metric = METRIC_NAMES[config.training.metric]
     lines = [f"best by {metric}: {where}, with {values} on the validation set"]
     if summary.bleu_problem:

@@ -15,7 +15,7 @@ from cli.runs.recorder import Follower, Recorder, TrainingObjects
 from cli.runs.resumption import record_processes
 from cli.runs.shared_cores import FIXED_THREADS, Threads
 from cli.runs.tracking import trackers
-from cli.runs.validation import Validator
+from cli.runs.validation import Validator, search_name
 from cli.runs.warm_start import load_origin
 from data.batching import EpochPlan, largest_batch, pair_groups, token_budget_batches
 from data.links import LinkGuide
@@ -305,14 +305,15 @@ def _opening_lines(
 
 
 def _describe_validation(config: TrainingConfig) -> str:
-    """For example "validation: every 600 updates, 500 sentences translated, best by chrF"."""
+    """Such as "validation: every 60 updates, 400 sentences translated (beam 5), best by chrF"."""
     often = (
         f"every {config.validate_every:,} updates"
         if config.validate_every
         else f"about {VALIDATIONS} times, fewer where it takes over {percent(SHARE)} of the time"
     )
     count = config.validation_sentences
-    translated = "" if count is None else f", {count:,} sentences translated"
+    search = search_name(config)
+    translated = "" if count is None else f", {count:,} sentences translated ({search})"
     return f"validation: {often}{translated}, best by {METRIC_NAMES[config.metric]}"
 
 

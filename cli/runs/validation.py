@@ -1,4 +1,4 @@
-"""Validation during training: perplexity, greedy translations with their scores, and samples."""
+"""Validation during training: perplexity, translations with their scores, and samples."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, zip_longest
@@ -13,6 +13,7 @@ from cli.runs.interruption import StopRequest, raise_if_any
 from data.batching import sorted_batches
 from data.token_store import TokenStore
 from seq2seq.batch import Batch
+from seq2seq.config import TrainingConfig
 from seq2seq.evaluation.attention_shape import AttentionShape, attention_shape
 from seq2seq.evaluation.quality import bleu_problem, copied_share, quick_quality
 from seq2seq.model import EncoderDecoder
@@ -36,9 +37,9 @@ SHAPED = 100
 class Validator:
     """Scores a model on the validation set of a store.
 
-    Translations are found by greedy search, and scored against the original text as `evaluate`
-    does it. `samples` and `attention` are those of the latest validation; `attention` is None for
-    a model without it and where nothing is translated.
+    Translations are scored against the original text as `evaluate` does it. `samples` and
+    `attention` are those of the latest validation; `attention` is None for a model without it and
+    where nothing is translated.
     """
 
     def __init__(
@@ -56,9 +57,8 @@ class Validator:
         self.attention: AttentionShape | None = None
         self._metric = config.metric
         self._budget = 2 * config.batch_tokens
-        self._search = run.config.search.model_copy(
-            update={"beam": 1, "diverse_groups": 1, "sample": False, "coverage_penalty": 0.0}
-        )
+        changed = {"beam": _beam(config), "diverse_groups": 1, "sample": False}
+        self._search = run.config.search.model_copy(update=changed)
         self._language = run.languages[1]
         self._tokenizer = run.tokenizer("target")
         self._device = device
@@ -128,7 +128,7 @@ class Validator:
         return [each for turn in in_turn for each in turn if each is not _NOTHING]
 
     def _translate(self, model: EncoderDecoder, stop: StopRequest) -> dict[int, str]:
-        """Greedy translations by the index of their pair; that of a blank source is empty."""
+        """Translations by the index of their pair; that of a blank source is empty."""
         limit, size = self._search.max_source_pieces, self._search.batch_sentences
         sources = {i: self._valid.source(i)[:limit].tolist() for i in self._translated}
         by_length = sorted((i for i in sources if sources[i]), key=lambda i: len(sources[i]))
@@ -165,6 +165,16 @@ class Validator:
 
     def _reference(self, pair: int) -> str:
         return self._references[self._line(pair) - 1]
+
+
+def search_name(config: TrainingConfig) -> str:
+    """The search of validations: "greedy" or, for example, "beam 5"."""
+    beam = _beam(config)
+    return "greedy" if beam == 1 else f"beam {beam}"
+
+
+def _beam(config: TrainingConfig) -> int:
+    return config.validation_beam or 1  # in runs of before the setting
 
 
 def spread(length: int, count: int | None) -> tuple[int, ...]:

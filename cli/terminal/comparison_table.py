@@ -107,8 +107,8 @@ def note_lines(table: ComparisonTable) -> Iterator[str]:
         yield "mean ± standard deviation over seeds"
     if table.target_bleu is not None:
         yield (
-            f"to BLEU {table.target_bleu:g}: training until a validation reached it, by greedy "
-            "search; the mean of the seeds that did"
+            f"to BLEU {table.target_bleu:g}: training until a validation reached it; the mean of "
+            "the seeds that did"
         )
     if any(row.tests for row in table.rows):
         yield from _describe_tests(table)

@@ -20,7 +20,8 @@ FILLED = 0.8
 have other lengths than each other in every pair, 0.87 on Multi30k."""
 
 _PERPLEXITY = 0.55  # cost of a token that is scored, in float32; training in bfloat16, on a CPU
-_TRANSLATION = 1.1  # cost of a token that is translated; early models write more than that
+_TRANSLATION = 0.3  # cost of a token that is translated, and besides
+_HYPOTHESIS = 0.45  # for each hypothesis of the beam
 _TOKENS_PER_SECOND = 2000  # of training on one thread, for runs limited by minutes
 _LEAST_TOKENS, _MOST_SENTENCES = 3000, 500  # that are translated
 
@@ -43,12 +44,15 @@ def validation_due(state: TrainingState, config: TrainingConfig) -> bool:
 
 
 def with_validation_planned(
-    config: TrainingConfig, *, sentences: int, tokens: int
+    config: TrainingConfig, *, sentences: int, tokens: int, beam: int
 ) -> TrainingConfig:
     """The settings with those of validation that are left open chosen by their cost.
 
-    sentences, tokens: of the validation set, target tokens. `validate_every` stays open in a run
-    limited by minutes.
+    `validate_every` stays open in a run limited by minutes. The beam comes before the number of
+    sentences: what greedy search finds says little of what a beam will.
+
+    sentences, tokens: of the validation set, target tokens
+    beam: with which the run is going to translate
     """
     if not sentences:
         return config
@@ -60,23 +64,35 @@ def with_validation_planned(
 
     scored, translated = config.perplexity_sentences, config.validation_sentences
     every = config.validate_every
-    if scored is None and _PERPLEXITY * tokens > each / 2:
-        scored = _within(each / 2 / (_PERPLEXITY * length), length, sentences)
+    share = each / 2 if config.metric == "perplexity" else each / 4
+    if scored is None and _PERPLEXITY * tokens > share:
+        scored = _within(share / (_PERPLEXITY * length), length, sentences)
     scoring = _PERPLEXITY * length * min(scored or sentences, sentences)
+    affordable = (each - scoring) / length  # in the cost of one translated token
+    if config.validation_beam is None:
+        least = _within(0, length, sentences) if translated is None else min(translated, sentences)
+        beam = max((b for b in range(1, beam + 1) if _cost(b) * least <= affordable), default=1)
+    else:
+        beam = config.validation_beam
     if translated is None:
-        affordable = (each - scoring) / (_TRANSLATION * length)
-        translated = _within(min(affordable, _MOST_SENTENCES), length, sentences)
+        translated = _within(min(affordable / _cost(beam), _MOST_SENTENCES), length, sentences)
     if every is None and config.minutes is None:
-        cost = scoring + _TRANSLATION * length * min(translated, sentences)
+        cost = scoring + _cost(beam) * length * min(translated, sentences)
         count = min(max(budget / max(cost, 1), FEWEST), VALIDATIONS)
         every = max(1, round(config.updates / count))
     return config.model_copy(
         update={
             "perplexity_sentences": scored,
             "validation_sentences": translated,
+            "validation_beam": beam,
             "validate_every": every,
         }
     )
+
+
+def _cost(beam: int) -> float:
+    """Of a token that is translated with this beam."""
+    return _TRANSLATION + _HYPOTHESIS * beam
 
 
 def _within(affordable: float, length: float, sentences: int) -> int:

@@ -299,7 +299,9 @@ def refuse_other_settings(folder: ComparisonFolder, trial: Trial, config: RunCon
     if not path.exists():
         return
     found = RunDirectory.open(path).config
-    planned = {"validate_every", "validation_sentences", "perplexity_sentences"}
+    planned = (
+        "validate_every", "validation_sentences", "validation_beam", "perplexity_sentences",
+    )  # fmt: skip
     wanted, have = config.model_dump(), found.model_dump()
     for name in planned:  # were chosen when the run was created, unless they were given
         if wanted["training"][name] is None:

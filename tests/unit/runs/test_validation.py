@@ -32,11 +32,13 @@ def validator_of(path, store, **training):
     return run, Validator(run, store), run.build_model()
 
 
-@pytest.mark.parametrize("sentences", [3, 12, 500])
-def test_the_scores_are_those_of_evaluate_at_beam_one(tmp_path, store, sentences):
-    run, validator, model = validator_of(tmp_path / "run", store, validation_sentences=sentences)
+@pytest.mark.parametrize(("sentences", "beam"), [(3, 1), (12, 3), (500, 5)])
+def test_the_scores_are_those_of_evaluate(tmp_path, store, sentences, beam):
+    run, validator, model = validator_of(
+        tmp_path / "run", store, validation_sentences=sentences, validation_beam=beam
+    )
     measured = validator.measure(model, StopRequest())
-    search = run.config.search.model_copy(update={"beam": 1})
+    search = run.config.search.model_copy(update={"beam": beam})
     translator = Translator(model, run.tokenizer("source"), run.tokenizer("target"), search)
     chosen = spread(12, sentences)
     sources, references = store.valid_text("source"), store.valid_text("target")
@@ -49,7 +51,11 @@ def test_samples_are_the_same_sentences_however_many_are_scored(tmp_path, store)
     found = []
     for number, sentences in enumerate((0, 2, 500)):
         _, validator, model = validator_of(
-            tmp_path / str(number), store, validation_sentences=sentences, samples=3
+            tmp_path / str(number),
+            store,
+            validation_sentences=sentences,
+            validation_beam=2,
+            samples=3,
         )
         measured = validator.measure(model, StopRequest())
         assert (measured.bleu is None) == (sentences == 0)
@@ -154,7 +160,10 @@ def test_validation_that_is_left_open_is_settled_when_a_run_is_created(tmp_path,
 def test_a_run_whose_validation_is_left_open_resumes_to_the_same_bytes(tmp_path, store):
     whole = new_run(tmp_path / "whole", store, training=OPEN)
     _, reporter = train(whole, store)
-    assert "validation: every 2 updates, 12 sentences translated, best by chrF" in reporter.messages
+    assert (
+        "validation: every 2 updates, 12 sentences translated (greedy), best by chrF"
+        in reporter.messages
+    )
     run = new_run(tmp_path / "run", store, training=OPEN)
     for k in (1, 2, 13):
         with pytest.raises(Interrupted):

@@ -13,15 +13,17 @@ from seq2seq.training.schedule import (
 )
 
 
-def planned(sentences: int, length: int, **training: object) -> TrainingConfig:
+def planned(sentences: int, length: int, beam: int = 5, **training: object) -> TrainingConfig:
     config = TrainingConfig(**training)
-    return with_validation_planned(config, sentences=sentences, tokens=sentences * length)
+    tokens = sentences * length
+    return with_validation_planned(config, sentences=sentences, tokens=tokens, beam=beam)
 
 
 def cost(config: TrainingConfig, sentences: int, length: int) -> float:
-    """Tokens of training that a validation is worth, where translating one costs as much as 1.1."""
+    """Tokens of training that a validation is worth; with a beam of 5 translating one is 2.55."""
     scored = min(config.perplexity_sentences or sentences, sentences)
-    return length * (0.55 * scored + 1.1 * config.validation_sentences)
+    translation = 0.3 + 0.45 * config.validation_beam
+    return length * (0.55 * scored + translation * config.validation_sentences)
 
 
 @pytest.mark.parametrize("sentences", [100, 300, 1000, 5000])
@@ -33,27 +35,36 @@ def test_validation_costs_its_share_of_a_run_limited_by_updates(sentences, lengt
     assert FEWEST <= round(times) <= VALIDATIONS
     assert config.validation_sentences <= min(sentences, 500)
     training = 0.8 * updates * 750
-    at_least = FEWEST * (0.55 + 1.1) * (3000 + length)  # too short a run pays for this much
+    at_least = FEWEST * (0.55 + 0.75) * (3000 + length)  # too short a run pays for this much
     assert times * cost(config, sentences, length) <= max(1.05 * SHARE * training, at_least)
 
 
-def test_a_long_run_translates_500_sentences_and_scores_all():
-    config = planned(1014, 15, updates=12_000, batch_tokens=750)
-    assert (config.validate_every, config.validation_sentences) == (600, 500)
-    assert config.perplexity_sentences is None
+def test_a_long_run_translates_500_sentences_with_the_whole_beam_and_scores_all():
+    config = planned(1014, 15, updates=24_000, batch_tokens=750)
+    assert (config.validate_every, config.validation_sentences) == (1200, 500)
+    assert (config.validation_beam, config.perplexity_sentences) == (5, None)
 
 
 def test_perplexity_and_translations_share_the_cost_of_a_validation():
     config = planned(1014, 15, updates=6000, batch_tokens=750)
     each = SHARE * 0.8 * 6000 * 750 / VALIDATIONS  # tokens of training
-    assert config.perplexity_sentences == int(each / 2 / (0.55 * 15))
-    assert config.validation_sentences == int(each / 2 / (1.1 * 15))
+    assert config.perplexity_sentences == int(each / 4 / (0.55 * 15))
+    assert config.validation_beam == 4  # with 5 it could translate 176
+    assert config.validation_sentences == pytest.approx(each * 3 / 4 / (2.1 * 15), abs=1)
+    by_perplexity = planned(1014, 15, updates=6000, batch_tokens=750, metric="perplexity")
+    assert by_perplexity.perplexity_sentences == int(each / 2 / (0.55 * 15))
 
 
 def test_a_short_run_translates_fewer_and_scores_no_more_than_it_can_pay():
     config = planned(5000, 15, updates=2000, batch_tokens=750)
     assert config.validation_sentences == 200  # 3,000 tokens
+    assert config.validation_beam == 1
     assert 200 <= config.perplexity_sentences < 1000
+
+
+def test_the_beam_is_at_most_that_of_the_search():
+    assert planned(1014, 15, beam=2, updates=100_000).validation_beam == 2
+    assert planned(1014, 15, beam=2, updates=100_000, validation_beam=9).validation_beam == 9
 
 
 def test_what_was_asked_for_is_kept():
@@ -76,7 +87,8 @@ def test_a_given_interval_shares_the_cost_of_the_updates_that_the_minutes_allow(
     given = {"batch_tokens": 750, "validate_every": 500}
     by_minutes = planned(1014, 14, updates=10**6, minutes=60.0, **given)  # 12,000 updates
     by_updates = planned(1014, 14, updates=12_000, **given)
-    assert by_minutes.validation_sentences == by_updates.validation_sentences > 400
+    assert by_minutes.validation_sentences == by_updates.validation_sentences > 250
+    assert by_minutes.validation_beam == by_updates.validation_beam == 5
 
 
 def test_an_interval_that_was_asked_for_is_kept_to():
