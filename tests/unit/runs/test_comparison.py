@@ -453,6 +453,17 @@ def outcomes(out: Path) -> dict[str, object]:
     }
 
 
+def wait_for_the_end_of_training(run: RunDirectory, deadline: float) -> None:
+    """A trial notices that its comparison was killed a moment later."""
+    while time.monotonic() < deadline:
+        try:
+            with run.lock():
+                return
+        except ResourceError:
+            time.sleep(0.02)
+    raise AssertionError(f"{run.path} is still being trained")
+
+
 @pytest.mark.skipif(not hasattr(os, "setsid"), reason="needs process groups")
 def test_a_killed_comparison_goes_on_and_ends_as_an_undisturbed_one(
     tmp_path, store_path, monkeypatch
@@ -466,6 +477,7 @@ def test_a_killed_comparison_goes_on_and_ends_as_an_undisturbed_one(
         time.sleep(0.02)
     program.send_signal(signal.SIGKILL)
     program.wait()
+    wait_for_the_end_of_training(RunDirectory.open(metrics.parent), deadline)
     assert not (killed / "results" / "luong-seed1.json").exists()
     monkeypatch.setattr(cli.runs.comparison.engine, "get_context", forking)
     result = call(*command(store_path, killed, jobs=2))
