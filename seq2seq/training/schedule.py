@@ -48,8 +48,8 @@ def with_validation_planned(
 ) -> TrainingConfig:
     """The settings with those of validation that are left open chosen by their cost.
 
-    `validate_every` stays open in a run limited by minutes. The beam comes before the number of
-    sentences: what greedy search finds says little of what a beam will.
+    `validate_every` stays open in a run limited by minutes. The beam comes first, then the number
+    of validations, then that of sentences: greedy search says little of what a beam will find.
 
     sentences, tokens: of the validation set, target tokens
     beam: with which the run is going to translate
@@ -61,6 +61,7 @@ def with_validation_planned(
     updates = _tokens_of_training(config) / _tokens_of_update(config)
     wanted = updates / config.validate_every if config.validate_every else VALIDATIONS
     each = budget / max(wanted, 1)
+    most = each if config.validate_every else budget / FEWEST
 
     scored, translated = config.perplexity_sentences, config.validation_sentences
     every = config.validate_every
@@ -68,16 +69,16 @@ def with_validation_planned(
     if scored is None and _PERPLEXITY * tokens > share:
         scored = _within(share / (_PERPLEXITY * length), length, sentences)
     scoring = _PERPLEXITY * length * min(scored or sentences, sentences)
-    affordable = (each - scoring) / length  # in the cost of one translated token
-    if config.validation_beam is None:
-        least = _within(0, length, sentences) if translated is None else min(translated, sentences)
-        beam = max((b for b in range(1, beam + 1) if _cost(b) * least <= affordable), default=1)
-    else:
+    if config.validation_beam is not None:
         beam = config.validation_beam
+    else:
+        least = _within(0, length, sentences) if translated is None else min(translated, sentences)
+        beam = _largest_beam(beam, least * length, most - scoring)
     if translated is None:
-        translated = _within(min(affordable / _cost(beam), _MOST_SENTENCES), length, sentences)
+        affordable = (each - scoring) / (_translating(beam) * length)
+        translated = _within(min(affordable, _MOST_SENTENCES), length, sentences)
     if every is None and config.minutes is None:
-        cost = scoring + _cost(beam) * length * min(translated, sentences)
+        cost = scoring + _translating(beam) * length * min(translated, sentences)
         count = min(max(budget / max(cost, 1), FEWEST), VALIDATIONS)
         every = max(1, round(config.updates / count))
     return config.model_copy(
@@ -90,8 +91,13 @@ def with_validation_planned(
     )
 
 
-def _cost(beam: int) -> float:
-    """Of a token that is translated with this beam."""
+def _largest_beam(most: int, tokens: float, cost: float) -> int:
+    """With which so many tokens can be translated at this cost; at least 1, greedy search."""
+    return max((b for b in range(1, most + 1) if _translating(b) * tokens <= cost), default=1)
+
+
+def _translating(beam: int) -> float:
+    """The cost of a token that is translated with this beam."""
     return _TRANSLATION + _HYPOTHESIS * beam
 
 

@@ -49,8 +49,10 @@ def test_perplexity_and_translations_share_the_cost_of_a_validation():
     config = planned(1014, 15, updates=6000, batch_tokens=750)
     each = SHARE * 0.8 * 6000 * 750 / VALIDATIONS  # tokens of training
     assert config.perplexity_sentences == int(each / 4 / (0.55 * 15))
-    assert config.validation_beam == 4  # with 5 it could translate 176
-    assert config.validation_sentences == pytest.approx(each * 3 / 4 / (2.1 * 15), abs=1)
+    assert config.validation_sentences == 200  # 3,000 tokens; each could pay for 176
+    longer = planned(1014, 15, updates=9000, batch_tokens=750)
+    assert config.validation_beam == longer.validation_beam == 5
+    assert longer.validation_sentences == pytest.approx(1.5 * each * 3 / 4 / (2.55 * 15), abs=1)
     by_perplexity = planned(1014, 15, updates=6000, batch_tokens=750, metric="perplexity")
     assert by_perplexity.perplexity_sentences == int(each / 2 / (0.55 * 15))
 
@@ -58,8 +60,12 @@ def test_perplexity_and_translations_share_the_cost_of_a_validation():
 def test_a_short_run_translates_fewer_and_scores_no_more_than_it_can_pay():
     config = planned(5000, 15, updates=2000, batch_tokens=750)
     assert config.validation_sentences == 200  # 3,000 tokens
-    assert config.validation_beam == 1
+    assert config.validation_beam == 3  # at an eighth of the cost, 7,500 tokens of training
     assert 200 <= config.perplexity_sentences < 1000
+
+
+def test_a_very_short_run_translates_greedily():
+    assert planned(200, 15, updates=10**6, minutes=2.0).validation_beam == 1
 
 
 def test_the_beam_is_at_most_that_of_the_search():
