@@ -478,8 +478,8 @@ class TrainingConfig(Section):
     """Number of validations without a new highest `metric` after which training stops; 0: never."""
     metric: Literal["perplexity", "bleu", "chrf"] = "chrf"
     """What decides which checkpoint is best, and when to stop: validation perplexity, or BLEU
-    (Papineni et al., 2002) or chrF (Popovic, 2015) of translations. By BLEU or chrF the best
-    is the latest checkpoint within the noise of the highest score."""
+    (Papineni et al., 2002) or chrF (Popovic, 2015) of translations. By BLEU or chrF the best is the
+    latest checkpoint within the noise of the highest score."""
     validation_sentences: int | None = Field(default=None, ge=0)
     """Number of sentences, spread evenly over the validation set, that each validation translates
     and scores with BLEU and chrF; 0: none but the samples are translated. Where it is left open it

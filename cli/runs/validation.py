@@ -57,8 +57,8 @@ class Validator:
         self.attention: AttentionShape | None = None
         self._metric = config.metric
         self._budget = 2 * config.batch_tokens
-        changed = {"beam": _beam(config), "diverse_groups": 1, "sample": False}
-        self._search = run.config.search.model_copy(update=changed)
+        plain = {"diverse_groups": 1, "sample": False, "coverage_penalty": 0.0}
+        self._search = run.config.search.model_copy(update={"beam": _beam(config), **plain})
         self._language = run.languages[1]
         self._tokenizer = run.tokenizer("target")
         self._device = device

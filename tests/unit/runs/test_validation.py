@@ -67,6 +67,17 @@ def test_samples_are_the_same_sentences_however_many_are_scored(tmp_path, store)
         assert (sample.source, sample.reference) == tuple(text[sample.line - 1] for text in texts)
 
 
+def test_a_coverage_penalty_of_the_search_needs_no_attention_in_validation(tmp_path, store):
+    run = new_run(
+        tmp_path / "run",
+        store,
+        model={"attention": "none"},
+        training={"validation_beam": 2},
+        search={"coverage_penalty": 0.2},
+    )
+    assert Validator(run, store).measure(run.build_model(), StopRequest()).chrf is not None
+
+
 def test_samples_are_spread_evenly():
     assert spread(12, 3) == (2, 6, 10)
     assert spread(1000, 4) == (125, 375, 625, 875)
