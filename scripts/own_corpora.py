@@ -147,11 +147,12 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
     run_program("train", str(store), str(run), *(["--resume"] if run.exists() else begin), *threads)
     test = [files[corpus.test, "source"], files[corpus.test, "target"]]
     described = json.loads(run_program("describe", str(run), "--json"))
-    last = described["checkpoints"]["last"]
+    last, best = (described["checkpoints"][name] for name in ("last", "best"))
     scores = evaluate(run, test, "best")
-    checkpoints = {
+    others = {
         path.name: evaluate(run, test, path.name)["chrf"]["score"]
         for path in sorted((run / "checkpoints").glob("update-*"))
+        if path.name != Path(best["path"]).name
     }
     result = {
         "corpus": corpus.label,
@@ -167,7 +168,7 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         "bleu": scores["bleu"]["score"],
         "signature": scores["bleu"]["signature"],
         "chrf": scores["chrf"]["score"],
-        "chrf_of_checkpoints": checkpoints,
+        "chrf_of_other_checkpoints": others,
         "aer": alignment_error(run, folder, corpus, test),
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, torch {torch.__version__}",
@@ -249,28 +250,25 @@ def row(result: dict[str, Any]) -> str:
 
 def differences(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """For each other variant and minutes, what the default has more, or less, than it."""
-    found = {(each["variant"], each["minutes"], each["corpus"]): each for each in results}
-    for variant, minutes in sorted({key[:2] for key in found if key[0] != "default"}):
-        pairs = [
-            (found["default", minutes, corpus], other)
-            for (name, length, corpus), other in found.items()
-            if (name, length) == (variant, minutes) and ("default", minutes, corpus) in found
-        ]
-        if not pairs:
-            continue
+    defaults = {(r["minutes"], r["corpus"]): r for r in results if r["variant"] == "default"}
+    others: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for result in results:
+        if result["variant"] != "default" and (result["minutes"], result["corpus"]) in defaults:
+            others.setdefault((result["variant"], result["minutes"]), []).append(result)
+    for (variant, minutes), group in sorted(others.items()):
         parts = []
         for metric, label in (("bleu", "BLEU"), ("chrf", "chrF")):
-            gaps = [default[metric] - other[metric] for default, other in pairs]
+            gaps = [defaults[minutes, other["corpus"]][metric] - other[metric] for other in group]
             parts.append(f"{statistics.fmean(gaps):+.1f} {label} (at worst {min(gaps):+.1f})")
         yield (
             f"Default beside *{variant}*, {minutes:g} minutes, mean over "
-            f"{len(pairs)} of the judged corpora: {' and '.join(parts)}."
+            f"{len(group)} of the judged corpora: {' and '.join(parts)}."
         )
 
 
 def behind_best(result: dict[str, Any]) -> float:
     """By how much chrF the best of all checkpoints is better than the one that was chosen."""
-    best = max([*result["chrf_of_checkpoints"].values(), result["chrf"]])
+    best = max([*result["chrf_of_other_checkpoints"].values(), result["chrf"]])
     return float(best - result["chrf"])
 
 

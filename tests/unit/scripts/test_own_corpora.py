@@ -16,7 +16,7 @@ def result(corpus: str, *, judged: bool, chosen: float, checkpoints: dict[str, f
         "bleu": 12.34,
         "signature": "cased",
         "chrf": chosen,
-        "chrf_of_checkpoints": checkpoints,
+        "chrf_of_other_checkpoints": checkpoints,
         "aer": 0.633 if "greek" in corpus else None,
         "date": "2026-11-28",
         "machine": "a machine",
