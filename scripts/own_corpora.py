@@ -7,13 +7,14 @@ The defaults were tuned on half of the corpora, and the others are only judged. 
 prepared, trained and evaluated by the installed program; what is in the results already is not done
 again. The test set is translated with the checkpoint that the run calls best and with every other
 one, to see how good the choice was; of `greek-nt`, the alignments of attention are compared with
-the manual ones. `--variant tuned --option=--tune=100` gives the best of ten trials, to compare the
-defaults with.
+the manual ones. `--variant tuned --option=--tune=70` gives the best of ten trials or more, to
+compare the defaults with.
 """
 
 import argparse
 import json
 import platform
+import re
 import shutil
 import statistics
 import sys
@@ -73,7 +74,7 @@ def main() -> None:
     run = commands.add_parser("run", help="train and evaluate what has no result yet")
     run.add_argument("work", type=Path, help="a folder for corpora, stores and runs")
     run.add_argument("--results", type=Path, required=True, help="JSON lines, one a training")
-    run.add_argument("--only", default="", help="corpora with this text in their names")
+    run.add_argument("--only", default="", help="corpora whose names this matches, such as 'de-en$'")
     run.add_argument("--from", dest="origins", action="append", default=[], metavar="NAME=PATH",
                      help="where the files of a corpus are, as in `corpus get --from`")  # fmt: skip
     run.add_argument("--minutes", type=float, default=10.0)
@@ -97,7 +98,7 @@ def run_all(arguments: argparse.Namespace) -> None:
     pending = [
         corpus
         for corpus in CORPORA
-        if arguments.only in corpus.label
+        if re.search(arguments.only, corpus.label)
         and (corpus.label, arguments.variant, arguments.minutes) not in known
     ]
     for corpus in pending:

@@ -113,7 +113,7 @@ def train(
     saves a checkpoint and stops; --resume continues from there. A second Ctrl-C stops at once.
 
     --tune searches around the settings that would be used without it; those that are given stay.
-    A trial takes as long as the run, but at most a tenth of MINUTES, and ends early where it falls
+    A trial takes as long as the run, but at most a sixth of MINUTES, and ends early where it falls
     behind. After an interruption the same command continues the search.
 
     --start-from continues on other data: STORE must have the same subword pieces (`preprocess

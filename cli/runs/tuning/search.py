@@ -28,8 +28,9 @@ from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import Validation
 from seq2seq.training.loop import share_done
 
-TRIALS = 10
-"""A trial takes as long as the run, but at most the minutes of the search divided by this."""
+WHOLE_TRIALS = 6
+"""A trial takes as long as the run, but at most the minutes of the search divided by this. A search
+has more trials, ten or so, since most end early."""
 SHORTEST = 0.1
 """A trial counts as at least this share of a whole one, so that a search of failures ends."""
 
@@ -87,7 +88,7 @@ class _Search:
 
     @property
     def trial_minutes(self) -> float:
-        share, own = self.minutes / TRIALS, self.run.config.training.minutes
+        share, own = self.minutes / WHOLE_TRIALS, self.run.config.training.minutes
         return share if own is None else min(own, share)
 
     @cached_property

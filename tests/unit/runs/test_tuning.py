@@ -21,7 +21,7 @@ from cli.runs.interruption import Interrupted
 from cli.runs.training import Outcome, train_run
 from cli.runs.training_job import NewRun
 from cli.runs.tuning.journal import End, Journal, Trial
-from cli.runs.tuning.search import TRIALS, EndsAfter, tune
+from cli.runs.tuning.search import WHOLE_TRIALS, EndsAfter, tune
 from cli.runs.tuning.space import space_around, with_settings
 from cli.runs.tuning.study import propose
 from cli.runs.tuning.table import table_lines
@@ -126,7 +126,7 @@ def test_a_pruned_trial_is_recorded_and_saves_time_for_others(finished):
     new, _, formula = finished
     trials = journal(new)
     ends = [trial.end for trial in trials if trial.end]
-    assert len(ends) == len(trials) > TRIALS  # ten whole ones would have filled the time
+    assert len(ends) == len(trials) > WHOLE_TRIALS  # whole ones would have filled the time
     assert trials[0].end and trials[0].end.result == "complete"
     pruned = [trial for trial in trials if trial.end and trial.end.result == "pruned"]
     assert len(pruned) > len(trials) / 3
@@ -285,12 +285,12 @@ def test_a_full_disk_ends_the_search(new):
     assert [bool(trial.end) for trial in journal(new)] == [True, True, False]
 
 
-def test_a_trial_is_a_tenth_of_the_search_where_the_run_is_longer_or_ends_by_updates(new):
+def test_a_trial_is_a_sixth_of_the_search_where_the_run_is_longer_or_ends_by_updates(new):
     for training in ({"minutes": 60.0}, {"minutes": None, "updates": 500}):
         config = resolve(
             new.config.model_dump(exclude_none=True) | {"training": TRAINING | training}
         )
-        search(replace(new, config=config), ByFormula(), minutes=20)
+        search(replace(new, config=config), ByFormula(), minutes=12)
         folder = new.path.with_name("run.trials")
         found = {load_config(p / "config.toml").training.minutes for p in folder.glob("trial-*")}
         assert found == {2.0}
@@ -410,7 +410,7 @@ def test_a_search_by_the_program_is_interrupted_goes_on_and_ends_in_a_run(
     run = tmp_path / "run"
     command = ("train", store_path, run, *OPTIONS, "--tune=0.075")
     monkeypatch.setattr("cli.runs.training.fit", fit_timed_by(0.125))
-    monkeypatch.setattr(cli.runs.tuning.search, "TRIALS", 3)  # of 1.5 s
+    monkeypatch.setattr(cli.runs.tuning.search, "WHOLE_TRIALS", 3)  # of 1.5 s
     with monkeypatch.context() as patched:
         stop = Silent(lambda event: interrupt())
         patched.setattr(
