@@ -74,7 +74,9 @@ def main() -> None:
     run = commands.add_parser("run", help="train and evaluate what has no result yet")
     run.add_argument("work", type=Path, help="a folder for corpora, stores and runs")
     run.add_argument("--results", type=Path, required=True, help="JSON lines, one a training")
-    run.add_argument("--only", default="", help="corpora whose names this matches, such as 'de-en$'")
+    run.add_argument(
+        "--only", default="", help="corpora whose names this matches, such as 'de-en$'"
+    )
     run.add_argument("--from", dest="origins", action="append", default=[], metavar="NAME=PATH",
                      help="where the files of a corpus are, as in `corpus get --from`")  # fmt: skip
     run.add_argument("--minutes", type=float, default=10.0)
