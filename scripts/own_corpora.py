@@ -82,9 +82,13 @@ def main() -> None:
     run.add_argument("--minutes", type=float, default=10.0)
     run.add_argument("--threads", type=int, default=1, help="of each training")
     run.add_argument("--jobs", type=int, default=2, help="trainings at a time")
-    run.add_argument("--variant", default="default", help="a name for what --option changes")
+    run.add_argument(
+        "--variant", default="default", help="a name for what the options below change"
+    )
     run.add_argument("--option", dest="options", action="append", default=[],
                      help="an option of train, such as --option=--attention=none")  # fmt: skip
+    run.add_argument("--prepare", action="append", default=[],
+                     help="an option of preprocess, such as --prepare=--separate")  # fmt: skip
     run.add_argument("--set", dest="settings", action="append", default=[], help="as in train")
     run.set_defaults(does=run_all)
     table = commands.add_parser("table", help="write the results as a page")
@@ -138,10 +142,12 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         for split in ("train", "valid", corpus.test)
         for side, language in (("source", corpus.source), ("target", corpus.target))
     }
-    store = folder.with_name(folder.name + ".store")
+    of_variant = f".{arguments.variant}" if arguments.prepare else ""
+    store = folder.with_name(f"{folder.name}{of_variant}.store")
     run_program(
         "preprocess", files["train", "source"], files["train", "target"], str(store),
         "--valid-source", files["valid", "source"], "--valid-target", files["valid", "target"],
+        *arguments.prepare,
     )  # fmt: skip
     run = folder.with_name(f"{folder.name}.{arguments.variant}-{arguments.minutes:g}")
     kept = set_options(["training.keep_last=1000", *arguments.settings])
@@ -161,7 +167,7 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         "corpus": corpus.label,
         "judged": corpus.judged,
         "variant": arguments.variant,
-        "options": [*arguments.options, *arguments.settings],
+        "options": [*arguments.prepare, *arguments.options, *arguments.settings],
         "minutes": arguments.minutes,
         "threads": arguments.threads,
         "jobs": arguments.jobs,
