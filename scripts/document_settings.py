@@ -9,6 +9,7 @@ python scripts/document_settings.py
 from importlib import resources
 from pathlib import Path
 
+from cli.runs.choice import CorpusSize, Use, choose_settings
 from cli.runs.config import SECTIONS, recipe_names
 from cli.runs.preset import Preset, preset_names, read_preset, setting_lines
 from data.preparation.choice import CHOSEN_SETTINGS
@@ -28,6 +29,10 @@ def page() -> str:
         "`check`, `search` at every command that translates, and all but `data` at `train`. Values",
         "are written as in TOML; a plain word needs no quotes. A default of “chosen” is a function",
         "of the [corpus](training-data.md#what-preprocess-chooses).",
+        "",
+        "Without `--recipe` and `--preset`, `train` [chooses by the corpus](training.md#settings)",
+        "these; the defaults below are then those of the others:",
+        *(f"* `{section}`: {', '.join(names)}" for section, names in chosen_settings().items()),
     ]
     for section, model in SECTIONS.items():
         lines += ["", f"## {section}", "", "| setting | default | meaning |", "| --- | --- | --- |"]
@@ -45,6 +50,13 @@ def page() -> str:
         )
         lines += ["", f"### {name}", "", "```toml", text.strip(), "```"]
     return "\n".join(lines) + "\n"
+
+
+def chosen_settings() -> dict[str, list[str]]:
+    """The settings of each section that `train` chooses by the corpus, where nothing is given."""
+    size = CorpusSize(pairs=30_000, target_tokens=430_000, joint=True)
+    chosen = choose_settings(size, minutes=None, use=Use()).settings
+    return {section: list(values) for section, values in chosen.items()}
 
 
 def presets_page() -> str:
