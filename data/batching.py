@@ -200,10 +200,11 @@ def padded_lengths(split: TokenizedSplit) -> Lengths:
 
 
 def split_by_budget(lengths: Lengths, *, budget: int, multiple: int = 1) -> list[tuple[int, int]]:
-    """Runs [begin, end) of pairs whose padded tokens stay within the budget; at least one each.
+    """Runs [begin, end) of one pair or more, whose padded tokens stay within the budget.
 
-    A run longer than `multiple` pairs has a multiple of it, except the last run. The work grows
-    with the runs and with the changes of length, which are few where lengths are sorted.
+    A pair that exceeds the budget by itself is a run of its own. A run longer than `multiple` pairs
+    has a multiple of it, except the last run. The work grows with the runs and with the changes of
+    length, which are few where lengths are sorted.
     """
     total, starts = len(lengths), np.flatnonzero(np.diff(lengths, prepend=0))
     values, begins = lengths[starts].tolist(), starts.tolist()  # of stretches of equal lengths
@@ -223,7 +224,7 @@ def split_by_budget(lengths: Lengths, *, budget: int, multiple: int = 1) -> list
         runs.append((begin, end))
         while stretch == len(values) or begins[stretch] > end:
             stretch -= 1
-        begin, fits = end, overflow + 1
+        begin, fits = end, max(overflow, end + 1)
     return runs
 
 

@@ -100,7 +100,9 @@ def read_manifest(path: Path) -> Manifest:
         raise ConfigError(f"{display_name(path)} cannot be read: {error}", hint=_EXAMPLE) from error
     for name, table in tables.items():
         if not isinstance(table, dict) or not _NAME.fullmatch(name):
-            raise ConfigError(f"{path}: {name} is not a table of a corpus", hint=_EXAMPLE)
+            raise ConfigError(
+                f"{display_name(path)}: {name} is not a table of a corpus", hint=_EXAMPLE
+            )
     main = _parse_table(_CorpusTable, tables.pop(MAIN, {}), path, MAIN)
     further = []
     for name, table in tables.items():
@@ -108,7 +110,9 @@ def read_manifest(path: Path) -> Manifest:
         files = CorpusFiles(_text_path(path, entry.source), _text_path(path, entry.target))
         further.append(Corpus(name, files, entry.weight, entry.tag))
     if not any(weight for weight in (main.weight, *(corpus.weight for corpus in further))):
-        raise ConfigError(f"{path}: every weight is 0", hint="give one corpus a weight above 0")
+        raise ConfigError(
+            f"{display_name(path)}: every weight is 0", hint="give one corpus a weight above 0"
+        )
     return Manifest(main.weight, main.tag, tuple(further))
 
 
@@ -131,5 +135,5 @@ def _parse_table(model: Any, table: Mapping[str, Any], path: Path, name: str) ->
         where = ".".join([name, *map(str, problem["loc"])])
         message = problem["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"{path}: {where}: {message[:1].lower()}{message[1:]}", hint=_EXAMPLE
+            f"{display_name(path)}: {where}: {message[:1].lower()}{message[1:]}", hint=_EXAMPLE
         ) from error

@@ -30,6 +30,18 @@ def display_name(path: Path) -> str:
     return "standard input" if path == STDIN else str(path)
 
 
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The ends of the paths, as long as it takes to distinguish them."""
+    names = [display_name(path) for path in paths]
+    named = [path if path.name not in ("", "..") else path.resolve() for path in paths]
+    for count in range(1, max(len(path.parts) for path in named) + 1):
+        ends = [name if path == STDIN else "/".join(path.parts[-count:])
+                for path, name in zip(named, names, strict=True)]  # fmt: skip
+        if len({*ends}) == len(ends):
+            return ends
+    return names
+
+
 @contextmanager
 def open_input(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file, a pipe or standard input for reading; the caller must do nothing but read.

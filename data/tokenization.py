@@ -103,7 +103,7 @@ class Tokenizer:
 
     @cached_property
     def spellings(self) -> list[bytes]:
-        """The spelling of each id in UTF-8: joined, and without the first space, a line. [V]
+        """The spelling of each id in UTF-8; those of a line, less a first space, are its text. [V]
 
         b"" for an id that is no text, and for the byte of a space, which a piece spells too.
         """
@@ -190,7 +190,6 @@ def train_tokenizer(
     sentences: Iterable[str],
     config: DataConfig,
     *,
-    vocabulary_size: int | None = None,
     tags: Sequence[str] = (),
 ) -> Tokenizer:
     """Learn pieces from text; equal sentences and settings give equal bytes.
@@ -207,7 +206,7 @@ def train_tokenizer(
         sentencepiece.SentencePieceTrainer.Train(
             sentence_iterator=usable,
             model_writer=model,
-            vocab_size=vocabulary_size or config.vocabulary_size,
+            vocab_size=config.vocabulary_size,
             hard_vocab_limit=False,
             control_symbols=[f"<{tag}>" for tag in tags],
             **_trainer_options(config),

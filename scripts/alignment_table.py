@@ -22,7 +22,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from installed import add_limit_arguments, limit_of_training, run_program, train_to_the_end
+from installed import (
+    add_limit_arguments,
+    limit_of_training,
+    refuse_other_limit,
+    run_program,
+    train_to_the_end,
+)
 from results import made_on, read_results, record, write_page
 from statistical_links import links_of_eflomal, links_of_hmm
 
@@ -107,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = (f"--set={setting}" for setting in asked.settings)
     work = Work(asked.corpus, asked.work, (limit_of_training(asked), *settings), asked.threads)
     work.folder.mkdir(parents=True, exist_ok=True)
+    refuse_other_limit(work.folder, asked)
     write_links_of_people(work)
     measure_other_programs(work)
     models = [

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("work", type=Path, help="a folder for the store and the comparisons")
     add_limit_arguments(parser, minutes=4.0)
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a thread each")
-    parser.add_argument("--only", nargs="*", default=[], help="studies, such as attention-heads")
+    parser.add_argument("--only", nargs="*", default=[], choices=[each.name for each in STUDIES])
     parser.add_argument("--output", type=Path, required=True, help="a Markdown file")
     asked = parser.parse_args(arguments)
     limit = f"--updates={asked.updates}" if asked.updates else f"--minutes={asked.minutes:g}"

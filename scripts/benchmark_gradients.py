@@ -57,7 +57,8 @@ def main() -> None:
         subprocess.Popen(command, env=os.environ | environment)
         for environment in rank_environments(asked.processes)
     ]
-    sys.exit(max(rank.wait() for rank in ranks))
+    codes = [rank.wait() for rank in ranks]
+    sys.exit(int(any(codes)))
 
 
 def compare(asked: argparse.Namespace) -> None:

@@ -34,6 +34,14 @@ def limit_of_training(asked: argparse.Namespace) -> str:
     return f"--minutes={asked.minutes:g}"
 
 
+def refuse_other_limit(work: Path, asked: argparse.Namespace) -> None:
+    """Write the limit of training into a folder of results; exits where they had another one."""
+    limit, path = limit_of_training(asked), work / "limit.txt"
+    if path.exists() and (found := path.read_text(encoding="utf-8")) != limit:
+        sys.exit(f"{work} was begun with {found}, not {limit}: choose another folder")
+    path.write_text(limit, encoding="utf-8")
+
+
 def train_to_the_end(store: Path, run: Path, *options: str, threads: int = 1) -> None:
     """Train a run that is not finished, from where an earlier call was interrupted.
 

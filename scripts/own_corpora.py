@@ -29,6 +29,8 @@ import torch
 from installed import run_program, set_options
 from results import add_page_arguments, measure_all, read_results, write_page
 
+from cli.runs.output import write_lines
+from data.corpus import read_lines
 from seq2seq.evaluation.alignment import parse_pharaoh
 from seq2seq.evaluation.link_quality import alignment_error_rate
 from seq2seq.system.figures import counted
@@ -127,10 +129,10 @@ def fetch(corpus: Corpus, arguments: argparse.Namespace) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     run_program("corpus", "get", corpus.name, str(partial), *sides, *origin)
-    for language in (corpus.source, corpus.target):
-        train = partial / f"train.{language}"
-        lines = train.read_text("utf-8").splitlines(keepends=True)
-        train.write_text("".join(lines[: corpus.pairs]), "utf-8")
+    if corpus.pairs:
+        for language in (corpus.source, corpus.target):
+            train = partial / f"train.{language}"
+            write_lines(train, list(read_lines(train))[: corpus.pairs])
     partial.rename(folder)
 
 

@@ -97,21 +97,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for columns in (80, 200):
             screen = Screen(Path(run), columns, Path(folder))
-            for line in (sentence, f"/score {reference}", "/tokens", "/n-best 3", "/attention on"):
-                screen.type("-l", line)
-                screen.type("Enter")
-                screen.until_asked()
-            screen.type("-l", sentence)
-            screen.type("Enter")
-            screen.until_asked()
-            begin = " ".join(reference.split()[:2])
-            screen.type("-l", f"/prefix {begin} ")
-            screen.until_asked()
-            screen.type("Tab")
-            screen.until_asked()
-            path = ROOT / "docs" / f"prompt-{columns}.svg"
-            path.write_text(screen.picture(columns), encoding="utf-8")
-            screen.close()
+            try:
+                type_session(screen, sentence, reference)
+                path = ROOT / "docs" / f"prompt-{columns}.svg"
+                path.write_text(screen.picture(columns), encoding="utf-8")
+            finally:
+                screen.close()
+
+
+def type_session(screen: Screen, sentence: str, reference: str) -> None:
+    """What a user types: a sentence, some commands, and the beginning of a translation."""
+    for line in (
+        sentence,
+        f"/score {reference}",
+        "/tokens",
+        "/n-best 3",
+        "/attention on",
+        sentence,
+    ):
+        screen.type("-l", line)
+        screen.type("Enter")
+        screen.until_asked()
+    begin = " ".join(reference.split()[:2])
+    screen.type("-l", f"/prefix {begin} ")
+    screen.until_asked()
+    screen.type("Tab")
+    screen.until_asked()
 
 
 if __name__ == "__main__":

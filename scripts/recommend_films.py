@@ -288,7 +288,7 @@ def as_json(report: Report, arguments: argparse.Namespace) -> dict[str, Any]:
             "films": films,
             "weights": [[round(weight, 4) for weight in row] for row in weights.tolist()],
         },
-        "told": _recommended(report),
+        "recommended": _recommended(report),
     }
 
 

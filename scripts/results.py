@@ -4,7 +4,7 @@ import argparse
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,11 +38,11 @@ def append(path: Path, result: dict[str, Any]) -> None:
 def measure_all(
     pending: Sequence[T], measure: Callable[[T], dict[str, Any]], path: Path, *, jobs: int
 ) -> Iterator[dict[str, Any]]:
-    """Measure the pending items, `jobs` at a time; yield each result once it is in the file."""
+    """Measure the pending items, `jobs` at a time; yield each result when it is in the file."""
     with ThreadPoolExecutor(jobs) as pool:
-        for result in pool.map(measure, pending):
-            append(path, result)
-            yield result
+        for done in as_completed([pool.submit(measure, each) for each in pending]):
+            append(path, done.result())
+            yield done.result()
 
 
 def add_page_arguments(parser: argparse.ArgumentParser) -> None:

@@ -126,11 +126,10 @@ def results(updates: int, only: str) -> dict[str, dict[str, Any]]:
     for (order, model), (variant, training) in itertools.product(ORDERS.items(), VARIANTS.items()):
         noise = DROPOUT if variant == "dropout" else {}
         trainings[f"{order}, {variant}"] = (model | noise, training)
-    return {
-        name: train(model, training, updates)
-        for name, (model, training) in trainings.items()
-        if only in name
-    }
+    chosen = {name: each for name, each in trainings.items() if only in name}
+    if not chosen:
+        sys.exit(f"no training has {only!r} in its name; there are {', '.join(trainings)}")
+    return {name: train(model, training, updates) for name, (model, training) in chosen.items()}
 
 
 def train(model_settings: Settings, training_settings: Settings, updates: int) -> dict[str, Any]:

@@ -19,7 +19,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from installed import add_limit_arguments, limit_of_training, run_program, train_to_the_end
+from installed import (
+    add_limit_arguments,
+    limit_of_training,
+    refuse_other_limit,
+    run_program,
+    train_to_the_end,
+)
 from results import made_on, read_results, record, write_page
 
 DIRECTIONS = (("de", "en"), ("en", "de"))
@@ -112,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     work = Work(asked.corpus, asked.work, limit_of_training(asked), asked.jobs)
     work.folder.mkdir(parents=True, exist_ok=True)
+    refuse_other_limit(work.folder, asked)
     train_all(work)
     for source, target in DIRECTIONS:
         for system in SYSTEMS:

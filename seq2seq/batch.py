@@ -88,7 +88,7 @@ class AttentionTargets(_TensorFields):
     """The attention that links of words ask for, for guided alignment."""
 
     weights: Tensor  # [B, T, S] float32; each row sums to 1, or to 0 where nothing is asked
-    importance: Tensor  # [B, T] float32, by which the loss of a row is multiplied; 0 as above
+    importance: Tensor  # [B, T] float32, by which the loss of a row is multiplied; 0 where no links
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from seq2seq.errors import ConfigError
 
 CellKind = Literal["lstm", "gru", "gru_reset_before", "gru_cho", "lstm_layer_norm"]
+EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
 ScoreName = Literal[
     "dot", "scaled_dot", "general", "additive", "concat", "concat_fixed", "location"
 ]
@@ -36,7 +37,7 @@ class ModelConfig(Section):
     scale_embeddings: bool = True
     """Multiply embeddings by the square root of their width. This suits a matrix that is shared
     with the output layer (Vaswani et al., 2017, section 3.4)."""
-    encoder: Literal["bidirectional", "unidirectional", "gnmt", "pyramid"] = "bidirectional"
+    encoder: EncoderKind = "bidirectional"
     """Directions of the encoder's layers: bidirectional, each layer in both; unidirectional, all
     forwards; gnmt, the lowest in both and the others forwards (Wu et al., 2016); pyramid, each
     layer in both, and each but the lowest at half the length of the one below (Chan et al.,
@@ -196,9 +197,7 @@ class ModelConfig(Section):
     @property
     def top_directions(self) -> int:
         """Directions of the top encoder layer: 1 or 2."""
-        if self.encoder == "gnmt":
-            return 2 if self.encoder_layers == 1 else 1
-        return 2 if self.encoder in ("bidirectional", "pyramid") else 1
+        return num_directions(self.encoder, self.encoder_layers)
 
     @property
     def uses_projections(self) -> bool:
@@ -377,6 +376,11 @@ def _indivisible(name: str, heads: int, width: int) -> ConfigError:
     )
 
 
+def num_directions(encoder: EncoderKind, layer: int) -> int:
+    """How many directions a layer of an encoder has; the lowest is layer 1."""
+    return 1 if encoder == "unidirectional" or (encoder == "gnmt" and layer > 1) else 2
+
+
 def _bridge_problems(config: ModelConfig) -> Iterator[ConfigError]:
     if config.bridge != "copy":
         return
@@ -386,11 +390,12 @@ def _bridge_problems(config: ModelConfig) -> Iterator[ConfigError]:
             f"encoder layers and {config.decoder_layers} decoder layers",
             hint="make them equal, or use model.bridge=tanh",
         )
-    width = config.top_directions * config.encoder_size
-    if config.encoder == "gnmt" or width != config.decoder_size:
+    layers = range(1, config.encoder_layers + 1)
+    widths = {config.encoder_size * num_directions(config.encoder, layer) for layer in layers}
+    if widths != {config.decoder_size}:
         yield ConfigError(
-            f"model.bridge copy needs states of equal widths: the encoder's are {width}, "
-            f"the decoder's {config.decoder_size}",
+            "model.bridge copy needs states of equal widths: the encoder's are "
+            f"{' and '.join(map(str, sorted(widths)))}, the decoder's {config.decoder_size}",
             hint="make them equal, or use model.bridge=tanh",
         )
 
@@ -521,8 +526,8 @@ class TrainingConfig(Section):
     the weight that it was prepared with."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Data type of matrix products in training; auto is bfloat16 where the processor or GPU
-    computes with it, else float32. Weights, softmax and statistics are float32, and so are
-    validation and search."""
+    computes with it, else float32. Weights, softmax and statistics are float32, and so is
+    validation; search has a precision of its own."""
     cuda_graphs: bool = True
     """On a GPU, record the work for a batch of each size as a CUDA graph and replay it: small
     models train several times as fast, and need about twice the memory. Batches are padded to a few
@@ -694,8 +699,8 @@ class SearchConfig(Section):
     shortlist: int = Field(default=0, ge=0, le=100)
     """Write only likely translations: this many of each source piece, learnt from the training
     pairs, besides the 200 most frequent target pieces; 0: all pieces may be written. It is faster,
-    and probabilities are shared by those pieces alone. Without effect where a prefix or a
-    vocabulary is set."""
+    and probabilities are shared by those pieces alone. Without effect where a prefix,
+    required words or a vocabulary is set."""
     precision: Literal["float32", "bfloat16", "int8", "auto"] = "float32"
     """Precision of the weights and inputs in the large matrix products of search: recurrent cells,
     readout and output layer; all else is float32. auto is the fastest: on a CPU int8, if torch has

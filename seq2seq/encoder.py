@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from seq2seq.attention.masks import AttentionMask
 from seq2seq.batch import EOS, Source
+from seq2seq.config import EncoderKind, num_directions
 from seq2seq.kernels.dropout import NO_DROPOUT, DropoutRates
 from seq2seq.kernels.padding import length_mask
 from seq2seq.recurrent.cells import CellState, is_residual
 from seq2seq.recurrent.layers import LayerSpec, RecurrentLayer
 
-EncoderKind = Literal["bidirectional", "unidirectional", "gnmt", "pyramid"]
 SummaryKind = Literal["last", "backward", "mean"]
 
 
@@ -51,8 +51,8 @@ class Encoder(nn.Module):
     The `tags` ids behind EOS are tags, such as a source's language: word dropout never drops them.
 
     The summary is the top layer's final state (last), that of its backward direction alone
-    (backward: at the first word, Bahdanau et al., 2015, appendix A.2.2), or the mean of the memory
-    (mean: Nematus, Sennrich et al., 2017).
+    (backward: at the first word, Bahdanau et al., 2015, appendix A.2.2), or the mean of the
+    states, without appended embeddings (mean: Nematus, Sennrich et al., 2017).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
             raise ValueError("a pyramid's states span pairs of words: its source is not reversed")
         if kind == "pyramid" and (append_embeddings or keep_embeddings):
             raise ValueError("a pyramid's states span pairs of words: none has one embedding")
-        directions = [_num_directions(kind, layer) for layer in range(1, layers + 1)]
+        directions = [num_directions(kind, layer) for layer in range(1, layers + 1)]
         self.final_sizes = tuple(each * spec.hidden_size for each in directions)
         self.joins_pairs = kind == "pyramid"
         self.stride = 2 ** (layers - 1) if self.joins_pairs else 1
@@ -245,8 +245,3 @@ def _joined(states: Sequence[CellState]) -> CellState:
     cells = [state.cell for state in states if state.cell is not None]
     hidden = torch.cat([state.hidden for state in states], dim=-1)
     return CellState(hidden, torch.cat(cells, dim=-1) if cells else None)
-
-
-def _num_directions(kind: EncoderKind, layer: int) -> int:
-    """How many directions a layer has; the lowest is layer 1."""
-    return 1 if kind == "unidirectional" or (kind == "gnmt" and layer > 1) else 2

@@ -100,8 +100,8 @@ class OutputLayer(nn.Module):
         product = bound_linear(*self._search_rows(ids))
         positions = torch.full((len(self.ids),), -1)  # [V'] of each logit among the U
         positions[columns] = torch.arange(len(columns))
-        hidden, device = ~allowed[:, columns], ids.device
-        return BoundOutputLayer(self, product, ids.cpu(), hidden.to(device), positions.to(device))
+        allowed, device = allowed[:, columns], ids.device
+        return BoundOutputLayer(self, product, ids.cpu(), allowed.to(device), positions.to(device))
 
     def loss(
         self,
@@ -173,23 +173,23 @@ class BoundOutputLayer:
     layer: OutputLayer
     product: Callable[[Tensor], Tensor]  # [..., E] -> [..., U'], U' >= U
     ids: Tensor  # [U] the id of each logit, on the CPU
-    hidden: Tensor | None = None  # [B, U] bool, the logits that a sentence may not choose
+    allowed: Tensor | None = None  # [B, U] bool, the logits that a sentence may choose
     positions: Tensor | None = (
         None  # [V'] of each logit among the U, -1: it is not there; None: equal
     )
 
     def logits(self, readouts: Tensor, bias: LogitBias | None = None) -> Tensor:
-        """[..., O] -> [..., U]; with `hidden` [R, O], the rows of a sentence one after the other
+        """[..., O] -> [..., U]; with `allowed` [R, O], the rows of a sentence one after the other
 
         bias: of the V' logits, [..., U_b]
         """
         logits = self.product(self.layer.narrowed(readouts))[..., : len(self.ids)]
         if bias is not None:
             self._placed(bias).add_to(logits)
-        if self.hidden is None:
+        if self.allowed is None:
             return logits
-        rows = logits.reshape(len(self.hidden), -1, logits.shape[-1])  # [B, K, U]
-        return rows.masked_fill_(self.hidden.unsqueeze(1), float("-inf")).reshape_as(logits)
+        rows = logits.reshape(len(self.allowed), -1, logits.shape[-1])  # [B, K, U]
+        return rows.masked_fill_(~self.allowed.unsqueeze(1), float("-inf")).reshape_as(logits)
 
     def _placed(self, bias: LogitBias) -> LogitBias:
         """The bias of the U logits."""
@@ -200,9 +200,9 @@ class BoundOutputLayer:
 
     def select(self, sentences: Tensor) -> "BoundOutputLayer":
         """The layer for these sentences. [B']"""
-        if self.hidden is None:
+        if self.allowed is None:
             return self
-        return replace(self, hidden=self.hidden.index_select(0, sentences))
+        return replace(self, allowed=self.allowed.index_select(0, sentences))
 
 
 class Unrolled(NamedTuple):
@@ -245,11 +245,11 @@ class EncoderDecoder(nn.Module):
         return Memory(states, mask, summary, final_states, projected, embeddings, translations)
 
     def unroll(self, batch: Batch) -> Unrolled:
-        """The steps for targets that are known."""
+        """Teacher forcing: all T steps, each after the previous label of the batch."""
         return self.unroll_from(self.encode(batch.source), batch.decoder_input)
 
     def unroll_from(self, memory: Memory, decoder_input: Tensor) -> Unrolled:
-        """The steps for targets that are known. decoder_input [B, T], BOS first"""
+        """Teacher forcing: all T steps, each after a given id. decoder_input [B, T], BOS first"""
         readouts, weights = self.decoder.unroll(decoder_input, memory)
         bias = None
         if memory.translations is not None and weights is not None:

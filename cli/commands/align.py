@@ -34,8 +34,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         help="A drawing for the terminal, Pharaoh links (source-target word numbers), one JSON "
-        "object per line, a page that needs no network (html), a picture (svg), or a NumPy archive "
-        "(npz).",
+        "object per line, a page that needs no network (html), a picture (svg, png), or a NumPy "
+        "archive (npz).",
     ),
 ]
 PiecesOption = Annotated[
@@ -119,7 +119,9 @@ def align(
     reference: options.Reference = None,
     reference_base: options.ReferenceBase = None,
     statistics: options.Statistics = False,
-    json: options.JsonOutput = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="With --gold or --statistics: print one JSON object.")
+    ] = False,
     output: OutputOption = None,
     overwrite: options.Overwrite = False,
     beam: options.Beam = None,

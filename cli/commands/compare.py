@@ -165,7 +165,9 @@ def compare(
     baseline: BaselineOption = None,
     to_bleu: ToBleuOption = None,
     significance: SignificanceOption = None,
-    json: options.JsonOutput = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="With --show: print one JSON object.")
+    ] = False,
 ) -> None:
     """Train every combination of settings from several seeds, and test each.
 

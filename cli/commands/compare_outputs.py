@@ -8,6 +8,7 @@ import typer
 from cli.commands import options
 from cli.terminal.console import note
 from seq2seq.errors import ConfigError
+from seq2seq.system.figures import counted
 
 ReferenceArgument = Annotated[
     Path, typer.Argument(metavar="REFERENCE", help="Reference translations, line by line.")
@@ -23,7 +24,9 @@ HypothesesArgument = Annotated[
 NameOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--name", metavar="NAME", help="Of a system, in the order of the files.  [the file's name]"
+        "--name",
+        metavar="NAME",
+        help="A system; again for each file, in their order.  [the file's name]",
     ),
 ]
 
@@ -49,7 +52,8 @@ def compare_outputs(
 
     if name and len(name) != len(hypotheses):
         raise ConfigError(
-            f"there are {len(name)} names for {len(hypotheses)} files", hint="give one --name each"
+            f"{counted(len(name), 'name')} for {counted(len(hypotheses), 'file')}",
+            hint="give one --name each",
         )
     bounds = options.length_bounds(bins)
     inputs = [source, reference, *hypotheses]

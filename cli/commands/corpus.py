@@ -20,7 +20,11 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_corpora(as_json: options.JsonOutput = False) -> None:
+def list_corpora(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list, an object for each corpus.")
+    ] = False,
+) -> None:
     """List the corpora, with languages, size and terms of use."""
     from data import catalogue
 

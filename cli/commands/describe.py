@@ -23,7 +23,8 @@ SamplesOption = Annotated[
     typer.Option("--samples", help="Show how a run translated a few sentences at each validation."),
 ]
 VerifyOption = Annotated[
-    bool, typer.Option("--verify", help="Check every file for damage, by its SHA-256.")
+    bool,
+    typer.Option("--verify", help="Check every file for damage, by its SHA-256 if it has one."),
 ]
 
 

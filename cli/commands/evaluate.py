@@ -12,6 +12,7 @@ from data.corpus import read_aligned
 from data.inputs import display_name
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
+from seq2seq.system.figures import counted
 
 ReferencesArgument = Annotated[
     list[Path],
@@ -126,7 +127,8 @@ def evaluate(
         layout = pictures.Layout(style.value, theme.value, width)
         pictures.show_sample(model, sources, reference_texts[0], show, layout)
     products = "" if model.precision == "float32" else f", {model.precision} products"
-    note(f"{len(sources):,} sentences in {seconds:.1f} s, beam {model.search.beam}{products}")
+    sentences = counted(len(sources), "sentence")
+    note(f"{sentences} in {seconds:.1f} s, beam {model.search.beam}{products}")
 
 
 def _refuse_mixed_output(*, translations: bool, json: bool, drawings: bool) -> None:

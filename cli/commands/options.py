@@ -13,6 +13,16 @@ from seq2seq.errors import ConfigError
 SEARCH, SPEED, DRAWING, LINKS = "Search", "Speed", "Drawing", "Word links"
 
 
+def language_code(code: str | None) -> str | None:
+    """Raises ConfigError for what cannot be a language's code, such as its name."""
+    first = (code or "en").replace("_", "-").split("-")[0]
+    if not (first.isascii() and first.isalpha() and len(first) in (2, 3)):
+        raise ConfigError(
+            f"{code!r} is not a language code", hint="use a code such as de, zh, ja or pt-BR"
+        )
+    return code
+
+
 class AttentionChoice(StrEnum):
     """The values of setting `model.attention`."""
 
@@ -369,6 +379,7 @@ ScoredLanguage = Annotated[
         "-t",
         metavar="CODE",
         help="Target language, such as de, zh or ja; it chooses the tokenizer of BLEU.",
+        callback=language_code,
     ),
 ]
 Lowercase = Annotated[

@@ -27,13 +27,19 @@ ValidTargetOption = Annotated[
     Path, typer.Option(metavar="FILE", help="Its translation, line by line.")
 ]
 SourceLanguageOption = Annotated[
-    str | None, typer.Option(metavar="CODE", help="Code of the source language, such as de.")
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Code of the source language, such as de.",
+        callback=options.language_code,
+    ),
 ]
 TargetLanguageOption = Annotated[
     str | None,
     typer.Option(
         metavar="CODE",
         help="Code of the target language, such as en; it chooses the tokenizer of BLEU.",
+        callback=options.language_code,
     ),
 ]
 VocabularySizeOption = Annotated[
@@ -65,7 +71,13 @@ AlignmentsOption = Annotated[
 ]
 ProcessesOption = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Processes that encode the text.  [one for each core]"),
+    typer.Option(
+        "--processes",
+        "--threads",
+        min=1,
+        metavar="N",
+        help="Processes that encode the text.  [one for each core]",
+    ),
 ]
 OverwriteOption = Annotated[
     bool,
@@ -114,7 +126,7 @@ def preprocess(
     corpora: CorporaOption = None,
     alignments: AlignmentsOption = None,
     set_: options.DataSettings = None,
-    threads: ProcessesOption = None,
+    processes: ProcessesOption = None,
     overwrite: OverwriteOption = False,
     plan_shards: PlanShardsOption = None,
     shard: ShardOption = None,
@@ -165,7 +177,7 @@ def preprocess(
             corpora=corpora,
             pieces_of=pieces_of,
             alignments=alignments,
-            processes=threads,
+            processes=processes,
             overwrite=overwrite,
             sharded=plan_shards is not None or chosen is not None or merge_shards,
             progress=progress.show,

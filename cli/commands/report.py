@@ -49,7 +49,9 @@ def report(
 
     inputs = [] if output is None else [*systems.files_read(runs), *(test or ())]
     written.check_outputs(output, pictures, inputs=inputs, overwrite=overwrite)
-    subject = systems.subject_of_runs(runs, test=test, device=device, threads=threads, note=note)
+    subject = systems.subject_of_runs(
+        runs, test=test, against=against, device=device, threads=threads, note=note
+    )
     found = content.collect(
         subject, bounds=bounds, against=against, device=device, threads=threads, note=note
     )

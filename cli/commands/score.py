@@ -9,7 +9,6 @@ from cli.commands import options
 from cli.terminal.console import write_json
 from cli.terminal.quality import print_quality, quality_json, warn_about_scores
 from data.corpus import read_aligned
-from seq2seq.errors import ConfigError
 from seq2seq.evaluation.quality import score_corpus
 
 HypothesesArgument = Annotated[
@@ -53,8 +52,6 @@ def score(
     The scores are sacreBLEU's. Give translations and references as people read them: subword
     pieces joined to words, and nothing tokenised.
     """
-    if target_language is not None:
-        _refuse_unless_language_code(target_language)
     translations, *reference_texts = read_aligned([hypotheses, *references])
     report = score_corpus(
         translations,
@@ -69,11 +66,3 @@ def score(
         write_json(quality_json(report))
     else:
         print_quality(report)
-
-
-def _refuse_unless_language_code(code: str) -> None:
-    first = code.replace("_", "-").split("-")[0]
-    if not (first.isascii() and first.isalpha() and len(first) in (2, 3)):
-        raise ConfigError(
-            f"{code!r} is not a language code", hint="use a code such as de, zh, ja or pt-BR"
-        )

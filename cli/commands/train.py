@@ -125,7 +125,7 @@ def train(
     """
     from cli.runs import config
 
-    say = note if launched_rank() == 0 else _say_nothing
+    say = note if launched_rank() == 0 else config.ignore
     flags = {
         "model": _given(attention=attention and attention.value, score=score and score.value),
         "training": _given(minutes=minutes, seed=seed),
@@ -188,10 +188,6 @@ def train(
             from cli.terminal.training import train_and_report
 
             train_and_report(job, ranks, own_threads)
-
-
-def _say_nothing(message: str) -> None:
-    """In place of `note`, on all ranks but the first."""
 
 
 def _given(**values: Any) -> dict[str, Any]:

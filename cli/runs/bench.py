@@ -4,15 +4,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from cli.runs.directory import RunDirectory
 from cli.runs.shortlists import lexical_table
 from cli.runs.translator import Translator
-from data.token_store import TokenStore
 from seq2seq.config import SearchConfig
-from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.errors import ConfigError
 from seq2seq.kernels.precision import has_bfloat16_products
 from seq2seq.kernels.products import has_int8_products
 from seq2seq.system.figures import percentile
@@ -75,9 +73,9 @@ def bench_sentences(run: RunDirectory, count: int) -> list[str]:
 
     They are those of its token store, or else those of its samples.
     """
-    try:
-        lines = TokenStore.open(Path(run.provenance["store"]["path"])).valid_text("source")
-    except CorpusError:
+    if store := run.trained_store():
+        lines = store.valid_text("source")
+    else:
         lines = [each.sample.source for each in run.read_samples()]
     lines = [line for line in lines if line.strip()]
     if not lines:

@@ -52,7 +52,7 @@ from data.tokenization import PieceIds, Tokenizer
 from seq2seq.building import WeightsNotDrawn, build_model
 from seq2seq.checkpoints.checkpoint import DamagedCheckpointError, VerifiedCheckpoint, verify
 from seq2seq.checkpoints.folder import newest_whole, pointed
-from seq2seq.errors import CheckpointError, ConfigError, ResourceError
+from seq2seq.errors import CheckpointError, ConfigError, CorpusError, ResourceError
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.files import replacing, replacing_directory, sha256_of, write_json
 from seq2seq.system.locks import exclusive_lock
@@ -208,6 +208,19 @@ class RunDirectory:
         if not path.is_file() or sha256_of(path) != pieces["sha256"]:
             raise CheckpointError(f"{path} is missing or damaged", hint="restore the run directory")
         return read_output_ids(self.path)
+
+    def trained_store(self) -> TokenStore | None:
+        """The token store that the run was trained on; None if it is gone or has other contents."""
+        try:
+            store = TokenStore.open(self.store_path)
+        except CorpusError:
+            return None
+        return store if store.sha256 == self.provenance["store"]["sha256"] else None
+
+    @property
+    def store_path(self) -> Path:
+        """Where the token store was that the run was trained on."""
+        return Path(self.provenance["store"]["path"])
 
     def tokenizer(self, side: Side) -> Tokenizer:
         """The tokenizer of a side; that of the target encodes text in output pieces.

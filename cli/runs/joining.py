@@ -24,6 +24,7 @@ from cli.runs.interruption import Interrupted, Terminated, signal_number_of
 from cli.runs.launching import PARENT
 from seq2seq import errors
 from seq2seq.errors import ConfigError, DivergenceError, ResourceError, UserError
+from seq2seq.system.figures import counted, plural
 from seq2seq.system.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def device_of_rank(device: str) -> str:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if local >= (count := torch.cuda.device_count()):
         raise ResourceError(
-            f"this machine has {count} GPUs, and rank {launched_rank()} would need another one",
-            hint=f"start {count} processes on it, or add --device cpu",
+            f"this machine has {counted(count, 'GPU')}, and rank {launched_rank()} needs another",
+            hint=f"start {count} {plural(count, 'process', 'processes')} on it, or add "
+            "--device cpu",
         )
     return f"cuda:{local}"
 

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from cli.runs.config import RunConfig, Values, removed_settings, resolve
 from cli.runs.directory import CONFIG, RunDirectory
 from cli.runs.history import AverageLine
-from data.token_store import META, TokenStore
+from data.token_store import TokenStore
 from seq2seq.checkpoints.checkpoint import load_state
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.system.figures import plural
@@ -59,7 +58,7 @@ def check_resumable(run: RunDirectory, store: TokenStore) -> None:
 
 def _other_store(run: RunDirectory, store: TokenStore) -> ConfigError:
     """The error for a store that is not the run's: another one, or its own with other contents."""
-    own = Path(run.provenance["store"]["path"])
+    own = run.store_path
     same_pieces = run.provenance["pieces_sha256"] == store.pieces_sha256
     start = ("--start-from", run.path) if same_pieces else ()
     anew = command("train", store.path, "NEW_RUN", *start)
@@ -71,7 +70,7 @@ def _other_store(run: RunDirectory, store: TokenStore) -> ConfigError:
             f"run: {anew}",
         )
     message = f"{run.path} was trained on another token store than {store.path}"
-    if (own / META).is_file() and TokenStore.open(own).sha256 == run.provenance["store"]["sha256"]:
+    if run.trained_store():
         return ConfigError(message, hint=command("train", own, run.path, "--resume"))
     return ConfigError(
         f"{message}: on {own}, which is no longer there or has other contents",

@@ -1,7 +1,6 @@
 """The lexical table of a run, learnt when a shortlist is first asked for."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,10 +8,9 @@ import torch
 from cli.runs.directory import LEXICON, RunDirectory
 from cli.runs.lexicons import learnt_table
 from data.lexical_table import Ids, LexicalTable
-from data.token_store import TokenStore
 from data.tokenization import Tokenizer
 from seq2seq.batch import EOS
-from seq2seq.errors import ConfigError, CorpusError
+from seq2seq.errors import ConfigError
 from seq2seq.search.shortlist import Shortlist
 
 
@@ -42,7 +40,13 @@ def lexical_table(run: RunDirectory, notify: Callable[[str], None]) -> LexicalTa
     path = run.path / LEXICON
     if path.is_file():
         return run.lexical_table()
-    store = _store(run)
+    store = run.trained_store()
+    if store is None:
+        raise ConfigError(
+            f"a shortlist is learnt from the token store that {run.path} was trained on, and "
+            f"{run.store_path} is no longer that",
+            hint="put the store back there, or leave out --shortlist",
+        )
     notify(f"learning a shortlist from {store.path}, once for this run")
     table = learnt_table(store)
     try:
@@ -60,22 +64,3 @@ def same_pieces(source: Tokenizer, target: Tokenizer) -> Ids:
         found[number] = theirs.get(piece, -1)
     found[source.byte_ids] = target.byte_ids
     return found
-
-
-def _store(run: RunDirectory) -> TokenStore:
-    path = Path(run.provenance["store"]["path"])
-    try:
-        store = TokenStore.open(path)
-    except CorpusError as error:
-        raise _missing(run, path) from error
-    if store.sha256 != run.provenance["store"]["sha256"]:
-        raise _missing(run, path)
-    return store
-
-
-def _missing(run: RunDirectory, path: Path) -> ConfigError:
-    return ConfigError(
-        f"a shortlist is learnt from the token store that {run.path} was trained on, and {path} is "
-        "no longer that",
-        hint="put the store back there, or leave out --shortlist",
-    )

@@ -48,26 +48,29 @@ class TrainingJob:
 
         threads, device: as the user gave them
         """
-        again = self._command_to_resume(threads, device)
+        again = self._how_to_go_on(threads, device)
         try:
             yield
         except Interrupted as error:
-            message = f"interrupted; all of it is saved. Go on with: {again}"
+            message = f"interrupted; all of it is saved. {again}"
             raise Interrupted(error.signal_number, message) from error
         except (KeyboardInterrupt, Terminated) as error:
-            message = f"interrupted; the last checkpoint is saved. Go on with: {again}"
+            message = f"interrupted; the last checkpoint is saved. {again}"
             raise Interrupted(signal_number_of(error), message) from error
         except Exception:
             if self.is_new and not self.run.metrics.exists():  # as with a model that is too large
                 shutil.rmtree(self.run.path)
             raise
 
-    def _command_to_resume(self, threads: int | None, device: str) -> str:
+    def _how_to_go_on(self, threads: int | None, device: str) -> str:
+        if launched_size() > 1 and PARENT not in os.environ:
+            return f"Go on by starting all {launched_size()} processes as before, with --resume"
         options = list[object]()
         options += ["--processes", launched_size()] if PARENT in os.environ else []
         options += [] if threads is None else ["--threads", threads]
         options += [] if device == "auto" else ["--device", device]
-        return command("train", self.store.path, self.run.path, "--resume", *options)
+        again = command("train", self.store.path, self.run.path, "--resume", *options)
+        return f"Go on with: {again}"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Origin:
         if search.vocabulary is not None:
             files.append(Path(search.vocabulary))
         if search.shortlist:
-            files.append(Path(run.provenance["store"]["path"]))
+            files.append(run.store_path)
         return files
 
 

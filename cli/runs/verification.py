@@ -85,6 +85,7 @@ def _checks_of_run(run: RunDirectory) -> Iterator[tuple[str, Check]]:
             yield f"checkpoints/{folder.name}", partial(verify, folder)
     yield "metrics.jsonl", run.read_metrics
     yield "samples.jsonl", run.read_samples
+    yield "curves.jsonl", run.read_curves
 
 
 def _hash_problem(path: Path, digest: str) -> str | None:

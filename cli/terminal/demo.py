@@ -9,10 +9,10 @@ from cli.runs.shared_cores import threads_of_training
 from cli.runs.training import train_run
 from cli.runs.training_job import TrainingJob, new_run
 from cli.runs.translator import Translator
-from cli.runs.views import Selection, views
+from cli.runs.views import Selection, guided_selection
 from cli.terminal.console import heading, note, write_line
 from cli.terminal.live import AlignSentence, training_reporter
-from cli.terminal.pictures import draw_views
+from cli.terminal.pictures import ShownRun, caution_line, draw_views, picture
 from cli.terminal.quality import print_quality, warn_about_scores
 from cli.terminal.translations import translate_with_progress
 from data import catalogue
@@ -173,10 +173,13 @@ def show_translations(translations: Translations) -> None:
 def show_attention(translator: Translator, pair: SentencePair) -> None:
     """The attention weights of one translation, or its saliency where there is no attention."""
     heading("6  Attention: which source words the model attended to for each word it wrote")
-    (translation,) = translator.translate([pair.source])
+    run = ShownRun("", translator, guided_selection(translator, Selection("guided")))
+    (translation,) = translator.translate([pair.source], head=run.selection.search_head)
     _write_translation(pair, translation.text)
     write_line("")
-    draw_views(views(translator, translation, Selection()), caution=True)
+    draw_views(picture([run], pair.source, [translation]).views)
+    if translator.has_attention:
+        note(caution_line([run]))
     write_line("")
 
 

@@ -39,7 +39,7 @@ def write_pair_scores(
         tokens += len(score.pieces)
         blank += not score.pieces
     if blank:
-        warn(f"{counted(blank, 'source line')} blank: no scores there")
+        warn(f"no scores for {counted(blank, 'blank source line')}")
     if tokens:
         note(
             f"{counted(tokens, 'target token')}, log-probability {total / tokens:.4f} a token, "

@@ -1,4 +1,4 @@
-"""Pictures of the weights behind translations: drawn on the terminal."""
+"""Pictures of the weights behind translations: on the terminal, or in a page or picture file."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from cli.terminal.drawing import Theme, draw, has_shades
 from cli.terminal.screen import stdout_console
 from cli.terminal.translations import warn_if_truncated
 from data.corpus import read_lines, read_pairs, survey_pair
-from data.inputs import display_name, rereadable
+from data.inputs import display_name, rereadable, short_names
 from seq2seq.errors import ConfigError
 from seq2seq.rendering.drawing import Style
 from seq2seq.rendering.html import page
@@ -137,10 +137,10 @@ class PictureRequest:
             each.selection.check(each.translator)
         found = pictures(runs, source, target, guide=model if self.history else None)
         if self.form == "table":
-            show_pictures(found, self.layout, _caution(runs))
+            show_pictures(found, self.layout, caution_line(runs))
         elif self.form == "html":
             title = f"{display_name(source)}: {self.run.resolve().name}"
-            self._write(page(title, sentences(found), _caution(runs)))
+            self._write(page(title, sentences(found), caution_line(runs)))
         elif self.form == "svg":
             self._write(svg(sentences(found, most=MOST_IN_PICTURE)))
         else:
@@ -174,7 +174,7 @@ class PictureRequest:
         if not self.compare:
             return [shown("", model)]
         paths = [self.run, *self.compare]
-        names = _short_names(paths)
+        names = short_names(paths)
         models = [model, *(load(path, "best") for path in self.compare)]
         return [shown(*each) for each in zip(names, models, strict=True)]
 
@@ -186,17 +186,6 @@ class Picture:
     source: str
     translations: tuple[tuple[str, Translation], ...]  # with the name of the run, "" for one
     views: tuple[View, ...]  # titled by run, if there are several, and by head
-
-
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """Names of paths: as many of their last parts as make all of them different."""
-    whole = [path.resolve().parts for path in paths]
-    names: list[str] = []
-    for count in range(1, max(map(len, whole)) + 1):
-        names = ["/".join(parts[-count:]) for parts in whole]
-        if len(set(names)) == len(names):
-            break
-    return names
 
 
 def pictures(
@@ -279,7 +268,7 @@ def show_pictures(found: Iterator[Picture], layout: Layout, caution: str) -> Non
         note(caution)
 
 
-def _caution(runs: Sequence[ShownRun]) -> str:
+def caution_line(runs: Sequence[ShownRun]) -> str:
     """The line that attention is not alignment, and of which runs it was guided by links."""
     guided = [run.name for run in runs if run.translator.run_config.training.guided_alignment]
     if not guided:
@@ -329,15 +318,13 @@ def show_sample(
         write_line(f"reference    {_shown(references[number])}")
         draw_views(picture([run], sources[number], translations).views, layout)
     if translator.has_attention:
-        note(_caution([run]))
+        note(caution_line([run]))
 
 
-def draw_views(
-    shown: Sequence[View], layout: Layout | None = None, *, caution: bool = False
-) -> None:
+def draw_views(shown: Sequence[View], layout: Layout | None = None) -> None:
     """Draw tables of weights on stdout, as wide as the terminal unless a width is given."""
     layout, console = layout or Layout(), stdout_console()
-    panels = [_panel(view, caution=caution) for view in shown]
+    panels = [_panel(view) for view in shown]
     for drawing in arrange(
         panels,
         width=layout.width or console.width,
@@ -347,12 +334,8 @@ def draw_views(
         draw(drawing, console, theme=layout.theme)
 
 
-def _panel(view: View, *, caution: bool = False) -> Panel:
-    notes = {
-        "saliency": SALIENCY,
-        "posterior": POSTERIOR,
-        "attention": CAUTION if caution else None,
-    }
+def _panel(view: View) -> Panel:
+    notes = {"saliency": SALIENCY, "posterior": POSTERIOR}
     return Panel(view.title, view.alignment, view.probability, notes.get(view.measure))
 
 

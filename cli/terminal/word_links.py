@@ -288,16 +288,16 @@ def measure_links(
     )
 
 
-def print_links_quality(measured: MeasuredLinks, write: Callable[[str], None] = write_line) -> None:
+def print_links_quality(measured: MeasuredLinks) -> None:
     """A small table; no line is wrapped."""
     quality, counts = measured.quality, measured.quality.counts
     for name in MEASURES:
         better = "lower is better" if name == "aer" else "higher is better"
         value, interval = getattr(quality, name), quality.intervals[name]
         cells = f"{_NAMES[name]:<9}  {value:.3f}  95 %: {interval.low:.3f} to {interval.high:.3f}"
-        write(f"{cells}  {better}")
-    write("")
-    write(
+        write_line(f"{cells}  {better}")
+    write_line("")
+    write_line(
         f"{counted(quality.sentences, 'sentence')}, {counted(counts.links, 'link')}; "
         f"{counts.sure_hits:,} of {counts.sure:,} sure links found, "
         f"{counts.possible_hits:,} links sure or possible"
@@ -305,10 +305,10 @@ def print_links_quality(measured: MeasuredLinks, write: Callable[[str], None] = 
     for shift, by_posterior, run in zip(
         measured.shifts, measured.posterior, ("", " of --with-reverse"), strict=False
     ):
-        write(f"weights{run}: {_WEIGHTS[by_posterior]}")
-        write(f"shift{run}: {describe_shift(shift)}")
+        write_line(f"weights{run}: {_WEIGHTS[by_posterior]}")
+        write_line(f"shift{run}: {describe_shift(shift)}")
     if measured.symmetrization:
-        write(f"both directions: {measured.symmetrization}")
+        write_line(f"both directions: {measured.symmetrization}")
 
 
 def describe_shift(shift: Shift) -> str:

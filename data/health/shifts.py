@@ -149,7 +149,9 @@ class _Ratios:
         right = np.bincount(target.ending, minlength=_CLASSES) / len(target)
         self.unrelated_endings = np.outer(left, right) + 1e-6
         lines = np.arange(len(source))
-        shared = self._shared(lines, (lines + 7919) % len(target))  # with lines far away
+        shared = self._shared(
+            lines, (lines + len(target) // 2) % len(target)
+        )  # with lines far away
         counts = np.bincount(shared, minlength=len(self.PRIOR_SHARED)) + 1.0
         self.unrelated_shared: NDArray[np.float64] = counts / counts.sum()
         same = np.eye(_CLASSES, dtype=bool)

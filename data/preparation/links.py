@@ -42,7 +42,7 @@ class LinkFile:
 
 
 def write_links(
-    folder: Path, files: CorpusFiles, source: LinkFile, config: DataConfig
+    folder: Path, files: CorpusFiles, link_file: LinkFile, config: DataConfig
 ) -> dict[str, Any]:
     """Write the links of the main corpus for the training split that is in `folder`.
 
@@ -56,7 +56,7 @@ def write_links(
     lines = np.fromfile(folder / "train.lines", np.int64)  # [n]
     sizes = np.diff(np.fromfile(folder / "train.offsets", np.int64))  # [2n]
     counts = np.zeros(len(lines), np.int64)
-    kept = _kept_pairs(files, source, config, lines)
+    kept = _kept_pairs(files, link_file, config, lines)
     number = 0  # of the next pair
     with (folder / WORDS).open("wb") as words_file, (folder / LINKS).open("wb") as links_file:
         while chunk := list(islice(kept, _CHUNK)):
@@ -76,7 +76,7 @@ def write_links(
         words_file.write(stored(WORDS, rest))
     write_arrays(folder, {OFFSETS: np.concatenate([[0], np.cumsum(counts)])})
     return {
-        "origin": source.origin,
+        "origin": link_file.origin,
         "pairs": int((counts > 0).sum()),
         "links": int(counts.sum()),
         "sha256": {name: sha256_of(folder / name) for name in (WORDS, LINKS, OFFSETS)},
@@ -84,10 +84,10 @@ def write_links(
 
 
 def _kept_pairs(
-    files: CorpusFiles, source: LinkFile, config: DataConfig, lines: Indices
+    files: CorpusFiles, link_file: LinkFile, config: DataConfig, lines: Indices
 ) -> Iterator[tuple[SentencePair, list[Link]]]:
     """The pairs of the main corpus that were kept, with their links; checks all links."""
-    numbered = zip_longest(read_pairs(*files), source.lines())
+    numbered = zip_longest(read_pairs(*files), link_file.lines())
     kept = np.zeros(lines.max(initial=0) + 1, dtype=bool)
     kept[lines] = True
     n_pairs = n_links = 0
@@ -96,13 +96,13 @@ def _kept_pairs(
         n_links += line is not None
         if pair is None or line is None:
             continue
-        links = _parse(line, pair, where=f"{source.origin}:{number}")
+        links = _parse(line, pair, where=f"{link_file.origin}:{number}")
         if number < len(kept) and kept[number]:
             text = pair.unescaped() if config.unescape else pair
             yield text, links if _word_counts(text) == _word_counts(pair) else []
     if n_pairs != n_links:
         raise CorpusError(
-            f"{source.origin} has links of {n_links:,} pairs, but "
+            f"{link_file.origin} has links of {n_links:,} pairs, but "
             f"{display_name(files.source)} has {n_pairs:,} lines",
             hint="line n has the links of line n of the text, and is blank where there is none",
         )

@@ -14,5 +14,8 @@ machine.py      the machine measured on, and other processes that use it
 products.py     the time that the matrix products of an update take alone
 measurement.py  rounds of trainings in turn, medians, ratios
 quality.py      BLEU after a number of minutes
+decoding.py     sentences a second of whole files
+latency.py      how long one sentence takes; latency_child.py times the search of the peers
+commits.py      the search of several commits in turn, each in a process of search_child.py
 report.py       the tables
 """

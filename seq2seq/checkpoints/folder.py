@@ -40,7 +40,10 @@ def save_checkpoint(
     state: TrainingState,
     average: MovingAverage | None = None,
 ) -> Path:
-    """Write `folder/update-N` whole, or not at all; returns its path."""
+    """Write `folder/update-N` whole, or not at all; returns its path.
+
+    Where `best` or `last` names that already, it is `update-N-again`.
+    """
     path = folder / f"update-{state.update:09d}"
     if path in (pointed(folder, "best"), pointed(folder, "last")):
         path = path.with_name(f"{path.name}-again")  # kept until its successor is whole

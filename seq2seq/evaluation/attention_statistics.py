@@ -34,7 +34,8 @@ class SentenceAttention:
     absentmindedness_out: float
     """1/T sum over t and s of -a_ts log a_ts: the mean entropy of a target word, in nats."""
     absentmindedness_in: float
-    """The same of each source word's weights, scaled to a sum of 1, over S."""
+    """1/S sum over s of the entropy, in nats, of the weights that source word s has at all target
+    words, scaled to a sum of 1."""
     steps: int  # target words after another one, the ends of both sentences left out
     steps_in_order: int  # those whose largest weight is not to the left of that of the one before
     fertilities: Counts  # [MOST_LINKS + 1] source words with 0, 1, ... largest weights

@@ -113,7 +113,7 @@ def keep_mask(shape: list[int], p: float, like: Tensor) -> Tensor:
     """
     if like.device.type != "cpu":
         return like.new_empty(shape).bernoulli_(1 - p).div_(1 - p)
-    dropped = round(p * _STEPS)
+    dropped = min(round(p * _STEPS), _STEPS - 1)
     kept = drawn_rows(shape, lambda whole: random_mask(whole, dropped))
     return kept.to(like.dtype).mul_(_STEPS / (_STEPS - dropped))
 

@@ -41,7 +41,7 @@ def linear_cross_entropy(
 ) -> CrossEntropy:
     """The loss of the logits inputs W^T + b. inputs [P, O], weight [V, O], bias [V], labels [P]
 
-    A bias [P, U] is added to the logits, if it is given.
+    `logit_bias`, of some of the V logits for each of the P rows, is added to them, if it is given.
 
     Only tokens where `mask` [P] is True count, if it is given. The smoothed target puts
     1 - smoothing on the label and spreads the rest evenly over all V entries, the label included

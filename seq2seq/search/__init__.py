@@ -1,1 +1,1 @@
-"""Finding the best translation under a model: greedy and beam search."""
+"""Translations of a model: beam and greedy search, sampling, given translations, saliency."""

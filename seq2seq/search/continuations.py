@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_FEW = 4  # ids that are hidden after the best were found, not before
+_FEW = 4  # ids that are excluded after the best were found, not before
 _BLOCK = 64  # columns of which only the largest is compared at first
 _MANY = 2**17  # logits of a step for which comparing blocks first is faster
 
@@ -46,9 +46,9 @@ def best_continuations(
         least = int(ids[0])
         forbidden = [each for each in forbidden if each >= least]
     if allowed is not None and len(allowed) == 1:  # for all rows: to hide a few ids needs no mask
-        hidden = (~allowed[0]).nonzero().squeeze(1)
-        if len(hidden) <= _FEW:
-            written = hidden if ids is None else ids[hidden]
+        excluded = (~allowed[0]).nonzero().squeeze(1)
+        if len(excluded) <= _FEW:
+            written = excluded if ids is None else ids[excluded]
             forbidden, allowed = [*forbidden, *written.tolist()], None
     candidates, peak = logits, None
     if allowed is not None:

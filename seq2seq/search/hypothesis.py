@@ -55,7 +55,8 @@ class Hypothesis:
     log_probability: float
     """Nats, summed over `ids`, EOS included: the model's own."""
     score: float
-    """`log_probability` over the length penalty; hypotheses are ranked by it."""
+    """`log_probability` / lp + cp, with penalties of length and coverage (Wu et al., 2016, equation
+    14); hypotheses are ranked by it."""
     weights: Tensor | None = field(compare=False)
     """[T, S] attention on the CPU, one row for each of `ids`, EOS included."""
 

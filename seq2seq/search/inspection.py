@@ -57,8 +57,11 @@ def encoder_self_attention(single: SingleModel, source: Sequence[int], layer: in
     with _scores(encoder.self_attention[layer]) as found, torch.inference_mode():
         single.encode([source])
     (scores,) = found  # [1, N, S', S']
-    weights = _normalized(encoder.self_attention[layer], scores[0])
     states = torch.arange(len(source) + encoder.encode_eos) // encoder.stride  # of each piece
+    allowed = (
+        torch.arange(scores.shape[-1], device=scores.device) <= states[-1]
+    )  # not EOS, if left out
+    weights = _normalized(encoder.self_attention[layer], scores[0], allowed)
     spread = [single.spread_weights(head, source) for head in weights[:, states].cpu()]
     return torch.stack(spread)[:, single.tags :]
 
@@ -75,19 +78,22 @@ def decoder_self_attention(
     rows = [  # of one call for all steps, or of one call a step
         torch.nn.functional.pad(row, (0, length - row.shape[-1]))
         for scores in found
-        for row in _normalized(decoder.self_attention, scores[0], causal=True).unbind(1)
+        for row in _normalized(decoder.self_attention, scores[0], _causal(scores)).unbind(1)
     ]
     return torch.stack(rows, dim=1).cpu()
 
 
-def _normalized(layer: nn.Module, scores: Tensor, *, causal: bool = False) -> Tensor:
-    """Scores [N, L, P] of the last L of P states -> weights [N, L, P]."""
+def _normalized(layer: nn.Module, scores: Tensor, allowed: Tensor) -> Tensor:
+    """Scores [N, L, S] and where a query may attend, [S] or [L, S] bool -> weights [N, L, S]."""
     assert isinstance(layer, SelfAttention)
+    return layer.attention.attention.normalize(scores, allowed.expand(scores.shape[-2:]))
+
+
+def _causal(scores: Tensor) -> Tensor:
+    """Where the last L of S states may attend: to themselves and those before them. [L, S] bool"""
     queries, keys = scores.shape[-2:]
     allowed = torch.ones(queries, keys, dtype=torch.bool, device=scores.device)
-    if causal:
-        allowed = allowed.tril(keys - queries)
-    return layer.attention.attention.normalize(scores, allowed)
+    return allowed.tril(keys - queries)
 
 
 @contextmanager

@@ -57,13 +57,13 @@ def sample(
         log_probabilities = logits.log_softmax(-1)
         refuse_nan(log_probabilities)
         ids = output.output_ids
-        hidden = torch.isin(ids, torch.tensor(forbidden, dtype=torch.int64)).unsqueeze(0)
+        excluded = torch.isin(ids, torch.tensor(forbidden, dtype=torch.int64)).unsqueeze(0)
         if allowed is not None:
-            hidden = hidden | ~allowed
-        scaled = logits.masked_fill(hidden, float("-inf")) / temperature
+            excluded = excluded | ~allowed
+        scaled = logits.masked_fill(excluded, float("-inf")) / temperature
         columns = _draw(_top(scaled, top_k, top_p), uniforms[active, steps])  # [R]
         steps += 1
-        gains = log_probabilities.masked_fill(hidden, float("-inf"))
+        gains = log_probabilities.masked_fill(excluded, float("-inf"))
         return gains.gather(1, columns.unsqueeze(1)).squeeze(1), ids[columns]
 
     return write_one_each(

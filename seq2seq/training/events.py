@@ -51,7 +51,7 @@ class TrainingState:
     best_score: float | None = None  # BLEU or chrF of the best, where `metric` is one of them
     highest: float | None = None  # `ValidationScores.value` of all validations
     stale: int = 0  # validations since the one with the highest value
-    waited: int = 0  # the same or, where that is later, validations since the last plateau
+    waited: int = 0  # validations since the highest value or the last plateau, if that is later
     reductions: int = 0  # of the learning rate, on plateaus
     tokens: int = 0  # target tokens trained on, padding not counted
     validated: int = 0  # the update after which the last validation was done

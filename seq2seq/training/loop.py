@@ -118,7 +118,7 @@ def fit(
             norm = clip_grad_norm_(model.parameters(), config.clip_norm)
             *sums, norm = torch.cat([*losses, norm.unsqueeze(0)]).tolist()  # the one wait for a GPU
             nll, objective = sum(sums[::2]) / tokens, sum(sums[1::2]) / tokens
-            _refuse_divergence(objective, norm, update=number, group=group)
+            _refuse_divergence(nll, objective, norm, update=number, group=group)
             optimizer.step()
             if average:
                 average.add(number)
@@ -148,8 +148,8 @@ def check_memory(
 ) -> None:
     """Run forward and backward pass on a batch and discard the gradient.
 
-    So that too little memory is found out before training. Weights, random state and mode are
-    unchanged afterwards. Raises ResourceError where memory does not suffice.
+    So that too little memory is found out before training. Weights, the CPU's random state and mode
+    are unchanged afterwards. Raises ResourceError where memory does not suffice.
     """
     rng_state, was_training = torch.get_rng_state(), model.training
     dtype = compute_dtype(config.precision, device)
@@ -257,12 +257,21 @@ def share_done(state: TrainingState, config: TrainingConfig) -> float:
     return min(done, 1.0)
 
 
-def _refuse_divergence(objective: float, norm: float, *, update: int, group: list[Batch]) -> None:
-    """Raise DivergenceError, with the corpus lines, unless loss and gradient norm are usable."""
-    if objective <= HOPELESS and math.isfinite(norm):  # False for NaN
+def _refuse_divergence(
+    nll: float, objective: float, norm: float, *, update: int, group: list[Batch]
+) -> None:
+    """Raise DivergenceError, with the corpus lines, unless loss and gradient norm are usable.
+
+    nll, objective: a token; the objective has further terms, whose weights may be large
+    """
+    if not nll <= HOPELESS:  # True for NaN
+        what = f"loss is {nll:g} nats a token"
+    elif not math.isfinite(objective):
+        what = f"objective is {objective}"
+    elif not math.isfinite(norm):
+        what = f"gradient norm is {norm}"
+    else:
         return
-    diverged = not objective <= HOPELESS
-    what = f"loss is {objective:g} nats a token" if diverged else f"gradient norm is {norm}"
     numbers = [line for batch in group for line in batch.lines]
     lines = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
     first = group[0].position

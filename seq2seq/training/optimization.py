@@ -50,8 +50,12 @@ def learning_rate(
 ) -> float:
     """The learning rate of an update, counted from 1.
 
-    `progress` is the share of the run that is done, `reductions` the number of plateaus so far. In
-    a run of which warm-up takes more than half, a rate that ends at 0 falls from there on.
+    progress: p, the share of the run that is done, warm-up included
+    reductions: the number of plateaus so far
+
+    During warm-up the rate rises to its peak. Then "linear" is peak (1 - p) and "cosine"
+    peak (1 + cos(pi p)) / 2, so where warm-up ends the rate drops to that at once. Where warm-up
+    takes more than half of the run, both fall as peak (2 - 2p) from its middle on.
     """
     warm = min(1.0, update / max(config.warmup, 1))
     if config.decay == "plateau":

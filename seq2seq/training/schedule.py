@@ -92,7 +92,8 @@ def with_validation_planned(
 
 
 def _largest_beam(most: int, tokens: float, cost: float) -> int:
-    """With which so many tokens can be translated at this cost; at least 1, greedy search."""
+    """The largest beam up to `most` with which so many tokens are translated at this cost; at least
+    1, greedy search."""
     return max((b for b in range(1, most + 1) if _translating(b) * tokens <= cost), default=1)
 
 
@@ -102,8 +103,8 @@ def _translating(beam: int) -> float:
 
 
 def _within(affordable: float, length: float, sentences: int) -> int:
-    """How many sentences a validation translates: those that are affordable, but enough to choose
-    a checkpoint by, and no more than the validation set has."""
+    """How many sentences a validation translates or scores: those that are affordable, but enough
+    to choose a checkpoint by, and no more than the validation set has."""
     return min(max(int(affordable), math.ceil(_LEAST_TOKENS / max(length, 1))), sentences)
 
 

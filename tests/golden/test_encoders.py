@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from seq2seq.attention import AttentionMask
 from seq2seq.batch import Source
-from seq2seq.config import CellKind
-from seq2seq.encoder import Encoder, EncoderKind, EncoderOutput
+from seq2seq.config import CellKind, EncoderKind
+from seq2seq.encoder import Encoder, EncoderOutput
 from seq2seq.kernels.dropout import DropoutRates
 from seq2seq.recurrent.layers import LAYERS, LayerSpec
 

@@ -63,7 +63,7 @@ def test_attention_ranks_better_than_popularity_because_of_the_profiles(report):
 def test_the_json_has_the_map(report):
     attention = report["attention"]
     assert report["schema_version"] == 1
-    assert len(attention["users"]) == len(attention["weights"]) == len(report["told"]) == 8
+    assert len(attention["users"]) == len(attention["weights"]) == len(report["recommended"]) == 8
     for row in attention["weights"]:
         assert len(row) == len(attention["films"])
         assert min(row) >= 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from examples import examples
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny import padded
 
@@ -100,15 +100,15 @@ def test_a_batch_larger_than_the_multiple_is_a_multiple_of_it(split, budget, mul
 
 @examples(60)
 @given(st.lists(st.integers(1, 30), max_size=60), st.integers(1, 90), st.integers(1, 9))
+@example([1, 1, 1, 9], 9, 2)  # the 9 does not fit with the 1 that is left over
 def test_runs_are_those_of_a_walk_pair_by_pair(lengths, budget, multiple):
-    runs, begin, longest = [], 0, 0
-    for index, length in enumerate(lengths):
-        longest = max(longest, length)
-        if index > begin and longest * (index - begin + 1) > budget:
+    runs, begin = [], 0
+    for index in range(len(lengths)):
+        while index > begin and max(lengths[begin : index + 1]) * (index - begin + 1) > budget:
             count = index - begin
             end = index - count % multiple if count > multiple else index
             runs.append((begin, end))
-            begin, longest = end, max(lengths[end : index + 1])
+            begin = end
     if lengths:
         runs.append((begin, len(lengths)))
     found = split_by_budget(np.array(lengths, np.int32), budget=budget, multiple=multiple)

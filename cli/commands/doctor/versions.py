@@ -59,6 +59,8 @@ def extras() -> Iterator[Fact]:
         ("sacrebleu", "ja", "BLEU on Japanese words"),
         ("sacrebleu", "ko", "BLEU on Korean words"),
         (DISTRIBUTION, "tune", "a search for settings"),
+        (DISTRIBUTION, "report", "pictures of reports and of attention"),
+        (DISTRIBUTION, "tensorboard", "training.track=tensorboard"),
     ):
         missing = []
         for name in _packages_of_extra(distribution, extra):

@@ -7,5 +7,6 @@ tests/               copies of the test sets: STORE.source, STORE.reference and 
 trials/NAME/         the run directory of each trial
 translations/NAME    its translations of the test set
 results/NAME.json    what was measured on it; a trial with a result is done
+learnt/              lexicon and links that trials learn from a store; it may be removed
 significance.json    tests that were computed, by the hashes of what they compare
 """

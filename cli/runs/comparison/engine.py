@@ -80,11 +80,7 @@ def _receive(connection: Connection, running: dict[Connection, _Running], notify
         del running[connection]
         connection.close()
         if not task.result.is_file():
-            raise ResourceError(
-                f"the process of trial {task.name} was killed ({process.exitcode}); the system "
-                "does so when memory runs out",
-                hint="go on with the same command and fewer --jobs",
-            ) from None
+            raise _died(task, process.exitcode) from None
         notify(task, {"event": "done"})
         return
     match event:
@@ -94,6 +90,15 @@ def _receive(connection: Connection, running: dict[Connection, _Running], notify
         case {"event": "bug", "traceback": text}:
             raise RuntimeError(f"trial {task.name} failed:\n{text}")
     notify(task, event)
+
+
+def _died(task: Task, exit_code: int | None) -> ResourceError:
+    message = f"the process of trial {task.name} ended without a result (exit code {exit_code})"
+    if exit_code == -signal.SIGKILL:
+        message = (
+            f"the process of trial {task.name} was killed; the system does so when memory runs out"
+        )
+    return ResourceError(message, hint="go on with the same command, perhaps with fewer --jobs")
 
 
 def _stop(running: dict[Connection, _Running]) -> None:

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict
 from cli.runs.comparison.grid import slug
 from cli.runs.config import RunConfig
 from cli.runs.directory import RunDirectory
+from cli.runs.output import write_lines
 from data.corpus import read_aligned
 from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError, ConfigError
-from seq2seq.system.files import read_json, replacing, replacing_directory, write_json
+from seq2seq.system.files import read_json, replacing_directory, write_json
 
 FORMAT_VERSION = 1
 VALIDATION_SET = "validation set"
@@ -251,10 +252,10 @@ def create_folder(
         folder = ComparisonFolder(partial)
         for store, (source, reference, reference_links) in tests.items():
             files = folder.test(store)
-            write_text(files.source, source)
-            write_text(files.reference, reference)
+            write_lines(files.source, source)
+            write_lines(files.reference, reference)
             if reference_links is not None:
-                write_text(files.reference_links, reference_links)
+                write_lines(files.reference_links, reference_links)
         folder.write(comparison)
     return ComparisonFolder(path)
 
@@ -264,13 +265,6 @@ def occupied(path: Path) -> ConfigError:
     return ConfigError(
         f"{path} exists and is not the folder of a comparison", hint="choose another path"
     )
-
-
-def write_text(path: Path, lines: Sequence[str]) -> None:
-    """Write lines, whole or not at all."""
-    with replacing(path) as partial:
-        text = "".join(f"{line}\n" for line in lines)
-        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def describe_store(

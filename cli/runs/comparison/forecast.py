@@ -16,10 +16,10 @@ from cli.runs.trials import failure_of
 from data.batching import EpochPlan, token_budget_batches
 from data.token_store import TokenStore
 from seq2seq.batch import FIRST_BATCH
-from seq2seq.checkpoints.checkpoint import load_state
+from seq2seq.checkpoints.checkpoint import read_state
 from seq2seq.checkpoints.folder import pointed
 from seq2seq.decoders.lexicon import Entries
-from seq2seq.errors import DivergenceError, ResourceError
+from seq2seq.errors import CheckpointError, DivergenceError, ResourceError
 from seq2seq.model import EncoderDecoder
 from seq2seq.system.out_of_memory import explain_out_of_memory
 from seq2seq.training.events import TrainingState, Update, ValidationScores
@@ -115,13 +115,16 @@ def time_left(share: float, *, before: float, elapsed: float, planned: float) ->
 
 
 def share_trained(task: Task) -> float:
-    """How much of a trial's training is in its last checkpoint, 0 to 1."""
+    """How much of a trial's training is in its last checkpoint, 0 to 1; 0 if that is damaged."""
     if not task.run.exists():
         return 0.0
     path = pointed(RunDirectory(task.run).checkpoints, "last")
     if path is None:
         return 0.0
-    state, training = load_state(path), task.config.training
+    try:
+        state, training = read_state(path), task.config.training
+    except (CheckpointError, OSError):
+        return 0.0  # training looks for one that is whole
     shares = [state.update / training.updates] if training.updates else [1.0]
     if training.minutes is not None:
         shares.append(state.seconds / (60 * training.minutes))

@@ -138,6 +138,11 @@ def read_grid(path: Path) -> GridFile:
                 f"{name}: trial {entry.name!r} names store {entry.store!r}, which is not there",
                 hint=f"add [stores.{entry.store}] with its path",
             )
+    if MAIN_STORE in stores:
+        raise ConfigError(
+            f"{name}: store {MAIN_STORE!r} is the STORE of the command",
+            hint="give the one in [stores] another name",
+        )
     return found.model_copy(update={"stores": stores})
 
 
@@ -173,9 +178,9 @@ def build_grid(
             dimensions.pop(name.strip(), None)
             options.append(option)
     for name, several in dimensions.items():
-        if not all(several) or len({*several}) < len(several):
+        if not several or not all(several) or len({*several}) < len(several):
             raise ConfigError(
-                f"{name} has the values {','.join(several)}",
+                f"{name} has the values {','.join(several) or 'none'}",
                 hint="give each value once, with a comma between two of them",
             )
         parse_settings([f"{name}={value}" for value in several])  # raises for an unknown name

@@ -109,7 +109,7 @@ class ComparisonTable:
 
 
 SORTABLE = (
-    *("system", "perplexity", "bleu", "chrf", "ter", "aer", "parameters", "updates", "seconds"),
+    *("system", "perplexity", "bleu", "chrf", "ter", "aer", "parameters"),
     *("tokens_per_second", "seconds_to_bleu", "memory"),
 )
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from cli.runs.comparison.folder import Result, Score, TestFiles, write_text
+from cli.runs.comparison.folder import Result, Score, TestFiles
 from cli.runs.config import RunConfig
 from cli.runs.device import choose_device
 from cli.runs.directory import RunDirectory
 from cli.runs.history import Sample
+from cli.runs.output import write_lines
 from cli.runs.progress import PlainReporter, Reporters
 from cli.runs.training import train_run
 from cli.runs.translator import Translator
@@ -24,7 +25,7 @@ from cli.runs.word_links import (
     guided_head,
     guided_shift,
 )
-from data.corpus import SentencePair
+from data.corpus import SentencePair, read_lines
 from data.token_store import TokenStore
 from seq2seq.building import WeightsNotDrawn, build_model
 from seq2seq.config import ModelConfig
@@ -145,7 +146,7 @@ def _test_measures(task: Task, run: RunDirectory) -> dict[str, Any]:
     began = time.monotonic()
     texts = [each.text for each in translator.translate(sources)]
     seconds = time.monotonic() - began
-    write_text(task.translations, texts)
+    write_lines(task.translations, texts)
     report = score_corpus(texts, [references], target_language=run.languages[1])
     bleu, chrf, ter = (Score(score=m.score, signature=m.signature) for m in report.metrics)
     assert translator.checkpoint
@@ -182,9 +183,10 @@ def _alignment_quality(
     """
     if not task.has_reference_links or not translator.has_attention:
         return {}
-    lines = task.test.reference_links.read_text(encoding="utf-8").splitlines()
     reference_links = parse_reference_links(
-        lines, name=str(task.test.reference_links), sentences=len(pairs)
+        list(read_lines(task.test.reference_links)),
+        name=str(task.test.reference_links),
+        sentences=len(pairs),
     )
     config = translator.run_config
     shifts = (guided_shift(config).rows,) if config.training.guided_alignment else SHIFTS

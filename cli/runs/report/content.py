@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 from cli.runs.comparison.table import compare_systems
 from cli.runs.directory import RunDirectory
 from cli.runs.history import ValidationLine
-from cli.runs.report.systems import ReportedSystem, Subject, store_of
+from cli.runs.report.systems import ReportedSystem, Subject, compared_names
 from cli.runs.translator import Translator
 from cli.runs.views import Selection, guided_selection
 from data.token_store import TokenStore
-from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import Alignment, merge_pieces
 from seq2seq.evaluation.by_length import (
     BinScore,
@@ -134,7 +133,7 @@ def collect(
 
     Raises ConfigError for a system that there is not.
     """
-    pair = _compared(subject.systems, against)
+    pair = compared_names([system.name for system in subject.systems], against)
     lengths = source_words(subject.sources)
     bins = length_bins(lengths, bounds)
     frequencies, counted = _word_frequencies(subject)
@@ -227,7 +226,7 @@ def _word_frequencies(subject: Subject) -> tuple[Mapping[str, int], str]:
     """How often each word occurs in a text, and the name of that text: the training targets or,
     without their store, the references."""
     runs = [run for system in subject.systems for run in system.runs]
-    store = store_of(runs[0]) if runs else None
+    store = runs[0].trained_store() if runs else None
     if store is None:
         return Counter(w for line in subject.references for w in line.split()), "the references"
     return _training_words(store), "the training text"
@@ -239,17 +238,6 @@ def _training_words(store: TokenStore) -> Counter[str]:
     for pair in range(min(len(train), FREQUENCY_SENTENCES)):
         words.update(tokenizer.decode(train.target(pair).tolist()).split())
     return words
-
-
-def _compared(systems: Sequence[ReportedSystem], against: str | None) -> tuple[str, str] | None:
-    """The first system and another one; None where there is only one."""
-    names = [system.name for system in systems]
-    if against is not None and against not in names[1:]:
-        raise ConfigError(
-            f"there is no system {against!r} beside {names[0]}",
-            hint="there are " + ", ".join(names[1:]),
-        )
-    return (names[0], against or names[-1]) if len(names) > 1 else None
 
 
 def _differing(subject: Subject, pair: tuple[str, str]) -> list[DifferingSentence]:

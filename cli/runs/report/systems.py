@@ -8,8 +8,7 @@ from cli.runs.comparison.folder import ComparisonFolder, Trial
 from cli.runs.directory import RunDirectory
 from cli.runs.translator import Origin, Translator
 from data.corpus import read_aligned, read_lines
-from data.inputs import STDIN, display_name
-from data.token_store import TokenStore
+from data.inputs import display_name, short_names
 from seq2seq.errors import ConfigError
 
 
@@ -50,6 +49,7 @@ def subject_of_runs(
     paths: Sequence[Path],
     *,
     test: tuple[Path, Path] | None,
+    against: str | None = None,
     device: str,
     threads: int | None,
     note: Callable[[str], None],
@@ -57,6 +57,9 @@ def subject_of_runs(
     """Runs with their translations of a test set, or the one folder of a comparison.
 
     test: source and reference; None: the validation set of the store, or that of the comparison
+    against: the name of a system that there must be, as for `collect`
+
+    Raises ConfigError where the runs do not fit each other.
     """
     if _is_comparison(paths[0]):
         if len(paths) > 1 or test:
@@ -68,11 +71,12 @@ def subject_of_runs(
     runs = [RunDirectory.open(path) for path in paths]
     if len({run.languages for run in runs}) > 1:
         raise ConfigError(
-            "the runs translate other languages", hint="report runs of one pair of languages"
+            "the runs translate different languages", hint="report runs of one pair of languages"
         )
     names = short_names(paths)
     if len({*names}) < len(names):
         raise ConfigError("a run is given twice", hint="give each run once")
+    compared_names(names, against)  # refuses before anything is translated
     sources, references, name = _test_lines(runs[0], test)
     systems = []
     for short, path, run in zip(names, paths, runs, strict=True):
@@ -96,7 +100,7 @@ def files_read(paths: Sequence[Path]) -> list[Path]:
         files += [*folder.own_files, *begun]
         paths = [folder.run(trial) for trial in complete]
     for path in paths:
-        store = Path(RunDirectory.open(path).provenance["store"]["path"])
+        store = RunDirectory.open(path).store_path
         files += [*Origin(path).files, store]
     return files
 
@@ -126,16 +130,18 @@ def subject_of_files(
     return Subject(test, tuple(sources), tuple(references), languages, tuple(systems))
 
 
-def short_names(paths: Sequence[Path]) -> list[str]:
-    """The ends of the paths, as long as it takes to distinguish them."""
-    names = [display_name(path) for path in paths]
-    named = [path if path.name not in ("", "..") else path.resolve() for path in paths]
-    for count in range(1, max(len(path.parts) for path in named) + 1):
-        ends = [name if path == STDIN else "/".join(path.parts[-count:])
-                for path, name in zip(named, names, strict=True)]  # fmt: skip
-        if len({*ends}) == len(ends):
-            return ends
-    return names
+def compared_names(names: Sequence[str], against: str | None) -> tuple[str, str] | None:
+    """The first system and `against`, or else the last; None where there is only one.
+
+    Raises ConfigError where `against` is no other system.
+    """
+    if against is not None and against not in names[1:]:
+        others = "there are " + ", ".join(names[1:])
+        raise ConfigError(
+            f"there is no system {against!r} beside {names[0]}",
+            hint=others if names[1:] else "leave out --against, or report several systems",
+        )
+    return (names[0], against or names[-1]) if len(names) > 1 else None
 
 
 def _subject_of_comparison(folder: ComparisonFolder) -> Subject:
@@ -183,19 +189,11 @@ def _test_lines(
     if test:
         sources, references = read_aligned(test)
         return sources, references, " ".join(map(display_name, test))
-    store = store_of(run)
+    store = run.trained_store()
     if store is None:
         raise ConfigError(
-            f"{run.provenance['store']['path']} is not there, so there is no validation set",
+            f"{run.store_path} is no longer the token store of {run.path}, so there is no "
+            "validation set",
             hint="give a test set with --test-source and --test-reference",
         )
     return store.valid_text("source"), store.valid_text("target"), "validation set"
-
-
-def store_of(run: RunDirectory) -> TokenStore | None:
-    """The token store that a run was trained on, if it is still where it was."""
-    path = Path(run.provenance["store"]["path"])
-    if not (path / "meta.json").is_file():
-        return None
-    store = TokenStore.open(path)
-    return store if store.sha256 == run.provenance["store"]["sha256"] else None

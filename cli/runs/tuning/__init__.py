@@ -7,6 +7,7 @@ search.json    what is searched, to be sure that a search is continued with the 
 trials.jsonl   what happened in each trial, one event a line: a search that is continued replays it
 trials.txt     a table of the trials, the best first
 trial-N/       the run directory of each trial, whose checkpoints are removed when it has ended
+learnt/        lexicon and links that the trials learn from the store, once for all; may be removed
 """
 
 from seq2seq.errors import ConfigError

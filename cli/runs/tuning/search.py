@@ -96,6 +96,7 @@ class _Search:
         return Journal(self.folder / "trials.jsonl")
 
     def tuned(self) -> NewRun:
+        self._refuse_another_folder()
         create_trials_folder(self.folder)
         activity = f"{self.folder} is being searched"
         with exclusive_lock(self.folder / ".lock", activity, remove=True):
@@ -105,6 +106,16 @@ class _Search:
                 while trial := self._next_trial():
                     self._finish(trial)
             return self._conclusion()
+
+    def _refuse_another_folder(self) -> None:
+        """Raises ConfigError where the folder was there before and holds something else."""
+        if not self.folder.exists() or (self.folder / "search.json").exists():
+            return
+        if not self.folder.is_dir() or {each.name for each in self.folder.iterdir()} - {".lock"}:
+            raise ConfigError(
+                f"{self.folder} exists, and has no search for settings in it",
+                hint="choose another RUN, or move that away",
+            )
 
     def _refuse_another_search(self) -> None:
         """Write down what is searched; raises ConfigError where it was something else before."""

@@ -326,7 +326,9 @@ COMMANDS = (
         _style,
         lambda _: STYLES,
     ),
-    Command(("head",), "2", "draw this attention head; also: all, mean", _head, _head_values),
+    Command(
+        ("head",), "2", "draw this attention head; also: guided, mean, all", _head, _head_values
+    ),
     Command(
         ("confidence",),
         "off",

@@ -109,7 +109,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"bridge": "copy", "encoder": "unidirectional"}, ["the encoder's are 4", "decoder's 8"]),
     (
         {"bridge": "copy", "encoder": "gnmt", "encoder_layers": 2, "decoder_layers": 2},
-        ["model.bridge copy", "model.bridge=tanh"],
+        ["model.bridge copy", "the encoder's are 4 and 8", "model.bridge=tanh"],
     ),
 ]
 

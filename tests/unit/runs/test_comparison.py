@@ -142,6 +142,15 @@ def test_a_dimension_that_cannot_be_meant_is_refused(settings, message):
         build_grid(None, attention=None, score=None, recipe=None, seeds=1, settings=settings)
 
 
+def test_a_dimension_of_a_file_without_values_is_refused(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text('[grid]\n"model.score" = []\n')
+    with pytest.raises(ConfigError, match=r"model\.score has the values none"):
+        build_grid(
+            read_grid(file), attention=None, score=None, recipe=None, seeds=None, settings=[]
+        )
+
+
 def test_settings_of_data_are_those_of_the_store(store_path):
     with pytest.raises(ConfigError, match=r"data\.vocabulary_size is fixed in the token store"):
         plan_of(store_path, "data.vocabulary_size=300,400")
@@ -179,6 +188,7 @@ def test_trials_of_a_file_have_names_and_stores(tmp_path, store_path):
         ("trials = 3\n", "trials: Extra inputs"),
         ("seeds = [\n", "is not valid TOML"),
         ("[[trial]]\nname = 'a'\n" * 2, "two trials are called 'a'"),
+        ("[stores.main]\npath = 'b'\n", "store 'main' is the STORE of the command"),
     ],
 )
 def test_a_file_that_is_no_grid_is_refused_by_its_name(tmp_path, text, message):
@@ -312,6 +322,9 @@ def test_the_share_that_is_trained_is_that_of_the_last_checkpoint(task):
     assert share_trained(task) == 0.0
     measure(task, lambda event: None)
     assert share_trained(task) == 1.0
+    state = RunDirectory.open(task.run).checkpoint("last") / "state.json"
+    state.write_bytes(state.read_bytes()[:-9])  # training goes on from another one
+    assert share_trained(task) == 0.0
 
 
 def test_jobs_share_the_time(task):

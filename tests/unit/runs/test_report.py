@@ -13,11 +13,12 @@ from program import call
 from reruns import new_run, train
 
 from cli.runs.report.content import ReportContent, collect
-from cli.runs.report.systems import short_names, subject_of_files, subject_of_runs
+from cli.runs.report.systems import subject_of_files, subject_of_runs
 from cli.runs.translator import Translator
 from cli.terminal.report.charts import FILE_THEME, charts, logarithmic_ticks, specification
 from cli.terminal.report.page import html_page
 from cli.terminal.report.text import report_lines
+from data.inputs import short_names
 from data.token_store import TokenStore
 from seq2seq.errors import ConfigError
 from seq2seq.system.files import read_json, write_json
@@ -149,6 +150,17 @@ def test_a_run_is_given_once(of_runs):
     (path,) = (run.path for run in of_runs.subject.systems[0].runs)
     with pytest.raises(ConfigError, match="a run is given twice"):
         subject_of_runs([path, path], test=None, device="cpu", threads=1, note=print)
+
+
+def test_a_system_that_is_not_there_is_refused_before_anything_is_translated(of_runs):
+    (path,) = (run.path for run in of_runs.subject.systems[0].runs)
+    options = {"test": None, "device": "cpu", "threads": 1, "note": print}
+    with (
+        mock.patch.object(Translator, "load", side_effect=AssertionError),
+        pytest.raises(ConfigError, match="there is no system 'other' beside") as caught,
+    ):
+        subject_of_runs([path], against="other", **options)
+    assert caught.value.hint == "leave out --against, or report several systems"
 
 
 def test_a_system_that_is_not_there_cannot_be_shown(files):
@@ -326,9 +338,10 @@ def test_a_report_of_files_is_written_as_a_page(tmp_path, files):
     [
         (["--bins", "9,6"], "--bins is '9,6'"),
         (["--bins", "a"], "--bins is 'a'"),
-        (["--name", "A"], "there are 1 names for 2 files"),
+        (["--name", "A"], "1 name for 2 files"),
         (["--name", "A", "--name", "A"], "two systems have the same name"),
         (["--against", "other"], "there is no system 'other'"),
+        (["--target-language", "german"], "'german' is not a language code"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(files, options, message):

@@ -275,6 +275,15 @@ def test_too_little_memory_ends_a_trial_but_of_the_default_it_ends_the_search(ne
     assert not new.path.with_name("run.trials").exists()
 
 
+def test_a_folder_of_something_else_is_left_alone(new):
+    folder = new.path.with_name("run.trials")
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="has no search for settings in it"):
+        search(new, ByFormula())
+    assert [each.name for each in folder.iterdir()] == ["notes.txt"]
+
+
 def test_a_full_disk_ends_the_search(new):
     def fail(trial: int, quarter: int) -> None:
         if trial == 3:

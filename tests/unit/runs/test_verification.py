@@ -83,7 +83,7 @@ def test_each_truncation_is_noticed(checkpoint):
 
 
 def test_every_part_of_an_undamaged_folder_is_reported_whole(run, store_path):
-    for path, parts in ((run.path, 9), (store_path, 2), (run.checkpoint(), 1)):
+    for path, parts in ((run.path, 10), (store_path, 2), (run.checkpoint(), 1)):
         result = call("describe", path, "--verify")
         assert result.code == 0, result.err
         assert len(result.lines) >= parts
@@ -93,7 +93,14 @@ def test_every_part_of_an_undamaged_folder_is_reported_whole(run, store_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["pieces.model", "output.ids", "checkpoints/{last}/state.json", "metrics.jsonl"]
+    "name",
+    [
+        "pieces.model",
+        "output.ids",
+        "checkpoints/{last}/state.json",
+        "metrics.jsonl",
+        "curves.jsonl",
+    ],
 )
 def test_a_damaged_part_is_named_and_the_others_are_still_checked(run, name):
     path = run.path / name.format(last=run.checkpoint("last").name)

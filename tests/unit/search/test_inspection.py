@@ -68,6 +68,17 @@ def test_self_attention_of_the_encoder_is_that_of_its_states():
     assert found.shape == (2, 5, 5)
 
 
+def test_self_attention_of_the_encoder_leaves_out_an_eos_that_is_not_encoded():
+    model = tiny_model(LUONG, encoder_self_attention=1, encode_eos=False)
+    layer, states = model.encoder.self_attention[0], []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))
+    found = encoder_self_attention(SingleModel(model), SOURCE, 0)
+    handle.remove()
+    query = states[0][:, : len(SOURCE)].clone()
+    (expected,) = layer.attention(query, query, query).weights
+    torch.testing.assert_close(found[:, :, : len(SOURCE)], expected)
+
+
 def test_self_attention_of_a_pyramid_has_a_row_and_a_column_for_every_piece():
     model = tiny_model(LUONG, layers=2, encoder="pyramid", encoder_self_attention=1)
     (found,) = encoder_self_attention(SingleModel(model), SOURCE, 0)

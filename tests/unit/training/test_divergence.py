@@ -62,8 +62,17 @@ def test_a_hopeless_loss_stops_though_it_is_finite():
     model = tiny_model(LUONG)
     with torch.no_grad():
         model.output.vocabulary.bias[1] = 1e6  # no label is that id
-    with pytest.raises(DivergenceError, match=r"loss is \d+ nats a token at update 1"):
+    with pytest.raises(DivergenceError, match=r"loss is 1e\+06 nats a token at update 1"):
         events_of(model, TrainingConfig(updates=1))
+
+
+def test_a_large_weight_of_another_term_is_no_divergence(monkeypatch):
+    monkeypatch.setattr("seq2seq.training.loop.HOPELESS", 5.0)
+    model, config = tiny_model(LUONG), TrainingConfig(updates=1, coverage_loss=100.0)
+    assert events_of(model, config)
+    with pytest.raises(DivergenceError, match=r"loss is .* nats a token"):
+        monkeypatch.setattr("seq2seq.training.loop.HOPELESS", 0.5)
+        events_of(model, config)
 
 
 def test_a_gradient_that_is_not_finite_stops_too():
