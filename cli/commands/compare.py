@@ -169,11 +169,12 @@ def compare(
         bool, typer.Option("--json", help="With --show: print one JSON object.")
     ] = False,
 ) -> None:
-    """Train every combination of settings from several seeds, and test each.
+    """Train every combination of settings, and test each.
 
-    Combinations that make no sense or no difference are left out, with the reason. Each trial is a
-    run directory like any other. Whatever interrupts a comparison, the same command continues it;
-    with more values or seeds it adds to it. `seq2seq compare OUT --show` prints the results.
+    With several seeds the table has means, spreads and significance. Combinations that make no
+    sense or no difference are left out, with the reason. Each trial is a run directory like any
+    other. Whatever interrupts a comparison, the same command continues it; with more values or
+    seeds it adds to it. `seq2seq compare OUT --show` prints the results.
     """
     if show:
         trained = {

@@ -43,10 +43,11 @@ def compare_outputs(
     bins: options.LengthBounds = None,
     against: options.Against = None,
 ) -> None:
-    """Report on translations of several systems: the report of runs, for files of any program.
+    """Report on files of translations, by any program.
 
-    Scores with sacreBLEU's paired tests, BLEU and chrF by source length, words by frequency,
-    repeated and dropped words, and the sentences that differ most.
+    It is the report of runs, for several systems: scores with sacreBLEU's paired tests, BLEU and
+    chrF by source length, words by frequency, repeated and dropped words, and the sentences that
+    differ most.
     """
     from cli.terminal.report import output as written
 

@@ -67,7 +67,7 @@ def evaluate(
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Translate a test set and score it with BLEU, chrF and TER.
+    """Translate a test set and score it: BLEU, chrF, TER.
 
     The scores are sacreBLEU's. The target language is that of the run unless --target-language
     names another one.

@@ -36,10 +36,11 @@ def report(
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Show what distinguishes runs: scores, curves, lengths, attention, words, sentences.
+    """Show what distinguishes runs, on a page or as text.
 
-    With --output, one HTML file that needs no network; with --pictures, its charts as SVG and PNG;
-    without either, text. Runs translate the test set first; a comparison has done so.
+    Scores, curves, lengths, attention, words and sentences. With --output, one HTML file that needs
+    no network; with --pictures, its charts as SVG and PNG; without either, text. Runs translate the
+    test set first; a comparison has done so.
     """
     from cli.terminal.report import output as written
 

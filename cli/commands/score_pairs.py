@@ -33,7 +33,7 @@ def score_pairs(
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Print the log-probability that the model gives to each translation.
+    """Print how likely a model finds given translations.
 
     Four columns, separated by tabs, for each pair of lines: the natural logarithm of P(target |
     source), the number of target tokens, its mean per token, and the perplexity. Tokens are subword

@@ -106,7 +106,7 @@ def train(
     threads: options.TrainingThreads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Train a translation model, with validation and checkpoints.
+    """Train a model, with validation and checkpoints.
 
     Settings are chosen by the size of the corpus and the minutes or updates, unless a recipe is
     named; then come --preset, --set and the other options, of which the later one wins. Ctrl-C

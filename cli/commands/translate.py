@@ -148,7 +148,7 @@ def translate(
     threads: options.Threads = None,
     device: options.Device = "auto",
 ) -> None:
-    """Translate a file or standard input, line by line; on a terminal, what you type.
+    """Translate a file, standard input, or what you type.
 
     The output has one line for each input line; a blank line stays blank.
 

@@ -23,7 +23,7 @@ def doctor(
         bool, typer.Option("--markdown", help="Print a block that GitHub and GitLab can fold.")
     ] = False,
 ) -> None:
-    """Show versions, processor, terminal and disk, for a bug report.
+    """Show versions, processor and disk, for a bug report.
 
     The exit code is 6 if something essential is broken, such as a missing dependency.
     """
