@@ -14,5 +14,6 @@ Shapes stand in brackets, as in `keys [B, S, M]`, and `...` is any number of lea
 
 In `seq2seq.search`, K is the beam, R the rows of a step (one for each unfinished hypothesis) and C
 the candidates that continue a row. S' are the positions that an encoder leaves of S, V' the ids
-that an output layer has logits for. Formulas keep the letters of their papers.
+that an output layer has logits for, U those of V' that a translation may have or a bias changes.
+Formulas keep the letters of their papers.
 """
