@@ -319,5 +319,5 @@ def _describe_validation(config: TrainingConfig) -> str:
 
 def _describe_plateau(state: TrainingState, config: TrainingConfig) -> str:
     rate = config.learning_rate * config.plateau_factor**state.reductions
-    origin = f", from the weights of update {state.best_update:,}" if config.plateau_restart else ""
+    origin = ", from the weights of the best checkpoint" if config.plateau_restart else ""
     return f"a plateau: the learning rate is {rate:.1e} from here on{origin}"

@@ -210,26 +210,3 @@ def test_the_gradient_of_coverage_is_right(kind, heads):
 
     inputs = (values, weights, queries, *coverage.parameters())
     assert torch.autograd.gradcheck(key_bias, inputs)
-
-
-def test_the_coverage_loss_is_that_of_see():
-    from seq2seq.training.losses import coverage_loss
-
-    # by hand, one head: nothing before the first step; min(.5, .7) + min(.5, .3) = .8;
-    # min(.1, 1.2) + min(.9, .8) = .9; the fourth step is padding
-    rows = torch.tensor([[0.7, 0.3], [0.5, 0.5], [0.1, 0.9], [1.0, 0.0]], dtype=torch.float64)
-    nonpad = torch.tensor([[True, True, True, False]])
-    assert coverage_loss(rows.reshape(1, 1, 4, 2), nonpad).item() == pytest.approx(1.7)
-
-
-def test_the_coverage_loss_of_a_batch_is_that_of_its_sentences():
-    from seq2seq.training.losses import coverage_loss
-
-    weights = drawn(3, 2, 5, 4, seed=1).softmax(-1).requires_grad_()  # [B, N, T, S]
-    nonpad = length_mask(torch.tensor([5, 3, 1]), 5)
-    expected = sum(
-        ar.coverage_loss(list(row.mean(0).detach().numpy()), mask.tolist())
-        for row, mask in zip(weights, nonpad, strict=True)
-    )
-    assert coverage_loss(weights, nonpad).item() == pytest.approx(expected, rel=0, abs=1e-10)
-    assert torch.autograd.gradcheck(lambda weights: coverage_loss(weights, nonpad), (weights,))

@@ -243,14 +243,6 @@ def test_every_attention_trains_and_translates(attention, prepared, corpus, tmp_
         assert len(aligned.lines) == 40
 
 
-def test_a_finished_run_has_nothing_to_resume(run, prepared):
-    before = {path: path.stat().st_mtime_ns for path in (run / "checkpoints").rglob("*")}
-    result = call("train", prepared, run, "--resume")
-    assert result.code == 0
-    assert "is finished already" in result.err
-    assert {path: path.stat().st_mtime_ns for path in (run / "checkpoints").rglob("*")} == before
-
-
 def test_an_interrupted_training_resumes_to_the_same_bytes(run, prepared, tmp_path):
     broken = tmp_path / "broken [b] run"
     command = [str(PROGRAM), *map(str, train(prepared, broken))]
@@ -267,7 +259,8 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(run, prepared, tmp_pa
         process.send_signal(signal.SIGTERM)
         output += process.stderr.read()
         assert process.wait(timeout=30) == 143, output
-        assert "resumed at update 1" in output
+        (resumed_at,) = re.findall(r"resumed at update (\d+)", output)
+        assert 10 <= int(resumed_at) < 50
     done = call(*resumed[1:])
     assert done.code == 0, done.err
     assert f"all {UPDATES} updates are done" in done.err

@@ -240,6 +240,8 @@ def test_samples_are_drawn_and_settings_changed(typist):
 
 
 def test_attention_is_drawn_on_a_key_or_after_each_translation(typist):
+    typist.type("/style list")
+    typist.until(r"\nstyle list\r")
     translate(typist, "red dog")
     typist.type("/styl", end=F2)
     typist.until(r" ← .* 0\.\d\d ▇")

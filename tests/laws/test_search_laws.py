@@ -232,7 +232,9 @@ def test_groups_without_diversity_find_what_one_group_finds(table, seed, vocabul
 
 
 @given(tables, seeds, vocabularies, limits, alphas, st.integers(1, 5), st.data())
-def test_stopping_early_changes_nothing(table, seed, vocabulary, limits, alpha, beam, data):
+def test_a_search_ends_where_its_rule_says_and_finds_what_the_plain_one_finds(
+    table, seed, vocabulary, limits, alpha, beam, data
+):
     n_best = data.draw(st.integers(1, beam))
     logits = table(seed, vocabulary)
     options = {"beam": beam, "n_best": n_best, "stop_after": data.draw(st.integers(0, 6))}

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from program import call
 from reruns import Crash, interrupt, new_run, remains, train
 
 from cli.runs.interruption import Interrupted, StopRequest
@@ -13,6 +14,7 @@ from seq2seq.checkpoints.checkpoint import load_state, verify
 from seq2seq.checkpoints.folder import averaged_updates, kept_checkpoints, point, pointed
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ConfigError
+from seq2seq.training.events import ValidationScores
 
 AVERAGING = {"keep_last": 3, "keep_best": 2, "average": "last", "samples": 1, "learning_rate": 0.05}
 
@@ -44,6 +46,17 @@ def test_the_last_validated_checkpoints_are_averaged(whole):
     for name, mean in weights_of(whole, whole.checkpoint("averaged")).items():
         exact = sum(part[name].double() for part in parts) / 3
         assert torch.equal(mean, exact.float())
+
+
+@pytest.mark.parametrize(("nats", "better"), [(1.9, True), (2.0, False), (2.1, False)])
+def test_best_names_an_average_only_if_it_scores_higher(tmp_path, store, monkeypatch, nats, better):
+    measured = iter([3.0, 2.0, 2.5, 2.25, nats])
+    monkeypatch.setattr(Validator, "measure", lambda *_: ValidationScores(next(measured)))
+    run = new_run(tmp_path / "run", store, training=AVERAGING)
+    train(run, store)
+    assert average_line(run)["better"] is better
+    named = pointed(run.checkpoints, "best").name
+    assert named == ("averaged" if better else "update-000000012")
 
 
 def test_an_average_is_validated_and_named_best_only_if_it_is(whole, store):
@@ -133,3 +146,13 @@ def test_an_average_needs_several_checkpoints(average):
     with pytest.raises(ConfigError, match=f"keep_{average} is 1") as caught:
         TrainingConfig(average=average)
     assert f"keep_{average}=5" in caught.value.hint
+
+
+def test_a_finished_run_is_averaged_afterwards(tmp_path, store, whole):
+    run = new_run(tmp_path / "run", store, training=AVERAGING | {"average": "none"})
+    train(run, store)
+    average = "--set=training.average=last"
+    result = call("train", store.path, run.path, "--resume", "--threads", 1, average)
+    assert result.code == 0, result.err
+    ours, theirs = (weights_of(each, each.checkpoint("averaged")) for each in (run, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)

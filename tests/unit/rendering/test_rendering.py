@@ -305,3 +305,16 @@ def test_a_drawing_can_stand_inside_other_renderables():
 )
 def test_widths_are_those_of_terminal_cells(text, cells):
     assert cell_width(text) == cells
+
+
+def test_a_theme_that_is_asked_for_wins_over_the_terminals(monkeypatch):
+    drawing = diagonal("a", "c")
+    options: dict[str, Any] = {"force_terminal": True, "color_system": "truecolor"}
+    for theme, own, other in (("dark", "15;0", "0;15"), ("light", "0;15", "15;0")):
+        monkeypatch.setenv("COLORFGBG", own)
+        expected = painted(drawing, **options)
+        monkeypatch.setenv("COLORFGBG", other)
+        assert painted(drawing, **options) != expected
+        stream = io.StringIO()
+        draw(drawing, Console(file=stream, width=40, no_color=False, **options), theme=theme)
+        assert stream.getvalue() == expected

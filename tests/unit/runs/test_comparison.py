@@ -30,6 +30,7 @@ from cli.runs.trials import user_error_of
 from data.corpus import SentencePair
 from data.token_store import TokenStore
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
+from seq2seq.system.cores import usable_cores
 from seq2seq.system.files import write_json
 
 SETTINGS = [
@@ -244,8 +245,11 @@ def test_a_trial_is_a_run_and_measures_what_validation_measures(task, monkeypatc
     assert result.aer is not None and 0 <= result.aer <= 1
     assert result.peak_memory == 60_000_000
     assert events[-1] == "translating" and "validation" in events
+    trained, scored = run.metrics.read_bytes(), result.bleu
+    task.result.unlink()
     measure(task, lambda event: None)  # again, as after a kill before the result was written
-    assert len(run.read_metrics()) == len(RunDirectory.open(task.run).read_metrics())
+    assert run.metrics.read_bytes() == trained
+    assert Result.model_validate(json.loads(task.result.read_text())).bleu == scored
 
 
 @pytest.mark.parametrize(
@@ -442,6 +446,7 @@ def test_damage_is_named(tmp_path, task):
 
 def test_threads_are_shared_out():
     assert default_threads(10_000) == 1
+    assert default_threads(1) == usable_cores()
 
 
 # The program

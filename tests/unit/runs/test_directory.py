@@ -5,13 +5,15 @@ import shutil
 
 import pytest
 import torch
+from program import call
 from reruns import new_run, train
 
-from cli.runs.config import resolve
+from cli.runs.config import RunConfig, resolve
 from cli.runs.directory import RunDirectory
 from cli.runs.history import UpdateLine, ValidationLine
 from cli.runs.provenance import FORMAT_VERSION
 from seq2seq.checkpoints.checkpoint import verify
+from seq2seq.checkpoints.folder import point
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
 from seq2seq.training.events import TrainingState, ValidationScores
 
@@ -122,8 +124,9 @@ def test_a_run_directory_is_created_complete_or_not_at_all(tmp_path, store, monk
 @pytest.mark.parametrize("text", ["", "[", "[modle]\nx = 1", "\x00", "{"])
 def test_a_damaged_description_is_named(run, name, text):
     (run.path / name).write_text(text)
-    if name == "config.toml" and text == "":
-        return  # an empty file is TOML, with every setting at its default
+    if name == "config.toml" and text == "":  # TOML, with every setting at its default
+        assert RunDirectory.open(run.path).config == RunConfig()
+        return
     with pytest.raises(CheckpointError) as caught:
         opened = RunDirectory.open(run.path)
         assert opened.config
@@ -235,3 +238,23 @@ def test_initial_weights_depend_on_the_seed_alone(run):
         return list(run.build_model().parameters())
 
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights(), weights(), strict=True))
+
+
+def test_a_checkpoint_that_training_replaces_while_it_is_verified_is_no_damage(run, monkeypatch):
+    old = run.checkpoint("last")
+    new = shutil.copytree(old, old.with_name("update-000000012"))
+
+    def replaced(path):
+        if path == old:
+            point(run.checkpoints, "last", new)
+            shutil.rmtree(old)
+        return verify(path)
+
+    monkeypatch.setattr("cli.runs.directory.verify", replaced)
+    assert run.verified("last").path == new
+
+
+def test_a_run_that_is_being_trained_is_read(run):
+    with run.lock():
+        assert call("translate", run.path, stdin=b"ba\n").code == 0
+        assert call("describe", run.path).code == 0

@@ -1,14 +1,18 @@
 """Runs that translate together, and those that cannot."""
 
+import shutil
+
 import pytest
 from reruns import new_run, train
 from tiny import corpus_lines, prepare, write_corpus
 
+from cli.runs.directory import RunDirectory
 from cli.runs.translator import Translator
 from data.config import DataConfig
 from data.corpora import CorpusFiles
 from data.corpus import SentencePair
 from data.token_store import TokenStore
+from seq2seq.checkpoints.folder import point
 from seq2seq.errors import ConfigError
 
 LINES = ["ba ce di", "", "fo gu"]
@@ -51,6 +55,25 @@ def test_runs_with_and_without_attention_translate_together(runs):
     ]
     assert [each["run"] for each in ensemble.provenance["ensemble"]] == list(map(str, runs[:2]))
     assert "ensemble" not in members[0].provenance
+
+
+def test_last_is_that_of_every_run_and_any_other_checkpoint_that_of_the_first(runs, tmp_path):
+    other = RunDirectory.open(shutil.copytree(runs[1], tmp_path / "run"))
+    first = shutil.copytree(other.checkpoint("last"), other.checkpoints / "update-000000001")
+    point(other.checkpoints, "best", first)
+    for asked, taken in (("best", first), ("last", other.checkpoint("last"))):
+        loaded = Translator.load(runs[0], with_=[other.path], checkpoint=asked, device="cpu")
+        assert loaded.provenance["ensemble"][0]["checkpoint"] == taken.name
+
+
+def test_the_setting_chooses_how_probabilities_are_combined(runs):
+    found = set()
+    for how in ("linear", "log_linear"):
+        translator = Translator.load(
+            runs[0], with_=[runs[1]], search={"ensemble": how}, device="cpu"
+        )
+        found.add(translator.score_pairs([SentencePair("ba ce", "fo")])[0].log_probability)
+    assert len(found) == 2
 
 
 def test_given_translations_are_scored_by_all_runs(runs):

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,11 +17,12 @@ from cli.runs.launching import launch, rank_environments
 
 @pytest.fixture
 def ranks_do(tmp_path, monkeypatch):
-    """Puts a line of shell in place of the program; ranks write their process ids into a file."""
+    """Puts lines of shell in place of the program, between which ranks write their process ids into
+    a file."""
 
-    def replace(line: str) -> Path:
+    def replace(line: str, *, first: str = "") -> Path:
         program, pids = tmp_path / "program", tmp_path / "pids"
-        program.write_text(f"#!/bin/sh\necho $$ >> {pids}\n{line}\n")
+        program.write_text(f"#!/bin/sh\n{first}\necho $$ >> {pids}\n{line}\n")
         program.chmod(0o755)
         monkeypatch.setattr(launching.sys, "executable", str(program))
         return pids
@@ -58,7 +60,7 @@ def signal_when_started(pids: Path, *numbers: int) -> None:
         while not pids.is_file() or len(pids.read_text().split()) < 2:
             time.sleep(0.01)
         for number in numbers:
-            time.sleep(0.1)  # until they have set their traps
+            time.sleep(0.1)  # so that a second one does not come with the first
             os.kill(os.getpid(), number)
 
     threading.Thread(target=send).start()
@@ -66,7 +68,7 @@ def signal_when_started(pids: Path, *numbers: int) -> None:
 
 def test_a_signal_goes_to_every_rank_once(ranks_do, tmp_path):
     caught = tmp_path / "caught"
-    pids = ranks_do(f"trap 'echo $RANK >> {caught}; exit 143' TERM; sleep 100 & wait")
+    pids = ranks_do("sleep 100 & wait", first=f"trap 'echo $RANK >> {caught}; exit 143' TERM")
     signal_when_started(pids, signal.SIGTERM)
     assert launch(2, []) == 143
     assert sorted(caught.read_text().split()) == ["0", "1"]
@@ -74,12 +76,12 @@ def test_a_signal_goes_to_every_rank_once(ranks_do, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "signals"),
-    [("exec sleep 100", [signal.SIGINT]), ("trap '' INT; exec sleep 100", [signal.SIGINT] * 2)],
+    ("first", "signals"),
+    [("", [signal.SIGINT]), ("trap '' INT", [signal.SIGINT] * 2)],
     ids=["not handled yet", "ignored"],
 )
-def test_a_second_signal_kills_ranks_that_hang(ranks_do, capfd, line, signals):
-    pids = ranks_do(line)
+def test_a_second_signal_kills_ranks_that_hang(ranks_do, capfd, first, signals):
+    pids = ranks_do("exec sleep 100", first=first)
     signal_when_started(pids, *signals)
     assert launch(2, []) == 130
     assert_all_ended(pids, 2)
@@ -95,8 +97,16 @@ def test_a_signal_while_ranks_are_started_ends_them(ranks_do, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         yield from others
 
+    started, popen = [], launching.subprocess.Popen
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(launching.subprocess, "Popen", start)
     monkeypatch.setattr(launching, "rank_environments", environments)
-    assert launch(2, []) == 130
+    assert launch(2, []) == 130 and started
+    assert not any(psutil.pid_exists(each.pid) for each in started)
 
 
 def test_the_first_rank_has_the_pipe_of_a_process_substitution(ranks_do):

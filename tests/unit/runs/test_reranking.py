@@ -1,10 +1,13 @@
 """The order of candidates after minimum Bayes risk, or rescoring by the other direction."""
 
+import json
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from program import call
 from reruns import new_run, train
 
 from cli.runs.directory import RunDirectory
@@ -140,3 +143,11 @@ def test_a_run_of_the_same_direction_does_not_rescore():
     require_reverse(directed("de", "en"), directed(None, None))
     with pytest.raises(ConfigError, match="de-run translates de-en, not en-de"):
         require_reverse(directed("de", "en"), directed("de", "en"))
+
+
+def test_the_options_that_are_printed_give_the_chrf_that_is_printed(run, store_path):
+    files = store_path.parent / "valid.src", store_path.parent / "valid.tgt"
+    asked = ("tune-rescoring", run, run, *files, "--beam", 4)
+    options, found = shlex.split(call(*asked).out), json.loads(call(*asked, "--json").out)
+    scored = call("evaluate", run, *files, "--rescore-with", run, "--beam", 4, *options, "--json")
+    assert json.loads(scored.out)["chrf"]["score"] == pytest.approx(found["chrf"], abs=1e-6)

@@ -18,6 +18,7 @@ from cli.runs.resumption import (
     change_settings,
     check_resumable,
     reason_finished,
+    record_processes,
 )
 from cli.runs.training_job import TrainingJob
 from seq2seq.errors import CheckpointError, ConfigError, ResourceError
@@ -200,3 +201,12 @@ def test_a_run_is_finished_once_report_and_average_are_written(store, tmp_path):
     lines = run.metrics.read_text().splitlines(keepends=True)
     run.metrics.write_text("".join(lines[:-1]))
     assert reason_finished(run, {}) is None
+
+
+def test_another_number_of_processes_is_said_and_recorded_once(tmp_path, store):
+    run = new_run(tmp_path / "run", store)
+    assert record_processes(run, 1) is None
+    assert "by 1 process before and by 2 from here" in record_processes(run, 2)
+    assert record_processes(run, 2) is None
+    (change,) = RunDirectory.open(run.path).provenance["changes"]
+    assert (change["setting"], change["old"], change["new"]) == ("processes", 1, 2)

@@ -170,8 +170,7 @@ def test_products_in_reduced_precision_translate_almost_alike(run):
     lines = ["ba ce", "di fo gu"]
     for before, after in zip(exact.translate(lines), rounded.translate(lines), strict=True):
         assert before.candidates[0].log_probability != after.candidates[0].log_probability
-        length = len(after.candidates[0].pieces)
-        assert before.candidates[0].score == pytest.approx(after.candidates[0].score, abs=length)
+        assert before.candidates[0].score == pytest.approx(after.candidates[0].score, abs=0.3)
     aligned, expected = (each.align("ba ce", "ce ba").candidates[0] for each in (rounded, exact))
     assert aligned.log_probability == expected.log_probability
 

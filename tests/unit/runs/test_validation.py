@@ -78,6 +78,20 @@ def test_a_coverage_penalty_of_the_search_needs_no_attention_in_validation(tmp_p
     assert Validator(run, store).measure(run.build_model(), StopRequest()).chrf is not None
 
 
+@pytest.mark.parametrize(
+    "search", [{"sample": True}, {"diverse_groups": 2}, {"coverage_penalty": 0.9}], ids=str
+)
+def test_validation_searches_plainly_whatever_the_run_does(tmp_path, store, search):
+    found = []
+    for name, changes in (("plain", {}), ("other", search)):
+        searching = {"beam": 2} | changes
+        run = new_run(tmp_path / name, store, training={"validation_beam": 2}, search=searching)
+        torch.manual_seed(3)
+        validator = Validator(run, store)
+        found.append((validator.measure(run.build_model(), StopRequest()), validator.samples))
+    assert found[0] == found[1]
+
+
 def test_samples_are_spread_evenly():
     assert spread(12, 3) == (2, 6, 10)
     assert spread(1000, 4) == (125, 375, 625, 875)

@@ -30,6 +30,11 @@ def test_items_keep_their_order_their_products_and_one_thread_of_torch(threads):
     assert torch.get_num_threads() == before
 
 
+def test_items_are_worked_on_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=30)
+    in_threads(lambda _: meeting.wait(), range(2), 2)  # alone, one would wait in vain
+
+
 def test_an_error_in_a_thread_is_raised():
     def fail(number):
         if number == 1:

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from reruns import new_run, train
+from reruns import interrupt, new_run, train
 
+from cli.runs.interruption import Interrupted
 from data.batching import EpochPlan, largest_batch, padded_lengths, pair_groups
 from seq2seq.config import TrainingConfig
 from seq2seq.errors import ResourceError
@@ -78,3 +79,16 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory("anything"):
         raise RuntimeError("shapes do not match")
+
+
+def test_the_largest_batch_is_tried_again_when_a_run_is_resumed(store, tmp_path, monkeypatch):
+    run = new_run(tmp_path / "run", store)
+    with pytest.raises(Interrupted):
+        train(run, store, lambda event: interrupt() if event.state.update == 3 else None)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("seq2seq.training.accumulation.batch_loss", full)
+    with pytest.raises(ResourceError, match="the largest batch"):
+        train(run, store)
