@@ -54,7 +54,7 @@ def evenly_chosen(sizes: IntArray, *, most: int) -> Numbers:
 def ibm_model_1(
     probabilities: Floats, entries: Numbers, tokens: Numbers, given: Numbers, *, iterations: int
 ) -> Floats:
-    """p(written id | given id), Brown et al. (1993), section 4.2, by expectation maximisation.
+    """p(written id | given id), Brown et al. (1993), section 4.1, by expectation maximisation.
 
     probabilities: of each of K pairs of ids, to begin with [K]
     entries, tokens: of each link its pair of ids, and the written token [L]

@@ -74,7 +74,7 @@ def presets_page() -> str:
         "seq2seq train store run --preset bahdanau2015 --paper-sizes --set model.dropout=0.2",
         "```",
         "",
-        "It sets the whole model, at about a quarter of the published widths and with just enough",
+        "It sets the whole model, with states about a quarter as wide as published and just enough",
         "layers that every equation has an effect; `--paper-sizes` sets the sizes as published. It",
         "overrides the recipe, which says how to train; `--set` and other options override both.",
         "Each preset lists what is as published and what is not, including what the authors' code",

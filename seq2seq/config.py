@@ -54,7 +54,7 @@ class ModelConfig(Section):
     """Number of self-attention layers on top of the recurrent encoder."""
     memory_embeddings: bool = False
     """Append the embedding of each source piece to the encoder's state in memory, so that attention
-    compares and sums words beside their contexts. Gehring et al. (2017, section 3.4) add it to the
+    compares and sums words beside their contexts. Gehring et al. (2017, equation 2) add it to the
     values."""
     source_order: Literal["forward", "reversed"] = "forward"
     """Order in which the source is encoded; reversed as in Sutskever et al. (2014) and Luong et al.
@@ -71,7 +71,7 @@ class ModelConfig(Section):
     layer; or zero."""
     residual_from: int | None = Field(default=None, ge=2)
     """From this layer on, counted from 1, a layer's input is added to its output where both are
-    equally wide, in encoder and decoder (Wu et al., 2016, section 3.1: from layer 3); not set: no
+    equally wide, in encoder and decoder (Wu et al., 2016, figure 1: from layer 3); not set: no
     residual connections."""
     attend_eos: bool = True
     """Whether attention may attend to the end-of-sentence symbol of the source. It absorbs the
@@ -108,7 +108,7 @@ class ModelConfig(Section):
     """Trained projections W_Q, W_K, W_V before the score; not set: with several heads only. Several
     heads without them split queries, keys and values into equal parts."""
     project_values: bool = True
-    """Whether projections include W_V and, with several heads, W_O; RNMT+ has neither."""
+    """Whether projections include W_V and, with several heads, W_O; rnmt-plus has neither."""
     attention_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on attention weights."""
     coverage: Literal["none", "linear", "gru"] = "none"
@@ -164,8 +164,8 @@ class ModelConfig(Section):
     embedding_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on embeddings."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Probability that the whole embedding of a source or target piece is zeroed (Sennrich & Zhang,
-    2019, section 3.2); tags are never dropped."""
+    """Probability that the whole embedding of a source or target piece is zeroed (Iyyer et al.,
+    2015, section 3.1; Sennrich & Zhang, 2019); the others are not scaled. Tags are never dropped."""
     target_word_dropout: float | None = Field(default=None, ge=0, lt=1)
     """word_dropout for the target alone; not set: word_dropout."""
     dropout: float = Field(default=0.3, ge=0, lt=1)

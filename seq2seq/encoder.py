@@ -45,7 +45,7 @@ class Encoder(nn.Module):
     output, after dropout, wherever both are equally wide. `projection` is the width of a linear map
     of the top states (Chen et al., 2018, RNMT+), and `self_attention` are layers after it. With
     `append_embeddings` the memory of a piece is its state followed by its embedding (Gehring et
-    al., 2017, section 3.4, add it to the values of attention);
+    al., 2017, equation 2, add it to the values of attention);
     with `keep_embeddings` the embeddings are returned beside the states.
 
     The `tags` ids behind EOS are tags, such as a source's language: word dropout never drops them.

@@ -195,7 +195,7 @@ RescoreWith = Annotated[
     typer.Option(
         metavar="RUN",
         help="Rank the candidates of the beam anew, also by how well this run of the other "
-        "direction translates them back (a noisy channel).",
+        "direction translates them back (a channel model).",
         rich_help_panel=SEARCH,
     ),
 ]

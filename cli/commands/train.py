@@ -42,7 +42,7 @@ PresetOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Build a published model, at about a quarter of its size; `seq2seq describe NAME` "
+        help="Build a published model, its states about a quarter as wide; `seq2seq describe NAME` "
         "shows it, docs/presets.md lists all.",
     ),
 ]

@@ -21,8 +21,8 @@ class Preset:
     paper: str  # authors (year): title, venue, sections
     equations: str
     model: dict[str, Any]
-    """Every setting of its architecture, at a quarter of the published widths and with the fewest
-    layers to which every equation applies."""
+    """Every setting of its architecture, with states about a quarter as wide as published,
+    embeddings of 256 and the fewest layers to which every equation applies."""
     published: dict[str, Any]
     """The published sizes."""
     same: list[str]  # what is as published

@@ -208,7 +208,7 @@ class MultiHeadAttention(MemoryAttention):
     HEAD_n = ATTN(Q W_Q^n, K W_K^n, V W_V^n), Vaswani et al. (2017), section 3.2.2, with any score.
     Heads are `size / heads` wide. Without `projections` the queries, keys and values are cut into
     heads as they are; without `project_values` only the values are, and the contexts are joined
-    with no W_O (as in RNMT+, Chen et al., 2018). One head has no W_O: it is an attention with
+    with no W_O. One head has no W_O: it is an attention with
     adaptive weights. Weights are [..., N, L, S].
     """
 

@@ -154,10 +154,10 @@ class AdditiveScore(TanhScore):
 
 
 class FixedConcatScore(TanhScore):
-    """score(q, k) = w^T tanh(W q + k): "concat" as Luong's published code computes it.
+    """score(q, k) = w^T tanh(W q + k): "concat" as Luong et al. (2015) computed it.
 
-    The paper (Luong et al., 2015, section 3.1) has W [q ; k]; the code keeps the half of W that
-    meets the key fixed at the identity.
+    Section 3.1 of the paper has W [q ; k]; a footnote and the published code keep the half of W
+    that meets the key at the identity.
     """
 
     def __init__(self, *, query_size: int, key_size: int, heads: int | None = None) -> None:

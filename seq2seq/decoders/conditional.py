@@ -19,7 +19,7 @@ from seq2seq.recurrent.stack import RecurrentStack
 class ConditionalDecoder(AttentiveDecoder):
     """s'_t = RNN_1(E y_{t-1}, s_{t-1});  c_t = ATTN(s'_t, H, H);  s_t = RNN_2(c_t, s'_t).
 
-    "cGRU with attention", sections 2 and 3 of the paper. `first` is RNN_1; the lowest layer of the
+    "cGRU with attention", section 2 of the paper. `first` is RNN_1; the lowest layer of the
     stack is RNN_2, whose input is the context.
     """
 

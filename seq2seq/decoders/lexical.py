@@ -12,8 +12,8 @@ class LexicalModel(nn.Module):
     """f_t = tanh(sum_s a_ts f_s);  h_t = tanh(W f_t + b) + f_t.
 
     Nguyen & Chiang (2018), section 4: f_s are the source embeddings and a_t the attention weights,
-    here the mean of all heads. The output layer adds W_l h_t to the logits, so that a rare word is
-    learnt from few pairs: a word of the source votes for its translations by itself.
+    here the mean of all heads; b is ours. The output layer adds W_l h_t to the logits, so that a
+    rare word is learnt from few pairs: a word of the source votes for its translations by itself.
     """
 
     def __init__(self, size: int) -> None:

@@ -22,7 +22,7 @@ class PlainDecoder(nn.Module):
 
     context "state": the summary determines the first state and nothing else, x_t = E y_{t-1}
     (Sutskever et al., 2014). context "input": x_t = [E y_{t-1} ; summary], and the readout may
-    depend on the summary too (Cho et al., 2014, equations 1 and 2). Nothing is fed back, so
+    depend on the summary too (Cho et al., 2014, section 2.2). Nothing is fed back, so
     training needs no loop over time.
     """
 

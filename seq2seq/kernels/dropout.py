@@ -57,7 +57,8 @@ class Dropout(nn.Module):
 class WordDropout(nn.Module):
     """Set whole embeddings to zero with probability p while training, without scaling the rest.
 
-    Iyyer et al. (2015), section 4.1; "word dropout" of Sennrich & Zhang (2019), section 3.2.
+    Iyyer et al. (2015), section 3.1. Sennrich & Zhang (2019) use it for little data, in a toolkit
+    that scales the embeddings that are kept by 1 / (1 - p).
     """
 
     def __init__(self, p: float = 0.0) -> None:

@@ -10,8 +10,9 @@ from cli.runs.tuning.space import Dimension, Settings
 from seq2seq.system.streams import stream_seed
 
 RUNG, FACTOR = 30, 2
-"""Asynchronous successive halving (Li et al., 2020, algorithm 2): after 30 % and after 60 % of its
-time, a trial goes on if it is in the better half of all that have come so far."""
+"""Asynchronous successive halving (Li et al., 2020, algorithm 2), but a trial that ends is never
+promoted later: after 30 % and 60 % of its time a trial goes on if it is the best, or among the best
+n // 2, of the n that have come so far."""
 RANDOM_TRIALS = 4
 """Trials before TPE (Bergstra et al., 2011) proposes one: the default, and the others at random."""
 
