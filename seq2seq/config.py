@@ -165,7 +165,7 @@ class ModelConfig(Section):
     """Dropout on embeddings."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Probability that the whole embedding of a source or target piece is zeroed (Iyyer et al.,
-    2015, section 3.1; Sennrich & Zhang, 2019); the others are not scaled. Tags are never dropped."""
+    2015, section 3.1; Sennrich & Zhang, 2019). Others are not scaled; tags are never dropped."""
     target_word_dropout: float | None = Field(default=None, ge=0, lt=1)
     """word_dropout for the target alone; not set: word_dropout."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
