@@ -7,7 +7,7 @@ The defaults were tuned on half of the corpora, and the others are only judged. 
 prepared, trained and evaluated by the installed program; what is in the results already is not done
 again. The test set is translated with the checkpoint that the run calls best and with every other
 one, to see how good the choice was; of `greek-nt`, the alignments of attention are compared with
-the manual ones. `--variant tuned --option=--tune=70` gives the best of ten trials or more, to
+the manual ones. `--variant tuned --option=--tune=60` gives the best of ten trials or more, to
 compare the defaults with.
 """
 
@@ -173,6 +173,7 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         "minutes": arguments.minutes,
         "threads": arguments.threads,
         "jobs": arguments.jobs,
+        "trials": count_trials(run),
         "updates": last["update"],
         "parameters": described["parameters"],
         "settings": described["config"],
@@ -186,6 +187,12 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
     }
     shutil.rmtree(run / "checkpoints")
     return result
+
+
+def count_trials(run: Path) -> int | None:
+    """The trials of the search before the run, if there was one."""
+    table = run.with_name(f"{run.name}.trials") / "trials.txt"
+    return len(table.read_text("utf-8").splitlines()) - 1 if table.exists() else None
 
 
 def evaluate(run: Path, test: Sequence[str], checkpoint: str) -> dict[str, Any]:
@@ -245,9 +252,10 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def row(result: dict[str, Any]) -> str:
     judged = ", *judged*" if result["judged"] else ""
+    trials = f", {result['trials']} trials" if result["trials"] else ""
     cells = (
         result["corpus"] + judged,
-        result["variant"],
+        result["variant"] + trials,
         f"{result['minutes']:g}",
         f"{result['bleu']:.1f}",
         f"{result['chrf']:.1f}",

@@ -11,6 +11,7 @@ def result(corpus: str, *, judged: bool, chosen: float, checkpoints: dict[str, f
         "minutes": 10.0,
         "threads": 1,
         "jobs": 2,
+        "trials": None,
         "updates": 4070,
         "parameters": 5_200_000,
         "bleu": 12.34,
@@ -42,10 +43,12 @@ def test_how_far_the_best_is_behind_is_the_mean_over_all_trainings():
 
 
 def test_default_is_set_beside_other_variants_on_judged_corpora_alone():
-    tuned = [each | {"variant": "tuned", "bleu": 13.34, "chrf": 39.5} for each in RESULTS]
+    changes = {"variant": "tuned", "trials": 12, "bleu": 13.34, "chrf": 39.5}
+    tuned = [each | changes for each in RESULTS]
     other = RESULTS[0] | {"corpus": "emoji en-fr", "bleu": 20.0, "chrf": 40.0}
     tuned.append(other | {"variant": "tuned", "bleu": 23.0, "chrf": 40.1})
     lines = list(own_corpora.page_lines([*RESULTS, other, *tuned]))
+    assert any(line.startswith("| greek-nt grc-en | tuned, 12 trials | 10 |") for line in lines)
     assert [line for line in lines if line.startswith("Default beside")] == [
         "Default beside *tuned*, 10 minutes, mean over 2 of the judged corpora: "
         "-2.0 BLEU (at worst -3.0) and +0.2 chrF (at worst -0.1)."
