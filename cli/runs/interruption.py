@@ -79,8 +79,12 @@ def stop_requests() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
     def request_stop(number: int, frame: FrameType | None) -> None:
-        request.signal_number = number
-        restore_handlers()
+        if request.signal_number is None:
+            request.signal_number = number
+            restore_handlers()
+        else:  # it came while the handlers were being restored
+            signal.signal(number, previous[number])
+            signal.raise_signal(number)
 
     for number in previous:
         signal.signal(number, request_stop)

@@ -61,7 +61,7 @@ def test_blank_lines_stay_blank(run, tmp_path):
     done = scores(run, source, target)
     first, blank, empty = done.out.splitlines()
     assert len(first.split("\t")) == 4 and blank == "" and empty.split("\t")[1] == "1"
-    assert "warning: 1 source line blank" in done.err
+    assert "no scores for 1 blank source line" in done.err
     blank = json.loads(scores(run, source, target, "--json").out.splitlines()[1])
     assert blank["log_probability"] is blank["perplexity"] is None and blank["tokens"] == 0
 

@@ -21,10 +21,10 @@ from cli.runs.comparison.folder import (
     Trial,
     Unfit,
     create_folder,
-    write_text,
 )
 from cli.runs.comparison.table import Spread, compare_systems
 from cli.runs.directory import RunDirectory
+from cli.runs.output import write_lines
 from cli.runs.report.content import collect
 from cli.runs.report.systems import files_read, subject_of_runs
 from cli.terminal.comparison_table import table_json, table_lines
@@ -75,7 +75,7 @@ def write_result(folder: ComparisonFolder, trial: Trial) -> None:
         ter=Score(score=90 - bleu, signature="t"),
     )  # fmt: skip
     write_json(folder.result_path(trial), result.model_dump(mode="json"))
-    write_text(folder.translations(trial), translations(trial))
+    write_lines(folder.translations(trial), translations(trial))
     run = folder.run(trial)
     run.mkdir()
     metrics = (
@@ -172,7 +172,7 @@ def test_a_test_that_is_known_is_not_done_again(folder):
     ]
     compare_systems(folder, note=notes.append)
     assert len(notes) == 2
-    write_text(folder.translations(Trial(folder.comparison.systems[1], 1)), REFERENCES)
+    write_lines(folder.translations(Trial(folder.comparison.systems[1], 1)), REFERENCES)
     compare_systems(folder, note=notes.append)
     assert len(notes) == 4
 

@@ -5,7 +5,12 @@ import signal
 
 import pytest
 
-from cli.runs.interruption import Interrupted, stop_requests
+from cli.runs.interruption import (
+    Interrupted,
+    Terminated,
+    install_signal_handlers,
+    stop_requests,
+)
 
 
 def test_the_first_signal_is_a_request_and_the_second_interrupts():
@@ -20,3 +25,20 @@ def test_the_first_signal_is_a_request_and_the_second_interrupts():
         stop.signal_number = None  # reached only where the second one is a request, too
     assert stop.signal_number == signal.SIGINT
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_signal_at_the_same_moment_stops_at_once():
+    together = {signal.SIGINT, signal.SIGTERM}
+    before = {number: signal.getsignal(number) for number in (*together, signal.SIGHUP)}
+    install_signal_handlers()
+    try:
+        with pytest.raises(Terminated), stop_requests() as stop:
+            signal.pthread_sigmask(signal.SIG_BLOCK, together)
+            for number in together:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, together)
+            stop.signal_number = None  # reached only where both are one request
+        assert stop.signal_number == signal.SIGINT
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
