@@ -13,7 +13,6 @@ compare the defaults with.
 
 import argparse
 import json
-import platform
 import re
 import shutil
 import statistics
@@ -29,6 +28,7 @@ import torch
 from installed import run_program, set_options
 from results import add_page_arguments, measure_all, read_results, write_page
 
+from cli.commands.doctor.machine import processor
 from cli.runs.output import write_lines
 from data.corpus import read_lines
 from seq2seq.evaluation.alignment import parse_pharaoh
@@ -183,7 +183,7 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         "chrf_of_other_checkpoints": others,
         "aer": alignment_error(run, folder, corpus, test),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, torch {torch.__version__}",
+        "machine": f"{processor()}, {psutil.cpu_count()} cores, torch {torch.__version__}",
     }
     shutil.rmtree(run / "checkpoints")
     return result
@@ -231,8 +231,8 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     first = results[0]
     yield ""
     yield (
-        f"{first['date']}, {first['machine']}; {counted(first['jobs'], 'training')} at a time, "
-        f"{counted(first['threads'], 'thread')} each."
+        f"{first['date']}, {first['machine']}; a thread for each training, and "
+        f"{counted(first['jobs'], 'training')} at a time, or alone where it has more threads."
     )
     yield ""
     yield "| corpus | variant | minutes | BLEU | chrF | AER | behind the best | updates | size |"
@@ -253,10 +253,11 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
 def row(result: dict[str, Any]) -> str:
     judged = ", *judged*" if result["judged"] else ""
     trials = f", {result['trials']} trials" if result["trials"] else ""
+    threads = f", {result['threads']} threads" if result["threads"] > 1 else ""
     cells = (
         result["corpus"] + judged,
         result["variant"] + trials,
-        f"{result['minutes']:g}",
+        f"{result['minutes']:g}" + threads,
         f"{result['bleu']:.1f}",
         f"{result['chrf']:.1f}",
         "" if result["aer"] is None else f"{result['aer']:.2f}",
