@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -35,10 +36,11 @@ def test_a_second_signal_at_the_same_moment_stops_at_once():
         with pytest.raises(Terminated), stop_requests() as stop:
             signal.pthread_sigmask(signal.SIG_BLOCK, together)
             for number in together:
-                os.kill(os.getpid(), number)
+                signal.pthread_kill(threading.get_ident(), number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, together)
             stop.signal_number = None  # reached only where both are one request
         assert stop.signal_number == signal.SIGINT
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, together)
         for number, handler in before.items():
             signal.signal(number, handler)
