@@ -74,15 +74,10 @@ def stop_requests() -> Iterator[StopRequest]:
     request = StopRequest()
     previous = {number: signal.getsignal(number) for number in _handled_signals()}
 
-    def restore_handlers() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
     def request_stop(number: int, frame: FrameType | None) -> None:
         if request.signal_number is None:
             request.signal_number = number
-            restore_handlers()
-        else:  # it came while the handlers were being restored
+        else:
             signal.signal(number, previous[number])
             signal.raise_signal(number)
 
@@ -91,7 +86,8 @@ def stop_requests() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
-        restore_handlers()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _handled_signals() -> list[int]:
