@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def type_session(screen: Screen, sentence: str, reference: str) -> None:
-    """What a user types: a sentence, some commands, and the beginning of a translation."""
+    """Type a sentence, some commands and the beginning of a translation into the line editor."""
     for line in (
         sentence,
         f"/score {reference}",

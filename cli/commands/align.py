@@ -38,6 +38,9 @@ FormatOption = Annotated[
         "archive (npz).",
     ),
 ]
+MeasuresAsJson = Annotated[
+    bool, typer.Option("--json", help="With --gold or --statistics: print one JSON object.")
+]
 PiecesOption = Annotated[
     bool,
     typer.Option(
@@ -119,9 +122,7 @@ def align(
     reference: options.Reference = None,
     reference_base: options.ReferenceBase = None,
     statistics: options.Statistics = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="With --gold or --statistics: print one JSON object.")
-    ] = False,
+    json: MeasuresAsJson = False,
     output: OutputOption = None,
     overwrite: options.Overwrite = False,
     beam: options.Beam = None,

@@ -41,6 +41,7 @@ FormatOption = Annotated[
     Format | None,
     typer.Option("--format", help="With --show: how the table is written.  [text]"),
 ]
+TableAsJson = Annotated[bool, typer.Option("--json", help="With --show: print one JSON object.")]
 SortOption = Annotated[
     str | None,
     typer.Option(
@@ -165,9 +166,7 @@ def compare(
     baseline: BaselineOption = None,
     to_bleu: ToBleuOption = None,
     significance: SignificanceOption = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="With --show: print one JSON object.")
-    ] = False,
+    json: TableAsJson = False,
 ) -> None:
     """Train every combination of settings, and test each.
 

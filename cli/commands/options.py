@@ -15,7 +15,9 @@ SEARCH, SPEED, DRAWING, LINKS = "Search", "Speed", "Drawing", "Word links"
 
 def language_code(code: str | None) -> str | None:
     """Raises ConfigError for what cannot be a language's code, such as its name."""
-    first = (code or "en").replace("_", "-").split("-")[0]
+    if code is None:
+        return None
+    first = code.replace("_", "-").split("-")[0]
     if not (first.isascii() and first.isalpha() and len(first) in (2, 3)):
         raise ConfigError(
             f"{code!r} is not a language code", hint="use a code such as de, zh, ja or pt-BR"

@@ -58,9 +58,8 @@ def encoder_self_attention(single: SingleModel, source: Sequence[int], layer: in
         single.encode([source])
     (scores,) = found  # [1, N, S', S']
     states = torch.arange(len(source) + encoder.encode_eos) // encoder.stride  # of each piece
-    allowed = (
-        torch.arange(scores.shape[-1], device=scores.device) <= states[-1]
-    )  # not EOS, if left out
+    # states behind those of the pieces are padding: an EOS that is not encoded
+    allowed = torch.arange(scores.shape[-1], device=scores.device) <= states[-1]
     weights = _normalized(encoder.self_attention[layer], scores[0], allowed)
     spread = [single.spread_weights(head, source) for head in weights[:, states].cpu()]
     return torch.stack(spread)[:, single.tags :]

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
-from program import ENVIRONMENT, call, seq2seq
+from program import ENVIRONMENT, PROGRAM, call, seq2seq
 
 
 @pytest.fixture
@@ -94,3 +96,27 @@ def test_control_characters_are_shown_and_never_executed(corpus, environment):
         line for line in out.split("\n") if "control characters" in line and "text.de" in line
     )
     assert finding.endswith("1 line of text.de has control characters")  # whole at any width
+
+
+def test_a_closed_pipe_causes_no_traceback(corpus):
+    pipeline = f"'{PROGRAM}' check text.de text.en | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", pipeline], capture_output=True, cwd=corpus, timeout=60, check=False
+    )
+    assert done.stdout == b"source  text.de\n"
+    assert done.stderr == b""
+    assert done.returncode in (0, 141)  # 0 where all was written before the reader left
+
+
+def test_a_full_disk_is_reported(corpus):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [PROGRAM, "check", "text.de", "text.en"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=corpus,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 6
+    assert b"No space left" in done.stderr

@@ -12,7 +12,7 @@ from seq2seq.training.ranks import Ranks
 
 
 def results_of_ranks(work: Callable[[Ranks], dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """What `work` returns on each of two connected ranks, or the error that it ends with."""
+    """Run `work` on two connected ranks, each a forked process: its result or error, by rank."""
     children = []
     for rank, environment in enumerate(rank_environments(2)):
         child = os.fork()

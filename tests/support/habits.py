@@ -44,7 +44,7 @@ class Habit:
     keeps: str = ""  # a file that must be unchanged after it
 
     def fault(self, result: "Outcome") -> str | None:
-        """What is wrong with what happened, if anything is."""
+        """How the outcome of the command differs from the expected one; None: not at all."""
         if result.code != self.code:
             return f"exit code {result.code}, not {self.code}"
         if not re.search(self.shows, result.text, re.M | re.S):

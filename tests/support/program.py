@@ -175,7 +175,7 @@ def call(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> Pro
 
 @cache
 def command_of(app: typer.Typer) -> Any:
-    """What Typer puts together anew each time that it is called."""
+    """The Click command of a Typer app, built once: Typer builds it anew at every call."""
     return get_command(app)
 
 

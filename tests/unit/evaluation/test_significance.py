@@ -22,7 +22,7 @@ FLAGS = {"bootstrap": "--paired-bs", "randomisation": "--paired-ar"}
 
 
 def of_the_command(folder: Path, test: str, samples: int) -> list[dict[str, dict[str, float]]]:
-    """What `sacrebleu` prints as JSON: a value for the baseline and one for the system."""
+    """The JSON output of the program `sacrebleu`: for the baseline and the system, their scores."""
     for name, lines in zip(("references", "baseline", "system"), noisy_texts(), strict=True):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
     result = subprocess.run(

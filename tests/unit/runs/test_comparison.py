@@ -463,7 +463,7 @@ def command(store: Path, out: Path, *, jobs: int) -> list[object]:
 
 
 def outcomes(out: Path) -> dict[str, object]:
-    """What does not depend on the time that a trial took."""
+    """The result of each trial, by name, without its times and memory."""
     timed = {"seconds", "peak_memory", "translation_seconds"}
     return {
         trial.name: result.model_dump(exclude=timed)
