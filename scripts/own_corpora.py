@@ -114,8 +114,15 @@ def run_all(arguments: argparse.Namespace) -> None:
     results = measure_all(
         pending, lambda each: measure(each, arguments), arguments.results, jobs=arguments.jobs
     )
+    corpora = {corpus.label: corpus for corpus in pending}
     for result in results:
         print(f"{result['corpus']}: BLEU {result['bleu']:.1f}", file=sys.stderr, flush=True)
+        shutil.rmtree(run_folder(corpora[result["corpus"]], arguments) / "checkpoints")
+
+
+def run_folder(corpus: Corpus, arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.work / corpus.folder
+    return folder.with_name(f"{folder.name}.{arguments.variant}-{arguments.minutes:g}")
 
 
 def fetch(corpus: Corpus, arguments: argparse.Namespace) -> None:
@@ -137,7 +144,7 @@ def fetch(corpus: Corpus, arguments: argparse.Namespace) -> None:
 
 
 def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Prepare, train and evaluate one corpus; its checkpoints are removed afterwards."""
+    """Prepare, train and evaluate one corpus."""
     folder = arguments.work / corpus.folder
     files = {
         (split, side): str(folder / f"{split}.{language}")
@@ -151,7 +158,7 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         "--valid-source", files["valid", "source"], "--valid-target", files["valid", "target"],
         *arguments.prepare,
     )  # fmt: skip
-    run = folder.with_name(f"{folder.name}.{arguments.variant}-{arguments.minutes:g}")
+    run = run_folder(corpus, arguments)
     kept = set_options(["training.keep_last=1000", *arguments.settings])
     begin = ["--minutes", f"{arguments.minutes:g}", *arguments.options, *kept]
     threads = ["--threads", str(arguments.threads)]
@@ -165,7 +172,7 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         for path in sorted((run / "checkpoints").glob("update-*"))
         if path.name != Path(best["path"]).name
     }
-    result = {
+    return {
         "corpus": corpus.label,
         "judged": corpus.judged,
         "variant": arguments.variant,
@@ -185,8 +192,6 @@ def measure(corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{processor()}, {psutil.cpu_count()} cores, torch {torch.__version__}",
     }
-    shutil.rmtree(run / "checkpoints")
-    return result
 
 
 def count_trials(run: Path) -> int | None:
@@ -228,10 +233,10 @@ def page_lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
         "only evaluated. *Behind the best* is chrF on the test set: how far the checkpoint called "
         "best is behind the best of all that the run ever had."
     )
-    first = results[0]
+    first, days = results[0], sorted({result["date"] for result in results})
     yield ""
     yield (
-        f"{first['date']}, {first['machine']}; a thread for each training, and "
+        f"{' and '.join(days)}, {first['machine']}; a thread for each training, and "
         f"{counted(first['jobs'], 'training')} at a time, or alone where it has more threads."
     )
     yield ""
